@@ -1,0 +1,3 @@
+"""sgmse: diffusions, bridges and flows that restore audio."""
+
+__version__ = "0.1.0"

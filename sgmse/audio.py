@@ -1,0 +1,417 @@
+"""Audio files in and out, in memory or block by block, and resampling.
+
+Arrays are float32 of shape (channels, samples), full scale is [-1, 1], rates are in Hz. A file that
+is read is whole and finite or an `AudioError`; a file that is written appears whole or not at all.
+A long file is processed in bounded memory by chaining generators:
+
+    about, gain = info(source), 1 / peak(source)
+    with Writer(target, like=about) as writer:
+        low = resample_blocks(blocks(source), about.sample_rate, 16000)
+        out = (process(gain * block) / gain for block in low)
+        for block in resample_blocks(out, 16000, about.sample_rate, length=about.frames):
+            writer.write(block)
+"""
+
+# ruff: noqa: A002 (`format` is the field's word)
+
+import re
+import secrets
+import shlex
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from glob import glob, has_magic
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Samples = NDArray[np.float32]  # (channels, samples)
+Floats = NDArray[np.floating]
+
+BLOCK = 1 << 16  # frames; libsndfile overflows its stack on long single writes of Ogg Vorbis
+
+# Suffix -> the containers that files so named hold; a new file gets the first.
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("wav", "wave", "bwf"), ("WAV", "WAVEX", "RF64", "NIST")),
+    **dict.fromkeys(("ogg", "oga", "opus"), ("OGG",)),
+    **dict.fromkeys(("aiff", "aif", "aifc"), ("AIFF",)),
+    **dict.fromkeys(("au", "snd"), ("AU",)),
+    **{name: (name.upper(),) for name in ("flac", "mp3", "caf", "w64", "rf64", "voc")},
+    "sph": ("NIST",),
+}
+FOREIGN = {"m4a", "m4b", "mp4", "mov", "aac", "wma", "webm", "mkv", "mka", "amr", "ac3", "3gp"}
+MAGIC = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b"caff", b".snd", b"ID3")
+FLOATS = ("FLOAT", "DOUBLE")
+WIDE = (*FLOATS, "PCM_24", "PCM_32", "ALAC_20", "ALAC_24", "ALAC_32", "DWVW_24")
+READ_ONLY = ("MPEG_LAYER_I", "MPEG_LAYER_II")
+RATES = {
+    "OPUS": (8000, 12000, 16000, 24000, 48000),
+    "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+}
+
+
+class AudioError(ValueError):
+    """A file cannot be read, understood or written; `str` is one line: file: problem; remedy."""
+
+    def __init__(self, path: str | Path, problem: str, remedy: str) -> None:
+        super().__init__(path, problem, remedy)
+
+    def __str__(self) -> str:
+        path, problem, remedy = self.args
+        return " ".join(f"{path}: {problem}; {remedy}".split("\n"))
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a file is: rate in Hz, channels, frames (samples of one channel), container, coding.
+
+    `format` and `subtype` are libsndfile's names, such as ("WAV", "PCM_16") or ("OGG", "OPUS").
+    """
+
+    sample_rate: int
+    channels: int = 1
+    frames: int = 0
+    format: str = "WAV"
+    subtype: str = "PCM_16"
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.sample_rate
+
+
+# Reading
+
+
+def info(path: str | Path) -> Info:
+    """What the file is, from its header. Raises `AudioError` as `blocks` does."""
+    with _opened(Path(path)) as (_, about):
+        return about
+
+
+def blocks(path: str | Path, frames: int = BLOCK) -> Iterator[Samples]:
+    """The file in consecutive arrays (channels, <= frames), each the caller's own.
+
+    Raises `AudioError` for a file that is missing, a folder, unreadable, empty, without samples,
+    not audio, cut off or damaged, and for a NaN or an infinite sample when its block is reached.
+    """
+    path = Path(path)
+    with _opened(path) as (file, about):
+        done = 0
+        try:
+            while len(data := file.read(frames, dtype="float32", always_2d=True)):
+                block = np.ascontiguousarray(data.T)
+                _check_finite(block, path, done, about.sample_rate)
+                done += len(data)
+                yield block
+        except soundfile.LibsndfileError:
+            pass  # the sound ends here
+        if done < about.frames:
+            where = f"{done} of {about.frames} samples ({done / about.sample_rate:.3f} s)"
+            raise AudioError(path, f"is cut off or damaged after {where}", _repair(path))
+
+
+def read(path: str | Path) -> tuple[Samples, Info]:
+    """The whole file as float32 (channels, samples), and what it is. Raises as `blocks` does."""
+    about = info(path)
+    audio = np.empty((about.channels, about.frames), np.float32)
+    start = 0
+    for block in blocks(path):
+        audio[:, start : start + block.shape[1]] = block
+        start += block.shape[1]
+    return audio, about
+
+
+def peak(path: str | Path) -> float:
+    """The largest magnitude in the file, in one pass that also proves it whole and finite."""
+    return max(float(np.abs(block).max()) for block in blocks(path))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, Info]]:
+    try:
+        if path.is_dir():
+            raise AudioError(path, "is a folder", "name a file in it")
+        if path.exists() and not path.is_file():
+            raise AudioError(path, "is not a regular file", "save the sound to a file first")
+        with path.open("rb") as stream:
+            head = stream.read(12)
+    except FileNotFoundError as error:
+        raise AudioError(path, "no such file", "check the spelling and the folder") from error
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+        raise AudioError(path, problem, "check its permissions") from error
+    if not head:
+        raise AudioError(path, "is empty (0 bytes)", "record or copy it again")
+    try:
+        file = soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a .raw has no header
+        raise _unknown(path, head) from error
+    with file:
+        yield file, _checked(path, file)
+
+
+def _unknown(path: Path, head: bytes) -> AudioError:
+    suffix = path.suffix[1:].lower()
+    if head.startswith(MAGIC):
+        problem = "is damaged, or cut off within its header"
+        return AudioError(path, problem, "record or copy it again")
+    if head[4:8] == b"ftyp" or suffix in FOREIGN:
+        remedy = f"convert it: ffmpeg -i {shlex.quote(str(path))} converted.wav"
+        return AudioError(path, f"{suffix or 'mp4'} is not supported", remedy)
+    return AudioError(path, "is not audio that can be read", f"use one of {', '.join(SUFFIXES)}")
+
+
+def _checked(path: Path, file: soundfile.SoundFile) -> Info:
+    about = Info(file.samplerate, file.channels, file.frames, file.format, file.subtype)
+    log = file.extra_info  # libsndfile shortens a file that is cut off and only notes it here
+    sizes = r"^\s*(?:data|SSND|riff|Riff size|Data Size)\s*: (\d+) \(should be (\d+)\)"
+    for promised, there in re.findall(sizes, log, re.M):
+        if int(there) < int(promised) < 0x7FFFF000:  # from there on: the length was not known
+            problem = f"is cut off, {there} of {promised} bytes are there"
+            raise AudioError(path, problem, _repair(path))
+    if "lacks an end-of-stream bit" in log:
+        raise AudioError(path, "is cut off, its last page is missing", _repair(path))
+    if about.frames <= 0:
+        raise AudioError(path, "holds no samples, only a header", "record or copy it again")
+    if about.frames >= 1 << 60:  # FLAC made from a pipe
+        raise AudioError(path, "does not say how long it is", _repair(path))
+    return about
+
+
+def _repair(path: Path) -> str:
+    command = f"ffmpeg -i {shlex.quote(str(path))} repaired.wav"
+    return f"copy it again, or keep what is there: {command}"
+
+
+def _check_finite(block: Samples, path: Path, start: int, sample_rate: int) -> None:
+    """Raise for the first NaN or infinite sample of a block that starts at frame `start`."""
+    bad = ~np.isfinite(block)
+    if bad.any():
+        index = int(bad.any(axis=0).argmax())
+        channel = int(bad[:, index].argmax())
+        what = "NaN" if np.isnan(block[channel, index]) else "infinite"
+        where = f"sample {start + index} ({(start + index) / sample_rate:.3f} s)"
+        problem = f"{where} of channel {channel} is {what}"
+        raise AudioError(path, problem, "replace it by a finite number")
+
+
+# Writing
+
+
+def written_as(path: str | Path, like: Info, format: str | None = None) -> Info:
+    """What a file written to `path` will be, `like` another one.
+
+    Its container is `format` (a suffix such as 'flac' or 'opus'), else the one that the suffix of
+    `path` asks for, else that of `like`. Its coding is that of `like` where the container allows
+    it, else 24 bit for wider codings, else the container's default. Raises `AudioError` where this
+    cannot be written, before any work is done.
+    """
+    name = (Path(path).suffix if format is None else format).lower().removeprefix(".")
+    known = f"use one of {', '.join(SUFFIXES)}"
+    if (format is not None or name in FOREIGN) and name not in SUFFIXES:
+        raise AudioError(path, f"the format {name!r} cannot be written", known)
+    allowed = SUFFIXES.get(name, (like.format,))
+    container = like.format if like.format in allowed else allowed[0]
+    wide = ["PCM_24"] if like.subtype in WIDE else []
+    default = soundfile.default_subtype(container)
+    for subtype in ["OPUS"] if name == "opus" else [like.subtype, *wide, default]:
+        if subtype not in READ_ONLY and soundfile.check_format(container, subtype):
+            break
+    rates = RATES.get(subtype, (like.sample_rate,))
+    if like.sample_rate not in rates:
+        problem = f"{subtype} cannot be written at {like.sample_rate} Hz"
+        remedy = f"resample to one of {', '.join(map(str, rates))}, or use wav or flac"
+        raise AudioError(path, problem, remedy)
+    return replace(like, format=container, subtype=subtype)
+
+
+class Writer:
+    """Writes a file piece by piece; it appears at `path` when the `with` block ends well.
+
+    Until then the pieces go to a hidden file beside it, which is deleted when the block raises
+    (KeyboardInterrupt too), so that `path` keeps what it held. The file is what
+    `written_as(path, like, format)` says; `like.frames` is not used.
+
+    Samples beyond full scale are clipped, never scaled, unless the coding is float: the output
+    keeps its level, whatever is written later. `clipped` counts them, so that one can warn.
+    """
+
+    def __init__(self, path: str | Path, like: Info, format: str | None = None) -> None:
+        self.path = Path(path)
+        self.info = replace(written_as(path, like, format), frames=0)
+        self.clipped = 0
+        self._part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
+
+    def __enter__(self) -> "Writer":
+        about = self.info
+        if not self.path.parent.is_dir():
+            raise AudioError(self.path, "its folder does not exist", "create the folder")
+        if self.path.is_dir():
+            raise AudioError(self.path, "is a folder", "name a file in it")
+        try:
+            with self._failures_named():
+                self._part.touch(exist_ok=False)
+                self._file = soundfile.SoundFile(
+                    self._part,
+                    "w",
+                    about.sample_rate,
+                    about.channels,
+                    about.subtype,
+                    format=about.format,
+                )
+        except BaseException:
+            self._part.unlink(missing_ok=True)
+            raise
+        return self
+
+    def write(self, audio: Samples | Tensor) -> None:
+        """Append (channels, samples). NaN and infinite samples are an `AudioError`."""
+        block = np.asarray(audio, dtype=np.float32)
+        about = self.info
+        if block.ndim != 2 or len(block) != about.channels:
+            problem = f"got shape {block.shape} for a file of {about.channels} channels"
+            raise AudioError(self.path, problem, "give (channels, samples)")
+        _check_finite(block, self.path, about.frames, about.sample_rate)
+        if about.subtype not in FLOATS:
+            self.clipped += int((np.abs(block) > 1).sum())
+            block = block.clip(-1, 1)
+        with self._failures_named():
+            for start in range(0, block.shape[1], BLOCK):
+                self._file.write(np.ascontiguousarray(block[:, start : start + BLOCK].T))
+        self.info = replace(about, frames=about.frames + block.shape[1])
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            with self._failures_named():
+                self._file.close()
+                if kind is None:
+                    self._part.replace(self.path)
+        finally:
+            self._part.unlink(missing_ok=True)
+
+    @contextmanager
+    def _failures_named(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, soundfile.SoundFileError, AssertionError) as error:
+            # soundfile asserts that all was written
+            reason = getattr(error, "strerror", None) or getattr(error, "error_string", "disk full")
+            about = self.info
+            kind = f"{about.format} {about.subtype}, {about.sample_rate} Hz, {about.channels} ch"
+            remedy = "check the folder and the space left, or use wav"
+            raise AudioError(
+                self.path, f"cannot be written as {kind} ({reason})", remedy
+            ) from error
+
+
+def write(path: str | Path, audio: Samples | Tensor, like: Info, format: str | None = None) -> Info:
+    """Write (channels, samples) as one file, as `Writer` does. Returns what was written."""
+    with Writer(path, like, format) as writer:
+        writer.write(audio)
+    return writer.info
+
+
+# Resampling
+
+
+def resample(audio: Tensor, source: int, target: int, length: int | None = None) -> Tensor:
+    """Band-limited resampling without delay: sample k of the result is the signal at k / target.
+
+    Shape: (..., n) float32 or float64 -> (..., ceil(n target / source)), or (..., length); rates in
+    Hz. Outside its n samples the signal is zero. A round trip is at least n long; its `length=n`
+    gives exactly n. The filter is soxr's VHQ: linear phase, aliases below -140 dB. Not
+    differentiable.
+    """
+    if audio.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"resample takes float32 or float64, not {audio.dtype}; convert it first")
+    *batch, n = audio.shape
+    length = _ceil(n * target, source) if length is None else length
+    if audio.numel() == 0:
+        return audio.new_zeros(*batch, length)
+    flat = audio.detach().reshape(-1, n).cpu().numpy()
+    parts = list(resample_blocks([flat], source, target, length))
+    return torch.from_numpy(np.concatenate(parts, axis=1)).reshape(*batch, length).to(audio.device)
+
+
+def resample_blocks(
+    signal: Iterable[Floats], source: int, target: int, length: int | None = None
+) -> Iterator[Floats]:
+    """`resample` of a signal that comes in consecutive blocks (channels, any number of samples).
+
+    The blocks that go out have other sizes; together they are `resample` of the whole.
+    """
+    for rate in (source, target):
+        if rate <= 0 or rate != int(rate):
+            raise ValueError(f"a sample rate is a positive whole number of Hz, not {rate}")
+    stream, n, done = None, 0, 0
+    for block in signal:
+        if stream is None:
+            channels, dtype = len(block), block.dtype
+            stream = soxr.ResampleStream(source, target, channels, dtype, "VHQ")
+        n += block.shape[1]
+        out = stream.resample_chunk(np.ascontiguousarray(block.T))
+        if length is not None:
+            out = out[: length - done]
+        done += len(out)
+        yield np.ascontiguousarray(out.T)
+    if stream is not None:
+        length = _ceil(n * target, source) if length is None else length
+        missing = _ceil(length * source, target) - n  # soxr rounds where we take the ceiling
+        zeros = np.zeros((max(missing, 0), channels), dtype)
+        yield np.ascontiguousarray(stream.resample_chunk(zeros, last=True)[: length - done].T)
+
+
+def _ceil(numerator: int, denominator: int) -> int:
+    return -(-numerator // denominator)
+
+
+# Finding
+
+
+def find(paths: Iterable[str | Path], recursive: bool = False) -> list[Path]:
+    """The files that `paths` mean, in the order given, sorted within each, none twice.
+
+    A file is itself, whatever its suffix. A folder means the audio files in it (by `SUFFIXES`;
+    hidden ones left out), with `recursive` also those in the folders below. A pattern (*, ?, [],
+    **) means the audio files and folders that match, for shells that do not expand it. A name that
+    does not exist is kept: reading it gives its `AudioError` while the other files are still done.
+    Raises `AudioError` for a pattern without a match and for a folder without audio.
+    """
+    found: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        for file in _meant(path, recursive):
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
+
+
+def _meant(path: Path, recursive: bool) -> list[Path]:
+    if path.is_dir():
+        files = _inside(path, recursive)
+        remedy = "name another one, or look into its subfolders too"
+    elif path.exists() or not has_magic(str(path)):
+        return [path]
+    else:
+        matches = [Path(match) for match in sorted(glob(str(path), recursive=True))]  # noqa: PTH207
+        files = [f for match in matches for f in (_inside(match, recursive) or [match])]
+        files = [file for file in files if _is_audio(file)]
+        remedy = "check the folder and the suffix"
+    if not files:
+        raise AudioError(path, "no audio files there", remedy)
+    return files
+
+
+def _inside(folder: Path, recursive: bool) -> list[Path]:
+    """The audio files of a folder; none for what is no folder."""
+    entries = folder.glob("**/*" if recursive else "*") if folder.is_dir() else ()
+    return sorted(filter(_is_audio, entries))
+
+
+def _is_audio(path: Path) -> bool:
+    name = path.suffix[1:].lower()
+    return name in SUFFIXES and not path.name.startswith(".") and path.is_file()

@@ -1,0 +1,539 @@
+"""NCSN++, the residual U-Net of the published score-based speech enhancers.
+
+Song et al. 2021 (arXiv 2011.13456, appendix H) for images, Richter et al. 2023 (arXiv 2208.05830)
+for complex spectrograms. With e = MLP([sin, cos](2 pi w log t)) the embedding of the time, and s a
+1x1 convolution where the shape changes, else the identity,
+
+    residual block    x -> (s(R x) + C silu(N(C R silu(N x) + A e))) / sqrt 2
+    attention block   x -> (x + A v softmax(k^T q / sqrt c)) / sqrt 2,      q, k, v = A N x
+
+where C is a 3x3 convolution, A an affine map of the channels, N a group normalisation, and R
+nothing or the resampling by two with the filter [1, 3, 3, 1] (Karras et al. 2020, StyleGAN2). The
+input skip adds the input, resampled, to every level on the way down; the output skip sums an image
+of every level on the way up.
+
+Parameters have names of their own here; `published_keys` gives those of the published code.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import pi, sqrt
+from typing import Any, Literal, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import (
+    conv2d,
+    conv_transpose2d,
+    linear,
+    scaled_dot_product_attention,
+    silu,
+)
+
+__all__ = ["NCSNpp", "published_keys"]
+
+PARTS = 4  # real and imaginary part of x, real and imaginary part of y
+ALMOST_ZERO = 1e-10  # the published "zero" initialisation: variance relative to Xavier's
+
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
+
+
+def _fir(x: Tensor) -> Tensor:
+    """Return the separable low-pass [1, 3, 3, 1] / 8, one copy a channel: (channel, 1, 4, 4).
+
+    Computed where it is used: a buffer would be lost on the meta device, and a cached tensor made
+    in inference mode would later break a gradient.
+    """
+    taps = (4 - (2 * torch.arange(4, dtype=x.dtype, device=x.device) - 3).abs()) / 8
+    return torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)
+
+
+def fir_down(x: Tensor) -> Tensor:
+    """Filter, keep every second point of both axes: (batch, channel, 2 h, 2 w) to (..., h, w)."""
+    return conv2d(x, _fir(x), stride=2, padding=1, groups=x.shape[1])
+
+
+def fir_up(x: Tensor) -> Tensor:
+    """Insert zeros and filter, keeping the mean: (batch, channel, h, w) to (..., 2 h, 2 w)."""
+    return conv_transpose2d(x, 4 * _fir(x), stride=2, padding=1, groups=x.shape[1])
+
+
+def _initialise(layer: Layer, variance: float = 1.0) -> Layer:
+    """Draw weights from Xavier's uniform distribution, the variance scaled, and clear the bias."""
+    nn.init.xavier_uniform_(layer.weight, gain=sqrt(variance))
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _conv3x3(inputs: int, outputs: int, variance: float = 1.0) -> nn.Conv2d:
+    return _initialise(nn.Conv2d(inputs, outputs, 3, padding=1), variance)
+
+
+def _conv1x1(inputs: int, outputs: int) -> nn.Conv2d:
+    return _initialise(nn.Conv2d(inputs, outputs, 1))
+
+
+def _linear(inputs: int, outputs: int) -> nn.Linear:
+    return _initialise(nn.Linear(inputs, outputs))
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    groups = min(channels // 4, 32)
+    if groups == 0 or channels % groups:
+        raise ValueError(
+            f"{channels} channels cannot be normalised in min({channels} // 4, 32) = {groups} "
+            "groups; choose `channels` and `multipliers` so that each width, and each sum of two "
+            "that a skip joins, is a multiple of 4, or of 32 above 128"
+        )
+    return nn.GroupNorm(groups, channels, eps=1e-6)
+
+
+class TimeEmbedding(nn.Module):
+    """Fourier features of log t and two layers: (batch,) to (batch, 4 channels), activated."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fourier = GaussianFourier(channels)
+        self.first = _linear(2 * channels, 4 * channels)
+        self.second = _linear(4 * channels, 4 * channels)
+
+    def forward(self, t: Tensor) -> Tensor:
+        return silu(self.second(silu(self.first(self.fourier(t)))))
+
+
+class GaussianFourier(nn.Module):
+    """[sin, cos](2 pi w log t), w ~ N(0, scale^2) not trained: (batch,) to (batch, 2 channels)."""
+
+    def __init__(self, channels: int, scale: float = 16.0) -> None:
+        super().__init__()
+        self.frequencies = nn.Parameter(scale * torch.randn(channels), requires_grad=False)
+
+    def forward(self, t: Tensor) -> Tensor:
+        # log t in the precision of the weights: at 300 rad and more each bit of it counts
+        phase = 2 * pi * (t.to(self.frequencies).log()[:, None] * self.frequencies)
+        return torch.cat((phase.sin(), phase.cos()), dim=1)
+
+
+class ResidualBlock(nn.Module):
+    """(batch, inputs, f, n) to (batch, outputs, f', n'); `resample` halves or doubles f and n."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        embedding: int,
+        resample: Literal["down", "up"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.resample = {"down": fir_down, "up": fir_up, None: None}[resample]
+        self.norm_in = _norm(inputs)
+        self.conv_in = _conv3x3(inputs, outputs)
+        self.time = _linear(embedding, outputs)
+        self.norm_out = _norm(outputs)
+        self.conv_out = _conv3x3(outputs, outputs, ALMOST_ZERO)
+        self.shortcut = _conv1x1(inputs, outputs) if resample or inputs != outputs else None
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        h = silu(self.norm_in(x))
+        if self.resample is not None:
+            h, x = self.resample(h), self.resample(x)
+        h = self.conv_in(h) + self.time(e)[:, :, None, None]
+        h = self.conv_out(silu(self.norm_out(h)))
+        if self.shortcut is not None:
+            x = self.shortcut(x)
+        return (x + h).mul_(sqrt(0.5))
+
+
+class ChannelMap(nn.Module):
+    """An affine map of the last axis; the weight is (inputs, outputs), as published."""
+
+    def __init__(self, channels: int, variance: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        nn.init.xavier_uniform_(self.weight, gain=sqrt(variance))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight.T, self.bias)
+
+
+class Attention(nn.Module):
+    """Self-attention with one head over all points of (batch, channels, f, n).
+
+    The fused kernels keep memory linear in the points, but have neither forward-mode nor second
+    derivatives; where those are needed (`torch.func.jvp`), call the network within
+    `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)`.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = _norm(channels)
+        self.query = ChannelMap(channels, 0.1)
+        self.key = ChannelMap(channels, 0.1)
+        self.value = ChannelMap(channels, 0.1)
+        self.project = ChannelMap(channels, ALMOST_ZERO)
+
+    def forward(self, x: Tensor) -> Tensor:
+        points = self.norm(x).permute(0, 2, 3, 1).flatten(1, 2)  # (batch, f n, channels)
+        q, k, v = (to(points)[:, None] for to in (self.query, self.key, self.value))
+        h = self.project(scaled_dot_product_attention(q, k, v)[:, 0])
+        return (x + h.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)).mul_(sqrt(0.5))
+
+
+class Combine(nn.Module):
+    """The input skip: add a 1x1 convolution of the resampled input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = _conv1x1(PARTS, channels)
+
+    def forward(self, h: Tensor, pyramid: Tensor) -> Tensor:
+        return h + self.conv(pyramid)
+
+
+class Stage(nn.Module):
+    """A residual block and, where the level has it, attention."""
+
+    def __init__(self, inputs: int, outputs: int, embedding: int, attention: bool) -> None:
+        super().__init__()
+        self.block = ResidualBlock(inputs, outputs, embedding)
+        self.attention = Attention(outputs) if attention else None
+
+    def forward(self, h: Tensor, e: Tensor) -> Tensor:
+        h = self.block(h, e)
+        return h if self.attention is None else self.attention(h)
+
+
+class Down(nn.Module):
+    """One level of the way down; every result that the way up will need is appended to `skips`."""
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        embedding: int,
+        *,
+        attention: bool,
+        lowest: bool,
+        input_skip: bool,
+    ) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(
+            Stage(inputs, outputs, embedding, attention) for inputs, outputs in pairwise(widths)
+        )
+        width = widths[-1]
+        self.resample = None if lowest else ResidualBlock(width, width, embedding, "down")
+        self.combine = Combine(width) if input_skip and not lowest else None
+
+    def forward(self, skips: list[Tensor], e: Tensor, pyramid: Tensor) -> Tensor:
+        """Return the pyramid (the resampled input) of the next level."""
+        for stage in self.stages:
+            skips.append(stage(skips[-1], e))
+        if self.resample is not None:
+            h = self.resample(skips[-1], e)
+            if self.combine is not None:
+                pyramid = fir_down(pyramid)
+                h = self.combine(h, pyramid)
+            skips.append(h)
+        return pyramid
+
+
+class Head(nn.Module):
+    """From features to an image of `PARTS` channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = _norm(channels)
+        self.conv = _conv3x3(channels, PARTS, ALMOST_ZERO)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.conv(silu(self.norm(h)))
+
+
+class Up(nn.Module):
+    """One level of the way up; takes from `skips` what the way down has left there."""
+
+    def __init__(
+        self,
+        inputs: int,
+        skips: Sequence[int],
+        width: int,
+        embedding: int,
+        *,
+        attention: bool,
+        highest: bool,
+        output_skip: bool,
+    ) -> None:
+        super().__init__()
+        befores = [inputs] + [width] * (len(skips) - 1)
+        self.blocks = nn.ModuleList(
+            ResidualBlock(before + skip, width, embedding)
+            for before, skip in zip(befores, skips, strict=True)
+        )
+        self.attention = Attention(width) if attention else None
+        self.head = Head(width) if output_skip or highest else None
+        self.resample = None if highest else ResidualBlock(width, width, embedding, "up")
+
+    def forward(
+        self, h: Tensor, skips: list[Tensor], e: Tensor, pyramid: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the features for the next level and the pyramid (the summed images) so far."""
+        for block in self.blocks:
+            h = block(torch.cat((h, skips.pop()), dim=1), e)
+        if self.attention is not None:
+            h = self.attention(h)
+        if self.head is not None:
+            image = self.head(h)
+            pyramid = image if pyramid is None else fir_up(pyramid) + image
+        if self.resample is not None:
+            h = self.resample(h, e)
+        return h, pyramid
+
+
+class Middle(nn.Module):
+    """The lowest point: residual block, attention, residual block."""
+
+    def __init__(self, width: int, embedding: int) -> None:
+        super().__init__()
+        self.before = Stage(width, width, embedding, attention=True)
+        self.after = ResidualBlock(width, width, embedding)
+
+    def forward(self, h: Tensor, e: Tensor) -> Tensor:
+        return self.after(self.before(h, e), e)
+
+
+class NCSNpp(nn.Module):
+    """NCSN++ for complex spectrograms of any width and depth; 65.6 M parameters by default.
+
+    Args:
+        channels: width that `multipliers` refer to; the time embedding has 4 times as many.
+        multipliers: width of each level in units of `channels`, the highest level first; every
+            further one halves both axes.
+        blocks: residual blocks a level on the way down; the way up has one more.
+        attention_resolutions: levels with so many frequencies get attention, numbers that do not
+            occur have no effect; the middle always has it.
+        bins: frequencies of the highest level, which `attention_resolutions` refers to. The network
+            takes other sizes (see `divisor`); attention stays at the same levels.
+        input_skip: add the resampled input to every level on the way down.
+        output_skip: sum an image from every level on the way up, instead of one from the last.
+        divide_by_t: divide by the time t the four-channel `"features"` before the last 1x1
+            convolution, the `"output"` after it, or nothing.
+
+    `type(net)(**net.config)` builds the same network, and `config` survives JSON. `v1`, `v2` and
+    `v48k` are the published layouts. A network in `torch.channels_last` computes in it throughout,
+    which is quicker on most processors.
+
+    The order of `parameters()` is that of the published code.
+
+    Raises:
+        ValueError: for sizes that no network can have, and an unknown `divide_by_t`.
+    """
+
+    config: dict[str, Any]
+
+    def __init__(
+        self,
+        *,
+        channels: int = 128,
+        multipliers: Sequence[int] = (1, 1, 2, 2, 2, 2, 2),
+        blocks: int = 2,
+        attention_resolutions: Sequence[int] = (16,),
+        bins: int = 256,
+        input_skip: bool = True,
+        output_skip: bool = True,
+        divide_by_t: Literal["features", "output"] | None = None,
+    ) -> None:
+        super().__init__()
+        if not multipliers or min(channels, blocks, bins, *multipliers) < 1:
+            raise ValueError(
+                "channels, blocks, bins and each of one or more multipliers must be 1 or more; got "
+                f"{channels=}, {blocks=}, {bins=}, multipliers={list(multipliers)}"
+            )
+        if divide_by_t not in ("features", "output", None):
+            raise ValueError(f'divide_by_t is {divide_by_t!r}; use "features", "output" or None')
+        self.config = {
+            "channels": channels,
+            "multipliers": list(multipliers),
+            "blocks": blocks,
+            "attention_resolutions": list(attention_resolutions),
+            "bins": bins,
+            "input_skip": input_skip,
+            "output_skip": output_skip,
+            "divide_by_t": divide_by_t,
+        }
+        self.divide_by_t = divide_by_t
+        embedding = 4 * channels
+        widths = [channels * multiplier for multiplier in multipliers]
+        attention = [bins >> level in attention_resolutions for level in range(len(widths))]
+        lowest = len(widths) - 1
+
+        # Registered in the published order of the parameters: positional EMA weights depend on it.
+        self.output = nn.Conv2d(PARTS, 2, 1)
+        self.embedding = TimeEmbedding(channels)
+        self.input = _conv3x3(PARTS, channels)
+
+        self.down = nn.ModuleList()
+        skips = [channels]
+        for level, width in enumerate(widths):
+            path = [skips[-1]] + [width] * blocks
+            self.down.append(
+                Down(
+                    path,
+                    embedding,
+                    attention=attention[level],
+                    lowest=level == lowest,
+                    input_skip=input_skip,
+                )
+            )
+            skips += [width] * (blocks + (level != lowest))
+
+        self.middle = Middle(widths[-1], embedding)
+
+        self.up = nn.ModuleList()
+        before = widths[-1]
+        for level in reversed(range(len(widths))):
+            self.up.append(
+                Up(
+                    before,
+                    [skips.pop() for _ in range(blocks + 1)],
+                    widths[level],
+                    embedding,
+                    attention=attention[level],
+                    highest=level == 0,
+                    output_skip=output_skip,
+                )
+            )
+            before = widths[level]
+
+    @classmethod
+    def v1(cls, **changes: Any) -> Self:
+        """Build the published `ncsnpp` (the 16 kHz models); the score is minus its output."""
+        return cls(**{"divide_by_t": "features"} | changes)
+
+    @classmethod
+    def v2(cls, **changes: Any) -> Self:
+        """Build the published `ncsnpp_v2` (Schroedinger bridges and preconditioned models)."""
+        return cls(**{"divide_by_t": None} | changes)
+
+    @classmethod
+    def v48k(cls, **changes: Any) -> Self:
+        """Build the published `ncsnpp_48k` (the 48 kHz models); the score is minus its output."""
+        layout: dict[str, Any] = {
+            "attention_resolutions": (),
+            "input_skip": False,
+            "output_skip": False,
+            "divide_by_t": "output",
+        }
+        return cls(**layout | changes)
+
+    @property
+    def divisor(self) -> int:
+        """The number that frequencies and frames of the input must be a multiple of."""
+        return 2 ** (len(self.down) - 1)
+
+    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """Return the output of the network for the state x, the observation y and the time t > 0.
+
+        Shape: x and y complex (batch, 1, frequency, frame), t real (batch,); result as x.
+
+        Raises:
+            TypeError: when x or y is not complex.
+            ValueError: for other shapes, and for sizes that `divisor` does not divide.
+        """
+        self._check(x, y, t)
+        image = torch.cat((x.real, x.imag, y.real, y.imag), dim=1)
+        e = self.embedding(t)
+
+        pyramid: Tensor | None = image
+        skips = [self.input(image)]
+        for down in self.down:
+            pyramid = down(skips, e, pyramid)
+        h = self.middle(skips[-1], e)
+        pyramid = None
+        for up in self.up:
+            h, pyramid = up(h, skips, e, pyramid)
+        assert pyramid is not None  # the highest level has a head
+
+        time = t[:, None, None, None].to(image.dtype)
+        h = self.output(pyramid / time if self.divide_by_t == "features" else pyramid)
+        if self.divide_by_t == "output":
+            h = h / time
+        h = h.to(image.dtype)  # autocast may have computed it in another one
+        return torch.view_as_complex(h.permute(0, 2, 3, 1).contiguous())[:, None]
+
+    def _check(self, x: Tensor, y: Tensor, t: Tensor) -> None:
+        if not (x.is_complex() and y.is_complex()):
+            raise TypeError(f"x and y must be complex spectrograms; got {x.dtype} and {y.dtype}")
+        if x.ndim != 4 or x.shape[1] != 1 or y.shape != x.shape:
+            raise ValueError(
+                "x and y must have one shape (batch, 1, frequency, frame); got "
+                f"{tuple(x.shape)} and {tuple(y.shape)}; the channels of a recording belong on the "
+                "batch axis"
+            )
+        if t.shape != x.shape[:1]:
+            raise ValueError(
+                f"t must have shape (batch,) = ({x.shape[0]},); got {tuple(t.shape)}, "
+                "use t.expand(batch) for a common time"
+            )
+        for axis, size in zip(("frequencies", "frames"), x.shape[2:], strict=True):
+            if size == 0 or size % self.divisor:
+                raise ValueError(
+                    f"{size} {axis} are not a multiple of {self.divisor} (2^(levels - 1)); "
+                    f"pad them to {max(-(-size // self.divisor), 1) * self.divisor}"
+                )
+
+
+# Modules that are one entry of the published list `all_modules`, and the published names inside it.
+_CHANNEL_MAPS = {"query": "NIN_0", "key": "NIN_1", "value": "NIN_2", "project": "NIN_3"}
+_ENTRIES: dict[type[nn.Module], dict[str, str]] = {
+    nn.Linear: {},
+    nn.Conv2d: {},
+    nn.GroupNorm: {},
+    GaussianFourier: {"frequencies": "W"},
+    Combine: {"conv": "Conv_0"},
+    ResidualBlock: {
+        "norm_in": "GroupNorm_0",
+        "conv_in": "Conv_0",
+        "time": "Dense_0",
+        "norm_out": "GroupNorm_1",
+        "conv_out": "Conv_1",
+        "shortcut": "Conv_2",
+    },
+    Attention: {
+        "norm": "GroupNorm_0",
+        **{f"{ours}.weight": f"{theirs}.W" for ours, theirs in _CHANNEL_MAPS.items()},
+        **{f"{ours}.bias": f"{theirs}.b" for ours, theirs in _CHANNEL_MAPS.items()},
+    },
+}
+
+
+def _entries(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Walk through the entries of the published list in its order, that of our registration."""
+    if type(module) in _ENTRIES:
+        yield name, module
+    else:
+        for child_name, child in module.named_children():
+            yield from _entries(child, f"{name}.{child_name}" if name else child_name)
+
+
+def published_keys(net: NCSNpp) -> dict[str, str]:
+    """Return the published state-dict key of each of our keys, both in the order of `parameters()`.
+
+    Shapes agree: with `keys = published_keys(net)`, published weights are read by
+    `net.load_state_dict({ours: published[theirs] for ours, theirs in keys.items()})`, and a list
+    without names (torch_ema) belongs to these keys one by one, to all of them, or in older files to
+    those with `requires_grad`, that is without the Fourier frequencies.
+    """
+    keys: dict[str, str] = {}
+    (output_name, output), *listed = _entries(net)
+    for parameter, _ in output.named_parameters():
+        keys[f"{output_name}.{parameter}"] = f"output_layer.{parameter}"
+    for index, (name, module) in enumerate(listed):
+        names = _ENTRIES[type(module)]
+        for parameter, _ in module.named_parameters():
+            part, _, leaf = parameter.partition(".")
+            theirs = names.get(parameter) or (
+                f"{names[part]}.{leaf}" if part in names else parameter
+            )
+            keys[f"{name}.{parameter}"] = f"all_modules.{index}.{theirs}"
+    return keys

@@ -1,0 +1,190 @@
+"""A small network for a CPU: a convolutional U-Net with recurrent layers at the bottom.
+
+Dense 3 x 3 convolutions in channels-last order are by far the cheapest arithmetic on a CPU, so they do
+nearly all of the work. Every level halves the frequencies, the last one the frames too; at the bottom,
+where there are few positions left, bidirectional LSTMs look along all of time and all of frequency.
+Normalisation is over channels alone, so that one frame never changes the scale of another.
+
+The output is a masked sum of what is already there and a correction,
+
+    net(x, y, t) = m_x x + m_y y + r,      m_x, m_y, r complex and of the shape of x.
+"""
+
+from collections.abc import Sequence
+from math import log
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ChannelNorm(nn.Module):
+    """Layer normalisation over the channels of each position of a (batch, channel, ...) tensor."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = x.movedim(1, -1)
+        return functional.layer_norm(last, self.weight.shape, self.weight, self.bias).movedim(-1, 1)
+
+
+class TimeEmbedding(nn.Module):
+    """Sines and cosines of t, then two linear layers: (batch,) to (batch, channels)."""
+
+    frequencies: Tensor
+
+    def __init__(self, channels: int, waves: int = 16) -> None:
+        super().__init__()
+        # From a third of a wave to about 40 waves over t in [0, 1].
+        frequencies = 2.0 * torch.exp(torch.linspace(0, log(128.0), waves))
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.layers = nn.Sequential(
+            nn.Linear(2 * waves, channels), nn.SiLU(), nn.Linear(channels, channels), nn.SiLU()
+        )
+
+    def forward(self, t: Tensor) -> Tensor:
+        phase = t[:, None] * self.frequencies
+        return self.layers(torch.cat([phase.cos(), phase.sin()], dim=1))
+
+
+class Residual(nn.Module):
+    """x + conv(silu(norm(conv(silu(norm(x))) + time)))."""
+
+    def __init__(self, channels: int, embedding: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.norm1 = ChannelNorm(channels)
+        self.conv1 = nn.Conv2d(
+            channels, channels, 3, padding=(1, dilation), dilation=(1, dilation), bias=False
+        )
+        self.time = nn.Linear(embedding, channels)
+        self.norm2 = ChannelNorm(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h = self.conv1(functional.silu(self.norm1(x)))
+        h = h + self.time(embedding).to(h.dtype)[:, :, None, None]
+        return x + self.conv2(functional.silu(self.norm2(h)))
+
+
+class DualPath(nn.Module):
+    """A bidirectional LSTM along time in each band, then one along the bands in each frame."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm_time, self.norm_band = ChannelNorm(channels), ChannelNorm(channels)
+        self.lstm_time = nn.LSTM(channels, channels // 2, bidirectional=True)
+        self.lstm_band = nn.LSTM(channels, channels // 2, bidirectional=True)
+        self.out_time, self.out_band = nn.Linear(channels, channels), nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, bands, frames = x.shape
+        sequences = self.norm_time(x).permute(3, 0, 2, 1).reshape(frames, batch * bands, channels)
+        h = self.out_time(self.lstm_time(sequences)[0]).view(frames, batch, bands, channels)
+        x = x + h.permute(1, 3, 2, 0)
+        sequences = self.norm_band(x).permute(2, 0, 3, 1).reshape(bands, batch * frames, channels)
+        h = self.out_band(self.lstm_band(sequences)[0]).view(bands, batch, frames, channels)
+        return x + h.permute(1, 3, 0, 2)
+
+
+class SlimUNet(nn.Module):
+    """net(x, y, t): x, y complex (batch, 1, frequency, frame), t (batch,), the output like x.
+
+    Args:
+        channels: one number a level, from the full resolution to the bottom; each level below the
+            first halves the frequencies, the last one the frames as well.
+        blocks: residual blocks on each level, on the way down and again on the way up (the first
+            level has its own only on the way up).
+        dual_paths: recurrent layers at the bottom.
+        embedding: width of the embedding of t.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (16, 32, 64, 96, 128),
+        blocks: Sequence[int] = (1, 1, 2, 2, 2),
+        dual_paths: int = 2,
+        embedding: int = 64,
+    ) -> None:
+        super().__init__()
+        channels, blocks = tuple(channels), tuple(blocks)
+        if len(channels) < 2 or len(channels) != len(blocks):
+            raise ValueError(
+                f"channels {channels} and blocks {blocks} must name the same levels, at least two"
+            )
+        self.config = {
+            "channels": list(channels),
+            "blocks": list(blocks),
+            "dual_paths": dual_paths,
+            "embedding": embedding,
+        }
+        levels = range(1, len(channels))
+        last = len(channels) - 1
+        self.embed = TimeEmbedding(embedding)
+        self.stem = nn.Conv2d(4, channels[0], 3, padding=1)
+        self.down = nn.ModuleList(
+            nn.Conv2d(channels[i - 1], channels[i], 4, stride=(2, 2), padding=1)
+            if i == last
+            else nn.Conv2d(channels[i - 1], channels[i], (4, 3), stride=(2, 1), padding=1)
+            for i in levels
+        )
+        self.encoder = nn.ModuleList(
+            self._blocks(channels[i], blocks[i], embedding) for i in levels
+        )
+        self.bottom = nn.ModuleList(DualPath(channels[-1]) for _ in range(dual_paths))
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(channels[i], channels[i - 1], 4, stride=(2, 2), padding=1)
+            if i == last
+            else nn.ConvTranspose2d(channels[i], channels[i - 1], (4, 3), stride=(2, 1), padding=1)
+            for i in levels
+        )
+        self.decoder = nn.ModuleList(
+            self._blocks(channels[i - 1], blocks[i - 1], embedding) for i in levels
+        )
+        self.norm = ChannelNorm(channels[0])
+        self.head = nn.Conv2d(channels[0], 6, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        with torch.no_grad():  # at first the output is y, the best guess that needs no training
+            self.head.bias.copy_(torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0, 0.0]))
+
+    @staticmethod
+    def _blocks(channels: int, count: int, embedding: int) -> nn.ModuleList:
+        # Dilations 1, 2, 4 ... along time widen what a level sees at no cost.
+        return nn.ModuleList(Residual(channels, embedding, 2**i) for i in range(count))
+
+    @property
+    def divisor(self) -> tuple[int, int]:
+        """Frequencies and frames of the input must be multiples of these."""
+        return 2 ** (len(self.down)), 2
+
+    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        frequencies, frames = x.shape[-2:]
+        if frequencies % self.divisor[0] or frames % self.divisor[1]:
+            raise ValueError(
+                f"{frequencies} frequencies x {frames} frames are not multiples of {self.divisor}; "
+                "pad the spectrogram or choose another n_fft"
+            )
+        e = self.embed(t)
+        h = torch.cat([x.real, y.real, x.imag, y.imag], dim=1)
+        h = self.stem(h.contiguous(memory_format=torch.channels_last))
+        skips = []
+        for down, encoder in zip(self.down, self.encoder, strict=True):
+            skips.append(h)
+            h = down(h)
+            for block in encoder:
+                h = block(h, e)
+        for dual_path in self.bottom:
+            h = dual_path(h)
+        for up, decoder in zip(reversed(self.up), reversed(self.decoder), strict=True):
+            h = up(h) + skips.pop()
+            for block in decoder:
+                h = block(h, e)
+        real_x, real_y, real, imag_x, imag_y, imag = (
+            self.head(functional.silu(self.norm(h))).to(x.real.dtype).split(1, dim=1)
+        )
+        mask_x, mask_y = torch.complex(real_x, imag_x), torch.complex(real_y, imag_y)
+        return mask_x * x + mask_y * y + torch.complex(real, imag)

@@ -1,0 +1,217 @@
+"""Every process is one equation between clean audio x0 (t = 0) and the observation y (t = 1),
+
+    x_t = a(t) x0 + b(t) y + sigma(t) z,      z ~ CN(0, 1),  E|z|^2 = 1,
+
+and a subclass of `SDE` states its three functions of time. All else follows: with f = a'/a,
+
+    dx = (f x + h y) dt + g dw,      h = b' - f b,      g^2 = (sigma^2)' - 2 f sigma^2.
+
+Bridges end in a point: a(1) = sigma(1) = 0, and f, h are infinite there as they must be.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import isfinite, log
+from typing import NamedTuple
+
+import torch
+from scipy.special import expi
+from torch import Tensor
+
+
+class Scales(NamedTuple):
+    """a, b and sigma (or their derivatives), each shaped like t."""
+
+    a: Tensor
+    b: Tensor
+    sigma: Tensor
+
+
+class Coefficients(NamedTuple):
+    """Of dx = (f x + h y) dt + g dw, each shaped like t."""
+
+    f: Tensor
+    h: Tensor
+    g: Tensor
+
+
+def expand(scale: Tensor, like: Tensor) -> Tensor:
+    """A scale of shape (batch,) with trailing axes of 1, to multiply a (batch, ...) tensor."""
+    return scale.reshape(scale.shape + (1,) * (like.ndim - scale.ndim))
+
+
+def positive(owner: object, **values: float) -> None:
+    """Refuse constants that are not positive and finite, by name."""
+    for name, value in values.items():
+        if not (isfinite(value) and value > 0):
+            raise ValueError(f"{type(owner).__name__}: {name} must be positive, not {value}")
+
+
+class SDE(ABC):
+    """A process; subclasses are frozen dataclasses of its constants."""
+
+    @abstractmethod
+    def scales(self, t: Tensor) -> Scales:
+        """a, b, sigma at the times t in [0, 1], in closed form and differentiable."""
+
+    def rates(self, t: Tensor) -> Scales:
+        """a', b', sigma' at t, by automatic differentiation of `scales`."""
+        t = t.contiguous()  # forward mode refuses expanded tensors
+        _, rates = torch.func.jvp(lambda t: tuple(self.scales(t)), (t,), (torch.ones_like(t),))
+        return Scales(*rates)
+
+    def coefficients(self, t: Tensor) -> Coefficients:
+        """f, h, g at t in (0, 1); infinite where a(t) = 0."""
+        a, b, sigma = self.scales(t)
+        da, db, dsigma = self.rates(t)
+        f = da / a
+        # sigma' is infinite where sigma starts from 0 and sigma sigma' is not: g is asked inside (0, 1).
+        g2 = 2 * sigma * (dsigma - f * sigma)
+        return Coefficients(f, db - f * b, g2.clamp(min=0).sqrt())
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        """lambda = ln(a / sigma): the time in which solvers of higher order are polynomial."""
+        a, _, sigma = self.scales(t)
+        return a.log() - sigma.log()
+
+    def sample(self, x0: Tensor, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """x_t = a x0 + b y + sigma z for (batch, ...) tensors and times (batch,)."""
+        a, b, sigma = (expand(s, x0) for s in self.scales(t))
+        return a * x0 + b * y + sigma * z
+
+    def prior(self, y: Tensor, z: Tensor, t: float = 1.0) -> Tensor:
+        """What sampling starts from at time t: x_t with y in place of the unknown x0."""
+        return self.sample(y, y, torch.full_like(y.real[(...,) + (0,) * (y.ndim - 1)], t), z)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the process ends in the point y: a(1) = sigma(1) = 0."""
+        a, _, sigma = self.scales(torch.ones(1, dtype=torch.float64))
+        return bool(a == 0) and bool(sigma == 0)
+
+
+@dataclass(frozen=True)
+class OUVE(SDE):
+    """Ornstein-Uhlenbeck with exploding variance (Richter et al. 2023, eq. 6 to 8).
+
+    a = exp(-theta t),   b = 1 - a,   r = sigma_max / sigma_min
+    sigma^2 = sigma_min^2 ln(r) (r^2t - a^2) / (theta + ln(r))
+    """
+
+    theta: float = 1.5
+    sigma_min: float = 0.05
+    sigma_max: float = 0.5
+
+    def __post_init__(self) -> None:
+        positive(self, theta=self.theta, sigma_min=self.sigma_min, sigma_max=self.sigma_max)
+        if self.sigma_max <= self.sigma_min:
+            raise ValueError(f"OUVE: sigma_max {self.sigma_max} must exceed {self.sigma_min}")
+
+    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+        log_r = log(self.sigma_max / self.sigma_min)
+        a = torch.exp(-self.theta * t)
+        # r^2t - a^2 without cancellation at small t.
+        growth = a**2 * torch.expm1(2 * (self.theta + log_r) * t)
+        return Scales(
+            a,
+            -torch.expm1(-self.theta * t),
+            self.sigma_min * (log_r / (self.theta + log_r) * growth).sqrt(),
+        )
+
+
+@dataclass(frozen=True)
+class SBVE(SDE):
+    """Schroedinger bridge with exploding variance (Jukic et al. 2024, table 1).
+
+    s_t^2 = c (k^2t - 1) / (2 ln k),   v_t = s_1^2 - s_t^2
+    a = v_t / s_1^2,   b = s_t^2 / s_1^2,   sigma^2 = s_t^2 v_t / s_1^2
+    """
+
+    k: float = 2.6
+    c: float = 0.4
+
+    def __post_init__(self) -> None:
+        positive(self, k=self.k, c=self.c)
+        if self.k == 1:
+            raise ValueError("SBVE: k must not be 1; the Brownian bridge is its limit there")
+
+    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+        log_k = log(self.k)
+        scale = self.c / (2 * log_k)
+        done = scale * torch.expm1(2 * log_k * t)
+        left = scale * torch.exp(2 * log_k * t) * torch.expm1(2 * log_k * (1 - t))
+        total = scale * (self.k**2 - 1)
+        return Scales(left / total, done / total, (done * left / total).sqrt())
+
+
+@dataclass(frozen=True)
+class BBED(SDE):
+    """Brownian bridge with exponential diffusion (Lay et al. 2023, eq. 11 to 13).
+
+    a = 1 - t,   b = t,   g = sqrt(theta) k^t
+    sigma^2 = theta a [k^2t - 1 + t + 2 k^2 ln(k) a (Ei(-2 a ln k) - Ei(-2 ln k))]
+    """
+
+    theta: float = 0.52
+    k: float = 2.6
+
+    def __post_init__(self) -> None:
+        positive(self, theta=self.theta, k=self.k)
+        if self.k <= 1:
+            raise ValueError(f"BBED: k must exceed 1, not {self.k}")
+
+    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+        log_k = log(self.k)
+        # scipy has Ei, torch has not; the times are few and need no gradient (see rates).
+        a = 1 - t.detach().double().cpu().numpy()
+        ei = torch.as_tensor(expi(-2 * a * log_k) - expi(-2 * log_k)).to(t)
+        # At t = 1 the product a Ei(-2 a ln k) is 0 times an infinity, and 0.
+        tail = torch.where(t < 1, (1 - t) * ei, 0.0)
+        inner = torch.exp(2 * log_k * t) - 1 + t + 2 * self.k**2 * log_k * tail
+        return Scales(1 - t, t, (self.theta * (1 - t) * inner).clamp(min=0).sqrt())
+
+    def rates(self, t: Tensor) -> Scales:  # noqa: D102
+        # 2 sigma sigma' = g^2 + 2 f sigma^2 with f = -1 / (1 - t)
+        _, _, sigma = self.scales(t)
+        g2 = self.theta * self.k ** (2 * t)
+        return Scales(-torch.ones_like(t), torch.ones_like(t), g2 / (2 * sigma) - sigma / (1 - t))
+
+
+@dataclass(frozen=True)
+class VE(SDE):
+    """Variance exploding (Song et al. 2021, eq. 30): a = 1, b = 0, sigma geometric in t.
+
+    sigma = sigma_min (sigma_max / sigma_min)^t
+    """
+
+    sigma_min: float = 0.01
+    sigma_max: float = 1.0
+
+    def __post_init__(self) -> None:
+        positive(self, sigma_min=self.sigma_min, sigma_max=self.sigma_max)
+        if self.sigma_max <= self.sigma_min:
+            raise ValueError(f"VE: sigma_max {self.sigma_max} must exceed {self.sigma_min}")
+
+    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+        sigma = self.sigma_min * torch.exp(log(self.sigma_max / self.sigma_min) * t)
+        return Scales(torch.ones_like(t), torch.zeros_like(t), sigma)
+
+
+@dataclass(frozen=True)
+class VP(SDE):
+    """Variance preserving with linear beta (Song et al. 2021, eq. 33): b = 0, a^2 + sigma^2 = 1.
+
+    ln a = -t^2 (beta_max - beta_min) / 4 - t beta_min / 2
+    """
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+
+    def __post_init__(self) -> None:
+        positive(self, beta_min=self.beta_min, beta_max=self.beta_max)
+        if self.beta_max < self.beta_min:
+            raise ValueError(f"VP: beta_max {self.beta_max} is below beta_min {self.beta_min}")
+
+    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+        log_a = -(t**2) * (self.beta_max - self.beta_min) / 4 - t * self.beta_min / 2
+        return Scales(log_a.exp(), torch.zeros_like(t), (-torch.expm1(2 * log_a)).sqrt())

@@ -1,0 +1,30 @@
+"""Solvers of the reverse process, the grids they run on, and `solve`."""
+
+from sgmse.solvers.base import Model, Randn, Solution, Solver, solve
+from sgmse.solvers.exponential import Exponential, Multistep
+from sgmse.solvers.grids import Grid, LogSNR, Uniform
+from sgmse.solvers.predictor_corrector import (
+    AnnealedLangevin,
+    Corrector,
+    Langevin,
+    PredictorCorrector,
+    ReverseDiffusion,
+)
+
+__all__ = [
+    "AnnealedLangevin",
+    "Corrector",
+    "Exponential",
+    "Grid",
+    "Langevin",
+    "LogSNR",
+    "Model",
+    "Multistep",
+    "PredictorCorrector",
+    "Randn",
+    "ReverseDiffusion",
+    "Solution",
+    "Solver",
+    "Uniform",
+    "solve",
+]

@@ -1,0 +1,138 @@
+"""The complex spectrogram on which the models work: a short-time Fourier transform with compressed magnitudes.
+
+    X = STFT(audio),     spectrogram = compress(|X|) exp(i arg X)
+
+Small magnitudes carry much of what is heard; the compression lifts them (Richter et al. 2023, eq. 21).
+Both parts have exact inverses, so `inverse(forward(audio), length) == audio`.
+"""
+
+from dataclasses import dataclass, field
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Power:
+    """|X| -> factor |X|^exponent; the published default is 0.15 |X|^0.5."""
+
+    exponent: float = 0.5
+    factor: float = 0.15
+
+    def __post_init__(self) -> None:
+        if not (0 < self.exponent <= 1 and 0 < self.factor and isfinite(self.factor)):
+            raise ValueError(f"{self}: exponent must lie in (0, 1] and factor must be positive")
+
+    def compress(self, x: Tensor) -> Tensor:
+        """Complex in, complex out, of the same shape."""
+        if self.exponent == 1:
+            return self.factor * x
+        # The clamp only meets exact zeros and what is one next to them.
+        return self.factor * x * x.abs().clamp(min=1e-30).pow(self.exponent - 1)
+
+    def expand(self, x: Tensor) -> Tensor:
+        """The inverse of `compress`."""
+        x = x / self.factor
+        return x if self.exponent == 1 else x * x.abs().pow(1 / self.exponent - 1)
+
+
+@dataclass(frozen=True)
+class Log:
+    """|X| -> factor ln(1 + |X|)."""
+
+    factor: float = 0.15
+
+    def __post_init__(self) -> None:
+        if not (0 < self.factor and isfinite(self.factor)):
+            raise ValueError(f"{self}: factor must be positive")
+
+    def compress(self, x: Tensor) -> Tensor:
+        """Complex in, complex out, of the same shape."""
+        magnitude = x.abs()
+        return (
+            self.factor
+            * x
+            * torch.where(magnitude > 0, magnitude.log1p() / magnitude.clamp(min=1e-30), 1.0)
+        )
+
+    def expand(self, x: Tensor) -> Tensor:
+        """The inverse of `compress`."""
+        x = x / self.factor
+        magnitude = x.abs()
+        return x * torch.where(magnitude > 0, magnitude.expm1() / magnitude.clamp(min=1e-30), 1.0)
+
+
+@dataclass(frozen=True)
+class Spectrogram:
+    """Audio (..., samples) to a complex spectrogram (..., frequency, frame) and back.
+
+    Frames are centred, with reflected ends and a periodic Hann window; there are n_fft // 2 + 1
+    frequencies and 1 + samples // hop frames.
+
+    Args:
+        n_fft: samples of a frame.
+        hop: samples from one frame to the next, at most n_fft / 2 so that the inverse is exact.
+        compression: of the magnitudes.
+    """
+
+    n_fft: int = 510
+    hop: int = 128
+    compression: Power | Log = field(default_factory=Power)
+
+    def __post_init__(self) -> None:
+        if self.n_fft < 4 or self.n_fft % 2:
+            raise ValueError(f"n_fft must be an even number of at least 4, not {self.n_fft}")
+        if not 0 < self.hop <= self.n_fft // 2:
+            raise ValueError(
+                f"hop must lie between 1 and n_fft / 2 = {self.n_fft // 2}, not {self.hop}"
+            )
+
+    @property
+    def frequencies(self) -> int:
+        """Frequency bins of a spectrogram."""
+        return self.n_fft // 2 + 1
+
+    @property
+    def shortest(self) -> int:
+        """Samples below which the ends cannot be reflected."""
+        return self.n_fft // 2 + 1
+
+    def frames(self, samples: int) -> int:
+        """Frames of so many samples of audio."""
+        return 1 + samples // self.hop
+
+    def window(self, like: Tensor) -> Tensor:
+        """The periodic Hann window in the precision and on the device of `like`."""
+        return torch.hann_window(self.n_fft, dtype=like.real.dtype, device=like.device)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Float (..., samples) to complex (..., frequency, frame)."""
+        if audio.shape[-1] < self.shortest:
+            raise ValueError(
+                f"{audio.shape[-1]} samples are too short for n_fft = {self.n_fft}; "
+                f"pad the audio to at least {self.shortest} samples"
+            )
+        x = torch.stft(
+            audio.reshape(-1, audio.shape[-1]),
+            self.n_fft,
+            self.hop,
+            window=self.window(audio),
+            center=True,
+            pad_mode="reflect",
+            return_complex=True,
+        )
+        return self.compression.compress(x).reshape(*audio.shape[:-1], *x.shape[-2:])
+
+    def inverse(self, spectrogram: Tensor, samples: int) -> Tensor:
+        """Complex (..., frequency, frame) to float (..., samples)."""
+        x = self.compression.expand(spectrogram)
+        audio = torch.istft(
+            x.reshape(-1, *x.shape[-2:]),
+            self.n_fft,
+            self.hop,
+            window=self.window(x),
+            center=True,
+            length=samples,
+        )
+        return audio.reshape(*x.shape[:-2], samples)

@@ -1,0 +1,282 @@
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from scipy.signal import upfirdn
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from sgmse.networks.ncsnpp import NCSNpp, fir_down, fir_up, published_keys
+
+LAYOUTS = {"ncsnpp": NCSNpp.v1, "ncsnpp_v2": NCSNpp.v2, "ncsnpp_48k": NCSNpp.v48k}
+TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-5}  # relative to the largest output
+SMALL = {"channels": 8, "multipliers": (1, 2, 2), "blocks": 1, "bins": 32}
+
+
+def published(folder: Path, name: str) -> tuple[NCSNpp, dict[str, Tensor]]:
+    """The small network of the vectors `<name>_a` with its random weights, and the vectors."""
+    with np.load(folder / f"{name}_a.npz") as file:
+        arrays = {key: torch.from_numpy(file[key]) for key in ("x", "y", "t", "out_float64")}
+        kwargs = json.loads(str(file["settings_json"]))["kwargs"]
+    net = LAYOUTS[name](
+        channels=kwargs["nf"],
+        multipliers=kwargs["ch_mult"],
+        blocks=kwargs["num_res_blocks"],
+        attention_resolutions=kwargs["attn_resolutions"],
+        bins=kwargs["image_size"],
+    )
+    weights = load_file(folder / f"{name}_a.safetensors")
+    keys = published_keys(net)
+    assert set(keys.values()) == set(weights)
+    net.load_state_dict({ours: weights[theirs] for ours, theirs in keys.items()})
+    return net.eval(), arrays
+
+
+def run(net: NCSNpp, arrays: dict[str, Tensor], dtype: torch.dtype) -> Tensor:
+    complex_dtype = torch.complex128 if dtype == torch.float64 else torch.complex64
+    with torch.no_grad():
+        x, y = arrays["x"].to(complex_dtype), arrays["y"].to(complex_dtype)
+        return net.to(dtype)(x, y, arrays["t"].to(dtype))
+
+
+def awake(**config) -> NCSNpp:
+    """A small network whose almost-zero layers are given weights that matter."""
+    torch.manual_seed(1)
+    net = NCSNpp(**SMALL | config)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.requires_grad:
+                parameter.normal_(std=0.1)
+    return net
+
+
+def batch(size: int = 2, frames: int = 16, bins: int = 32) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shape = (size, 1, bins, frames)
+    x, y = (torch.randn(shape, dtype=torch.complex64, generator=generator) for _ in range(2))
+    return x, y, torch.linspace(0.1, 0.9, size)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_parity(parity, name, dtype, channels_last):
+    net, arrays = published(parity, name)
+    if channels_last:
+        net = net.to(memory_format=torch.channels_last)
+    expected = arrays["out_float64"]
+    out = run(net, arrays, dtype)
+    assert out.shape == expected.shape
+    assert (out - expected).abs().max() <= TOLERANCES[dtype] * expected.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("ncsnpp", 65_590_822), ("ncsnpp_v2", 65_590_822), ("ncsnpp_48k", 64_739_854)],
+)
+def test_full_size_layout(parity, name, count):
+    with torch.device("meta"):
+        net = LAYOUTS[name]()
+    file = json.loads((parity / "full_size_state_dict_shapes.json").read_text())[name]
+    keys, ours = published_keys(net), dict(net.named_parameters())
+    shapes = {theirs: list(ours[key].shape) for key, theirs in keys.items()}
+    assert shapes == file["state_dict"]
+    # EMA weights are a list without names: the order is the file's, and that of parameters().
+    assert list(keys.values()) == list(file["state_dict"])
+    assert list(keys) == list(ours) == list(net.state_dict())
+    assert sum(p.numel() for p in net.parameters()) == count == file["n_parameters"]
+    trained = sum(p.numel() for p in net.parameters() if p.requires_grad)
+    assert trained == file["n_trainable"]
+
+
+@pytest.mark.parametrize("size", [(8, 6), (2, 2)])
+def test_fir_is_upfirdn(size):
+    x = torch.randn(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    taps = np.array([1, 3, 3, 1]) / 8
+    down = up = x.numpy()
+    for axis in (2, 3):
+        down = upfirdn(taps, down, axis=axis).take(range(2, x.shape[axis] + 1, 2), axis)
+        up = upfirdn(2 * taps, up, up=2, axis=axis).take(range(1, 2 * x.shape[axis] + 1), axis)
+    np.testing.assert_allclose(fir_down(x).numpy(), down, atol=1e-14)
+    np.testing.assert_allclose(fir_up(x).numpy(), up, atol=1e-14)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values())
+def test_config_rebuilds_the_network(layout):
+    net = layout(**SMALL)
+    assert set(net.config) == set(inspect.signature(NCSNpp).parameters)
+    again = type(net)(**json.loads(json.dumps(net.config)))
+    assert again.config == net.config
+    again.load_state_dict(net.state_dict())
+    assert torch.equal(net(*batch()), again(*batch()))
+
+
+def test_published_layouts_can_be_changed():
+    net = NCSNpp.v48k(**SMALL, input_skip=True)
+    assert net.config["input_skip"] is True
+    assert net.config["divide_by_t"] == "output"
+    with pytest.raises(TypeError, match="nf"):
+        NCSNpp.v1(nf=8)
+
+
+@pytest.mark.parametrize("divide_by_t", [None, "features", "output"])
+@pytest.mark.parametrize("input_skip", [False, True])
+@pytest.mark.parametrize("output_skip", [False, True])
+def test_gradients_reach_every_parameter(input_skip, output_skip, divide_by_t):
+    net = awake(input_skip=input_skip, output_skip=output_skip, divide_by_t=divide_by_t)
+    net(*batch()).abs().square().mean().backward()
+    for name, parameter in net.named_parameters():
+        if name == "embedding.fourier.frequencies":
+            assert parameter.grad is None
+        elif name.endswith("key.bias"):  # adds the same to every logit of a softmax
+            assert parameter.grad.abs().max() < 1e-6
+        else:
+            assert parameter.grad.abs().max() > 0, name
+    assert not any(p.grad is not None and p.grad.isnan().any() for p in net.parameters())
+
+
+def test_division_by_t():
+    x, y, t = batch()
+    plain = awake().double()
+    x, y, t = x.to(torch.complex128), y.to(torch.complex128), t.double()
+    divided = {}
+    for place in ("features", "output"):
+        divided[place] = awake(divide_by_t=place).double()
+        divided[place].load_state_dict(plain.state_dict())
+    out, time = plain(x, y, t), t[:, None, None, None]
+    bias = torch.view_as_complex(plain.output.bias)
+    torch.testing.assert_close(divided["output"](x, y, t), out / time)
+    torch.testing.assert_close(divided["features"](x, y, t), (out - bias) / time + bias)
+
+
+def test_items_of_a_batch_do_not_meet():
+    net = awake().eval().double()
+    x, y, t = batch(3)
+    x, y, t = x.to(torch.complex128), y.to(torch.complex128), t.double()
+    together = net(x, y, t)
+    alone = torch.cat([net(x[i : i + 1], y[i : i + 1], t[i : i + 1]) for i in range(3)])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
+
+
+def test_conditioned_on_state_observation_and_time():
+    net = awake()
+    x, y, t = batch()
+    out = net(x, y, t)
+    for other in (net(y, x, t), net(x, 0 * y, t), net(x, y, t / 2)):
+        assert (other - out).abs().max() > 1e-3 * out.abs().max()
+
+
+def test_channels_last_throughout():
+    net = awake().to(memory_format=torch.channels_last)
+    x, y, t = batch()
+    formats = {}
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv2d | nn.GroupNorm):
+
+            def hook(module, inputs, output, name=name):
+                formats[name] = output.is_contiguous(memory_format=torch.channels_last)
+
+            module.register_forward_hook(hook)
+    out = net(x, y, t)
+    assert len(formats) > 30
+    assert all(formats.values()), [name for name, last in formats.items() if not last]
+    plain = awake()(x, y, t)
+    assert (out - plain).abs().max() <= 1e-5 * plain.abs().max()
+
+
+def test_forward_derivative():
+    net = awake().double()
+    x, y, t = batch()
+    x, y, t = x.to(torch.complex128), y.to(torch.complex128), t.double()
+    with sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        _, slope = torch.func.jvp(lambda t: net(x, y, t), (t,), (torch.ones_like(t),))
+    step = 1e-6  # truncation and rounding of the difference quotient meet near 1e-7
+    quotient = (net(x, y, t + step) - net(x, y, t - step)) / (2 * step)
+    assert (slope - quotient).abs().max() <= 1e-5 * quotient.abs().max()
+
+
+def test_inputs_are_left_alone():
+    net = awake()
+    inputs = batch()
+    before = [tensor.clone() for tensor in inputs]
+    net(*inputs)
+    assert all(torch.equal(a, b) for a, b in zip(inputs, before, strict=True))
+
+
+def test_other_sizes_and_depths():
+    net = awake(multipliers=(1,), attention_resolutions=())
+    assert net.divisor == 1
+    assert net(*batch(1, frames=5, bins=7)).shape == (1, 1, 7, 5)
+    net = awake(multipliers=(1, 1, 3, 2), blocks=2, attention_resolutions=(4, 16))
+    assert net.divisor == 8
+    assert net(*batch(1, frames=24, bins=40)).shape == (1, 1, 40, 24)
+
+
+def test_autocast():
+    net = awake()
+    exact = net(*batch())
+    with torch.autocast("cpu", torch.bfloat16):
+        out = net(*batch())
+    assert out.dtype == torch.complex64
+    # bf16 has 8 bits of precision; errors of a few bits add up over some thirty layers
+    assert (out - exact).abs().max() <= 5e-2 * exact.abs().max()
+
+
+def test_meta_device_then_assigned():
+    net = awake()
+    with torch.device("meta"):
+        empty = NCSNpp(**net.config)
+    empty.load_state_dict(net.state_dict(), assign=True)
+    assert torch.equal(empty(*batch()), net(*batch()))
+
+
+def test_a_fresh_network_is_almost_its_bias():
+    net = NCSNpp(**SMALL)
+    bias = torch.view_as_complex(net.output.bias)
+    assert (net(*batch()) - bias).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"bins": 30}, ValueError, r"30 frequencies .* multiple of 4 .* 32"),
+        ({"frames": 17}, ValueError, r"17 frames .* multiple of 4 .* 20"),
+        ({"frames": 0}, ValueError, "0 frames"),
+    ],
+)
+def test_refused_sizes(change, error, message):
+    with pytest.raises(error, match=message):
+        awake()(*batch(**change))
+
+
+def test_refused_inputs():
+    net = awake()
+    x, y, t = batch()
+    with pytest.raises(TypeError, match="complex"):
+        net(x.real, y.real, t)
+    with pytest.raises(ValueError, match="one shape"):
+        net(x, y[:1], t)
+    with pytest.raises(ValueError, match="batch axis"):
+        net(x.expand(2, 2, -1, -1), y.expand(2, 2, -1, -1), t)
+    with pytest.raises(ValueError, match=r"\(batch,\)"):
+        net(x, y, t[:1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"multipliers": ()}, "one or more multipliers"),
+        ({"blocks": 0}, "blocks=0"),
+        ({"multipliers": (1, 0)}, r"multipliers=\[1, 0\]"),
+        ({"channels": 2}, "2 channels cannot be normalised"),
+        ({"channels": 132}, "132 channels cannot be normalised"),
+        ({"divide_by_t": "sigma"}, "'sigma'"),
+    ],
+)
+def test_refused_arguments(change, message):
+    with torch.device("meta"), pytest.raises(ValueError, match=message):
+        NCSNpp(**SMALL | change)
