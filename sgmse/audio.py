@@ -4,15 +4,12 @@ Arrays are float32 of shape (channels, samples), full scale is [-1, 1], rates ar
 is read is whole and finite or an `AudioError`; a file that is written appears whole or not at all.
 A long file is processed in bounded memory by chaining generators:
 
-    about, gain = info(source), 1 / peak(source)
+    about = info(source)
     with Writer(target, like=about) as writer:
-        low = resample_blocks(blocks(source), about.sample_rate, 16000)
-        out = (process(gain * block) / gain for block in low)
-        for block in resample_blocks(out, 16000, about.sample_rate, length=about.frames):
+        low = map(process, resample_blocks(blocks(source), about.sample_rate, 16000))
+        for block in resample_blocks(low, 16000, about.sample_rate, length=about.frames):
             writer.write(block)
 """
-
-# ruff: noqa: A002 (`format` is the field's word)
 
 import re
 import secrets
@@ -20,6 +17,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from errno import EISDIR
 from glob import glob, has_magic
 from pathlib import Path
 
@@ -48,7 +46,7 @@ FOREIGN = {"m4a", "m4b", "mp4", "mov", "aac", "wma", "webm", "mkv", "mka", "amr"
 MAGIC = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b"caff", b".snd", b"ID3")
 FLOATS = ("FLOAT", "DOUBLE")
 WIDE = (*FLOATS, "PCM_24", "PCM_32", "ALAC_20", "ALAC_24", "ALAC_32", "DWVW_24")
-READ_ONLY = ("MPEG_LAYER_I", "MPEG_LAYER_II")
+READ_ONLY = {("MP3", "MPEG_LAYER_I"), ("MP3", "MPEG_LAYER_II"), ("WAV", "MPEG_LAYER_III")}
 RATES = {
     "OPUS": (8000, 12000, 16000, 24000, 48000),
     "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
@@ -62,8 +60,7 @@ class AudioError(ValueError):
         super().__init__(path, problem, remedy)
 
     def __str__(self) -> str:
-        path, problem, remedy = self.args
-        return " ".join(f"{path}: {problem}; {remedy}".split("\n"))
+        return "{}: {}; {}".format(*self.args).replace("\n", " ")
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ def blocks(path: str | Path, frames: int = BLOCK) -> Iterator[Samples]:
     with _opened(path) as (file, about):
         done = 0
         try:
-            while len(data := file.read(frames, dtype="float32", always_2d=True)):
+            while len(data := file.read(min(frames, about.frames - done), "float32", True)):
                 block = np.ascontiguousarray(data.T)
                 _check_finite(block, path, done, about.sample_rate)
                 done += len(data)
@@ -112,8 +109,8 @@ def blocks(path: str | Path, frames: int = BLOCK) -> Iterator[Samples]:
         except soundfile.LibsndfileError:
             pass  # the sound ends here
         if done < about.frames:
-            where = f"{done} of {about.frames} samples ({done / about.sample_rate:.3f} s)"
-            raise AudioError(path, f"is cut off or damaged after {where}", _repair(path))
+            problem = f"is cut off or damaged after {done} of {about.frames} samples"
+            raise AudioError(path, problem, _repair(path))
 
 
 def read(path: str | Path) -> tuple[Samples, Info]:
@@ -132,24 +129,30 @@ def peak(path: str | Path) -> float:
     return max(float(np.abs(block).max()) for block in blocks(path))
 
 
+class _Stream(soundfile.SoundFile):
+    """Never seeks: soundfile would after each read, which cuts a hole into an MP3."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, Info]]:
     try:
-        if path.is_dir():
-            raise AudioError(path, "is a folder", "name a file in it")
-        if path.exists() and not path.is_file():
-            raise AudioError(path, "is not a regular file", "save the sound to a file first")
+        if path.exists() and not path.is_file():  # opening a pipe would wait
+            kind = "a folder" if path.is_dir() else "not a regular file"
+            raise AudioError(path, f"is {kind}", "name a file with sound in it")
         with path.open("rb") as stream:
             head = stream.read(12)
     except FileNotFoundError as error:
         raise AudioError(path, "no such file", "check the spelling and the folder") from error
     except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-        raise AudioError(path, problem, "check its permissions") from error
+        why = f"cannot be read ({error.strerror})"
+        raise AudioError(path, why, "check its permissions") from error
     if not head:
         raise AudioError(path, "is empty (0 bytes)", "record or copy it again")
     try:
-        file = soundfile.SoundFile(path)
+        file = _Stream(path)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a .raw has no header
         raise _unknown(path, head) from error
     with file:
@@ -157,13 +160,12 @@ def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, Info]]:
 
 
 def _unknown(path: Path, head: bytes) -> AudioError:
-    suffix = path.suffix[1:].lower()
     if head.startswith(MAGIC):
-        problem = "is damaged, or cut off within its header"
-        return AudioError(path, problem, "record or copy it again")
-    if head[4:8] == b"ftyp" or suffix in FOREIGN:
+        return AudioError(path, "is damaged or cut off in its header", "record or copy it again")
+    kind = "m4a" if head[4:8] == b"ftyp" else path.suffix[1:].lower()
+    if kind in FOREIGN:
         remedy = f"convert it: ffmpeg -i {shlex.quote(str(path))} converted.wav"
-        return AudioError(path, f"{suffix or 'mp4'} is not supported", remedy)
+        return AudioError(path, f"{kind} is not supported", remedy)
     return AudioError(path, "is not audio that can be read", f"use one of {', '.join(SUFFIXES)}")
 
 
@@ -173,10 +175,9 @@ def _checked(path: Path, file: soundfile.SoundFile) -> Info:
     sizes = r"^\s*(?:data|SSND|riff|Riff size|Data Size)\s*: (\d+) \(should be (\d+)\)"
     for promised, there in re.findall(sizes, log, re.M):
         if int(there) < int(promised) < 0x7FFFF000:  # from there on: the length was not known
-            problem = f"is cut off, {there} of {promised} bytes are there"
-            raise AudioError(path, problem, _repair(path))
-    if "lacks an end-of-stream bit" in log:
-        raise AudioError(path, "is cut off, its last page is missing", _repair(path))
+            raise AudioError(path, f"is cut off: {there} of {promised} bytes", _repair(path))
+    if "lacks an end-of-stream bit" in log or "Junk after the last page" in log:
+        raise AudioError(path, "is cut off or damaged at its end", _repair(path))
     if about.frames <= 0:
         raise AudioError(path, "holds no samples, only a header", "record or copy it again")
     if about.frames >= 1 << 60:  # FLAC made from a pipe
@@ -185,8 +186,7 @@ def _checked(path: Path, file: soundfile.SoundFile) -> Info:
 
 
 def _repair(path: Path) -> str:
-    command = f"ffmpeg -i {shlex.quote(str(path))} repaired.wav"
-    return f"copy it again, or keep what is there: {command}"
+    return f"copy it again, or keep what is there: ffmpeg -i {shlex.quote(str(path))} repaired.wav"
 
 
 def _check_finite(block: Samples, path: Path, start: int, sample_rate: int) -> None:
@@ -196,15 +196,14 @@ def _check_finite(block: Samples, path: Path, start: int, sample_rate: int) -> N
         index = int(bad.any(axis=0).argmax())
         channel = int(bad[:, index].argmax())
         what = "NaN" if np.isnan(block[channel, index]) else "infinite"
-        where = f"sample {start + index} ({(start + index) / sample_rate:.3f} s)"
-        problem = f"{where} of channel {channel} is {what}"
-        raise AudioError(path, problem, "replace it by a finite number")
+        where = f"sample {start + index} ({(start + index) / sample_rate:.3f} s), channel {channel}"
+        raise AudioError(path, f"{where} is {what}", "replace it by a finite number")
 
 
 # Writing
 
 
-def written_as(path: str | Path, like: Info, format: str | None = None) -> Info:
+def written_as(path: str | Path, like: Info, format: str | None = None) -> Info:  # noqa: A002
     """What a file written to `path` will be, `like` another one.
 
     Its container is `format` (a suffix such as 'flac' or 'opus'), else the one that the suffix of
@@ -213,15 +212,14 @@ def written_as(path: str | Path, like: Info, format: str | None = None) -> Info:
     cannot be written, before any work is done.
     """
     name = (Path(path).suffix if format is None else format).lower().removeprefix(".")
-    known = f"use one of {', '.join(SUFFIXES)}"
     if (format is not None or name in FOREIGN) and name not in SUFFIXES:
-        raise AudioError(path, f"the format {name!r} cannot be written", known)
+        raise AudioError(path, f"{name!r} cannot be written", f"use one of {', '.join(SUFFIXES)}")
     allowed = SUFFIXES.get(name, (like.format,))
     container = like.format if like.format in allowed else allowed[0]
     wide = ["PCM_24"] if like.subtype in WIDE else []
     default = soundfile.default_subtype(container)
     for subtype in ["OPUS"] if name == "opus" else [like.subtype, *wide, default]:
-        if subtype not in READ_ONLY and soundfile.check_format(container, subtype):
+        if soundfile.check_format(container, subtype) and (container, subtype) not in READ_ONLY:
             break
     rates = RATES.get(subtype, (like.sample_rate,))
     if like.sample_rate not in rates:
@@ -242,7 +240,7 @@ class Writer:
     keeps its level, whatever is written later. `clipped` counts them, so that one can warn.
     """
 
-    def __init__(self, path: str | Path, like: Info, format: str | None = None) -> None:
+    def __init__(self, path: str | Path, like: Info, format: str | None = None) -> None:  # noqa: A002
         self.path = Path(path)
         self.info = replace(written_as(path, like, format), frames=0)
         self.clipped = 0
@@ -250,21 +248,13 @@ class Writer:
 
     def __enter__(self) -> "Writer":
         about = self.info
-        if not self.path.parent.is_dir():
-            raise AudioError(self.path, "its folder does not exist", "create the folder")
-        if self.path.is_dir():
-            raise AudioError(self.path, "is a folder", "name a file in it")
+        form = (about.sample_rate, about.channels, about.subtype, None, about.format)
         try:
             with self._failures_named():
+                if self.path.is_dir():
+                    raise IsADirectoryError(EISDIR, "it is a folder")
                 self._part.touch(exist_ok=False)
-                self._file = soundfile.SoundFile(
-                    self._part,
-                    "w",
-                    about.sample_rate,
-                    about.channels,
-                    about.subtype,
-                    format=about.format,
-                )
+                self._file = soundfile.SoundFile(self._part, "w", *form)
         except BaseException:
             self._part.unlink(missing_ok=True)
             raise
@@ -299,18 +289,14 @@ class Writer:
     def _failures_named(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, soundfile.SoundFileError, AssertionError) as error:
-            # soundfile asserts that all was written
-            reason = getattr(error, "strerror", None) or getattr(error, "error_string", "disk full")
-            about = self.info
-            kind = f"{about.format} {about.subtype}, {about.sample_rate} Hz, {about.channels} ch"
-            remedy = "check the folder and the space left, or use wav"
-            raise AudioError(
-                self.path, f"cannot be written as {kind} ({reason})", remedy
-            ) from error
+        except (OSError, soundfile.SoundFileError, AssertionError) as error:  # a short write
+            why = getattr(error, "error_string", getattr(error, "strerror", "the disk is full"))
+            kind = f"{self.info.format} {self.info.subtype}, {self.info.channels} channels"
+            problem = f"cannot be written as {kind} ({why})"
+            raise AudioError(self.path, problem, "check the folder, or use wav") from error
 
 
-def write(path: str | Path, audio: Samples | Tensor, like: Info, format: str | None = None) -> Info:
+def write(path: str | Path, audio: Samples | Tensor, like: Info, format: str | None = None) -> Info:  # noqa: A002
     """Write (channels, samples) as one file, as `Writer` does. Returns what was written."""
     with Writer(path, like, format) as writer:
         writer.write(audio)
@@ -320,55 +306,56 @@ def write(path: str | Path, audio: Samples | Tensor, like: Info, format: str | N
 # Resampling
 
 
-def resample(audio: Tensor, source: int, target: int, length: int | None = None) -> Tensor:
-    """Band-limited resampling without delay: sample k of the result is the signal at k / target.
+def resampled_length(n: int, source_rate: int, target_rate: int) -> int:
+    """Samples that n samples become: ceil(n target_rate / source_rate)."""
+    for rate in (source_rate, target_rate):
+        if rate <= 0 or rate != int(rate):
+            raise ValueError(f"a sample rate is a positive whole number of Hz, not {rate}")
+    return -(-n * target_rate // source_rate)
 
-    Shape: (..., n) float32 or float64 -> (..., ceil(n target / source)), or (..., length); rates in
-    Hz. Outside its n samples the signal is zero. A round trip is at least n long; its `length=n`
-    gives exactly n. The filter is soxr's VHQ: linear phase, aliases below -140 dB. Not
-    differentiable.
+
+def resample(
+    audio: Tensor, source_rate: int, target_rate: int, length: int | None = None
+) -> Tensor:
+    """Band-limited resampling without delay: sample k of the result is the signal at k/target_rate.
+
+    Shape: (..., n) float32 or float64 -> (..., resampled_length(n)), or (..., length). Outside its
+    n samples the signal is zero. A round trip is at least n long; its `length=n` gives exactly n.
+    The filter is soxr's VHQ: linear phase, aliases below -140 dB. Not differentiable.
     """
     if audio.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"resample takes float32 or float64, not {audio.dtype}; convert it first")
     *batch, n = audio.shape
-    length = _ceil(n * target, source) if length is None else length
+    length = resampled_length(n, source_rate, target_rate) if length is None else length
     if audio.numel() == 0:
         return audio.new_zeros(*batch, length)
     flat = audio.detach().reshape(-1, n).cpu().numpy()
-    parts = list(resample_blocks([flat], source, target, length))
+    parts = list(resample_blocks([flat], source_rate, target_rate, length))
     return torch.from_numpy(np.concatenate(parts, axis=1)).reshape(*batch, length).to(audio.device)
 
 
 def resample_blocks(
-    signal: Iterable[Floats], source: int, target: int, length: int | None = None
+    blocks: Iterable[Floats], source_rate: int, target_rate: int, length: int | None = None
 ) -> Iterator[Floats]:
     """`resample` of a signal that comes in consecutive blocks (channels, any number of samples).
 
     The blocks that go out have other sizes; together they are `resample` of the whole.
     """
-    for rate in (source, target):
-        if rate <= 0 or rate != int(rate):
-            raise ValueError(f"a sample rate is a positive whole number of Hz, not {rate}")
     stream, n, done = None, 0, 0
-    for block in signal:
+    for block in blocks:
         if stream is None:
             channels, dtype = len(block), block.dtype
-            stream = soxr.ResampleStream(source, target, channels, dtype, "VHQ")
+            stream = soxr.ResampleStream(source_rate, target_rate, channels, dtype, "VHQ")
         n += block.shape[1]
         out = stream.resample_chunk(np.ascontiguousarray(block.T))
-        if length is not None:
-            out = out[: length - done]
+        out = out if length is None else out[: length - done]
         done += len(out)
         yield np.ascontiguousarray(out.T)
     if stream is not None:
-        length = _ceil(n * target, source) if length is None else length
-        missing = _ceil(length * source, target) - n  # soxr rounds where we take the ceiling
-        zeros = np.zeros((max(missing, 0), channels), dtype)
+        length = resampled_length(n, source_rate, target_rate) if length is None else length
+        needed = resampled_length(length, target_rate, source_rate)  # soxr rounds, we round up
+        zeros = np.zeros((max(needed - n, 0), channels), dtype)
         yield np.ascontiguousarray(stream.resample_chunk(zeros, last=True)[: length - done].T)
-
-
-def _ceil(numerator: int, denominator: int) -> int:
-    return -(-numerator // denominator)
 
 
 # Finding
@@ -383,11 +370,8 @@ def find(paths: Iterable[str | Path], recursive: bool = False) -> list[Path]:
     does not exist is kept: reading it gives its `AudioError` while the other files are still done.
     Raises `AudioError` for a pattern without a match and for a folder without audio.
     """
-    found: dict[Path, Path] = {}
-    for path in map(Path, paths):
-        for file in _meant(path, recursive):
-            found.setdefault(file.resolve(), file)
-    return list(found.values())
+    files = (file for path in paths for file in _meant(Path(path), recursive))
+    return list({file.resolve(): file for file in files}.values())
 
 
 def _meant(path: Path, recursive: bool) -> list[Path]:
@@ -398,8 +382,7 @@ def _meant(path: Path, recursive: bool) -> list[Path]:
         return [path]
     else:
         matches = [Path(match) for match in sorted(glob(str(path), recursive=True))]  # noqa: PTH207
-        files = [f for match in matches for f in (_inside(match, recursive) or [match])]
-        files = [file for file in files if _is_audio(file)]
+        files = [f for m in matches for f in _inside(m, recursive) or filter(_is_audio, [m])]
         remedy = "check the folder and the suffix"
     if not files:
         raise AudioError(path, "no audio files there", remedy)
@@ -413,5 +396,4 @@ def _inside(folder: Path, recursive: bool) -> list[Path]:
 
 
 def _is_audio(path: Path) -> bool:
-    name = path.suffix[1:].lower()
-    return name in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix[1:].lower() in SUFFIXES and path.name[0] != "." and path.is_file()

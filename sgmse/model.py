@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from sgmse.estimates import Estimate, Parametrization
+from sgmse.networks import Network
 from sgmse.sdes import SDE, expand
 
 
@@ -15,7 +16,7 @@ class ScoreModel(nn.Module):
         parametrization: what the output of the network means.
     """
 
-    def __init__(self, network: nn.Module, sde: SDE, parametrization: Parametrization) -> None:
+    def __init__(self, network: Network, sde: SDE, parametrization: Parametrization) -> None:
         super().__init__()
         if sde.pinned and parametrization.divides_by_a:
             raise ValueError(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import isfinite, log
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from scipy.special import expi
 from torch import Tensor
@@ -52,27 +53,41 @@ class SDE(ABC):
 
     @abstractmethod
     def scales(self, t: Tensor) -> Scales:
-        """a, b, sigma at the times t in [0, 1], in closed form and differentiable."""
+        """a, b, sigma at the times t in [0, 1], in closed form.
+
+        Differentiable in t, unless the process states its `rates` itself.
+        """
 
     def rates(self, t: Tensor) -> Scales:
-        """a', b', sigma' at t, by automatic differentiation of `scales`."""
+        """a', b', sigma' at t, by automatic differentiation of `scales`.
+
+        sigma' is infinite where sigma leaves or reaches 0.
+        """
         t = t.contiguous()  # forward mode refuses expanded tensors
-        _, rates = torch.func.jvp(lambda t: tuple(self.scales(t)), (t,), (torch.ones_like(t),))
-        return Scales(*rates)
+        return Scales(
+            *torch.func.jvp(lambda t: tuple(self.scales(t)), (t,), (torch.ones_like(t),))[1]
+        )
 
     def coefficients(self, t: Tensor) -> Coefficients:
-        """f, h, g at t in (0, 1); infinite where a(t) = 0."""
-        a, b, sigma = self.scales(t)
-        da, db, dsigma = self.rates(t)
+        """f, h, g at t; f and h are infinite where a(t) = 0, g has its limit at both ends."""
+        a, b, _ = self.scales(t)
+        da, db, _ = self.rates(t)
         f = da / a
-        # sigma' is infinite where sigma starts from 0 and sigma sigma' is not: g is asked inside (0, 1).
-        g2 = 2 * sigma * (dsigma - f * sigma)
+        # Where sigma = 0 the formula of g reads 0 times infinity: the limit is one rounding away.
+        eps = torch.finfo(t.dtype).eps
+        inside = t.clamp(eps, 1 - eps)
+        a, _, sigma = self.scales(inside)
+        da, _, dsigma = self.rates(inside)
+        g2 = 2 * sigma * (dsigma - da / a * sigma)
         return Coefficients(f, db - f * b, g2.clamp(min=0).sqrt())
 
     def log_snr(self, t: Tensor) -> Tensor:
-        """lambda = ln(a / sigma): the time in which solvers of higher order are polynomial."""
+        """lambda = ln(a / sigma): the time in which solvers of higher order are polynomial.
+
+        It falls with t; infinite where sigma = 0, and minus infinity at a pinned end, as its limit.
+        """
         a, _, sigma = self.scales(t)
-        return a.log() - sigma.log()
+        return torch.where(a > 0, a.log() - sigma.log(), -torch.inf)
 
     def sample(self, x0: Tensor, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """x_t = a x0 + b y + sigma z for (batch, ...) tensors and times (batch,)."""
@@ -161,20 +176,22 @@ class BBED(SDE):
             raise ValueError(f"BBED: k must exceed 1, not {self.k}")
 
     def scales(self, t: Tensor) -> Scales:  # noqa: D102
-        log_k = log(self.k)
-        # scipy has Ei, torch has not; the times are few and need no gradient (see rates).
-        a = 1 - t.detach().double().cpu().numpy()
-        ei = torch.as_tensor(expi(-2 * a * log_k) - expi(-2 * log_k)).to(t)
-        # At t = 1 the product a Ei(-2 a ln k) is 0 times an infinity, and 0.
-        tail = torch.where(t < 1, (1 - t) * ei, 0.0)
-        inner = torch.exp(2 * log_k * t) - 1 + t + 2 * self.k**2 * log_k * tail
-        return Scales(1 - t, t, (self.theta * (1 - t) * inner).clamp(min=0).sqrt())
+        return Scales(1 - t, t, (self.theta * (1 - t) * self._bracket(t)).sqrt())
 
     def rates(self, t: Tensor) -> Scales:  # noqa: D102
-        # 2 sigma sigma' = g^2 + 2 f sigma^2 with f = -1 / (1 - t)
-        _, _, sigma = self.scales(t)
-        g2 = self.theta * self.k ** (2 * t)
-        return Scales(-torch.ones_like(t), torch.ones_like(t), g2 / (2 * sigma) - sigma / (1 - t))
+        # 2 sigma sigma' = g^2 - 2 sigma^2 / a
+        rise = self.theta * (self.k ** (2 * t) / 2 - self._bracket(t))
+        return Scales(-torch.ones_like(t), torch.ones_like(t), rise / self.scales(t).sigma)
+
+    def _bracket(self, t: Tensor) -> Tensor:
+        """[...] of sigma^2, which is about t for small t."""
+        # scipy has Ei, torch has not. In float64, as the terms cancel; they carry no gradient.
+        time, log_k = t.detach().cpu().double().numpy(), log(self.k)
+        a = 1 - time
+        ei = expi(-2 * np.where(a > 0, a, 1.0) * log_k)  # at a = 0 a Ei(-2 a ln k) is 0, its limit
+        tail = 2 * self.k**2 * log_k * a * (ei - expi(-2 * log_k))
+        bracket = np.expm1(2 * log_k * time) + time + tail
+        return torch.as_tensor(bracket.clip(min=0)).to(t)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""The complex spectrogram on which the models work: a short-time Fourier transform with compressed magnitudes.
+"""The complex spectrogram on which the models work: an STFT with compressed magnitudes.
 
     X = STFT(audio),     spectrogram = compress(|X|) exp(i arg X)
 
-Small magnitudes carry much of what is heard; the compression lifts them (Richter et al. 2023, eq. 21).
-Both parts have exact inverses, so `inverse(forward(audio), length) == audio`.
+Small magnitudes carry much of what is heard; the compression lifts them (Richter et al. 2023,
+eq. 21). Both parts have exact inverses, so `inverse(forward(audio), length) == audio`.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Power:
     factor: float = 0.15
 
     def __post_init__(self) -> None:
-        if not (0 < self.exponent <= 1 and 0 < self.factor and isfinite(self.factor)):
+        if not (0 < self.exponent <= 1 and self.factor > 0 and isfinite(self.factor)):
             raise ValueError(f"{self}: exponent must lie in (0, 1] and factor must be positive")
 
     def compress(self, x: Tensor) -> Tensor:
@@ -34,7 +34,10 @@ class Power:
     def expand(self, x: Tensor) -> Tensor:
         """The inverse of `compress`."""
         x = x / self.factor
-        return x if self.exponent == 1 else x * x.abs().pow(1 / self.exponent - 1)
+        if self.exponent == 1:
+            return x
+        # The clamp keeps the gradient finite at zeros, where a root has an infinite one.
+        return x * x.abs().clamp(min=1e-30).pow(1 / self.exponent - 1)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Log:
     factor: float = 0.15
 
     def __post_init__(self) -> None:
-        if not (0 < self.factor and isfinite(self.factor)):
+        if not (self.factor > 0 and isfinite(self.factor)):
             raise ValueError(f"{self}: factor must be positive")
 
     def compress(self, x: Tensor) -> Tensor:

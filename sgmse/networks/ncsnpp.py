@@ -30,6 +30,8 @@ from torch.nn.functional import (
     silu,
 )
 
+from sgmse.networks.base import Network
+
 __all__ = ["NCSNpp", "published_keys"]
 
 PARTS = 4  # real and imaginary part of x, real and imaginary part of y
@@ -302,7 +304,7 @@ class Middle(nn.Module):
         return self.after(self.before(h, e), e)
 
 
-class NCSNpp(nn.Module):
+class NCSNpp(Network):
     """NCSN++ for complex spectrograms of any width and depth; 65.6 M parameters by default.
 
     Args:
@@ -351,6 +353,7 @@ class NCSNpp(nn.Module):
             )
         if divide_by_t not in ("features", "output", None):
             raise ValueError(f'divide_by_t is {divide_by_t!r}; use "features", "output" or None')
+        self.divisor = (2 ** (len(multipliers) - 1),) * 2
         self.config = {
             "channels": channels,
             "multipliers": list(multipliers),
@@ -426,11 +429,6 @@ class NCSNpp(nn.Module):
         }
         return cls(**layout | changes)
 
-    @property
-    def divisor(self) -> int:
-        """The number that frequencies and frames of the input must be a multiple of."""
-        return 2 ** (len(self.down) - 1)
-
     def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         """Return the output of the network for the state x, the observation y and the time t > 0.
 
@@ -475,11 +473,12 @@ class NCSNpp(nn.Module):
                 f"t must have shape (batch,) = ({x.shape[0]},); got {tuple(t.shape)}, "
                 "use t.expand(batch) for a common time"
             )
-        for axis, size in zip(("frequencies", "frames"), x.shape[2:], strict=True):
-            if size == 0 or size % self.divisor:
+        axes = zip(("frequencies", "frames"), x.shape[2:], self.divisor, strict=True)
+        for axis, size, divisor in axes:
+            if size == 0 or size % divisor:
                 raise ValueError(
-                    f"{size} {axis} are not a multiple of {self.divisor} (2^(levels - 1)); "
-                    f"pad them to {max(-(-size // self.divisor), 1) * self.divisor}"
+                    f"{size} {axis} are not a multiple of {divisor} (2^(levels - 1)); "
+                    f"pad them to {max(-(-size // divisor), 1) * divisor}"
                 )
 
 

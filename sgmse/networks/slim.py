@@ -1,9 +1,9 @@
 """A small network for a CPU: a convolutional U-Net with recurrent layers at the bottom.
 
-Dense 3 x 3 convolutions in channels-last order are by far the cheapest arithmetic on a CPU, so they do
-nearly all of the work. Every level halves the frequencies, the last one the frames too; at the bottom,
-where there are few positions left, bidirectional LSTMs look along all of time and all of frequency.
-Normalisation is over channels alone, so that one frame never changes the scale of another.
+Dense 3 x 3 convolutions in channels-last order are by far the cheapest arithmetic on a CPU, so they
+do nearly all of the work. Every level halves the frequencies, the last one the frames too; at the
+bottom, where there are few positions left, bidirectional LSTMs look along all of time and all of
+frequency. Normalisation is over channels alone: one frame never changes the scale of another.
 
 The output is a masked sum of what is already there and a correction,
 
@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sgmse.networks.base import Network
+
 
 class ChannelNorm(nn.Module):
     """Layer normalisation over the channels of each position of a (batch, channel, ...) tensor."""
@@ -26,7 +28,7 @@ class ChannelNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         last = x.movedim(1, -1)
         return functional.layer_norm(last, self.weight.shape, self.weight, self.bias).movedim(-1, 1)
 
@@ -45,7 +47,7 @@ class TimeEmbedding(nn.Module):
             nn.Linear(2 * waves, channels), nn.SiLU(), nn.Linear(channels, channels), nn.SiLU()
         )
 
-    def forward(self, t: Tensor) -> Tensor:
+    def forward(self, t: Tensor) -> Tensor:  # noqa: D102
         phase = t[:, None] * self.frequencies
         return self.layers(torch.cat([phase.cos(), phase.sin()], dim=1))
 
@@ -62,13 +64,25 @@ class Residual(nn.Module):
         self.time = nn.Linear(embedding, channels)
         self.norm2 = ChannelNorm(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        for parameter in self.conv2.parameters():  # the block starts as the identity
+            nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:  # noqa: D102
         h = self.conv1(functional.silu(self.norm1(x)))
         h = h + self.time(embedding).to(h.dtype)[:, :, None, None]
         return x + self.conv2(functional.silu(self.norm2(h)))
+
+
+class Blocks(nn.ModuleList):
+    """Residual blocks with dilations 1, 2, 4 ..., which widen what a level sees at no cost."""
+
+    def __init__(self, channels: int, count: int, embedding: int) -> None:
+        super().__init__(Residual(channels, embedding, 2**i) for i in range(count))
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:  # noqa: D102
+        for block in self:
+            x = block(x, embedding)
+        return x
 
 
 class DualPath(nn.Module):
@@ -81,7 +95,7 @@ class DualPath(nn.Module):
         self.lstm_band = nn.LSTM(channels, channels // 2, bidirectional=True)
         self.out_time, self.out_band = nn.Linear(channels, channels), nn.Linear(channels, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         batch, channels, bands, frames = x.shape
         sequences = self.norm_time(x).permute(3, 0, 2, 1).reshape(frames, batch * bands, channels)
         h = self.out_time(self.lstm_time(sequences)[0]).view(frames, batch, bands, channels)
@@ -91,7 +105,7 @@ class DualPath(nn.Module):
         return x + h.permute(1, 3, 0, 2)
 
 
-class SlimUNet(nn.Module):
+class SlimUNet(Network):
     """net(x, y, t): x, y complex (batch, 1, frequency, frame), t (batch,), the output like x.
 
     Args:
@@ -116,6 +130,7 @@ class SlimUNet(nn.Module):
             raise ValueError(
                 f"channels {channels} and blocks {blocks} must name the same levels, at least two"
             )
+        self.divisor = (2 ** (len(channels) - 1), 2)
         self.config = {
             "channels": list(channels),
             "blocks": list(blocks),
@@ -132,9 +147,7 @@ class SlimUNet(nn.Module):
             else nn.Conv2d(channels[i - 1], channels[i], (4, 3), stride=(2, 1), padding=1)
             for i in levels
         )
-        self.encoder = nn.ModuleList(
-            self._blocks(channels[i], blocks[i], embedding) for i in levels
-        )
+        self.encoder = nn.ModuleList(Blocks(channels[i], blocks[i], embedding) for i in levels)
         self.bottom = nn.ModuleList(DualPath(channels[-1]) for _ in range(dual_paths))
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(channels[i], channels[i - 1], 4, stride=(2, 2), padding=1)
@@ -143,25 +156,15 @@ class SlimUNet(nn.Module):
             for i in levels
         )
         self.decoder = nn.ModuleList(
-            self._blocks(channels[i - 1], blocks[i - 1], embedding) for i in levels
+            Blocks(channels[i - 1], blocks[i - 1], embedding) for i in levels
         )
         self.norm = ChannelNorm(channels[0])
         self.head = nn.Conv2d(channels[0], 6, 3, padding=1)
         nn.init.zeros_(self.head.weight)
-        with torch.no_grad():  # at first the output is y, the best guess that needs no training
-            self.head.bias.copy_(torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0, 0.0]))
+        # At first the output is y, the best guess that needs no training.
+        self.head.bias = nn.Parameter(torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0, 0.0]))
 
-    @staticmethod
-    def _blocks(channels: int, count: int, embedding: int) -> nn.ModuleList:
-        # Dilations 1, 2, 4 ... along time widen what a level sees at no cost.
-        return nn.ModuleList(Residual(channels, embedding, 2**i) for i in range(count))
-
-    @property
-    def divisor(self) -> tuple[int, int]:
-        """Frequencies and frames of the input must be multiples of these."""
-        return 2 ** (len(self.down)), 2
-
-    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:  # noqa: D102
         frequencies, frames = x.shape[-2:]
         if frequencies % self.divisor[0] or frames % self.divisor[1]:
             raise ValueError(
@@ -175,14 +178,12 @@ class SlimUNet(nn.Module):
         for down, encoder in zip(self.down, self.encoder, strict=True):
             skips.append(h)
             h = down(h)
-            for block in encoder:
-                h = block(h, e)
+            h = encoder(h, e)
         for dual_path in self.bottom:
             h = dual_path(h)
         for up, decoder in zip(reversed(self.up), reversed(self.decoder), strict=True):
             h = up(h) + skips.pop()
-            for block in decoder:
-                h = block(h, e)
+            h = decoder(h, e)
         real_x, real_y, real, imag_x, imag_y, imag = (
             self.head(functional.silu(self.norm(h))).to(x.real.dtype).split(1, dim=1)
         )

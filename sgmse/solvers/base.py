@@ -33,6 +33,8 @@ class Solver(ABC):
 
     #: Global order of convergence to the exact solution; a test measures it.
     order: int
+    #: Whether a first step from a pinned end point, where there is no score, is possible.
+    leaves_a_point: bool = True
 
     @abstractmethod
     def step(
@@ -73,6 +75,8 @@ def solve(
     callback: Callable[[int, int], None] | None = None,
 ) -> Solution:
     """Run the reverse process from the grid's first time to its last.
+
+    Gradients flow if they are enabled; enhancement runs under `torch.inference_mode()`.
 
     Args:
         model: a `ScoreModel`, or anything with `sde` and `__call__(x, y, t) -> Estimate`.

@@ -37,13 +37,15 @@ class Weights(NamedTuple):
 class Exponential(Solver):
     """The exact step for a constant estimate.
 
-    DDIM (VP), SB-ODE (bridges) and the Euler step of a flow for eta = 0; ancestral sampling and SB-SDE
-    for eta = 1 (Song et al. 2021 eq. 12; Jukic et al. 2024 eq. 10, 11; Zheng et al. 2024 eq. 12).
+    DDIM (VP), SB-ODE (bridges) and the Euler step of a flow for eta = 0; ancestral sampling and
+    SB-SDE for eta = 1 (Song et al. 2021 eq. 12; Jukic et al. 2024 eq. 10, 11; Zheng et al. 2024
+    eq. 12).
 
     Args:
         eta: share of fresh noise, 0 (ODE) to 1 (SDE).
-        start: the same for a first step from a pinned end point, where there is no noise to carry on:
-            1 draws what the process has there, 0 keeps the step deterministic as the published SB-ODE.
+        start: the same for a first step from a pinned end point, where there is no noise to carry
+            on: 1 draws what the process has there, 0 keeps the step deterministic as the published
+            SB-ODE.
     """
 
     eta: float = 0.0
@@ -63,7 +65,7 @@ class Exponential(Solver):
         sigma = torch.where(s > 0, sigma, 0.0)
         noisy = sigma_t > 0
         shrink = torch.where(noisy, a_t * sigma / (a * torch.where(noisy, sigma_t, 1.0)), 0.0)
-        eta = torch.where(noisy, self.eta, self.start)
+        eta = torch.where(noisy, torch.full_like(sigma, self.eta), self.start)
         tau = eta * sigma * (1 - shrink**2).clamp(min=0).sqrt()
         return Weights(a, b, (sigma**2 - tau**2).clamp(min=0).sqrt(), tau, shrink)
 
@@ -82,11 +84,11 @@ class Exponential(Solver):
 
 @dataclass(frozen=True)
 class Multistep(Exponential):
-    """Second order at one evaluation a step: x0 is linear in lambda through the last two estimates.
+    """Second order at one evaluation a step: x0 linear in lambda through the last two estimates.
 
-    DPM-Solver++(2M) and its SDE variant (Lu et al. 2022, algorithm 2 and eq. 18), DBIM of order 2 on
-    bridges (Zheng et al. 2024). First order where there is no second estimate: in the first step, in
-    the one after a pinned end point, and in the last one to sigma = 0, which returns x0.
+    DPM-Solver++(2M) and its SDE variant (Lu et al. 2022, algorithm 2 and eq. 18), DBIM of order 2
+    on bridges (Zheng et al. 2024). First order where there is no second estimate: in the first
+    step, in the one after a pinned end point, and in the last one to sigma = 0, which returns x0.
     """
 
     order = 2

@@ -1,8 +1,8 @@
-"""Time grids: where a solver stands, from the start of sampling (t = 1) down to the clean audio (t = 0).
+"""Time grids: where a solver stands, from the start of sampling (t = 1) to clean audio (t = 0).
 
-A grid is an object with `times(sde)`: steps + 1 descending times. With `finish` (the default) the last
-step goes from `end` to 0, so that a first-order solver evaluates the network at `steps` times in
-[end, start]; without it the grid stops at `end`.
+A grid is an object with `times(sde)`: steps + 1 descending times. With `finish` (the default) the
+last step goes from `end` to 0, so that a first-order solver evaluates the network at `steps` times
+in [end, start]; without it the grid stops at `end`.
 """
 
 from abc import ABC, abstractmethod
@@ -63,8 +63,8 @@ class Uniform(Grid):
 class LogSNR(Grid):
     """Equal steps in lambda = ln(a / sigma) (Lu et al. 2022, section 3.3).
 
-    Where lambda is infinite, at a pinned end point or at a time without noise, the outermost step is
-    the uniform one and the steps inside are equal.
+    Where lambda is infinite, at a pinned end point or at a time without noise, the outermost step
+    is the uniform one and the steps inside are equal.
     """
 
     def inner(self, sde: SDE, count: int) -> Tensor:  # noqa: D102

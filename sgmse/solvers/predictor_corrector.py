@@ -1,7 +1,7 @@
-"""Predictor-corrector sampling (Song et al. 2021, algorithms 2 to 5; Richter et al. 2023, algorithm 1).
+"""Predictor-corrector sampling (Song et al. 2021, alg. 2 to 5; Richter et al. 2023, alg. 1).
 
-At every time first the corrector, a few steps of Langevin dynamics that stay at t, then the predictor,
-one step of the reverse process from t to s:
+At every time first the corrector, a few steps of Langevin dynamics that stay at t, then the
+predictor, one step of the reverse process from t to s:
 
     dx = (f x + h y - g^2 score) dt + g dw
 """
@@ -17,7 +17,7 @@ from sgmse.solvers.base import Memory, Model, Randn, Solver
 
 
 class Corrector(ABC):
-    """Moves the state at a fixed time towards higher density, and adds the noise that this removes."""
+    """Moves the state towards higher density and adds the noise that this removes, at one time."""
 
     @abstractmethod
     def correct(self, model: Model, x: Tensor, y: Tensor, t: Tensor, randn: Randn) -> Tensor:
@@ -47,8 +47,8 @@ class AnnealedLangevin(Corrector):
 class Langevin(Corrector):
     """x + e score + sqrt(2 e) z with e = 2 (snr |z| / |score|)^2, `steps` times.
 
-    The norms are over each item. The published code averages them over the batch, which makes the items
-    depend on each other: `coupled` does the same.
+    The norms are over each item. The published code averages them over the batch, which makes the
+    items depend on each other: `coupled` does the same.
     """
 
     snr: float = 0.5
@@ -75,8 +75,8 @@ class ReverseDiffusion:
         mean = x - d (f x + h y - g^2 score),      x_s = mean + g sqrt(d) z
 
     Args:
-        stepsize: d; the distance t - s if absent. The published Euler-Maruyama predictor takes 1 / N in
-            every step, whatever the grid.
+        stepsize: d; the distance t - s if absent. The published Euler-Maruyama predictor takes
+            1 / N in every step, whatever the grid.
     """
 
     stepsize: float | None = None
@@ -106,6 +106,7 @@ class PredictorCorrector(Solver):
     denoise: bool = True
 
     order = 1
+    leaves_a_point = False
 
     def step(  # noqa: D102
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn

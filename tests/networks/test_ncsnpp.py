@@ -209,10 +209,10 @@ def test_inputs_are_left_alone():
 
 def test_other_sizes_and_depths():
     net = awake(multipliers=(1,), attention_resolutions=())
-    assert net.divisor == 1
+    assert net.divisor == (1, 1)
     assert net(*batch(1, frames=5, bins=7)).shape == (1, 1, 7, 5)
     net = awake(multipliers=(1, 1, 3, 2), blocks=2, attention_resolutions=(4, 16))
-    assert net.divisor == 8
+    assert net.divisor == (8, 8)
     assert net(*batch(1, frames=24, bins=40)).shape == (1, 1, 40, 24)
 
 

@@ -1,0 +1,86 @@
+"""Objects to plain dictionaries and back: what a config file, or a recipe, says about them.
+
+    SBVE(k=2.6, c=0.4)  <->  {"class": "SBVE", "k": 2.6, "c": 0.4}
+
+A frozen dataclass is its own configuration; a network keeps its arguments in `config`. The table
+below is the only place where names in files meet classes; nothing is ever imported by name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from inspect import signature
+from typing import Any
+
+from sgmse.estimates import Data, Noise, Score
+from sgmse.networks import NCSNpp, SlimUNet
+from sgmse.networks.base import Network
+from sgmse.sdes import BBED, OUVE, SBVE, VE, VP
+from sgmse.solvers import (
+    AnnealedLangevin,
+    Exponential,
+    Langevin,
+    LogSNR,
+    Multistep,
+    PredictorCorrector,
+    ReverseDiffusion,
+    Uniform,
+)
+from sgmse.transforms import Log, Power, Spectrogram
+
+CLASSES: Mapping[str, type] = {
+    c.__name__: c
+    for c in (
+        *(BBED, OUVE, SBVE, VE, VP),
+        *(Data, Noise, Score),
+        *(NCSNpp, SlimUNet),
+        *(Spectrogram, Power, Log),
+        *(Exponential, Multistep, PredictorCorrector),
+        *(AnnealedLangevin, Langevin, ReverseDiffusion),
+        *(Uniform, LogSNR),
+    )
+}
+
+
+def to_dict(value: Any, classes: Mapping[str, type] = CLASSES) -> Any:
+    """An object, with the objects in it, as what JSON holds.
+
+    Raises `ValueError` for an object whose class is not in the table.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [to_dict(item, classes) for item in value]
+    name = type(value).__name__
+    if classes.get(name) is not type(value):
+        raise ValueError(
+            f"{name} is not one of the classes that a file may name; "
+            f"pass classes=CLASSES | {{'{name}': {name}}} when saving and when loading"
+        )
+    if isinstance(value, Network):
+        return {"class": name, **value.config}
+    if not is_dataclass(value):
+        raise ValueError(f"{name} is neither a network nor a dataclass and has no written form")
+    settings = {f.name: to_dict(getattr(value, f.name), classes) for f in fields(value)}
+    return {"class": name} | settings
+
+
+def from_dict(value: Any, classes: Mapping[str, type] = CLASSES) -> Any:
+    """The object that `to_dict` wrote down; lists stay lists.
+
+    Raises `ValueError` for an unknown class and for arguments that the class does not take.
+    """
+    if isinstance(value, list):
+        return [from_dict(item, classes) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    arguments = {key: from_dict(item, classes) for key, item in value.items()}
+    name = arguments.pop("class", None)
+    if name not in classes:
+        raise ValueError(f"unknown class {name!r}; known are {', '.join(sorted(classes))}")
+    known = list(signature(classes[name]).parameters)
+    if odd := [key for key in arguments if key not in known]:
+        raise ValueError(f"{name} does not take {', '.join(odd)}; it takes {', '.join(known)}")
+    try:
+        return classes[name](**arguments)
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}") from error

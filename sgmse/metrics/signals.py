@@ -1,0 +1,66 @@
+"""What every metric asks of the signals it compares, checked in one place."""
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Signal = NDArray[np.float64]  # (samples,)
+
+
+class MetricError(ValueError):
+    """The signals cannot be scored; the message names what is wrong and the remedy."""
+
+
+def checked(
+    signals: Mapping[str, ArrayLike],
+    sample_rate: int,
+    *,
+    rates: Collection[int] | None = None,
+    seconds: float = 0.0,
+) -> list[Signal]:
+    """The signals, named for the messages, as float64 arrays (samples,) that can be compared.
+
+    Raises `MetricError` unless each is one channel of finite samples, not empty, not silent, all
+    are equally long and longer than `seconds`, and `sample_rate` (Hz) is one of `rates`, if given.
+    """
+    if sample_rate <= 0 or (rates is not None and sample_rate not in rates):
+        known = "positive" if rates is None else " or ".join(f"{rate} Hz" for rate in rates)
+        raise MetricError(
+            f"the sample rate must be {known}, not {sample_rate} Hz;"
+            " resample both signals first (sgmse.audio.resample)"
+        )
+    arrays = {name: _array(name, signal) for name, signal in signals.items()}
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise MetricError(f"the signals differ in samples ({found}); align and trim them first")
+    shortest = min(lengths.values())
+    if shortest < seconds * sample_rate:
+        raise MetricError(
+            f"{shortest / sample_rate:.3f} s are too short; this metric needs {seconds} s or more"
+        )
+    return list(arrays.values())
+
+
+def _array(name: str, signal: ArrayLike) -> Signal:
+    array = np.asarray(signal)
+    if array.ndim != 1 or array.size == 0 or array.dtype.kind != "f":
+        raise MetricError(
+            f"{name} must be one channel of floats of shape (samples,), not {array.dtype} of shape"
+            f" {array.shape}; score each channel by itself"
+        )
+    array = array.astype(np.float64)
+    finite = np.isfinite(array)
+    if not finite.all():
+        raise MetricError(f"{name} is not finite at sample {finite.argmin()}; repair it first")
+    if not array.any():
+        raise MetricError(f"{name} is silent; leave this pair out, there is nothing to compare")
+    return array
+
+
+def missing(package: str) -> ImportError:
+    """What to raise when a metric's package is not installed."""
+    return ImportError(
+        f"this metric needs the package {package!r}: pip install 'sgmse-toolkit[metrics]'"
+    )

@@ -1,0 +1,42 @@
+"""Short-time objective intelligibility, about 0 to 1; higher is better.
+
+STOI: Taal et al. 2011. ESTOI, the extended one, also counts how modulated the noise is: Jensen and
+Taal 2016. They are not comparable with each other. Any sample rate: both work at 10 kHz inside.
+Computed by the package `pystoi`.
+"""
+
+import warnings
+
+from numpy.typing import ArrayLike
+
+from sgmse.metrics.signals import MetricError, checked, missing
+
+TOO_SHORT = 1e-5  # what pystoi returns, with only a warning, where it found no segment to score
+
+
+def stoi(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
+    """STOI of signals (samples,) with 0.4 s of speech or more. Raises `MetricError`."""
+    return _stoi(reference, estimate, sample_rate, extended=False)
+
+
+def estoi(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
+    """ESTOI of signals (samples,) with 0.4 s of speech or more. Raises `MetricError`."""
+    return _stoi(reference, estimate, sample_rate, extended=True)
+
+
+def _stoi(reference: ArrayLike, estimate: ArrayLike, sample_rate: int, extended: bool) -> float:
+    signals = {"reference": reference, "estimate": estimate}
+    s, s_hat = checked(signals, sample_rate, seconds=0.4)
+    try:
+        import pystoi
+    except ImportError as error:
+        raise missing("pystoi") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        value = float(pystoi.stoi(s, s_hat, sample_rate, extended=extended))
+    if value == TOO_SHORT:
+        raise MetricError(
+            "less than 0.4 s of the reference is louder than 40 dB below its loudest part;"
+            " STOI needs a longer one"
+        )
+    return value

@@ -1,0 +1,26 @@
+"""What every network is: complex spectrograms and times in, a complex spectrogram out."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """net(x, y, t) -> a tensor like x.
+
+    Shape:
+        x, y: complex (batch, 1, frequency, frame), the state and the observation.
+        t: (batch,), times in [0, 1].
+
+    Attributes:
+        divisor: frequencies and frames of the input must be multiples of these two numbers; whoever
+            calls the network pads to them.
+        config: JSON-able arguments that rebuild the network, `type(net)(**net.config)`.
+    """
+
+    divisor: tuple[int, int] = (1, 1)
+    config: dict[str, Any]
+
+    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """The output at the state x, given the observation y, at the times t."""
+        raise TypeError(f"{type(self).__name__} must define forward(x, y, t)")

@@ -1,0 +1,158 @@
+import pytest
+import torch
+from problems import noise, vectors
+
+from sgmse.transforms import Log, Power, Spectrogram
+
+COMPRESSIONS = [Power(), Power(0.667, 0.065), Power(1.0, 1.0), Power(0.3, 2.0), Log(), Log(1.0)]
+PRECISIONS = [
+    (torch.float64, 1e-12),
+    # float32 keeps 6e-8; the inverse power 1 / 0.3 and the FFT multiply it by about ten
+    (torch.float32, 3e-6),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "transform"),
+    [
+        ("stft_16k_exponent", Spectrogram(510, 128, Power(0.5, 0.15))),
+        ("stft_48k_exponent", Spectrogram(1534, 384, Power(0.667, 0.065))),
+        ("stft_16k_log", Spectrogram(510, 128, Log(0.15))),
+        ("stft_16k_none", Spectrogram(510, 128, Power(1.0, 1.0))),
+    ],
+)
+def test_parity(parity, name, transform):
+    config, v = vectors(parity / f"{name}.npz")
+    assert (transform.n_fft, transform.hop) == tuple(
+        config["settings"][key] for key in ("n_fft", "hop_length")
+    )
+    wave, samples = v["wave"], v["wave"].shape[-1]
+
+    def close(ours, theirs):
+        assert (ours - theirs).abs().max() <= 1e-9 * theirs.abs().max()
+
+    spectrogram = transform.forward(wave)
+    close(spectrogram, v["fwd"])
+    close(transform.compression.expand(spectrogram)[..., :4], v["stft_first4_frames"])
+    close(transform.inverse(spectrogram, samples), v["istft_len"])
+    close(transform.inverse(spectrogram, samples), wave)
+    phase = v["mod_ph"][:, None]
+    modified = spectrogram * torch.exp(1j * phase) * (1 + 0.2 * phase.cos())
+    close(transform.inverse(modified, samples), v["mod_audio"])
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS, ids=repr)
+@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
+@pytest.mark.parametrize(("n_fft", "hop"), [(510, 128), (64, 32), (66, 7)])
+def test_round_trip(compression, dtype, tolerance, n_fft, hop):
+    transform = Spectrogram(n_fft, hop, compression)
+    for samples in (transform.shortest, 1000, 1025):
+        audio = 0.2 * noise(2, 3, samples, dtype=dtype)
+        spectrogram = transform.forward(audio)
+        assert spectrogram.shape == (2, 3, transform.frequencies, transform.frames(samples))
+        assert spectrogram.dtype == dtype.to_complex()
+        back = transform.inverse(spectrogram, samples)
+        assert back.dtype == dtype
+        assert back.shape == audio.shape
+        assert (back - audio).abs().max() < tolerance
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS, ids=repr)
+@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
+def test_compression_is_inverted_at_any_magnitude(compression, dtype, tolerance):
+    magnitude = torch.cat([torch.zeros(1), torch.logspace(-15, 2, 18)]).to(dtype)
+    phase = torch.linspace(-3, 3, len(magnitude), dtype=dtype)
+    x = torch.polar(magnitude, phase)
+    compressed = compression.compress(x)
+    assert compressed[0] == 0
+    assert compression.expand(compressed)[0] == 0
+    torch.testing.assert_close(compression.expand(compressed), x, rtol=5 * tolerance, atol=0)
+    assert (compressed.abs().diff() > 0).all()
+    torch.testing.assert_close(compressed.angle()[1:], phase[1:], rtol=0, atol=tolerance)
+
+
+def test_compressions_are_their_formulas():
+    x = noise(50)
+    torch.testing.assert_close(Power(0.4, 0.3).compress(x).abs(), 0.3 * x.abs() ** 0.4)
+    torch.testing.assert_close(Log(0.3).compress(x).abs(), 0.3 * torch.log(1 + x.abs()))
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS, ids=repr)
+@pytest.mark.parametrize("dtype", [torch.complex128, torch.complex64])
+def test_gradients_are_finite_at_zeros(compression, dtype):
+    """Of silence, and of a network that answers 0."""
+    for function in (compression.compress, compression.expand):
+        x = torch.zeros(4, dtype=dtype)
+        x[3] = 0.5
+        x.requires_grad_()
+        function(x).abs().sum().backward()
+        assert x.grad.isfinite().all()
+        assert x.grad[3] != 0
+
+
+def test_silence_stays_silence():
+    transform = Spectrogram()
+    spectrogram = transform.forward(torch.zeros(1, 1000))
+    assert (spectrogram == 0).all()
+    assert (transform.inverse(spectrogram, 1000) == 0).all()
+
+
+def test_sizes():
+    transform = Spectrogram(510, 128)
+    assert transform.frequencies == 256
+    assert transform.shortest == 256
+    assert [transform.frames(n) for n in (256, 383, 384, 16000)] == [3, 3, 4, 126]
+
+
+def test_inverse_extends_and_cuts():
+    transform = Spectrogram(64, 16)
+    spectrogram = transform.forward(noise(1000, dtype=torch.float64))
+    whole = transform.inverse(spectrogram, 1000)
+    assert torch.equal(transform.inverse(spectrogram, 900), whole[:900])
+
+
+@pytest.mark.parametrize("samples", [0, 1, 255])
+def test_too_short(samples):
+    with pytest.raises(ValueError, match=rf"{samples} samples .* pad .* at least 256 samples"):
+        Spectrogram().forward(torch.zeros(1, samples))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_fft": 511}, "n_fft must be an even number of at least 4, not 511"),
+        ({"n_fft": 2}, "not 2"),
+        ({"n_fft": 510, "hop": 256}, "hop must lie between 1 and n_fft / 2 = 255, not 256"),
+        ({"hop": 0}, "not 0"),
+    ],
+)
+def test_refused_sizes(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Spectrogram(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("compression", "arguments"),
+    [
+        (Power, (0.0, 0.15)),
+        (Power, (1.1, 0.15)),
+        (Power, (0.5, 0.0)),
+        (Power, (0.5, float("inf"))),
+        (Power, (float("nan"), 0.15)),
+        (Log, (0.0,)),
+        (Log, (float("nan"),)),
+    ],
+)
+def test_refused_constants(compression, arguments):
+    with pytest.raises(ValueError, match="must"):
+        compression(*arguments)
+
+
+def test_audio_is_left_alone():
+    audio = noise(1000, dtype=torch.float32)
+    copy = audio.clone()
+    spectrogram = Spectrogram().forward(audio)
+    kept = spectrogram.clone()
+    Spectrogram().inverse(spectrogram, 1000)
+    assert torch.equal(audio, copy)
+    assert torch.equal(spectrogram, kept)
