@@ -1,8 +1,8 @@
 """Makes clean.wav and noisy.wav from two Debian packages; LICENCE.md says whose sounds they are.
 
-    apt-get download pocketsphinx-testdata sonic-pi-samples
-    for package in *.deb; do dpkg-deb -x "$package" unpacked; done
-    python tests/data/make.py unpacked
+apt-get download pocketsphinx-testdata sonic-pi-samples
+for package in *.deb; do dpkg-deb -x "$package" unpacked; done
+python tests/data/make.py unpacked
 """
 
 import sys
@@ -16,7 +16,7 @@ RATE = 16000
 SPEECH = "usr/share/pocketsphinx/test/data/librivox/sense_and_sensibility_01_austen_64kb-0870.wav"
 NOISES = {  # file: its share of the noise in dB
     "usr/share/sonic-pi/samples/loop_3d_printer.flac": 0.0,
-    "usr/share/sonic-pi/samples/ambi_sauna.flac": -3.0,
+    "usr/share/sonic-pi/samples/ambi_sauna.flac": -8.0,
 }
 SNR = 5.0  # dB, over active speech
 PEAK = 0.7  # of the louder of the two files
