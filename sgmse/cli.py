@@ -1,21 +1,31 @@
-"""The command line: `sgmse enhance`, `sgmse info`, `sgmse train`."""
+"""The command line: `sgmse enhance`, `sgmse info`, `sgmse train`.
+
+Nothing heavy is imported before a command runs, so that `--help` and misuse are answered at once.
+"""
 
 import argparse
 import sys
-import threading
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import sgmse
-from sgmse.audio import SUFFIXES, AudioError
 
-EPILOG = """examples:
+if TYPE_CHECKING:
+    from sgmse.jobs import Job, Progress
+    from sgmse.solvers import Solver
+
+EXAMPLES = """examples:
   sgmse enhance noisy.wav                      writes noisy_enhanced.wav beside it
   sgmse enhance noisy.wav -o clean.flac        another name, another format
   sgmse enhance recordings/ -o clean/          every recording of a folder, names kept
   sgmse enhance '*.mp3' --dry 0.1              keeps a tenth of the original in the mix
 """
+FORMATS = "wav, flac, ogg, opus, mp3, aiff, au, caf or another one that libsndfile writes"
+SOLVERS = (
+    "ode (first order), ode2 (second order), sde and sde2 (the same with fresh noise), "
+    "pc (predictor-corrector)"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sgmse",
         description="Removes noise from recordings of speech.",
-        epilog=EPILOG,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sgmse {sgmse.__version__}")
@@ -49,12 +59,14 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(
             "enhance",
             help="clean recordings",
-            description="Clean recordings. Each keeps its format, sample rate, channels and length.",
-            epilog=EPILOG,
+            description="Clean recordings; each keeps its format, sample rate, channels, length.",
+            epilog=EXAMPLES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
     )
-    info = commands.add_parser("info", help="say what a model is")
+    info = commands.add_parser(
+        "info", help="say what a model is", description="Say what a model is."
+    )
     info.add_argument("model", nargs="?", default="default", help="name, folder or hub repository")
     info.set_defaults(run=_info)
     _add_train(
@@ -74,29 +86,45 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
     add(
         "-o",
         "--output",
-        type=str,
         metavar="FILE_OR_DIR",
-        help="a file for one input, or a folder; beside each input as NAME_enhanced if absent",
+        help="a file for one input, such as clean.wav, or a folder, which is made if absent; "
+        "without it results are named NAME_enhanced, beside their inputs",
     )
     add(
         "--format",
-        choices=sorted(SUFFIXES),
+        type=_format,
         metavar="FORMAT",
-        help=f"format of the outputs: {', '.join(sorted(SUFFIXES))}; that of the input if absent",
+        help=f"of the results: {FORMATS} (default: that of the input)",
     )
     add("--recursive", action="store_true", help="look into the folders inside folders too")
-    add("--overwrite", action="store_true", help="replace outputs that exist")
+    add("--overwrite", action="store_true", help="replace results that exist")
     add(
         "--dry",
         type=_share,
         default=0.0,
         metavar="SHARE",
-        help="share of the input to keep in the output, 0 (none, the default) to 1",
+        help="share of the input to keep in the result, 0 (none, the default) to 1",
     )
     add("--model", default="default", help="name, folder or hub repository (default: default)")
-    add("--solver", choices=sorted(_solvers()), help="how to sample; the model's own if absent")
-    add("--steps", type=_count, metavar="N", help="steps of the solver; the model's own if absent")
-    add("--seed", type=int, default=0, help="of the noise that some solvers draw (default: 0)")
+    add(
+        "--solver",
+        type=_solver,
+        metavar="SOLVER",
+        help=f"how to sample: {SOLVERS} (default: the model's own)",
+    )
+    add(
+        "--steps",
+        type=_positive,
+        metavar="N",
+        help="steps of the solver: more take longer (default: the model's own)",
+    )
+    add(
+        "--seed",
+        type=_whole,
+        default=0,
+        metavar="N",
+        help="of the noise that some solvers draw (default: 0)",
+    )
     add(
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),
@@ -106,7 +134,7 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
     add(
         "-j",
         "--jobs",
-        type=_count,
+        type=_positive,
         default=1,
         metavar="N",
         help="files worked on at the same time (default: 1, which uses all cores)",
@@ -124,19 +152,37 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--resume", action="store_true", help="go on where the run in that folder stopped")
 
 
-def _solvers() -> dict[str, "sgmse.solvers.Solver"]:
+def _format(text: str) -> str:
+    from sgmse.audio import SUFFIXES
+
+    name = text.lower().removeprefix(".")
+    if name not in SUFFIXES:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(SUFFIXES)}, not {text!r}")
+    return name
+
+
+def _solver(text: str) -> "Solver":
     from sgmse.solvers import Exponential, Multistep, PredictorCorrector
 
-    return {
+    solvers = {
         "ode": Exponential(eta=0.0),
-        "sde": Exponential(eta=1.0),
         "ode2": Multistep(eta=0.0),
+        "sde": Exponential(eta=1.0),
         "sde2": Multistep(eta=1.0),
         "pc": PredictorCorrector(),
     }
+    if text not in solvers:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(solvers)}, not {text!r}")
+    return solvers[text]
 
 
-def _count(text: str) -> int:
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, not {text!r}")
+    return int(text)
+
+
+def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
     return int(text)
@@ -153,128 +199,56 @@ def _share(text: str) -> float:
 
 
 def _enhance(options: argparse.Namespace) -> int:
+    import torch
     from tqdm import tqdm
 
-    jobs = _plan(options)
+    from sgmse.audio import AudioError
+    from sgmse.jobs import plan, run
+
+    jobs, problems = plan(
+        options.inputs, options.output, format=options.format, recursive=options.recursive
+    )
+    for problem in problems:
+        print(f"sgmse: {_line(problem)}", file=sys.stderr)
+    if not jobs:
+        return 1
     enhancer = sgmse.load(
         options.model,
         device=None if options.device == "auto" else options.device,
-        solver=_solvers()[options.solver] if options.solver else None,
+        solver=options.solver,
         steps=options.steps,
     )
-    failed = threading.Event()
+    # Threads that wait for each other's cores are slower than none.
+    torch.set_num_threads(max(1, torch.get_num_threads() // options.jobs))
+
+    def work(job: "Job", progress: "Progress") -> None:
+        enhancer.enhance_file(
+            job.source,
+            job.target,
+            seed=options.seed,
+            dry=options.dry,
+            format=options.format,
+            overwrite=options.overwrite,
+            progress=progress,
+        )
+
+    seconds = sum(job.seconds for job in jobs)
     bar = tqdm(
-        total=sum(_duration(source) for source, _ in jobs),
-        unit="s",
+        total=seconds,
         desc="enhancing",
-        disable=True if options.quiet else None,  # None: where stderr is no terminal
+        disable=True if options.quiet or not seconds else None,  # None: if stderr is no terminal
         bar_format="{desc} {percentage:3.0f}% |{bar}| {n:.0f} of {total:.0f} s, {remaining} left",
     )
-
-    def advance(seconds: float) -> None:
-        bar.update(seconds)
-
-    def work(job: tuple[Path, Path]) -> None:
-        source, target = job
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            enhancer.enhance_file(
-                source,
-                target,
-                seed=options.seed,
-                dry=options.dry,
-                format=options.format,
-                overwrite=options.overwrite,
-                progress=advance,
-            )
-        except (ValueError, OSError, RuntimeError) as error:
-            failed.set()
-            text = _line(error)
-            bar.write(
-                f"sgmse: {text}"
-                if str(source) in text or str(target) in text
-                else f"sgmse: {source}: {text}",
-                file=sys.stderr,
-            )
-        else:
-            if not options.quiet:
-                bar.write(f"{source} -> {target}", file=sys.stdout)
-
-    with bar:
-        if options.jobs == 1:
-            for job in jobs:
-                work(job)
-        else:
-            with ThreadPoolExecutor(options.jobs) as pool:
-                list(pool.map(work, jobs))
-    return int(failed.is_set())
-
-
-def _duration(path: Path) -> float:
-    """Seconds of a file, 0 where it cannot be read: that is reported when its turn comes."""
-    from sgmse.audio import info
-
-    try:
-        return info(path).duration
-    except AudioError:
-        return 0.0
-
-
-def _plan(options: argparse.Namespace) -> list[tuple[Path, Path]]:
-    """Pairs of input and output. Raises `ValueError` where two outputs would be the same."""
-    from sgmse.audio import find
-    from sgmse.enhancer import beside
-
-    # Outputs in a folder keep their names, and their place below a folder that was named.
-    places: dict[Path, Path] = {}
-    for name in options.inputs:
-        root = Path(name)
-        found = find([name], options.recursive)
-        if root.is_dir() and options.output is None:
-            # What an earlier call wrote here is no input of this one.
-            found = [path for path in found if not path.stem.endswith("_enhanced")]
-            if not found:
-                raise ValueError(f"{root} holds only outputs, named *_enhanced; nothing to do")
-        for path in found:
-            places.setdefault(path, path.relative_to(root) if root.is_dir() else Path(path.name))
-
-    output = None if options.output is None else Path(options.output)
-    if output is None:
-        jobs = [(path, beside(path, options.format)) for path in places]
-    elif _is_folder(options.output, list(places)):
-        suffix = None if options.format is None else f".{options.format}"
-        jobs = [
-            (path, output / (place.with_suffix(suffix) if suffix else place))
-            for path, place in places.items()
-        ]
-    elif len(places) == 1:
-        jobs = [(next(iter(places)), output)]
-    else:
-        raise ValueError(
-            f"{len(places)} inputs cannot all be written to the file {output}; name a folder"
-        )
-    _refuse_twins(jobs)
-    return jobs
-
-
-def _is_folder(output: str, inputs: Iterable[Path]) -> bool:
-    path = Path(output)
-    return (
-        path.is_dir()
-        or output.endswith(("/", "\\"))
-        or (not path.is_file() and path.suffix.lower().removeprefix(".") not in SUFFIXES)
-    )
-
-
-def _refuse_twins(jobs: Iterable[tuple[Path, Path]]) -> None:
-    seen: dict[Path, Path] = {}
-    for source, target in jobs:
-        other = seen.setdefault(target.resolve(), source)
-        if other is not source:
-            raise ValueError(
-                f"{other} and {source} would both be written to {target}; "
-                "enhance them in two calls with two folders"
-            )
+    failed = bool(problems)
+    with bar, closing(run(jobs, work, workers=options.jobs, progress=bar.update)) as outcomes:
+        for job, error in outcomes:
+            if error is not None:
+                failed = True
+                where = "" if isinstance(error, AudioError) else f"{job.source}: "
+                bar.write(f"sgmse: {where}{_line(error)}", file=sys.stderr)
+            elif not options.quiet:
+                bar.write(f"{job.source} -> {job.target}", file=sys.stdout)
+    return int(failed)
 
 
 def _info(options: argparse.Namespace) -> int:

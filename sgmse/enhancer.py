@@ -9,10 +9,10 @@ Each channel is enhanced as a recording of its own, at its own level, with the s
 others: so a channel never changes another one, and what was in the middle stays there.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
+from operator import index
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -26,11 +26,12 @@ from sgmse.checkpoints import CLASSES, Checkpoint, locate
 from sgmse.checkpoints import load as load_checkpoint
 from sgmse.model import ScoreModel
 from sgmse.solvers import Grid, Solver, solve
+from sgmse.streams import Block, as_rows, cut, in_segments, mixed, peaks
 from sgmse.transforms import Spectrogram
 
 Audio = TypeVar("Audio", NDArray[np.floating], Tensor)
 #: Called with the seconds of audio that are done since the last call.
-Progress = Callable[[float], None]
+Progress = Callable[[float], object]
 
 CHANNELS_AT_ONCE = 4  # a batch of the network: recordings with more channels take several
 
@@ -86,6 +87,12 @@ class Enhancer:
                 f"segment {self.segment} s must be at least twice overlap {self.overlap} s, "
                 "and both positive"
             )
+        frequencies, divisor = self.transform.frequencies, self.model.network.divisor[0]
+        if frequencies % divisor:
+            raise ValueError(
+                f"{self.transform} has {frequencies} frequencies, and the network takes multiples "
+                f"of {divisor}; use n_fft = {2 * (-(-frequencies // divisor) * divisor - 1)}"
+            )
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Enhancer":
@@ -98,6 +105,16 @@ class Enhancer:
             checkpoint.sample_rate,
             checkpoint.padding,
         )
+
+    def with_sampler(self, solver: Solver | None = None, steps: int | None = None) -> "Enhancer":
+        """The same model with another solver or number of steps."""
+        solver = self.solver if solver is None else solver
+        if not isinstance(solver, Solver):
+            raise TypeError(f"solver must be an object such as Exponential(), not {solver!r}")
+        grid = self.grid if steps is None else replace(self.grid, steps=steps)
+        if self.model.sde.pinned and not solver.leaves_a_point:
+            grid = replace(grid, start=min(grid.start, 0.999))
+        return replace(self, solver=solver, grid=grid)
 
     def __call__(
         self,
@@ -122,16 +139,26 @@ class Enhancer:
 
         Raises:
             TypeError: audio that is not floating point.
-            ValueError: audio that is empty, not finite or of another shape; a bad rate or mix.
+            ValueError: audio that is empty, not finite or of another shape; a bad rate, seed or
+                mix.
         """
-        _check(audio, sample_rate, dry)
-        tensor = audio if isinstance(audio, Tensor) else torch.from_numpy(np.asarray(audio))
-        samples = tensor.detach().cpu().to(torch.float64 if self._double else torch.float32)
-        rows = samples.reshape(-1, samples.shape[-1]).numpy()
-        out = self._stream([rows], _peaks([rows]), rows.shape[1], sample_rate, seed, dry, progress)
-        result = torch.from_numpy(np.concatenate(list(out), axis=1)).reshape(tensor.shape)
-        result = result.to(tensor.device, tensor.dtype)
-        return result if isinstance(audio, Tensor) else result.numpy()
+        if not (sample_rate > 0 and sample_rate == int(sample_rate)):
+            raise ValueError(
+                f"sample_rate must be a positive whole number of Hz, not {sample_rate}"
+            )
+        _check_options(seed, dry)
+        rows = as_rows(audio)
+        out = np.empty_like(rows)
+        done = 0
+        stream = self._stream(
+            cut(rows), peaks([rows]), int(sample_rate), rows.shape[1], seed, dry, progress
+        )
+        for block in stream:
+            out[:, done : done + block.shape[1]] = block
+            done += block.shape[1]
+        if isinstance(audio, Tensor):
+            return torch.from_numpy(out).reshape(audio.shape).to(audio.device, audio.dtype)
+        return out.reshape(audio.shape).astype(audio.dtype, copy=False)
 
     def enhance_file(
         self,
@@ -148,7 +175,8 @@ class Enhancer:
 
         Args:
             source: a file that soundfile reads.
-            target: where the result goes; `<name>_enhanced.<suffix>` beside the source if absent.
+            target: where the result goes, `<name>_enhanced.<suffix>` beside the source if absent;
+                its folder is made where there is none.
             seed, dry, progress: as for a call with an array.
             format: of the target, such as "flac"; that of its suffix or of the source if absent.
             overwrite: replace a target that exists.
@@ -163,103 +191,105 @@ class Enhancer:
         """
         source = Path(source)
         target = beside(source, format) if target is None else Path(target)
-        _check_mix(dry)
+        _check_options(seed, dry)
         about = files.info(source)
+        _check_target(target, source, overwrite)
         files.written_as(target, about, format)
-        if target.exists() and not overwrite:
-            raise files.AudioError(target, "exists already", "choose another name or overwrite it")
-        if target.exists() and target.samefile(source):
-            raise files.AudioError(target, "is the input itself", "choose another name")
-        peaks = _peaks(files.blocks(source))
+        levels = peaks(files.blocks(source))  # also proves the file whole and finite
+        _make_folder(target.parent)
         with files.Writer(target, about, format) as writer:
             stream = self._stream(
-                files.blocks(source), peaks, about.frames, about.sample_rate, seed, dry, progress
+                files.blocks(source), levels, about.sample_rate, about.frames, seed, dry, progress
             )
             for block in stream:
                 writer.write(block)
         return target
 
-    @property
-    def _double(self) -> bool:
-        return next(self.model.parameters()).dtype == torch.float64
-
     def _stream(
         self,
-        blocks: Iterable[NDArray[np.floating]],
-        peaks: NDArray[np.floating],
-        length: int,
+        blocks: Iterable[Block],
+        levels: NDArray[np.floating],
         sample_rate: int,
+        length: int,
         seed: int,
         dry: float,
         progress: Progress | None,
-    ) -> Iterator[NDArray[np.floating]]:
-        """The enhanced blocks (channels, samples) of a recording of `length` samples."""
-        waiting: deque[NDArray[np.floating]] = deque()  # input that its output has yet to meet
+    ) -> Iterator[Block]:
+        """A recording of `length` samples whose channels have the peaks `levels`, enhanced."""
+        heard = levels > 0  # a silent channel stays exactly silent
+        scale = levels[heard, None]
 
-        def remembered() -> Iterator[NDArray[np.floating]]:
+        def enhanced(blocks: Iterable[Block]) -> Iterator[Block]:
+            loud = (block[heard] / scale for block in blocks)
+            for block in self._at_own_rate(loud, sample_rate, length, seed, progress):
+                out = np.zeros((len(heard), block.shape[1]), block.dtype)
+                out[heard] = block * scale
+                yield out
+
+        def silent(blocks: Iterable[Block]) -> Iterator[Block]:
             for block in blocks:
-                if dry > 0:
-                    waiting.append(block)
-                yield block
+                yield np.zeros_like(block)
+                if progress is not None:
+                    progress(block.shape[1] / sample_rate)
 
-        levels = np.where(peaks > 0, peaks, 1)[:, None].astype(peaks.dtype)
-        scaled = (block / levels for block in remembered())
-        low = files.resample_blocks(scaled, sample_rate, self.sample_rate)
-        clean = self._faded(low if sample_rate != self.sample_rate else scaled, seed, progress)
-        if sample_rate != self.sample_rate:
-            clean = files.resample_blocks(clean, self.sample_rate, sample_rate, length)
-        for block in clean:
-            # A silent channel stays exactly silent.
-            out = np.where(peaks[:, None] > 0, block * levels, 0).astype(block.dtype)
-            if dry > 0:
-                out = (1 - dry) * out + dry * _take(waiting, out.shape[1])
-            yield out
+        return mixed(blocks, enhanced if heard.any() else silent, float(dry))
 
-    def _faded(
-        self, blocks: Iterable[NDArray[np.floating]], seed: int, progress: Progress | None
-    ) -> Iterator[NDArray[np.floating]]:
-        """Segments of the stream, enhanced, each faded into the next: as many samples as came."""
-        overlap = round(self.overlap * self.sample_rate)
-        rise = np.sin(np.linspace(0, np.pi / 2, overlap, dtype=np.float32)) ** 2
-        tail: NDArray[np.floating] | None = None
-        cuts = segments(blocks, round(self.segment * self.sample_rate), overlap)
-        for index, (segment, last) in enumerate(cuts):
-            clean = self._enhance(segment, seed, index, progress)
-            if tail is not None:
-                clean[:, :overlap] = rise * clean[:, :overlap] + (1 - rise) * tail
-            keep = clean.shape[1] if last else clean.shape[1] - overlap
-            tail = clean[:, keep:]
-            yield clean[:, :keep]
+    def _at_own_rate(
+        self,
+        blocks: Iterable[Block],
+        sample_rate: int,
+        length: int,
+        seed: int,
+        progress: Progress | None,
+    ) -> Iterator[Block]:
+        """A stream of `length` samples, enhanced in segments at the rate of the model."""
+        rate = self.sample_rate
+        if sample_rate != rate:
+            blocks = files.resample_blocks(blocks, sample_rate, rate)
+        clean = in_segments(
+            blocks,
+            partial(self._enhance, seed=seed, progress=progress),
+            round(self.segment * rate),
+            round(self.overlap * rate),
+        )
+        return (
+            clean
+            if sample_rate == rate
+            else files.resample_blocks(clean, rate, sample_rate, length)
+        )
 
     @torch.inference_mode()
-    def _enhance(
-        self, segment: NDArray[np.floating], seed: int, index: int, progress: Progress | None
-    ) -> NDArray[np.floating]:
+    def _enhance(self, segment: Block, number: int, seed: int, progress: Progress | None) -> Block:
         """One segment (channels, samples) at the model's rate, in batches of channels."""
-        like = next(self.model.parameters())
-        seconds = segment.shape[1] / self.sample_rate
+        like = next(self.model.parameters(), torch.empty(0))
         batches = torch.from_numpy(segment).to(like).split(CHANNELS_AT_ONCE)
+        fresh = segment.shape[1] - (round(self.overlap * self.sample_rate) if number else 0)
 
         def report(done: int, steps: int) -> None:
             if progress is not None:
-                progress(seconds / steps / len(batches))
+                progress(fresh / self.sample_rate / steps / len(batches))
 
         outputs = []
         for batch in batches:
             y = self.spectrogram(batch)
-            noise = Draws(seed, index)
+            noise = Draws(seed, number)
             x = solve(self.model, y, self.solver, self.grid, randn=noise, callback=report).x
             outputs.append(self.audio(x, batch.shape[1]))
-        return torch.cat(outputs).cpu().numpy()
+        clean = torch.cat(outputs).cpu().numpy().astype(segment.dtype, copy=False)
+        if not np.isfinite(clean).all():
+            raise RuntimeError(
+                f"{self.solver} on {self.grid} gave samples that are not finite; "
+                "take more steps or another solver"
+            )
+        return clean
 
     def spectrogram(self, audio: Tensor) -> Tensor:
         """(batch, samples) to (batch, 1, frequency, frame), padded as the network needs it."""
         missing = max(self.transform.shortest - audio.shape[1], 0)
         x = self.transform.forward(torch.nn.functional.pad(audio, (0, missing)))[:, None]
         extra = -x.shape[-1] % self.model.network.divisor[1]
-        if extra and self.padding == "reflect":
-            # In pieces, since a reflection is shorter than what it reflects.
-            while extra:
+        if self.padding == "reflect":
+            while extra:  # in pieces, since a reflection is shorter than what it reflects
                 piece = min(extra, x.shape[-1] - 1)
                 x = torch.cat([x, x[..., -1 - piece : -1].flip(-1)], dim=-1)
                 extra -= piece
@@ -271,14 +301,6 @@ class Enhancer:
         x = spectrogram[:, 0, :, : self.transform.frames(padded)]
         return self.transform.inverse(x, padded)[:, :samples]
 
-    def with_sampler(self, solver: Solver | None = None, steps: int | None = None) -> "Enhancer":
-        """The same model with another solver or number of steps."""
-        solver = self.solver if solver is None else solver
-        grid = self.grid if steps is None else replace(self.grid, steps=steps)
-        if self.model.sde.pinned and not solver.leaves_a_point:
-            grid = replace(grid, start=min(grid.start, 0.999))
-        return replace(self, solver=solver, grid=grid)
-
 
 def beside(source: Path, suffix: str | None = None) -> Path:
     """`<name>_enhanced` beside a file, with its own suffix or another one."""
@@ -286,75 +308,30 @@ def beside(source: Path, suffix: str | None = None) -> Path:
     return source.with_name(f"{source.stem}_enhanced{ending}")
 
 
-def segments(
-    blocks: Iterable[NDArray[np.floating]], length: int, overlap: int
-) -> Iterator[tuple[NDArray[np.floating], bool]]:
-    """Cut a stream (channels, ...) into pieces of `length` that share `overlap` samples.
-
-    Each comes with whether it is the last one, which has `length / 2` to `3 length / 2` samples
-    (less if it is the only one), so that no piece lacks context.
-    """
-    held: list[NDArray[np.floating]] = []
-    count = 0
-    for block in blocks:
-        held.append(block)
-        count += block.shape[1]
-        while count > length + length // 2:
-            joined = np.concatenate(held, axis=1)
-            yield joined[:, :length], False
-            held = [joined[:, length - overlap :]]
-            count -= length - overlap
-    if count:
-        yield np.concatenate(held, axis=1), True
-
-
-def _peaks(blocks: Iterable[NDArray[np.floating]]) -> NDArray[np.floating]:
-    """The largest magnitude of each channel, (channels,)."""
-    return np.max([np.abs(block).max(axis=1) for block in blocks], axis=0)
-
-
-def _take(waiting: deque[NDArray[np.floating]], count: int) -> NDArray[np.floating]:
-    """The next `count` samples of the blocks that wait, which lose them."""
-    taken = []
-    while count > 0:
-        block = waiting.popleft()
-        taken.append(block[:, :count])
-        if block.shape[1] > count:
-            waiting.appendleft(block[:, count:])
-        count -= taken[-1].shape[1]
-    return np.concatenate(taken, axis=1)
-
-
-def _check_mix(dry: float) -> None:
+def _check_options(seed: int, dry: float) -> None:
+    if index(seed) < 0:
+        raise ValueError(f"seed must be at least 0, not {seed}")
     if not 0 <= dry <= 1:
         raise ValueError(f"dry must lie between 0 and 1, not {dry}")
 
 
-def _check(audio: NDArray[np.floating] | Tensor, sample_rate: int, dry: float) -> None:
-    _check_mix(dry)
-    if sample_rate <= 0 or sample_rate != int(sample_rate):
-        raise ValueError(f"sample_rate must be a positive whole number of Hz, not {sample_rate}")
-    if isinstance(audio, Tensor):
-        floating = audio.is_floating_point()
-    else:
-        floating = np.issubdtype(np.asarray(audio).dtype, np.floating)
-    if not floating:
-        raise TypeError(
-            f"audio must be floating point in [-1, 1], not {audio.dtype}; "
-            "divide 16 bit integers by 32768"
-        )
-    shape = tuple(audio.shape)
-    if len(shape) not in (1, 2):
-        raise ValueError(f"audio must be (samples,) or (channels, samples), not {shape}")
-    if 0 in shape:
-        raise ValueError(f"audio of shape {shape} is empty; give at least one sample")
-    if len(shape) == 2 and shape[0] > max(shape[1], 8):
-        raise ValueError(
-            f"audio of shape {shape} looks like (samples, channels); pass audio.T instead"
-        )
-    finite = audio.isfinite().all() if isinstance(audio, Tensor) else np.isfinite(audio).all()
-    if not finite:
-        raise ValueError("audio holds NaN or infinite samples; replace them first")
+def _check_target(target: Path, source: Path, overwrite: bool) -> None:
+    if not target.exists():
+        return
+    if target.samefile(source):
+        raise files.AudioError(target, "is the input itself", "choose another name")
+    if target.is_dir():
+        raise files.AudioError(target, "is a folder", "name a file in it")
+    if not overwrite:
+        raise files.AudioError(target, "exists already", "choose another name or overwrite it")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = f"cannot be made ({error.strerror})"
+        raise files.AudioError(folder, why, "choose another folder") from error
 
 
 def load(
@@ -375,16 +352,19 @@ def load(
 
     Raises:
         CheckpointError: there is no such model, or it is damaged.
+        ValueError: there is no such device, or the model cannot be sampled so.
     """
     checkpoint = load_checkpoint(locate(name_or_path), classes=classes)
+    enhancer = Enhancer.of(checkpoint).with_sampler(solver, steps)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    # Convolutions are fastest with channels last, on CPUs and GPUs alike.
-    checkpoint.model.to(torch.device(device))
-    for parameter in checkpoint.model.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return Enhancer.of(checkpoint).with_sampler(solver, steps)
+    try:
+        # Convolutions are fastest with channels last, on CPUs and GPUs alike.
+        enhancer.model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        why = str(error).split("\n")[0].rstrip(".")
+        raise ValueError(f"device {str(device)!r} is not available ({why}); use 'cpu'") from error
+    return enhancer
 
 
 @cache

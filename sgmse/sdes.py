@@ -11,7 +11,7 @@ Bridges end in a point: a(1) = sigma(1) = 0, and f, h are infinite there as they
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import isfinite, log
+from math import expm1, isfinite, log
 from typing import NamedTuple
 
 import numpy as np
@@ -155,7 +155,7 @@ class SBVE(SDE):
         scale = self.c / (2 * log_k)
         done = scale * torch.expm1(2 * log_k * t)
         left = scale * torch.exp(2 * log_k * t) * torch.expm1(2 * log_k * (1 - t))
-        total = scale * (self.k**2 - 1)
+        total = scale * expm1(2 * log_k)
         return Scales(left / total, done / total, (done * left / total).sqrt())
 
 

@@ -58,7 +58,7 @@ SOLVERS: list[Solver] = [
     PredictorCorrector(ReverseDiffusion(stepsize=0.1), AnnealedLangevin(0.3, 2), denoise=False),
 ]
 
-GRIDS: list[Grid] = [Uniform(8), LogSNR(8)]
+GRIDS: list[Grid] = [Uniform(5), LogSNR(5)]
 
 
 @pytest.fixture(params=SDES, ids=repr)

@@ -1,6 +1,6 @@
 """Problems whose exact answer is known: posteriors of x0 given y with closed-form estimates.
 
-With x0 | y ~ CN(m, v) the state is CN(a m + b y, w), w = a^2 v + sigma^2, and with r = x - a m - b y
+With x0 | y ~ CN(m, v) the state is CN(a m + b y, w), w = a^2 v + sigma^2, and, r = x - a m - b y,
 
     x0_hat = m + a v r / w,        noise_hat = sigma r / w.
 

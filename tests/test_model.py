@@ -35,9 +35,7 @@ def test_reads_the_output_as_parametrized(sde, parametrization):
     for ours, exact in zip(model(x, y, T), problem(x, y, T), strict=True):
         # VP has a(0.9) = 0.015, over which the rounding of x is magnified
         torch.testing.assert_close(ours, exact, rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(
-        model.score(x, y, T), problem.score(x, y, T), rtol=1e-10, atol=1e-10
-    )
+    torch.testing.assert_close(model.score(x, y, T), problem.score(x, y, T), rtol=1e-10, atol=1e-10)
 
 
 def test_is_a_module_of_its_network():

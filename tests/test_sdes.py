@@ -17,7 +17,7 @@ PINNED = (SBVE, BBED)
 
 def test_starts_at_the_clean_audio(sde):
     a, b, sigma = sde.scales(times(0.0))
-    assert a == 1
+    assert float(a) == pytest.approx(1, abs=1e-15)
     assert b == 0
     start = sde.sigma_min if isinstance(sde, VE) else 0.0
     assert float(sigma) == pytest.approx(start, abs=1e-15)
@@ -29,7 +29,8 @@ def test_ends_as_it_says(sde):
         case OUVE():
             assert (a, b) == pytest.approx((exp(-sde.theta), 1 - exp(-sde.theta)), abs=1e-15)
         case SBVE() | BBED():
-            assert (a, b, sigma) == (0, 1, 0)
+            assert (a, sigma) == (0, 0)
+            assert b == pytest.approx(1, abs=1e-15)
         case VE():
             assert (a, b, sigma) == (1, 0, pytest.approx(sde.sigma_max))
         case VP():
@@ -80,7 +81,7 @@ def test_coefficients_are_those_of_the_papers(sde, dtype, tolerance):
 def test_coefficients_at_the_ends(sde):
     for dtype in (torch.float64, torch.float32):
         f, h, g = sde.coefficients(times(0.0, 1.0, dtype=dtype))
-        g_paper = coefficients_of_the_papers(sde, times(0.0, 1.0)).__getitem__(2)
+        _, _, g_paper = coefficients_of_the_papers(sde, times(0.0, 1.0))
         torch.testing.assert_close(g.double(), g_paper, rtol=1e-4, atol=0)
         assert f[0].isfinite()
         assert h[0].isfinite()
@@ -117,7 +118,7 @@ def test_marginals_solve_the_moment_equations(sde):
         f, h, g = (float(c) for c in sde.coefficients(times(t)))
         return [f * state[0] + h * y, 2 * f * state[1] + g**2]
 
-    solution = solve_ivp(rates, (start, end), moments(start), rtol=1e-8, atol=1e-11)
+    solution = solve_ivp(rates, (start, end), moments(start), "DOP853", rtol=1e-7, atol=1e-10)
     assert solution.y[:, -1] == pytest.approx(moments(end), rel=1e-6, abs=1e-8)
 
 
@@ -187,7 +188,7 @@ def test_prior_is_the_state_with_y_for_x0(sde):
         expected = sde.sample(y, y, times(t, t), z)
         assert torch.equal(sde.prior(y, z, t), expected)
     if sde.pinned:
-        assert torch.equal(sde.prior(y, z), y)
+        torch.testing.assert_close(sde.prior(y, z), y)
 
 
 @pytest.mark.parametrize(
@@ -283,15 +284,13 @@ processes = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(processes, st.floats(0.001, 0.999))
 def test_any_constants(sde, t):
     """The end points, the papers' coefficients and finiteness hold for all constants."""
     a, b, _ = sde.scales(times(0.0))
-    assert (a, b) == (1, 0)
+    assert (float(a), float(b)) == (pytest.approx(1, abs=1e-15), 0)
     at = times(t)
     assert all(isfinite(s) for s in sde.scales(at))
-    for ours, theirs in zip(
-        sde.coefficients(at), coefficients_of_the_papers(sde, at), strict=True
-    ):
+    for ours, theirs in zip(sde.coefficients(at), coefficients_of_the_papers(sde, at), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-9)

@@ -13,26 +13,25 @@ PACKAGED = ("default",)
 def locate(name_or_path: str | Path) -> Path:
     """The folder of a model: "default", a path, or a hub repository "owner/name".
 
-    Raises `CheckpointError` where there is none, or where the hub cannot be reached.
+    A folder of your own that is called "default" is "./default" (or a `Path`). Raises
+    `CheckpointError` where there is no such model, or where the hub cannot be reached.
     """
+    if name_or_path in PACKAGED:
+        return Path(str(files("sgmse") / "pretrained" / str(name_or_path)))
     path = Path(name_or_path)
     if path.exists():
         return path
-    if str(name_or_path) in PACKAGED:
-        return Path(str(files("sgmse") / "pretrained" / str(name_or_path)))
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(name_or_path)) or path.suffix:
-        known = ", ".join(PACKAGED)
+    name = str(name_or_path)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or name.startswith("."):
         raise CheckpointError(
-            f"no model {str(name_or_path)!r}: give one of {known}, a folder, or a hub repository "
+            f"no model {name!r}: give one of {', '.join(PACKAGED)}, a folder, or a hub repository "
             "'owner/name'"
         )
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        return Path(snapshot_download(str(name_or_path), allow_patterns=[WEIGHTS, CONFIG, CARD]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        return Path(snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG, CARD]))
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
         why = str(error).split("\n")[0]
-        raise CheckpointError(
-            f"no folder {str(name_or_path)!r} here, and the hub gave none: {why}"
-        ) from error
+        raise CheckpointError(f"no folder {name!r} here, and the hub gave none: {why}") from error

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal
 
 from safetensors import SafetensorError
@@ -63,10 +64,12 @@ class Checkpoint:
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.sample_rate <= 0 or self.sample_rate != int(self.sample_rate):
-            raise ValueError(f"sample_rate must be a whole number of Hz, not {self.sample_rate}")
+        if not isinstance(self.sample_rate, int) or self.sample_rate <= 0:
+            raise ValueError(f"sample_rate must be a whole number of Hz, not {self.sample_rate!r}")
         if self.padding not in ("zero", "reflect"):
             raise ValueError(f"padding must be 'zero' or 'reflect', not {self.padding!r}")
+        if not isinstance(self.training, Mapping):
+            raise ValueError(f"training must be a table of values, not {self.training!r}")
 
 
 def save(
@@ -120,30 +123,32 @@ def load(folder: str | Path, *, classes: Mapping[str, type] = CLASSES) -> Checkp
     Raises `CheckpointError` for what is missing, damaged, of a newer format or does not fit.
     """
     folder = Path(folder)
+    checkpoint = _described(folder, classes)
+    _fill(checkpoint.model.network, folder / WEIGHTS)
+    checkpoint.model.eval().requires_grad_(False)
+    return checkpoint
+
+
+def _described(folder: Path, classes: Mapping[str, type]) -> Checkpoint:
+    """The checkpoint of which the config speaks, without its weights."""
     config = _config(folder)
+    known = ("sample_rate", *PARTS, "padding", "licence", "training")
+    if missing := [key for key in known[: 1 + len(PARTS)] if key not in config]:
+        raise CheckpointError(f"{folder / CONFIG} does not say its {', '.join(missing)}")
+    if odd := [key for key in config if key not in known]:
+        raise CheckpointError(
+            f"{folder / CONFIG} has unknown keys: {', '.join(odd)}; known are {', '.join(known)}"
+        )
     try:
         parts = {name: from_dict(config.pop(name), classes) for name in PARTS}
         for name, kind in PARTS.items():
             if not isinstance(parts[name], kind):
                 raise ValueError(f"{name} is a {type(parts[name]).__name__}, not a {kind.__name__}")
-        network = parts.pop("network")
-        model = ScoreModel(network, parts.pop("sde"), parts.pop("parametrization"))
-        checkpoint = Checkpoint(model=model, **parts, **config)
-    except KeyError as error:
-        raise CheckpointError(f"{folder / CONFIG} does not say its {error.args[0]}") from error
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder / CONFIG} does not describe a model: {error}") from error
-    try:
-        network.load_state_dict(load_file(folder / WEIGHTS))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} has no {WEIGHTS}; copy the whole folder") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{folder / WEIGHTS} is damaged ({error}); copy it again") from error
-    except RuntimeError as error:
-        why = " ".join(str(error).split())
-        raise CheckpointError(f"{folder / WEIGHTS} does not fit its config: {why}") from error
-    model.eval().requires_grad_(False)
-    return checkpoint
+        model = ScoreModel(parts.pop("network"), parts.pop("sde"), parts.pop("parametrization"))
+        return Checkpoint(model=model, **parts, **config)
+    except ValueError as error:
+        why = _short(error)
+        raise CheckpointError(f"{folder / CONFIG} does not describe a model: {why}") from error
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -157,14 +162,37 @@ def _config(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         missing = f"has no {CONFIG}" if folder.is_dir() else "does not exist"
         raise CheckpointError(f"the model {folder} {missing}") from error
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error})") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read ({_short(error)})") from error
     version = config.pop("format", None) if isinstance(config, dict) else None
     if not isinstance(version, int) or version < 1:
         raise CheckpointError(f"{path} is not the config of a model: it has no 'format'")
     if version > FORMAT:
         raise CheckpointError(f"{path} has format {version}, newer than {FORMAT}; update sgmse")
     return config
+
+
+def _fill(network: Network, path: Path) -> None:
+    """Load the weights of a network."""
+    try:
+        state = load_file(path)
+        network.load_state_dict(state)
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path.parent} has no {path.name}; copy the whole folder again"
+        ) from error
+    except (SafetensorError, OSError) as error:
+        why = _short(error)
+        raise CheckpointError(f"{path} is damaged ({why}); copy it again") from error
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit its config: {_short(error)}") from error
+    if odd := [name for name, value in state.items() if not value.isfinite().all()]:
+        raise CheckpointError(f"{path} has weights that are not finite, such as {odd[0]}")
+
+
+def _short(error: Exception) -> str:
+    """An error in one line that can be read."""
+    return shorten(str(error), 300, placeholder=" ...")
 
 
 def _card(name: str, checkpoint: Checkpoint) -> str:

@@ -67,7 +67,8 @@ def to_dict(value: Any, classes: Mapping[str, type] = CLASSES) -> Any:
 def from_dict(value: Any, classes: Mapping[str, type] = CLASSES) -> Any:
     """The object that `to_dict` wrote down; lists stay lists.
 
-    Raises `ValueError` for an unknown class and for arguments that the class does not take.
+    Raises `ValueError` for an unknown class and for arguments that the class does not take, or not
+    with these values.
     """
     if isinstance(value, list):
         return [from_dict(item, classes) for item in value]
@@ -75,12 +76,13 @@ def from_dict(value: Any, classes: Mapping[str, type] = CLASSES) -> Any:
         return value
     arguments = {key: from_dict(item, classes) for key, item in value.items()}
     name = arguments.pop("class", None)
-    if name not in classes:
+    if not isinstance(name, str) or name not in classes:
         raise ValueError(f"unknown class {name!r}; known are {', '.join(sorted(classes))}")
     known = list(signature(classes[name]).parameters)
     if odd := [key for key in arguments if key not in known]:
         raise ValueError(f"{name} does not take {', '.join(odd)}; it takes {', '.join(known)}")
     try:
         return classes[name](**arguments)
-    except TypeError as error:
-        raise ValueError(f"{name}: {error}") from error
+    except Exception as error:  # whatever a constructor makes of values it was not written for
+        said = str(error) or type(error).__name__
+        raise ValueError(said if name in said else f"{name}: {said}") from error

@@ -1,9 +1,9 @@
 """Audio folders decoded once into a file that is mapped into memory.
 
 Decoding while training is too slow, and a corpus may exceed the memory; a crop out of a mapped file
-costs microseconds, and worker processes share its pages. The name of a cache file holds a digest of the
-names, sizes and times of the files that it was made of: a changed folder gives another name, so that
-a cache is never stale; the old one of that folder is removed.
+costs microseconds, and worker processes share its pages. The name of a cache file holds a digest of
+the names, sizes and times of the files that it was made of: a changed folder gives another name, so
+that a cache is never stale; the old one of that folder is removed.
 """
 
 import json
@@ -110,8 +110,10 @@ def cached(
 
 def _mono(file: Path, sample_rate: int) -> NDArray[np.float32]:
     samples, about = audio.read(file)
-    mono = torch.from_numpy(samples.mean(axis=0))
-    return audio.resample(mono, about.sample_rate, sample_rate).numpy()
+    mono = samples.mean(axis=0)
+    if about.sample_rate == sample_rate:
+        return mono
+    return audio.resample(torch.from_numpy(mono), about.sample_rate, sample_rate).numpy()
 
 
 def _bar(files: Iterable[Path], label: str) -> Iterable[Path]:

@@ -53,7 +53,7 @@ def active_power(audio: Audio, sample_rate: int) -> float:
 
 
 def add_noise(speech: Audio, noise: Audio, snr: float, sample_rate: int) -> Audio:
-    """speech + g noise, with the ratio of their active powers `snr` dB; noise that is silent adds 0."""
+    """speech + g noise: the ratio of their active powers is `snr` dB; silent noise adds nothing."""
     power = active_power(noise, sample_rate)
     if power == 0:
         return speech.copy()
@@ -100,7 +100,7 @@ class Room:
     """A shoebox room by image sources (pyroomacoustics), a talker and a microphone in it.
 
     The observation is the speech with the whole response, the target that with its first `early`
-    seconds, which are heard as one with the direct sound. Both start with the direct sound, and that
+    seconds, which are heard as one with the direct sound. Both start with the direct sound, which
     has the level of the dry speech.
 
     Args:
@@ -145,23 +145,25 @@ class Room:
         direction = rng.standard_normal(3)
         direction *= rng.uniform(*self.distance) / np.linalg.norm(direction)
         talker = np.clip(microphone + direction, wall, size - wall)
+        # Nearer by less than a sample, so that the direct sound falls on one.
+        way = talker - microphone
+        distance = float(np.linalg.norm(way))
+        delay = max(int(distance / SPEED_OF_SOUND * sample_rate), 1)
+        talker = microphone + way * (delay * SPEED_OF_SOUND / sample_rate / distance)
         area = 2 * (size[0] * size[1] + size[1] * size[2] + size[2] * size[0])
         # Sabine: rt60 = 24 ln(10) V / (c S absorption). Walls absorb all of it at most.
         shortest = 24 * np.log(10) * size.prod() / (SPEED_OF_SOUND * area)
         rt60 = rng.uniform(*self.rt60)
         absorption = min(shortest / rt60, 0.99)
         order = min(ceil(SPEED_OF_SOUND * rt60 / size.min()), 40)
-        room = acoustics.ShoeBox(
-            size, sample_rate, acoustics.Material(absorption), max_order=order, air_absorption=False
-        )
+        walls = acoustics.Material(absorption)
+        room = acoustics.ShoeBox(size, fs=sample_rate, materials=walls, max_order=order)
         room.add_source(talker)
         room.add_microphone(microphone)
         room.compute_rir()
         response = np.asarray(room.rir[0][0], np.float32)
-        distance = max(float(np.linalg.norm(talker - microphone)), 1e-2)
         # Image sources arrive as windowed sincs, centred half a filter after their delay.
-        filter_delay = acoustics.constants.get("frac_delay_length") // 2
-        direct = round(distance / SPEED_OF_SOUND * sample_rate) + filter_delay
+        direct = delay + acoustics.constants.get("frac_delay_length") // 2
         return response[direct:] / response[direct]
 
 

@@ -1,0 +1,126 @@
+"""Recordings as streams, whose length does not matter: consecutive blocks (channels, any samples).
+
+Iterators in, iterators out; each holds a few segments at most. Imports nothing of sgmse.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Block = NDArray[np.floating]  # (channels, samples)
+
+
+def as_rows(audio: NDArray[np.floating] | Tensor) -> Block:
+    """A recording in memory as (channels, samples): float64 if it is so precise, else float32.
+
+    Raises `TypeError` for what is not floating point, `ValueError` for what is empty, not finite
+    or neither (samples,) nor (channels, samples).
+    """
+    if not isinstance(audio, np.ndarray | Tensor):
+        kind = type(audio).__name__
+        raise TypeError(f"audio must be a numpy array or a tensor, not a {kind}; convert it first")
+    real = isinstance(audio, np.ndarray) and np.issubdtype(audio.dtype, np.floating)
+    if not (real or (isinstance(audio, Tensor) and audio.is_floating_point())):
+        raise TypeError(
+            f"audio must be floating point in [-1, 1], not {audio.dtype}; "
+            "divide 16 bit integers by 32768"
+        )
+    shape = tuple(audio.shape)
+    if len(shape) not in (1, 2):
+        raise ValueError(f"audio must be (samples,) or (channels, samples), not {shape}")
+    if 0 in shape:
+        raise ValueError(f"audio of shape {shape} is empty; give at least one sample")
+    if len(shape) == 2 and shape[0] > max(shape[1], 8):
+        raise ValueError(
+            f"audio of shape {shape} looks like (samples, channels); pass audio.T instead"
+        )
+    wide = audio.dtype.itemsize > 4
+    if isinstance(audio, Tensor):
+        array = audio.to(torch.float64 if wide else torch.float32).numpy(force=True)
+    else:
+        array = audio.astype(np.float64 if wide else np.float32, copy=False)
+    if not np.isfinite(array).all():
+        raise ValueError("audio holds NaN or infinite samples; replace them first")
+    return array.reshape(-1, shape[-1])
+
+
+def cut(audio: Block, length: int = 1 << 16) -> Iterator[Block]:
+    """An array (channels, samples) as a stream of blocks of `length`."""
+    for start in range(0, audio.shape[1], length):
+        yield audio[:, start : start + length]
+
+
+def peaks(blocks: Iterable[Block]) -> NDArray[np.floating]:
+    """The largest magnitude of each channel of a stream that is not empty, (channels,)."""
+    return np.max([np.abs(block).max(axis=1) for block in blocks], axis=0)
+
+
+def segments(blocks: Iterable[Block], length: int, overlap: int) -> Iterator[tuple[Block, bool]]:
+    """Cut a stream into pieces of `length` that share `overlap` samples.
+
+    Each comes with whether it is the last one, which has `length / 2` to `3 length / 2` samples
+    (less if it is the only one), so that no piece lacks context.
+    """
+    held: list[Block] = []
+    count = 0
+    for block in blocks:
+        held.append(block)
+        count += block.shape[1]
+        while count > length + length // 2:
+            joined = np.concatenate(held, axis=1)
+            yield joined[:, :length], False
+            held = [joined[:, length - overlap :]]
+            count -= length - overlap
+    if count:
+        yield np.concatenate(held, axis=1), True
+
+
+def in_segments(
+    blocks: Iterable[Block], process: Callable[[Block, int], Block], length: int, overlap: int
+) -> Iterator[Block]:
+    """process(segment, index) of each of `segments`, faded over the overlaps.
+
+        w old + (1 - w) new,      w = cos^2 from 1 to 0
+
+    As many samples come out as went in, and what a process leaves alone comes out unchanged.
+    """
+    tail: Block | None = None
+    for index, (segment, last) in enumerate(segments(blocks, length, overlap)):
+        new = process(segment, index)
+        if tail is not None:
+            w = np.cos(np.linspace(0, np.pi / 2, overlap)) ** 2
+            head = new[:, :overlap]
+            yield (head + w * (tail - head)).astype(new.dtype)
+            new = new[:, overlap:]
+        keep = new.shape[1] - (0 if last else overlap)
+        tail = new[:, keep:]
+        yield new[:, :keep]
+
+
+def mixed(
+    blocks: Iterable[Block], process: Callable[[Iterable[Block]], Iterator[Block]], dry: float
+) -> Iterator[Block]:
+    """(1 - dry) process(blocks) + dry blocks, sample by sample, however late the process is."""
+    if dry == 0:
+        yield from process(blocks)
+        return
+    waiting: deque[Block] = deque()
+
+    def remembered() -> Iterator[Block]:
+        for block in blocks:
+            waiting.append(block)
+            yield block
+
+    for wet in process(remembered()):
+        start = 0
+        while start < wet.shape[1]:
+            original = waiting.popleft()
+            count = min(original.shape[1], wet.shape[1] - start)
+            if count < original.shape[1]:
+                waiting.appendleft(original[:, count:])
+            yield (1 - dry) * wet[:, start : start + count] + dry * original[:, :count]
+            start += count

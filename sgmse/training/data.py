@@ -1,0 +1,339 @@
+"""Training pairs (clean, noisy), each float32 (samples,) at one sample rate.
+
+A pair is a function of the seed and its number alone: number i is the same with any number of
+worker processes, and a training that resumes at step n goes on with pair n * batch.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from sgmse import audio
+from sgmse.training.cache import Clips, cached
+from sgmse.training.degradations import (
+    Audio,
+    Degradation,
+    Range,
+    Room,
+    Speed,
+    add_noise,
+    check_probability,
+    check_range,
+    decibels,
+)
+from sgmse.training.errors import RecipeError
+
+#: A clean crop below this mean power (-60 dB) is drawn again.
+SILENCE = 1e-6
+PATIENCE = 100  # crops, until the folder is called silent
+
+
+@dataclass(frozen=True)
+class Source(ABC):
+    """Where training pairs come from; subclasses are frozen dataclasses.
+
+    Args:
+        samples: length of a pair.
+        peak: range in dB, relative to full scale, of the peak of the noisy audio.
+    """
+
+    samples: int
+    peak: Range = (-10.0, 0.0)
+
+    #: The fields that name folders.
+    folders: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ValueError(f"{type(self).__name__}: samples must be positive")
+        check_range(self, -60, 0, peak=self.peak)
+
+    def read(self, root: Path, cache: Path, sample_rate: int) -> list[Clips]:
+        """The decoded folders, those with relative names below `root`."""
+        return [
+            read_folder(name, root / getattr(self, name), cache, sample_rate)
+            for name in self.folders
+        ]
+
+    @abstractmethod
+    def open(self, root: Path, cache: Path, sample_rate: int, seed: int) -> "Pairs":
+        """The pairs of the folders. Raises `RecipeError` for a folder that cannot be used."""
+
+    def levelled(self, clean: Audio, noisy: Audio, rng: Generator) -> tuple[Audio, Audio]:
+        """Both with one gain, so that the peak of the noisy audio lies in its range."""
+        gain = decibels(rng.uniform(*self.peak)) / (float(np.abs(noisy).max()) or 1.0)
+        return clean * np.float32(gain), noisy * np.float32(gain)
+
+
+class Pairs(Dataset[tuple[Tensor, Tensor]], ABC):
+    """Pairs without end, by their number."""
+
+    def __init__(self, seed: int, sample_rate: int) -> None:
+        self.seed = seed
+        self.sample_rate = sample_rate
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        clean, noisy = self.draw(index, np.random.default_rng([self.seed, index]))
+        return torch.from_numpy(clean), torch.from_numpy(noisy)
+
+    @abstractmethod
+    def draw(self, index: int, rng: Generator) -> tuple[Audio, Audio]:
+        """Pair number `index`."""
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """How much there is, for people."""
+
+
+@dataclass(frozen=True)
+class MixedSpeech(Source):
+    """Noisy speech mixed on the fly:  noisy = g (room(speech) + noise),  clean = g speech.
+
+    Speech and noise are cropped at random places of random files. Speech that is too short is put
+    somewhere in silence, noise that is too short is repeated. The signal-to-noise ratio is that of
+    the active frames (`degradations.active_power`).
+
+    Args:
+        clean, noise: folders; all audio below them is used.
+        snr: range in dB.
+        clean_speed, noise_speed: changes of speed.
+        more_noise: probability of a second noise on top of the first, then of a third, and so on.
+        most_noises: at most so many at once.
+        noise_level: range in dB of a further noise against what its file has.
+        clean_balance, noise_balance: a file is drawn with a probability proportional to its length
+            to this power: 1 treats all seconds alike, 0 all files.
+        room: reverberation; the speech alone has it, and the early part belongs to the target.
+        degradations: what then happens to the mixture, in this order.
+    """
+
+    clean: Path = field(kw_only=True)
+    noise: Path = field(kw_only=True)
+    snr: Range = (-5.0, 20.0)
+    clean_speed: Speed = field(default_factory=Speed)
+    noise_speed: Speed = field(default_factory=lambda: Speed(0.5, (0.8, 1.25)))
+    more_noise: float = 0.25
+    most_noises: int = 2
+    noise_level: Range = (-10.0, 10.0)
+    clean_balance: float = 1.0
+    noise_balance: float = 0.5
+    room: Room | None = None
+    degradations: tuple[Degradation, ...] = ()
+
+    folders = ("clean", "noise")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range(self, -100, 100, snr=self.snr, noise_level=self.noise_level)
+        check_probability(self, more_noise=self.more_noise)
+        if self.most_noises < 1:
+            raise ValueError(f"MixedSpeech: most_noises must be at least 1, not {self.most_noises}")
+
+    def open(self, root: Path, cache: Path, sample_rate: int, seed: int) -> "Pairs":  # noqa: D102
+        clean, noise = self.read(root, cache, sample_rate)
+        return _Mixtures(self, clean, noise, seed)
+
+
+class _Mixtures(Pairs):
+    """The pairs of `MixedSpeech`."""
+
+    def __init__(self, source: MixedSpeech, clean: Clips, noise: Clips, seed: int) -> None:
+        super().__init__(seed, clean.sample_rate)
+        self.source, self.clean, self.noise = source, clean, noise
+        self.clean_odds = _odds(clean, source.clean_balance)
+        self.noise_odds = _odds(noise, source.noise_balance)
+
+    @property
+    def summary(self) -> str:
+        return (
+            f"{len(self.clean)} files of speech ({_duration(self.clean.seconds)}), "
+            f"{len(self.noise)} of noise ({_duration(self.noise.seconds)})"
+        )
+
+    def draw(self, index: int, rng: Generator) -> tuple[Audio, Audio]:
+        source = self.source
+        clean = self.speech(rng)
+        room = source.room
+        clean, noisy = (clean, clean) if room is None else room(clean, rng, self.sample_rate)
+        noise = self.some_noise(rng)
+        for _ in range(1, source.most_noises):
+            if rng.random() >= source.more_noise:
+                break
+            noise = noise + np.float32(
+                decibels(rng.uniform(*source.noise_level))
+            ) * self.some_noise(rng)
+        noisy = add_noise(noisy, noise, rng.uniform(*source.snr), self.sample_rate)
+        for degradation in source.degradations:
+            noisy = degradation(noisy, rng, self.sample_rate)
+        return source.levelled(clean, noisy, rng)
+
+    def speech(self, rng: Generator) -> Audio:
+        """A crop that is not silent."""
+        speed, samples = self.source.clean_speed, self.source.samples
+        for _ in range(PATIENCE):
+            factor = speed.draw(rng)
+            found = crop(self.clean, self.clean_odds, speed.needs(samples, factor), rng)
+            speech = speed.apply(found, factor, samples)
+            if np.mean(speech**2) > SILENCE:
+                return speech
+        raise RecipeError(
+            f"data.clean: {PATIENCE} crops in a row are silent (below -60 dB); check the recordings"
+        )
+
+    def some_noise(self, rng: Generator) -> Audio:
+        """A crop of noise."""
+        speed, samples = self.source.noise_speed, self.source.samples
+        factor = speed.draw(rng)
+        found = crop(self.noise, self.noise_odds, speed.needs(samples, factor), rng, repeat=True)
+        return speed.apply(found, factor, samples)
+
+
+@dataclass(frozen=True)
+class Paired(Source):
+    """Recordings that exist clean and noisy, in two folders, under the same names.
+
+    Each epoch takes every pair once, in an order of its own, at a place of its own; what is too
+    short is put in the middle of silence. Suffixes may differ.
+
+    Args:
+        clean, noisy: folders.
+        degradations: what happens to the noisy audio in addition, in this order.
+    """
+
+    clean: Path = field(kw_only=True)
+    noisy: Path = field(kw_only=True)
+    degradations: tuple[Degradation, ...] = ()
+
+    folders = ("clean", "noisy")
+
+    def open(self, root: Path, cache: Path, sample_rate: int, seed: int) -> "Pairs":  # noqa: D102
+        clean, noisy = self.read(root, cache, sample_rate)
+        return _Recordings(self, clean, noisy, seed)
+
+
+class _Recordings(Pairs):
+    """The pairs of `Paired`."""
+
+    def __init__(self, source: Paired, clean: Clips, noisy: Clips, seed: int) -> None:
+        super().__init__(seed, clean.sample_rate)
+        self.source, self.clean, self.noisy = source, clean, noisy
+        self.matches = matched(clean.names, noisy.names)
+        for c, n in self.matches:
+            if clean.lengths[c] != noisy.lengths[n]:
+                raise RecipeError(
+                    f"data: {clean.names[c]} has {clean.lengths[c]} samples clean but "
+                    f"{noisy.lengths[n]} noisy; pairs must be aligned and of one length"
+                )
+
+    @property
+    def summary(self) -> str:
+        return f"{len(self.matches)} pairs ({_duration(self.clean.seconds)})"
+
+    def draw(self, index: int, rng: Generator) -> tuple[Audio, Audio]:
+        samples = self.source.samples
+        epoch, place = divmod(index, len(self.matches))
+        c, n = self.matches[_order(self.seed, epoch, len(self.matches))[place]]
+        length = int(self.clean.lengths[c])
+        start = int(rng.integers(0, max(length - samples, 0) + 1))
+        missing = max(samples - length, 0)
+        clean, noisy = (
+            np.pad(clips.read(clip, start, samples), (missing // 2, missing - missing // 2))
+            for clips, clip in ((self.clean, c), (self.noisy, n))
+        )
+        for degradation in self.source.degradations:
+            noisy = degradation(noisy, rng, self.sample_rate)
+        return self.source.levelled(clean, noisy, rng)
+
+
+class Consecutive(Sampler[list[int]]):
+    """Batches of consecutive numbers, for one of several processes that share the work.
+
+    Step k of process r of w takes the numbers start + (k w + r) batch to that plus batch - 1.
+    """
+
+    def __init__(self, start: int, steps: int, batch: int, rank: int = 0, world: int = 1) -> None:
+        self.start, self.steps, self.batch = start, steps, batch
+        self.rank, self.world = rank, world
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in range(self.steps):
+            first = self.start + (step * self.world + self.rank) * self.batch
+            yield list(range(first, first + self.batch))
+
+
+def crop(
+    clips: Clips, odds: NDArray[np.float64], samples: int, rng: Generator, repeat: bool = False
+) -> Audio:
+    """`samples` samples of a random clip; one that is too short is repeated, or put in silence."""
+    clip = int(np.searchsorted(odds, rng.random(), side="right"))
+    length = int(clips.lengths[clip])
+    if length >= samples:
+        return clips.read(clip, int(rng.integers(0, length - samples + 1)), samples)
+    found = clips.read(clip)
+    if repeat:
+        return np.resize(found, samples)
+    before = int(rng.integers(0, samples - length + 1))
+    return np.pad(found, (before, samples - length - before))
+
+
+def matched(clean: list[str], noisy: list[str]) -> list[tuple[int, int]]:
+    """Numbers of the names that are equal but for their suffixes.
+
+    Raises `RecipeError` for names without a partner.
+    """
+    left, right = (
+        {str(PurePosixPath(n).with_suffix("")): i for i, n in enumerate(names)}
+        for names in (clean, noisy)
+    )
+    alone = sorted(left.keys() ^ right.keys())
+    if alone:
+        side = "clean but not noisy" if alone[0] in left else "noisy but not clean"
+        raise RecipeError(
+            f"data: {len(alone)} of the pairs are incomplete, such as {alone[0]!r}, which is "
+            f"{side}; give both files the same name"
+        )
+    return [(left[name], right[name]) for name in sorted(left)]
+
+
+def read_folder(key: str, folder: Path, cache: Path, sample_rate: int) -> Clips:
+    """The decoded folder that the recipe names under `data.<key>`."""
+    if not folder.is_dir():
+        raise RecipeError(
+            f"data.{key}: there is no folder {folder}; say where the data lie with --data FOLDER, "
+            f"or set data.{key}=FOLDER"
+        )
+    try:
+        return cached(folder, cache, sample_rate)
+    except audio.AudioError as error:
+        raise RecipeError(f"data.{key}: {error}") from error
+
+
+def _odds(clips: Clips, balance: float) -> NDArray[np.float64]:
+    """Cumulated probabilities of the clips."""
+    weights = clips.lengths.astype(np.float64) ** balance
+    odds = np.cumsum(weights / weights.sum())
+    odds[-1] = 1.0  # rounding must not leave a gap at the end
+    return odds
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """The order of an epoch, drawn apart from the pairs themselves."""
+    return np.random.default_rng([seed, epoch, count, 1]).permutation(count)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"

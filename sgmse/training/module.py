@@ -1,0 +1,241 @@
+"""One step of training, as a Lightning module.
+
+    x_t = a x0 + b y + sigma z,     t as `Times` draws it,     z ~ CN(0, 1)
+    weights <- optimiser(grad loss(model(x_t, y, t), (x0, z)))
+    average <- EMA(weights)
+
+All that is random in step n comes from (seed, n, rank), so that a training which resumes at step n
+is the one that was never interrupted.
+"""
+
+import signal
+from collections.abc import Mapping
+from math import inf
+from time import monotonic
+from typing import Any, cast
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from sgmse.checkpoints import Checkpoint
+from sgmse.enhancer import Enhancer
+from sgmse.model import ScoreModel
+from sgmse.networks.base import Network
+from sgmse.training.data import Consecutive, Pairs
+from sgmse.training.errors import RecipeError
+from sgmse.training.losses import Truth
+from sgmse.training.recipe import Recipe
+from sgmse.training.state import TrainingState
+
+#: So many updates in a row that are not finite end a training.
+HOPELESS = 100
+#: Steps of a training that ends by the clock.
+ENDLESS = 1 << 40
+
+
+class Training(LightningModule):
+    """A network on its way, with its average and its optimiser.
+
+    Args:
+        recipe: says everything.
+        pairs: the opened data.
+
+    Attributes:
+        step: updates done.
+        items: pairs seen, by all devices.
+        best: the best score so far.
+    """
+
+    def __init__(self, recipe: Recipe, pairs: Pairs) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.recipe = recipe
+        self.pairs = pairs
+        network = recipe.build_network()
+        if recipe.trainer.channels_last:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = ScoreModel(network, recipe.sde, recipe.parametrization)
+        self.average = recipe.ema.of(network)
+        # Only parameters that take gradients: a frozen one must not decay.
+        self.weights = [p for p in network.parameters() if p.requires_grad]
+        self.optimiser = recipe.optimiser.build(self.weights)
+        self.step = self.items = self.lost = 0
+        self.best: float | None = None
+        self.spent, self.started = 0.0, monotonic()
+        self.curves: list[dict[str, Tensor]] = []
+
+    # What Lightning asks for
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimiser, which exists already so that its state can be restored."""
+        return self.optimiser
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        """The batches from the next pair on, to the end of the training."""
+        settings, trainer = self.recipe.trainer, self.trainer
+        steps = ENDLESS if settings.steps is None else settings.steps - self.step
+        return DataLoader(
+            self.pairs,
+            batch_sampler=Consecutive(
+                self.items, steps, settings.batch, trainer.global_rank, trainer.world_size
+            ),
+            num_workers=settings.workers,
+            prefetch_factor=8 if settings.workers else None,
+            pin_memory=trainer.strategy.root_device.type == "cuda",
+            worker_init_fn=deaf,
+        )
+
+    def on_train_start(self) -> None:
+        """Start the clock."""
+        self.started = monotonic()
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """One update."""
+        recipe, settings = self.recipe, self.recipe.trainer
+        generator = self.seeded()
+        rate = self.set_rate()
+        clean, noisy = batch
+        x0, y = (recipe.transform.forward(audio)[:, None] for audio in (clean, noisy))
+        t = recipe.times.draw(len(x0), generator)
+        z = torch.randn(x0.shape, dtype=x0.dtype, device=x0.device, generator=generator)
+        x_t = recipe.sde.sample(x0, y, t, z)
+        # The network alone computes in bfloat16; the transform and the loss need float32.
+        with torch.autocast(self.device.type, torch.bfloat16, settings.precision == "bf16"):
+            estimate = self.model(x_t, y, t)
+        terms = recipe.loss(estimate, Truth(x0, z, clean, recipe.transform))
+
+        optimiser = self.optimizers()
+        assert isinstance(optimiser, LightningOptimizer)  # the one of configure_optimizers
+        optimiser.zero_grad(set_to_none=True)
+        self.manual_backward(terms["loss"])
+        norm = nn.utils.clip_grad_norm_(self.weights, settings.clip or inf)
+        if norm.isfinite():
+            optimiser.step()
+            self.average.update_parameters(self.model.network)
+            self.lost = 0
+        else:
+            self.lost += 1
+        self.step += 1
+        self.items += len(x0) * self.trainer.world_size
+        if self.lost >= HOPELESS:
+            raise RecipeError(
+                f"the gradients of {HOPELESS} steps in a row are not finite, up to step "
+                f"{self.step}; lower optimiser.lr, or set trainer.clip or trainer.precision=fp32"
+            )
+        scalars = {name: value.detach() for name, value in terms.items()}
+        self.curves.append(scalars | {"gradient": norm, "lr": torch.tensor(rate)})
+
+    # What it is made of
+
+    def seeded(self) -> torch.Generator:
+        """The generator of this step; what a network itself draws is seeded alike."""
+        key = [self.recipe.trainer.seed, self.step, self.trainer.global_rank, 2]
+        seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        torch.manual_seed(seed)
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def set_rate(self) -> float:
+        """The learning rate of this step, as scheduled."""
+        rate = self.recipe.optimiser.lr * self.recipe.schedule.factor(self.step, self.progress)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        return rate
+
+    @property
+    def seconds(self) -> float:
+        """Time spent, interruptions left out."""
+        return self.spent + monotonic() - self.started
+
+    @property
+    def progress(self) -> float:
+        """Share of the whole training that is done, by steps or by the clock, whichever leads."""
+        steps, hours = self.recipe.trainer.steps, self.recipe.trainer.hours
+        by_steps = self.step / steps if steps else 0.0
+        if hours is None:
+            return by_steps
+        # All devices follow one clock, or their weights would part.
+        seconds = self.trainer.strategy.broadcast(self.seconds)
+        return max(by_steps, seconds / 3600 / hours)
+
+    @property
+    def averaged(self) -> ScoreModel:
+        """The model with the averaged weights, which are shared, not copied."""
+        network = cast(Network, self.average.module)
+        return ScoreModel(network, self.recipe.sde, self.recipe.parametrization).eval()
+
+    def enhancer(self) -> Enhancer:
+        """The averaged model with the recipe's sampler."""
+        r = self.recipe
+        return Enhancer(self.averaged, r.transform, r.solver, r.grid, r.sample_rate, r.padding)
+
+    def checkpoint(self, scores: dict[str, float]) -> Checkpoint:
+        """The averaged model for a file, with what is worth knowing of its training."""
+        r = self.recipe
+        training = {
+            "steps": self.step,
+            "hours": round(self.seconds / 3600, 2),
+            "hours of audio": round(self.items * r.data.samples / r.sample_rate / 3600, 1),
+            **{name: str(getattr(r, name)) for name in ("loss", "times", "optimiser", "ema")},
+            **{f"validation {name}": round(score, 4) for name, score in scores.items()},
+        }
+        return Checkpoint(
+            self.averaged,
+            r.transform,
+            r.sample_rate,
+            r.solver,
+            r.grid,
+            r.padding,
+            r.licence,
+            training,
+        )
+
+    def state(self) -> TrainingState:
+        """This moment."""
+        return TrainingState(
+            step=self.step,
+            items=self.items,
+            seconds=self.seconds,
+            network=self.model.network.state_dict(),
+            average=self.average.module.state_dict(),
+            updates=int(self.average.n_averaged),
+            optimiser=self.optimiser.state_dict(),
+            best=self.best,
+            model=self.recipe.model,
+        )
+
+    def restore(self, state: TrainingState) -> None:
+        """Go back to a moment. Raises `RecipeError` if it was one of another model."""
+        for name, here in self.recipe.model.items():
+            if state.model.get(name) != here:
+                raise RecipeError(
+                    f"the run was started with {name} {state.model.get(name)}, the recipe has "
+                    f"{here}; resume with the recipe it was started with, or start another run"
+                )
+        self.load_weights(state.network, state.average)
+        self.average.n_averaged.fill_(state.updates)
+        self.optimiser.load_state_dict(dict(state.optimiser))
+        self.step, self.items, self.best = state.step, state.items, state.best
+        self.spent, self.started = state.seconds, monotonic()
+
+    def load_weights(
+        self, network: Mapping[str, Any], average: Mapping[str, Any] | None = None
+    ) -> None:
+        """Take weights, for the average too unless it has its own.
+
+        Raises `RecipeError` for weights of another network.
+        """
+        try:
+            self.model.network.load_state_dict(network)
+            self.average.module.load_state_dict(network if average is None else average)
+        except RuntimeError as error:
+            why = " ".join(str(error).split())[:300]
+            raise RecipeError(f"the weights do not fit the recipe's network: {why}") from error
+
+
+def deaf(worker: int) -> None:
+    """Let Ctrl-C end the training, which then ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

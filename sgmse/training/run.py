@@ -1,0 +1,144 @@
+"""From a recipe to a run folder."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from sgmse.checkpoints import load, locate
+from sgmse.training.errors import RecipeError, require
+from sgmse.training.recipe import Recipe, dump_recipe, find_recipe, load_recipe, shipped
+
+
+def train(
+    recipe: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    data: str | Path | None = None,
+    output: str | Path | None = None,
+    resume: bool = False,
+    from_: str | Path | None = None,
+) -> Path:
+    """Train as a recipe says, or go on with it.
+
+    Args:
+        recipe: a YAML file, or the name of one in the package.
+        overrides: changes to it, "key.sub=value".
+        data: the folder that relative folders in the recipe are in; that of the recipe if absent,
+            and the working folder for a recipe of the package.
+        output: the run folder; runs/<name of the recipe> if absent.
+        resume: go on, to the step, where the run in that folder stopped.
+        from_: a model (folder or name) whose weights to start from.
+
+    Returns:
+        The run folder: `best` and `last` are checkpoints, `training_state.pt` is what resuming
+        needs, `recipe.yaml` the whole recipe, `tensorboard` the curves.
+
+    Raises:
+        RecipeError: for all that is wrong with the recipe, the data or the folder, before anything
+            is started.
+    """
+    for module in ("yaml", "lightning", "tensorboard", "matplotlib"):
+        require(module)
+    path = find_recipe(recipe)
+    parsed = load_recipe(path, overrides)
+    root = Path(data) if data is not None else Path() if path in shipped().values() else path.parent
+    folder = Path(output) if output is not None else Path("runs") / path.stem
+    with _quiet():
+        return _run(parsed, root.resolve(), folder, resume, from_)
+
+
+def _run(recipe: Recipe, root: Path, folder: Path, resume: bool, from_: str | Path | None) -> Path:
+    # These import Lightning, which takes seconds.
+    from lightning.pytorch import Trainer
+    from lightning.pytorch.loggers import TensorBoardLogger
+    from lightning.pytorch.utilities import rank_zero_only
+
+    from sgmse.training.module import Training
+    from sgmse.training.session import BEST, LAST, STATE, Session
+    from sgmse.training.state import load_state
+    from sgmse.training.validation import pairs_of
+
+    say = rank_zero_only(print)
+    settings = recipe.trainer
+    state_file = folder / STATE
+    if resume and from_ is not None:
+        raise RecipeError("a run that resumes has its weights already; leave one of the two out")
+    if resume and not state_file.exists():
+        raise RecipeError(f"{folder} holds no {STATE} to resume from; name the run with --output")
+    if not resume and state_file.exists():
+        raise RecipeError(f"{folder} holds a run; go on with --resume, or choose another --output")
+    state = load_state(state_file) if resume else None
+    if state is not None and settings.steps is not None and state.step >= settings.steps:
+        raise RecipeError(
+            f"the run in {folder} is complete with {state.step} steps; "
+            "to go on, set trainer.steps to more"
+        )
+    pairs = pairs_of(recipe.validation, root) if recipe.validation else []
+    cache = folder / "cache" if settings.cache is None else root / settings.cache
+    data = recipe.data.open(root, cache, recipe.sample_rate, settings.seed)
+
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    module = Training(recipe, data)
+    if from_ is not None:
+        module.load_weights(load(locate(from_)).model.network.state_dict())
+    if state is not None:
+        module.restore(state)
+        say(f"resuming at step {module.step}")
+
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f".recipe.{os.getpid()}.part"
+    part.write_text(dump_recipe(recipe.below(root)), encoding="utf-8")
+    part.replace(folder / "recipe.yaml")
+    weights = sum(p.numel() for p in module.model.parameters())
+    name = type(module.model.network).__name__
+    say(f"{name}, {weights / 1e6:.2f} M weights; {data.summary}; {len(pairs)} pairs to validate on")
+    say(f"writing to {folder}; watch with: tensorboard --logdir {folder}")
+
+    session = Session(folder, pairs)
+    trainer = Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices or "auto",
+        max_epochs=1,
+        logger=TensorBoardLogger(
+            folder,
+            name="tensorboard",
+            version="",
+            # What a run wrote after the state that it resumes from will be written again.
+            purge_step=module.step + 1,
+        ),
+        callbacks=[session],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=settings.log_every,
+    )
+    trainer.fit(module)
+    if session.interrupted:
+        say(f"interrupted at step {module.step}; go on with --resume")
+    else:
+        result = folder / (BEST if (folder / BEST).exists() else LAST)
+        say(f"done after {module.step} steps; the model is {result}")
+    return folder
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's remarks on hardware and workers."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message=".*`isinstance\\(treespec, LeafSpec\\)`.*")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,75 @@
+"""The training state: all that a training needs to go on as if it had never stopped.
+
+One file, `training_state.pt`, apart from the checkpoints. It holds tensors and plain values only:
+the fields of `TrainingState` and "format" in a dictionary. Reading it runs nothing in it. There are
+no states of random generators: what is random is a function of the seed and the step.
+"""
+
+import pickle
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sgmse.training.errors import RecipeError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A moment between two steps.
+
+    Args:
+        step: updates done; the next one is number `step`, counted from 0.
+        items: pairs seen by all devices; the next is number `items`.
+        seconds: spent.
+        network: state dict of the network.
+        average: state dict of its moving average, with the same keys.
+        updates: of the average.
+        optimiser: state dict of the optimiser, whose parameters are those of the network that take
+            gradients, in their order.
+        best: the best score so far; None before the first validation.
+        model: `Recipe.model`, plain values that say what the weights belong to.
+    """
+
+    step: int
+    items: int
+    seconds: float
+    network: Mapping[str, Any]
+    average: Mapping[str, Any]
+    updates: int
+    optimiser: Mapping[str, Any]
+    best: float | None
+    model: Mapping[str, Any]
+
+
+def save_state(state: TrainingState, path: Path) -> None:
+    """Write the file; it appears whole or not at all."""
+    values = {"format": FORMAT} | {f.name: getattr(state, f.name) for f in fields(state)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        torch.save(values, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load_state(path: Path) -> TrainingState:
+    """Read the file, onto the CPU. Raises `RecipeError` for what is no training state."""
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise RecipeError(f"{path} cannot be read as a training state ({why})") from error
+    names = {f.name for f in fields(TrainingState)}
+    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+        raise RecipeError(f"{path} is not a training state of format {FORMAT}")
+    if values.keys() != names:
+        odd = ", ".join(sorted(values.keys() ^ names))
+        raise RecipeError(f"{path} is not a whole training state; missing or unknown: {odd}")
+    return TrainingState(**values)

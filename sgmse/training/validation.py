@@ -1,0 +1,142 @@
+"""Validation: enhance recordings, score them, and show some.
+
+Needs the packages of the extra `train`, which are imported where they are used.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from sgmse import audio, metrics
+from sgmse.enhancer import Enhancer
+from sgmse.training.data import matched
+from sgmse.training.degradations import Audio
+from sgmse.training.errors import RecipeError, require
+from sgmse.training.recipe import Validation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SCORES: Mapping[str, Any] = {
+    f.__name__: f
+    for f in (metrics.pesq_wb, metrics.pesq_nb, metrics.stoi, metrics.estoi, metrics.si_sdr)
+}
+
+
+class Pair(NamedTuple):
+    """Files of one recording."""
+
+    name: str
+    clean: Path
+    noisy: Path
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a listener compares."""
+
+    name: str
+    clean: Audio
+    noisy: Audio
+    enhanced: Audio
+
+
+def pairs_of(validation: Validation, root: Path) -> list[Pair]:
+    """The files to enhance, evenly spaced over all. Raises `RecipeError` for bad folders."""
+    folders = [root / validation.clean, root / validation.noisy]
+    found = []
+    for key, folder in zip(("clean", "noisy"), folders, strict=True):
+        if not folder.is_dir():
+            raise RecipeError(
+                f"validation.{key}: there is no folder {folder}; say where the data lie with "
+                f"--data FOLDER, or set validation.{key}=FOLDER"
+            )
+        try:
+            found.append(audio.find([folder], recursive=True))
+        except audio.AudioError as error:
+            raise RecipeError(f"validation.{key}: {error}") from error
+    names = [
+        [f.relative_to(folder).as_posix() for f in files]
+        for folder, files in zip(folders, found, strict=True)
+    ]
+    try:
+        partners = matched(*names)
+    except RecipeError as error:
+        raise RecipeError(str(error).replace("data:", "validation:", 1)) from error
+    pairs = [Pair(names[0][c], found[0][c], found[1][n]) for c, n in partners]
+    count = min(validation.files or len(pairs), len(pairs))
+    return [pairs[i * len(pairs) // count] for i in range(count)]
+
+
+def evaluate(
+    enhancer: Enhancer, pairs: Sequence[Pair], scores: Sequence[str], examples: int = 0
+) -> tuple[np.ndarray, list[Example]]:
+    """Scores (pairs, scores), NaN for what a score is not defined on, and the first examples."""
+    table = np.full((len(pairs), len(scores)), nan)
+    shown: list[Example] = []
+    for row, pair in zip(table, pairs, strict=True):
+        clean, noisy = (_mono(file, enhancer.sample_rate) for file in (pair.clean, pair.noisy))
+        enhanced = enhancer(noisy, enhancer.sample_rate)
+        for column, name in enumerate(scores):
+            try:
+                row[column] = SCORES[name](clean, enhanced, enhancer.sample_rate)
+            except metrics.MetricError:
+                continue  # such as silence, which early weights may well give
+        if len(shown) < examples:
+            shown.append(Example(pair.name, clean, noisy, enhanced))
+    return table, shown
+
+
+def means(table: np.ndarray, scores: Sequence[str]) -> dict[str, float]:
+    """The mean of each score over what it is defined on; NaN if that is nothing."""
+    defined = np.isfinite(table)
+    sums = np.where(defined, table, 0).sum(axis=0)
+    counts = defined.sum(axis=0)
+    return {
+        name: float(s / n) if n else nan for name, s, n in zip(scores, sums, counts, strict=True)
+    }
+
+
+def figure(example: Example, sample_rate: int) -> "Figure":
+    """Spectrograms of the noisy, the enhanced and the clean recording, in one scale of 80 dB."""
+    figures = require("matplotlib.figure")
+    panels = {"noisy": example.noisy, "enhanced": example.enhanced, "clean": example.clean}
+    levels = {name: _decibels(samples) for name, samples in panels.items()}
+    top = max(float(level.max()) for level in levels.values())
+    result = figures.Figure(figsize=(12, 3.2))
+    result.subplots_adjust(0.06, 0.16, 0.99, 0.9, wspace=0.08)
+    axes = result.subplots(1, 3, sharey=True)
+    for axis, (name, level) in zip(axes, levels.items(), strict=True):
+        extent = (0, len(example.clean) / sample_rate, 0, sample_rate / 2000)
+        axis.imshow(
+            level,
+            origin="lower",
+            aspect="auto",
+            extent=extent,
+            vmin=top - 80,
+            vmax=top,
+            cmap="magma",
+        )
+        axis.set(title=name, xlabel="s")
+    axes[0].set_ylabel("kHz")
+    return result
+
+
+def _decibels(samples: Audio) -> np.ndarray:
+    window = torch.hann_window(512)
+    padded = torch.nn.functional.pad(torch.from_numpy(samples), (256, 256))
+    x = torch.stft(padded, 512, 128, window=window, center=False, return_complex=True)
+    return (20 * x.abs().clamp(min=1e-6).log10()).numpy()
+
+
+def _mono(file: Path, sample_rate: int) -> Audio:
+    """The first channel at a rate."""
+    samples, about = audio.read(file)
+    if about.sample_rate == sample_rate:
+        return samples[0]
+    return audio.resample(torch.from_numpy(samples[0]), about.sample_rate, sample_rate).numpy()

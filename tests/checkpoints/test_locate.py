@@ -1,0 +1,96 @@
+"""Where a model is found."""
+
+import socket
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+from sgmse.checkpoints import CheckpointError, locate
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_default_model_is_in_the_package():
+    folder = locate("default")
+    assert {p.name for p in folder.iterdir()} >= {"config.json", "model.safetensors", "README.md"}
+    Path("default").mkdir()  # of someone's own: it does not change what a name means
+    assert locate("default") == folder
+    assert locate("./default") == locate(Path("default")) == Path("default")
+
+
+def test_the_default_model_fits_into_a_package():
+    assert sum(p.stat().st_size for p in locate("default").iterdir()) < 30e6
+
+
+@pytest.mark.parametrize("name", ["model", "deep/model", "./model", "a/b.c/d"])
+def test_a_folder_is_itself(name):
+    Path(name).mkdir(parents=True)
+    assert locate(name) == locate(Path(name)) == Path(name)
+
+
+def test_a_file_is_left_to_the_reader():
+    Path("model.ckpt").touch()
+    assert locate("model.ckpt") == Path("model.ckpt")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "nonsense", "a/b/c", "/nowhere/at/all", "./owner/name", "a b/c"]
+)
+def test_what_is_no_model_is_named(name, monkeypatch):
+    if not name:
+        assert locate(name) == Path()  # the current folder
+        return
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
+    with pytest.raises(CheckpointError, match=r"no model '.*': give one of default, a folder") as e:
+        locate(name)
+    assert repr(name) in str(e.value)
+
+
+def test_a_hub_repository(monkeypatch, tmp_path):
+    calls = []
+
+    def download(name, *, allow_patterns):
+        calls.append((name, sorted(allow_patterns)))
+        return str(tmp_path / "cache")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert locate("owner/model-1.5_x") == tmp_path / "cache"
+    # no code, no other formats
+    assert calls == [("owner/model-1.5_x", ["README.md", "config.json", "model.safetensors"])]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LocalEntryNotFoundError("offline\nand more"),
+        HFValidationError("bad name\nand more"),
+        ConnectionError("offline\nand more"),
+        TimeoutError("offline\nand more"),
+    ],
+)
+def test_a_hub_that_gives_none_is_one_line(monkeypatch, error):
+    def download(*_, **__):
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(CheckpointError, match="no folder 'owner/name' here, and the hub gave") as e:
+        locate("owner/name")
+    assert "\n" not in str(e.value)
+
+
+def test_without_a_network(monkeypatch, tmp_path):
+    """The real client, and no way out of this machine."""
+
+    def refuse(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    with pytest.raises(CheckpointError, match="the hub gave none") as e:
+        locate("owner/name")
+    assert "\n" not in str(e.value)

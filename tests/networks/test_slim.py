@@ -1,0 +1,194 @@
+import json
+
+import pytest
+import torch
+
+from sgmse.networks import SlimUNet
+
+SMALL = {"channels": [8, 12, 16], "blocks": [1, 2, 2], "dual_paths": 1, "embedding": 16}
+
+
+def inputs(batch: int = 2, frequencies: int = 16, frames: int = 10, seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch, 1, frequencies, frames)
+    x, y = (torch.randn(shape, dtype=torch.complex64, generator=generator) for _ in range(2))
+    return x, y, torch.linspace(0.2, 0.9, batch)
+
+
+def awake(**config) -> SlimUNet:
+    """A small network whose zero layers are given weights that matter."""
+    torch.manual_seed(1)
+    network = SlimUNet(**SMALL | config)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(std=0.2)
+    return network.eval()
+
+
+@pytest.mark.parametrize(("frequencies", "frames"), [(4, 2), (16, 10), (64, 34), (20, 6)])
+def test_output_is_like_the_state(frequencies, frames):
+    x, y, t = inputs(3, frequencies, frames)
+    out = awake()(x, y, t)
+    assert out.shape == x.shape
+    assert out.dtype == x.dtype
+    assert out.isfinite().all()
+
+
+def test_double_precision_agrees():
+    network = awake()
+    x, y, t = inputs()
+    with torch.no_grad():
+        single = network(x, y, t)
+        double = network.double()(x.to(torch.complex128), y.to(torch.complex128), t.double())
+    assert double.dtype == torch.complex128
+    assert (single - double).abs().max() < 1e-5 * double.abs().max()
+
+
+def test_a_fresh_network_answers_with_the_observation():
+    x, y, t = inputs()
+    assert torch.equal(SlimUNet(**SMALL)(x, y, t), y)
+    default = SlimUNet()
+    assert default.divisor == (16, 2)
+    x, y, t = inputs(1, 256, 4)
+    assert torch.equal(default(x, y, t), y)
+
+
+@pytest.mark.parametrize(
+    ("channels", "divisor"), [([8, 8], (2, 2)), ([8, 8, 8], (4, 2)), ([4] * 5, (16, 2))]
+)
+def test_divisor(channels, divisor):
+    network = awake(channels=channels, blocks=[1] * len(channels))
+    assert network.divisor == divisor
+    x, y, t = inputs(1, *divisor)
+    assert network(x, y, t).shape == x.shape
+    for size in ((divisor[0] + 1, divisor[1]), (divisor[0], divisor[1] + 1)):
+        x, y, t = inputs(1, *size)
+        message = rf"{size[0]} frequencies x {size[1]} frames .* \({divisor[0]}, 2\); pad"
+        with pytest.raises(ValueError, match=message):
+            network(x, y, t)
+
+
+def test_config_rebuilds_the_network():
+    network = awake()
+    again = SlimUNet(**json.loads(json.dumps(network.config)))
+    assert again.config == network.config
+    again.load_state_dict(network.state_dict())
+    assert torch.equal(again.eval()(*inputs()), network(*inputs()))
+
+
+@pytest.mark.parametrize(
+    ("channels", "blocks"), [((8,), (1,)), ((8, 8), (1,)), ((8, 8), (1, 1, 1)), ((), ())]
+)
+def test_refused_levels(channels, blocks):
+    with pytest.raises(ValueError, match="same levels, at least two"):
+        SlimUNet(channels, blocks)
+
+
+def test_gradients_reach_every_parameter():
+    network = awake()
+    network(*inputs()).abs().pow(2).sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert (parameter.grad != 0).any(), name
+
+
+def test_a_fresh_network_learns():
+    """The zero layers do not hold each other at zero."""
+    torch.manual_seed(0)
+    network = SlimUNet(**SMALL)
+    optimiser = torch.optim.Adam(network.parameters(), 1e-2)
+    start = {name: p.detach().clone() for name, p in network.named_parameters()}
+    x, y, t = inputs()
+    losses = []
+    for _ in range(6):
+        loss = (network(x, y, t) - x).abs().pow(2).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+    assert all((p != start[name]).any() for name, p in network.named_parameters())
+
+
+def test_items_of_a_batch_do_not_meet():
+    network = awake()
+    x, y, t = inputs(3)
+    with torch.no_grad():
+        together = network(x, y, t)
+        for i in range(3):
+            alone = network(x[i : i + 1], y[i : i + 1], t[i : i + 1])
+            # float32, summed in another order for another batch size
+            assert (together[i : i + 1] - alone).abs().max() < 1e-5 * together.abs().max()
+
+
+def test_conditioned_on_state_observation_and_time():
+    network = awake()
+    x, y, t = inputs()
+    out = network(x, y, t)
+    other_x, other_y, _ = inputs(seed=1)
+    for changed in ((other_x, y, t), (x, other_y, t), (x, y, t / 2)):
+        assert (network(*changed) - out).abs().max() > 1e-3 * out.abs().max()
+
+
+def test_frames_hear_each_other_along_all_of_time():
+    """The recurrent bottom carries from the first frame to the last and back."""
+    network = awake().double()  # 32 random LSTM cells leave little of it
+    x, y, t = inputs(1, 16, 64)
+    x, y, t = x.to(torch.complex128), y.to(torch.complex128), t.double()
+    out = network(x, y, t)
+    for changed, seen in ((0, -1), (-1, 0)):
+        other = y.clone()
+        other[..., changed] += 1
+        assert (network(x, other, t) - out)[..., seen].abs().max() > 0
+
+
+def test_inputs_are_left_alone():
+    given = inputs()
+    copies = [tensor.clone() for tensor in given]
+    awake()(*given)
+    assert all(torch.equal(a, b) for a, b in zip(given, copies, strict=True))
+
+
+def test_state_dict_keys_are_those_of_the_checkpoints():
+    """Weights are stored under these names: they may be added to, not changed."""
+    keys = SlimUNet(**SMALL).state_dict().keys()
+    assert {
+        "embed.layers.0.weight",
+        "stem.weight",
+        "down.1.bias",
+        "encoder.1.1.conv1.weight",
+        "encoder.0.0.time.bias",
+        "bottom.0.lstm_time.weight_hh_l0_reverse",
+        "bottom.0.norm_band.weight",
+        "up.0.weight",
+        "decoder.1.0.norm2.bias",
+        "norm.weight",
+        "head.bias",
+    } <= keys
+    assert "embed.frequencies" not in keys
+
+
+def test_weights_keep_their_meaning():
+    """The output of the first release for weights 0.3 sin(0), 0.3 sin(1) ...
+
+    Whoever changes these numbers makes every stored checkpoint of this network useless.
+    """
+    network = SlimUNet(**SMALL).double()
+    grid = torch.arange(160, dtype=torch.float64).view(1, 1, 16, 10)
+    x, y = torch.polar(torch.ones_like(grid), 0.7 * grid), torch.exp(1j * grid.sqrt())
+    with torch.no_grad():
+        for parameter in network.parameters():
+            values = 0.3 * torch.arange(parameter.numel(), dtype=parameter.dtype).sin()
+            parameter.copy_(values.view(parameter.shape))
+        out = network(x, y, torch.tensor([0.4], dtype=torch.float64))
+    expected = torch.tensor(
+        [
+            0.224908279062 - 0.294663384599j,
+            0.632872567945 + 0.211546011239j,
+            0.468200613167 - 0.491902831718j,
+        ],
+        dtype=torch.complex128,
+    )
+    # The frequencies of the time embedding, up to 256, are float32 and its rounding may differ.
+    torch.testing.assert_close(out[0, 0, [0, 7, 15], [0, 4, 9]], expected, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,198 @@
+"""What holds for every solver on every process."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from problems import Gaussian, noise
+
+from sgmse.estimates import Estimate
+from sgmse.sdes import OUVE, SBVE, SDE, VE
+from sgmse.solvers import (
+    Exponential,
+    Grid,
+    Langevin,
+    LogSNR,
+    Multistep,
+    PredictorCorrector,
+    Solver,
+    Uniform,
+    solve,
+)
+
+MEAN, VARIANCE = 0.3 - 0.2j, 0.25
+
+
+def suited(grid: Grid, solver: Solver, sde: SDE) -> Grid:
+    """The grid, or where the solver cannot leave a point, one that starts beside it."""
+    return grid if solver.leaves_a_point or not sde.pinned else replace(grid, start=0.99)
+
+
+def script(*draws: torch.Tensor):
+    """A randn that gives the draws in their order, and then repeats them."""
+
+    def endless() -> Iterator[torch.Tensor]:
+        while True:
+            yield from draws
+
+    source = endless()
+    return lambda like: next(source)
+
+
+def draws(*shape: int, dtype: torch.dtype = torch.complex128) -> list[torch.Tensor]:
+    return [noise(*shape, seed=100 + i, dtype=dtype) for i in range(7)]
+
+
+class Recorded:
+    """A model that notes the times at which it is called."""
+
+    def __init__(self, problem: Gaussian) -> None:
+        self.problem, self.sde, self.times = problem, problem.sde, []
+
+    def __call__(self, x, y, t) -> Estimate:
+        assert t.shape == (len(x),)
+        self.times.append(float(t[0]))
+        return self.problem(x, y, t)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.float32])
+def test_real_and_complex_in_any_precision(sde, solver, dtype):
+    """Float32 and float64 give the same, on a bridge from its very end."""
+    mean = MEAN if dtype.is_complex else MEAN.real
+    problem, grid = Gaussian(sde, mean, VARIANCE), suited(Uniform(4), solver, sde)
+    y, z = noise(2, 3, seed=1, dtype=dtype), draws(2, 3, dtype=dtype)
+    double = torch.promote_types(dtype, torch.float64)
+    x, _ = solve(problem, y, solver, grid, randn=script(*z))
+    exact, _ = solve(problem, y.to(double), solver, grid, randn=script(*(d.to(double) for d in z)))
+    assert x.dtype == dtype
+    assert exact.dtype == double
+    assert x.shape == y.shape
+    # Steps of predictor-corrector that are too long for VP (beta = 20) leave values of many units.
+    scale = exact.abs().max().clamp(min=1)
+    assert (x.to(double) - exact).abs().max() < 1e-5 * scale
+
+
+@pytest.mark.parametrize("sde", [OUVE(), SBVE(), VE()], ids=repr)
+def test_counts_every_evaluation(sde, solver, grid):
+    model = Recorded(Gaussian(sde, MEAN, VARIANCE))
+    grid = suited(grid, solver, sde)
+    solution = solve(model, noise(2, 3), solver, grid)
+    assert solution.nfe == len(model.times)
+    a_step = 1
+    if isinstance(solver, PredictorCorrector):
+        a_step = (solver.predictor is not None) + (
+            solver.corrector.steps if solver.corrector else 0
+        )
+    assert solution.nfe == grid.steps * a_step
+    visited = set(grid.times(sde)[:-1].tolist())
+    assert set(model.times) == visited
+
+
+def test_the_noise_decides(solver):
+    for sde in (OUVE(), SBVE()):
+        problem, y = Gaussian(sde, MEAN, VARIANCE), noise(2, 3, seed=1)
+        grid = suited(Uniform(4), solver, sde)
+        first, second, other = (
+            solve(problem, y, solver, grid, randn=script(*z)).x
+            for z in (draws(2, 3), draws(2, 3), draws(2, 3)[::-1])
+        )
+        assert torch.equal(first, second)
+        deterministic = isinstance(solver, Exponential) and solver.eta == solver.start == 0
+        assert torch.equal(first, other) == (deterministic and sde.pinned)
+        torch.manual_seed(5)
+        first = solve(problem, y, solver, grid).x
+        torch.manual_seed(5)
+        assert torch.equal(first, solve(problem, y, solver, grid).x)
+
+
+def test_a_deterministic_solver_asks_for_no_noise(sde):
+    def refuse(like):
+        pytest.fail("noise was drawn")
+
+    for solver in (Exponential(start=0.0), Multistep(start=0.0)):
+        solve(Gaussian(sde), noise(1, 2), solver, Uniform(4), x=noise(1, 2, seed=1), randn=refuse)
+
+
+def test_an_item_does_not_see_the_others(sde, solver):
+    problem, y, z = Gaussian(sde, MEAN, VARIANCE), noise(3, 2, 4, seed=1), draws(3, 2, 4)
+    grid = suited(LogSNR(4), solver, sde)
+    together = solve(problem, y, solver, grid, randn=script(*z)).x
+    for i in (0, 2):
+        mine = [draw[i : i + 1] for draw in z]
+        alone = solve(problem, y[i : i + 1], solver, grid, randn=script(*mine)).x
+        torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-12, atol=1e-12)
+
+
+def test_the_published_langevin_couples_the_items():
+    problem, y, z = Gaussian(OUVE(), MEAN, VARIANCE), noise(2, 4, seed=1), draws(2, 4)
+    y = y * torch.tensor([[1.0], [10.0]])
+    solver = PredictorCorrector(corrector=Langevin(coupled=True))
+    together = solve(problem, y, solver, Uniform(4), randn=script(*z)).x
+    alone = solve(problem, y[:1], solver, Uniform(4), randn=script(*(d[:1] for d in z))).x
+    assert (together[:1] - alone).abs().max() > 1e-3
+
+
+def test_arguments_are_left_alone(solver):
+    y, x = noise(2, 3, seed=1), noise(2, 3, seed=2)
+    copies = y.clone(), x.clone()
+    for sde in (OUVE(), SBVE()):
+        grid = suited(Uniform(4), solver, sde)
+        solve(Gaussian(sde), y, solver, grid, x=x)
+        solve(Gaussian(sde), y, solver, grid)
+    assert torch.equal(y, copies[0])
+    assert torch.equal(x, copies[1])
+
+
+def test_callback_counts_the_steps(solver, grid):
+    seen = []
+    solve(Gaussian(OUVE()), noise(1, 2), solver, grid, callback=lambda *done: seen.append(done))
+    assert seen == [(i + 1, grid.steps) for i in range(grid.steps)]
+
+
+def test_starts_from_the_prior():
+    y, z = noise(2, 3, seed=1), noise(2, 3, seed=2)
+    nothing = PredictorCorrector(None, None)
+    for start in (1.0, 0.6):
+        for sde in (OUVE(), VE()):
+            x, nfe = solve(Gaussian(sde), y, nothing, Uniform(2, start), randn=lambda like: z)
+            assert torch.equal(x, sde.prior(y, z, start))
+            assert nfe == 0
+    bridge = SBVE()
+    x, _ = solve(Gaussian(bridge), y, nothing, Uniform(2, 0.6), randn=lambda like: z)
+    assert torch.equal(x, bridge.prior(y, z, 0.6))
+    given = noise(2, 3, seed=3)
+    assert torch.equal(solve(Gaussian(OUVE()), y, nothing, Uniform(2), x=given).x, given)
+
+
+def test_a_bridge_starts_at_the_observation():
+    y = noise(1, 4, seed=1)
+
+    class First(Recorded):
+        def __call__(self, x, y, t):
+            if not self.times:
+                assert torch.equal(x, y)
+            return super().__call__(x, y, t)
+
+    solve(First(Gaussian(SBVE())), y, Exponential(), Uniform(3))
+
+
+def test_the_step_to_zero_gives_the_clean_estimate(sde):
+    """Also for VE, which has some noise left at t = 0."""
+    for solver in (Exponential(), Exponential(eta=1.0), Multistep()):
+        problem, last = Gaussian(sde, MEAN, VARIANCE), []
+
+        class Keep(Recorded):
+            def __call__(self, x, y, t, last=last):
+                last.append(super().__call__(x, y, t).x0)
+                return super().__call__(x, y, t)
+
+        x, _ = solve(Keep(problem), noise(2, 3, seed=1), solver, Uniform(4))
+        torch.testing.assert_close(x, last[-1], rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_flow(solver):
+    y = noise(1, 3, seed=1).requires_grad_()
+    solve(Gaussian(OUVE()), y, solver, LogSNR(4)).x.abs().sum().backward()
+    assert y.grad.isfinite().all()
+    assert (y.grad != 0).all()

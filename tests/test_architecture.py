@@ -1,0 +1,168 @@
+"""The floors of the house: what may import what, how long a file may be, what each test covers."""
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGE = REPOSITORY / "sgmse"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# From the ground up. A floor is a file or a folder; it imports only from the floors below it (a
+# folder from itself, too) and, where it is in ALONE, nothing of the package.
+FLOORS = [
+    "networks",
+    "audio",
+    "transforms",
+    "sdes",
+    "estimates",
+    "model",
+    "solvers",
+    "likelihood",
+    "metrics",
+    "checkpoints",
+    "streams",
+    "enhancer",
+    "jobs",
+    "training",
+    "evaluation",
+    "distributed",
+    "app",
+    "cli",
+    "__main__",
+]
+ALONE = {"networks", "audio", "transforms", "metrics", "streams"}
+
+# The front door, `import sgmse`, stands outside: it may use what it needs to load and enhance.
+FRONT = {"enhancer"}
+
+# Too slow, too large or too rare to be paid for by everyone who imports the package.
+HEAVY = {
+    "gradio",
+    "lightning",
+    "matplotlib",
+    "pandas",
+    "pesq",
+    "pyroomacoustics",
+    "pystoi",
+    "ray",
+    "tensorboard",
+    "torchaudio",
+}
+
+# Modules without a test file of their own, and why.
+UNTESTED = {
+    "sgmse/__main__.py": "one line; the tests of the command line run it",
+    "sgmse/networks/base.py": "a base class without behaviour; the tests of each network use it",
+    "sgmse/solvers/base.py": "tests/solvers/test_solve.py runs it with every solver",
+}
+
+
+def name(file: Path) -> str:
+    return file.relative_to(REPOSITORY).as_posix()
+
+
+def floor(module: str) -> str:
+    """sgmse.solvers.grids -> solvers; the package itself -> ''."""
+    return [*module.split("."), ""][1]
+
+
+@cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+def imports(file: Path) -> list[str]:
+    """Every module that a file imports, at its top or inside its functions, by full name."""
+    package = [*file.relative_to(REPOSITORY).parent.parts]
+    modules = []
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            # `from sgmse import solvers` imports a module, `from sgmse import load` does not.
+            names = [f"{base}.{alias.name}" for alias in node.names]
+            modules += [n for n in names if base == "sgmse" and floor(n) in FLOORS] or [base]
+    return modules
+
+
+def test_files_are_found():
+    assert {"sgmse/sdes.py", "sgmse/solvers/base.py"} <= {name(file) for file in FILES}
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_imports_only_from_below(file):
+    own = floor(".".join(file.relative_to(REPOSITORY).with_suffix("").parts))
+    used = {floor(module) for module in imports(file) if module.split(".")[0] == "sgmse"}
+    if own == "__init__":
+        assert used <= FRONT, f"sgmse/__init__.py imports {used - FRONT}"
+        return
+    assert own in FLOORS, f"{name(file)} stands on no floor: give it one in FLOORS"
+    own_files = {own} if file.parent != PACKAGE else set()
+    below = set() if own in ALONE else set(FLOORS[: FLOORS.index(own)])
+    if own in ("cli", "app"):
+        below |= {""}  # `from sgmse import __version__`
+    too_high = used - below - own_files
+    assert not too_high, f"{name(file)} imports {sorted(too_high)}, which is not below it"
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.parent != PACKAGE / "networks"], ids=name)
+def test_files_are_short(file):
+    lines = len(file.read_text(encoding="utf-8").splitlines())
+    assert lines <= 400, f"{name(file)} has {lines} lines; divide it by what it does"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_every_module_has_its_tests(file):
+    if file.name == "__init__.py":
+        return
+    inside = file.relative_to(PACKAGE)
+    mirror = REPOSITORY / "tests" / inside.parent / f"test_{inside.name}"
+    if name(file) in UNTESTED:
+        assert not mirror.exists(), f"{name(mirror)} exists: strike the excuse"
+    else:
+        assert mirror.exists(), f"{name(file)} lacks {name(mirror)}"
+
+
+def test_excuses_are_for_files_that_exist():
+    # A file may come later; a folder that is gone must not leave its excuse behind.
+    assert all((REPOSITORY / path).parent.is_dir() for path in UNTESTED)
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_no_guessing(file):
+    """No `hasattr`; no keyword arguments that swallow typos.
+
+    A catch-all whose every value is used is fine if its name says what it holds, unlike `kwargs`.
+    """
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Name):
+            assert node.id != "hasattr", f"{name(file)}:{node.lineno} asks hasattr"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.args.kwarg:
+            catch_all = node.args.kwarg.arg
+            read = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+            assert catch_all != "kwargs", f"{name(file)}:{node.lineno} takes **kwargs"
+            assert catch_all in read, f"{name(file)}:{node.lineno} ignores **{catch_all}"
+
+
+def test_import_is_light():
+    # The test's own path, so that the same package is imported as here.
+    script = f"""
+import sys
+sys.path[:] = {sys.path!r}
+import sgmse
+[getattr(sgmse, name) for name in sgmse.__all__]  # some may load when they are first asked for
+print(*sys.modules)
+"""
+    command = [sys.executable, "-c", script]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    loaded = {module.split(".")[0] for module in run.stdout.split()}
+    assert "torch" in loaded
+    assert not loaded & HEAVY

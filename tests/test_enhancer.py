@@ -1,0 +1,673 @@
+"""Waves in, waves out: arrays, tensors, rates, channels, lengths, seeds and files."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import RATE, TRANSFORM, Identity, Pointwise, checkpoint, enhancer
+
+import sgmse
+from sgmse import audio as files
+from sgmse.audio import AudioError, Info, Writer, info, read, write
+from sgmse.checkpoints import save
+from sgmse.enhancer import Draws, Enhancer, beside
+from sgmse.estimates import Data
+from sgmse.metrics.energy_ratios import si_sdr
+from sgmse.model import ScoreModel
+from sgmse.networks import Network
+from sgmse.sdes import OUVE
+from sgmse.solvers import Exponential, Multistep, PredictorCorrector, Uniform
+from sgmse.transforms import Spectrogram
+
+TINY = enhancer()
+NOISY = replace(TINY, solver=Exponential(eta=1.0), grid=Uniform(steps=3, end=0.1))
+PIECES = replace(TINY, segment=0.02, overlap=0.005)  # 320 and 80 samples
+RATES = [8000, 11025, 16000, 44100, 44101, 48000, 96000]
+DATA = Path(__file__).parent / "data"
+
+
+def sound(*shape: int, seed: int = 0) -> np.ndarray:
+    """Sines in noise, another one in each channel, float64 and below full scale."""
+    z = np.random.default_rng(seed).standard_normal(shape)
+    tone = np.sin(2 * np.pi * 0.02 * np.arange(shape[-1]))
+    return 0.1 * z / (1 + np.abs(z)) + 0.5 * tone
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# Type, shape and precision
+
+
+@pytest.mark.parametrize("shape", [(700,), (1, 700), (2, 700), (5, 700)])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
+def test_an_array_keeps_its_type_and_shape(shape, dtype):
+    audio = sound(*shape).astype(dtype)
+    before = audio.copy()
+    out = TINY(audio, RATE)
+    assert type(out) is np.ndarray
+    assert (out.shape, out.dtype) == (audio.shape, audio.dtype)
+    assert np.abs(out.astype(float) - audio).max() > 0.01  # something happened
+    np.testing.assert_array_equal(audio, before)
+
+
+@pytest.mark.parametrize("shape", [(700,), (2, 700)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_tensor_keeps_its_type_and_shape(shape, dtype):
+    audio = torch.from_numpy(sound(*shape)).to(dtype)
+    before = audio.clone()
+    out = TINY(audio, RATE)
+    assert type(out) is torch.Tensor
+    assert (out.shape, out.dtype, out.device) == (audio.shape, dtype, audio.device)
+    assert not out.is_inference()
+    assert torch.equal(audio, before)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_tensor_keeps_its_device(tmp_path):
+    onto_gpu = sgmse.load(save(checkpoint(), tmp_path), device="cuda")
+    audio = torch.from_numpy(sound(2, 700)).float()
+    out = onto_gpu(audio.cuda(), RATE)
+    assert out.device.type == "cuda"
+    assert onto_gpu(audio, RATE).device.type == "cpu"
+    torch.testing.assert_close(out.cpu(), TINY(audio, RATE), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x[:, ::-1],
+        lambda x: x[::-1],
+        lambda x: x[:, ::3],
+        lambda x: np.asfortranarray(x),
+        lambda x: np.ascontiguousarray(x.T).T,
+        lambda x: np.broadcast_to(x[:1], x.shape),
+    ],
+)
+def test_any_memory_layout(view):
+    audio = view(sound(3, 700).astype(np.float32))
+    audio.flags.writeable = False
+    out = TINY(audio, RATE)
+    np.testing.assert_array_equal(out, TINY(audio.copy(order="C"), RATE))
+    assert out.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x.clone().requires_grad_(),
+        lambda x: x.clone().requires_grad_() * 1.0,
+        lambda x: x.T.contiguous().T,
+        lambda x: x[:1].expand(2, -1),
+        lambda x: torch.complex(x, -x).conj().imag,  # carries a lazy sign
+    ],
+)
+def test_any_kind_of_tensor(view):
+    audio = view(torch.from_numpy(sound(2, 700)).float())
+    out = TINY(audio, RATE)
+    assert torch.equal(out, TINY(audio.detach().clone().contiguous(), RATE))
+    assert not out.requires_grad
+
+
+def test_inside_inference_mode():
+    with torch.inference_mode():
+        audio = torch.from_numpy(sound(700))
+        assert TINY(audio, RATE).shape == (700,)
+
+
+@pytest.mark.parametrize(
+    ("audio", "error"),
+    [
+        (np.zeros((800, 2)), ValueError),
+        (np.zeros(8, np.int16), TypeError),
+        (np.full(8, np.nan), ValueError),
+        (np.zeros(0), ValueError),
+        ([0.0], TypeError),
+    ],
+)
+def test_what_is_no_recording_is_refused(audio, error):
+    with pytest.raises(error, match="audio"):
+        TINY(audio, RATE)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"sample_rate": 0}, "sample_rate must be a positive whole number of Hz, not 0"),
+        ({"sample_rate": -8000}, "sample_rate"),
+        ({"sample_rate": 16000.5}, "sample_rate"),
+        ({"sample_rate": float("nan")}, "sample_rate"),
+        ({"dry": -0.1}, "dry must lie between 0 and 1, not -0.1"),
+        ({"dry": 1.1}, "dry"),
+        ({"dry": float("nan")}, "dry"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, says):
+    with pytest.raises(ValueError, match=says):
+        TINY(sound(100), **{"sample_rate": RATE} | options)
+    if "sample_rate" not in options:
+        with pytest.raises(ValueError, match=says):
+            TINY.enhance_file("absent.wav", **options)
+
+
+def test_a_float_rate_and_numpy_numbers_are_fine():
+    audio = sound(500)
+    out = TINY(audio, 8000, seed=3, dry=0.5)
+    np.testing.assert_array_equal(out, TINY(audio, 8000.0, seed=np.int64(3), dry=np.float32(0.5)))
+
+
+# Rates, lengths, channels, levels
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("samples", [1, 2, 15, 31, 32, 63, 1001])
+def test_any_length_at_any_rate(rate, samples):
+    out = PIECES(sound(2, samples), rate)
+    assert out.shape == (2, samples)
+    assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_the_identity_stays_at_its_place_at_any_rate(rate):
+    audio = np.zeros(rate // 4)
+    t = np.arange(rate // 8) / rate
+    audio[rate // 16 : rate // 16 + len(t)] = np.hanning(len(t)) * np.sin(2 * np.pi * 700 * t)
+    out = enhancer(Identity())(audio, rate)
+    # 700 Hz passes all low-pass filters; the spectrogram is in float32
+    np.testing.assert_allclose(out, audio, atol=2e-5)
+
+
+@pytest.mark.parametrize("model", [TINY, PIECES, NOISY], ids=["one", "pieces", "stochastic"])
+@pytest.mark.parametrize("channels", [2, 5, 9])
+def test_channels_are_enhanced_one_by_one(model, channels):
+    audio = sound(channels, 900)
+    audio *= np.logspace(-3, 0, channels)[:, None]
+    out = model(audio, 22050)
+    for row, alone in zip(out, audio, strict=True):
+        # a batch sums in another order
+        np.testing.assert_allclose(row, model(alone, 22050), atol=2e-5 * np.abs(row).max())
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+@pytest.mark.parametrize("dry", [0, 0.5, 1])
+def test_silence_is_silence(rate, dry):
+    calls = []
+    assert (PIECES(np.zeros((2, 3000)), rate, dry=dry, progress=calls.append) == 0).all()
+    assert sum(calls) == pytest.approx(3000 / rate)
+    audio = sound(3, 3000)
+    audio[1] = 0
+    out = PIECES(audio, rate, dry=dry)
+    assert (out[1] == 0).all()
+    np.testing.assert_allclose(out[[0, 2]], PIECES(audio[[0, 2]], rate, dry=dry), atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_the_level_does_not_matter(rate):
+    audio = sound(1200)
+    out = NOISY(audio, rate)
+    np.testing.assert_array_equal(NOISY(audio / 1024, rate), out / 1024)
+    # other factors round
+    np.testing.assert_allclose(NOISY(3e-4 * audio, rate), 3e-4 * out, atol=3e-4 * 1e-4)
+    np.testing.assert_allclose(NOISY(1e-30 * audio, rate), 1e-30 * out, atol=1e-34)
+    np.testing.assert_allclose(NOISY(1e30 * audio, rate), 1e30 * out, atol=1e26)
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("samples", [1, 50, 2500])
+def test_dry_mixes_with_the_input(rate, samples):
+    audio = sound(2, samples)
+    np.testing.assert_array_equal(PIECES(audio, rate, dry=1.0), audio)
+    wet = PIECES(audio, rate)
+    np.testing.assert_allclose(PIECES(audio, rate, dry=0.5), (wet + audio) / 2, atol=1e-12)
+    np.testing.assert_allclose(PIECES(audio, rate, dry=0.1), 0.9 * wet + 0.1 * audio, atol=1e-12)
+
+
+# Randomness
+
+
+def test_draws_are_standard_normal_and_depend_on_the_key():
+    like = torch.zeros(3, 1, 64, 200, dtype=torch.complex64)
+    draws = Draws(0, 0)
+    z, again = draws(like), draws(like)
+    assert z.shape == like.shape
+    assert z.dtype == like.dtype
+    # 12800 numbers: deviations of 1 %
+    assert z[0].real.var().item() == pytest.approx(0.5, abs=0.03)
+    assert z[0].imag.var().item() == pytest.approx(0.5, abs=0.03)
+    assert abs(z[0].mean().item()) < 0.03
+    assert abs((z[0] * z[0]).mean().item()) < 0.03  # circular
+    assert torch.equal(z[0], z[2])
+    others = [again, Draws(1, 0)(like), Draws(0, 1)(like)]
+    for other in others:
+        assert abs((z[0] * other[0].conj()).mean().item()) < 0.04
+    assert torch.equal(Draws(0, 0)(like), z)
+
+
+@given(st.integers(1, 50), st.integers(0, 50), st.integers(0, 3))
+@settings(max_examples=30, deadline=None)
+def test_draws_do_not_depend_on_what_is_padded_after(frames, padding, count):
+    short, long = (
+        torch.zeros(b, 1, 8, n, dtype=torch.complex128)
+        for b, n in ((1, frames), (2, frames + padding))
+    )
+    a, b = Draws(3, 1), Draws(3, 1)
+    for _ in range(count):
+        a(short), b(long)
+    assert torch.equal(a(short)[0], b(long)[1, ..., :frames])
+
+
+def test_the_same_seed_gives_the_same_output():
+    audio = sound(2, 1500)
+    first = NOISY(audio, RATE, seed=5)
+    NOISY(sound(900, seed=1), RATE, seed=9)
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002 (it must not matter)
+    np.testing.assert_array_equal(NOISY(audio, RATE, seed=5), first)
+    assert np.abs(NOISY(audio, RATE, seed=6) - first).max() > 1e-3
+    np.testing.assert_array_equal(TINY(audio, RATE, seed=5), TINY(audio, RATE, seed=6))
+
+
+def test_the_state_of_the_global_generators_is_left_alone():
+    before = torch.random.get_rng_state()
+    NOISY(sound(500), RATE)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_what_comes_after_changes_nothing_before():
+    """A network that sees one bin at a time: only the noise could carry the length."""
+    model = replace(NOISY, model=enhancer(Pointwise()).model)
+    audio = sound(2000)
+    audio[100] = 1  # the peak, so that the level stays
+    out = model(audio, RATE)
+    assert np.abs(out - TINY(audio, RATE)).max() > 1e-3
+    for samples in (700, 1000, 1333):
+        short = model(audio[:samples], RATE)
+        np.testing.assert_allclose(short[:-64], out[: samples - 64], atol=1e-6)
+
+
+def test_segments_draw_different_noise():
+    model = replace(NOISY, model=enhancer(Pointwise()).model, segment=0.02, overlap=0.005)
+    period = np.tile(sound(240), 8)  # each segment, of 320 - 80 new samples, gets the same audio
+    out = model(period, RATE)
+    assert np.abs(out[600:700] - out[840:940]).max() > 1e-3
+
+
+# Long recordings
+
+
+@given(st.integers(1, 3000), st.sampled_from([16000, 22050]), st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_segments_leave_no_seam(samples, rate, dry):
+    model = replace(enhancer(Identity()), segment=0.02, overlap=0.01)
+    t = np.arange(samples) / rate
+    audio = np.stack([np.cos(2 * np.pi * 400 * t), 0.1 * np.sin(2 * np.pi * 600 * t)])
+    out = model(audio, rate, dry=dry)
+    assert out.shape == audio.shape
+    if rate == RATE:
+        np.testing.assert_allclose(out, audio, atol=2e-5)
+    else:  # the filters ring at the ends of a sound that starts at once
+        inside = slice(300, max(300, samples - 300))
+        np.testing.assert_allclose(out[:, inside], audio[:, inside], atol=3e-4)
+
+
+@pytest.mark.parametrize("offset", range(-3, 4))
+@pytest.mark.parametrize("edge", [320, 480, 720, 960])
+def test_segments_leave_no_seam_at_the_edges(edge, offset):
+    model = replace(enhancer(Identity()), segment=0.02, overlap=0.005)
+    audio = sound(2, edge + offset)
+    np.testing.assert_allclose(model(audio, RATE), audio, atol=1e-5)
+
+
+def test_segments_are_close_to_the_whole():
+    """Twenty segments of the tiny network: away from the ends of recordings context is enough."""
+    audio = sound(16000)
+    whole = TINY(audio, RATE)
+    pieces = replace(TINY, segment=0.1, overlap=0.04)(audio, RATE)
+    error = np.sqrt(np.mean((pieces - whole) ** 2) / np.mean(whole**2))
+    assert 0 < error < 0.1
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44101])
+@pytest.mark.parametrize("channels", [1, 2, 5])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_progress_adds_up_to_the_duration(rate, channels, steps):
+    model = PIECES.with_sampler(steps=steps)
+    for samples in (1, 320, 2000):
+        calls = []
+        model(sound(channels, samples), rate, progress=calls.append)
+        assert all(seconds >= 0 for seconds in calls)
+        # rounded up to a sample of the model
+        assert samples / rate <= sum(calls) + 1e-9 < samples / rate + 1 / RATE + 1e-6
+        assert len(calls) >= steps * -(-channels // 4)
+
+
+def test_an_exception_in_progress_ends_the_work():
+    class EnoughError(Exception):
+        pass
+
+    def stop(seconds):
+        raise EnoughError
+
+    with pytest.raises(EnoughError):
+        PIECES(sound(5000), RATE, progress=stop)
+
+
+# The object
+
+
+def test_a_bad_configuration_is_refused():
+    for options in ({"segment": 0.0}, {"overlap": 0.0}, {"segment": 1.0, "overlap": 0.6}):
+        with pytest.raises(ValueError, match="at least twice overlap"):
+            replace(TINY, **options)
+    with pytest.raises(ValueError, match=r"31 frequencies.*multiples of 2; use n_fft = 62"):
+        replace(TINY, transform=Spectrogram(60, 16))
+
+
+def test_another_sampler():
+    more = TINY.with_sampler(Multistep(), 4)
+    assert (more.solver, more.grid) == (Multistep(), Uniform(steps=4, end=0.0))
+    assert more.model is TINY.model
+    assert (TINY.solver, TINY.grid.steps) == (Exponential(start=0.0), 1)
+    with pytest.raises(TypeError, match="such as Exponential"):
+        TINY.with_sampler("ode")
+    with pytest.raises(ValueError, match="steps must be at least 1"):
+        TINY.with_sampler(steps=0)
+
+
+def test_predictor_corrector_starts_a_bridge_beside_its_point():
+    model = TINY.with_sampler(PredictorCorrector(), 3)
+    assert model.grid.start < 1
+    assert np.isfinite(model(sound(500), RATE)).all()
+    free = replace(TINY, model=ScoreModel(Identity(), OUVE(), Data()))
+    assert free.with_sampler(PredictorCorrector(), 3).grid.start == 1
+
+
+@pytest.mark.parametrize("padding", ["zero", "reflect"])
+@pytest.mark.parametrize("samples", [1, 33, 320, 330])
+def test_pads_frames_to_what_the_network_divides(padding, samples):
+    class Coarse(Identity):
+        divisor = (32, 64)
+
+        def forward(self, x, y, t):
+            assert y.shape[-2] % 32 == y.shape[-1] % 64 == 0
+            self.seen = y
+            return y
+
+    net = Coarse()
+    audio = sound(samples)
+    model = replace(enhancer(net), padding=padding)
+    np.testing.assert_allclose(model(audio, RATE), audio, atol=1e-5)
+    frames = TRANSFORM.frames(max(samples, TRANSFORM.shortest))
+    spectrum, rest = net.seen[..., :frames], net.seen[..., frames:]
+    if padding == "zero":
+        assert (rest == 0).all()
+    else:
+        around = np.pad(spectrum.numpy(), [(0, 0)] * 3 + [(0, rest.shape[-1])], "reflect")
+        np.testing.assert_array_equal(net.seen.numpy(), around)
+
+
+def test_a_model_in_float64_is_used_in_float64():
+    model = enhancer()
+    model.model.double()
+    audio = sound(2, 700)
+    out = model(audio, RATE)
+    np.testing.assert_allclose(out, TINY(audio, RATE), atol=1e-4)
+    assert np.abs(out - TINY(audio, RATE)).max() > 0
+    assert model(audio.astype(np.float32), RATE).dtype == np.float32
+
+
+def test_samples_that_are_not_finite_never_come_out(tmp_path):
+    class Broken(Network):
+        def forward(self, x, y, t):
+            return y * torch.nan
+
+    model = enhancer(Broken())
+    with pytest.raises(RuntimeError, match="not finite; take more steps or another solver"):
+        model(sound(700), RATE)
+    write(tmp_path / "x.wav", sound(1, 700), Info(RATE))
+    with pytest.raises(RuntimeError, match="not finite"):
+        model.enhance_file(tmp_path / "x.wav")
+    assert names(tmp_path) == ["x.wav"]
+
+
+# Files
+
+FORMATS = [
+    ("wav", "WAV", "PCM_U8", 8000),
+    ("wav", "WAV", "PCM_16", 16000),
+    ("wav", "WAV", "PCM_24", 48000),
+    ("WAV", "WAV", "FLOAT", 44100),
+    ("wav", "WAV", "DOUBLE", 96000),
+    ("flac", "FLAC", "PCM_16", 44101),
+    ("flac", "FLAC", "PCM_24", 48000),
+    ("ogg", "OGG", "VORBIS", 44100),
+    ("opus", "OGG", "OPUS", 48000),
+    ("mp3", "MP3", "MPEG_LAYER_III", 22050),
+    ("aiff", "AIFF", "PCM_16", 11025),
+]
+
+
+@pytest.mark.parametrize(("suffix", "container", "coding", "rate"), FORMATS)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_file_keeps_what_it_is(tmp_path, suffix, container, coding, rate, channels):
+    source = tmp_path / f"x.{suffix}"
+    write(source, 0.5 * sound(channels, 3001), Info(rate, channels, 0, container, coding))
+    bytes_before = source.read_bytes()
+    target = TINY.enhance_file(source)
+    assert target == tmp_path / f"x_enhanced.{suffix}"
+    assert info(target) == info(source) == Info(rate, channels, 3001, container, coding)
+    assert source.read_bytes() == bytes_before
+    assert names(tmp_path) == [f"x.{suffix}", f"x_enhanced.{suffix}"]
+    assert np.abs(read(target)[0] - read(source)[0]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("target", "format_", "expected"),
+    [
+        (None, "flac", ("x_enhanced.flac", "FLAC", "PCM_24")),
+        (None, ".OGG", ("x_enhanced.ogg", "OGG", "VORBIS")),
+        ("y.flac", None, ("y.flac", "FLAC", "PCM_24")),
+        ("y.mp3", None, ("y.mp3", "MP3", "MPEG_LAYER_III")),
+        ("y", None, ("y", "WAV", "PCM_24")),
+        ("y.bin", "flac", ("y.bin", "FLAC", "PCM_24")),
+        ("new/folder/y.wav", None, ("new/folder/y.wav", "WAV", "PCM_24")),
+    ],
+)
+def test_another_name_and_format(tmp_path, target, format_, expected):
+    source = tmp_path / "x.wav"
+    write(source, sound(2, 1000), Info(48000, 2, 0, "WAV", "PCM_24"))
+    target = None if target is None else str(tmp_path / target)
+    out = TINY.enhance_file(str(source), target, format=format_)
+    assert out == tmp_path / expected[0]
+    assert info(out) == Info(48000, 2, 1000, *expected[1:])
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+@pytest.mark.parametrize("dry", [0, 0.3])
+def test_a_file_becomes_what_its_array_becomes(tmp_path, monkeypatch, rate, dry):
+    """Bit by bit, although it is read in other blocks."""
+    audio = sound(2, 9001).astype(np.float32)
+    write(tmp_path / "x.wav", audio, Info(rate, 2, 0, "WAV", "FLOAT"))
+    monkeypatch.setattr(files.blocks, "__defaults__", (777,))
+    model = replace(NOISY, segment=0.1, overlap=0.02)
+    out = model.enhance_file(tmp_path / "x.wav", seed=4, dry=dry)
+    expected = model(audio, rate, seed=4, dry=dry)
+    if rate == RATE:
+        np.testing.assert_array_equal(read(out)[0], expected)
+    else:  # soxr rounds other blocks otherwise
+        np.testing.assert_allclose(read(out)[0], expected, atol=1e-5)
+
+
+def test_progress_of_a_file(tmp_path):
+    write(tmp_path / "x.flac", sound(2, 9001), Info(44100, 2))
+    calls = []
+    PIECES.enhance_file(tmp_path / "x.flac", progress=calls.append)
+    assert sum(calls) == pytest.approx(9001 / 44100, abs=1 / RATE)
+
+
+@pytest.fixture
+def wav(tmp_path: Path) -> Path:
+    write(tmp_path / "x.wav", sound(1, 1000), Info(RATE))
+    return tmp_path / "x.wav"
+
+
+def test_an_existing_target_is_kept_unless_asked(wav):
+    target = wav.with_name("x_enhanced.wav")
+    target.write_text("precious")
+    with pytest.raises(AudioError, match="exists already; choose another name or overwrite it"):
+        TINY.enhance_file(wav)
+    assert target.read_text() == "precious"
+    assert TINY.enhance_file(wav, overwrite=True) == target
+    assert info(target).frames == 1000
+
+
+@pytest.mark.parametrize("how", ["same", "dots", "symlink", "hardlink"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_input_is_never_the_target(wav, how, overwrite):
+    before = wav.read_bytes()
+    target = wav.with_name("y.wav")
+    match how:
+        case "same":
+            target = wav
+        case "dots":
+            target = wav.parent / ".." / wav.parent.name / wav.name
+        case "symlink":
+            target.symlink_to(wav)
+        case "hardlink":
+            target.hardlink_to(wav)
+    with pytest.raises(AudioError, match="is the input itself; choose another name"):
+        TINY.enhance_file(wav, target, overwrite=overwrite)
+    assert wav.read_bytes() == before
+
+
+def test_targets_that_cannot_be_are_refused_before_any_work(wav, monkeypatch):
+    monkeypatch.setattr(Enhancer, "_enhance", None)
+    with pytest.raises(AudioError, match="is a folder; name a file in it"):
+        TINY.enhance_file(wav, wav.parent, overwrite=True)
+    with pytest.raises(AudioError, match=r"m4a.*cannot be written; use one of wav"):
+        TINY.enhance_file(wav, wav.with_name("y.m4a"))
+    with pytest.raises(AudioError, match="'mp5' cannot be written; use one of wav"):
+        TINY.enhance_file(wav, format="mp5")
+    with pytest.raises(AudioError, match=r"cannot be made \(.*; choose another folder"):
+        TINY.enhance_file(wav, wav / "y.wav")
+    assert names(wav.parent) == ["x.wav"]
+
+
+def test_a_bad_source_leaves_nothing(tmp_path):
+    bad = np.zeros((1, 5000), np.float32)
+    bad[0, 4000] = np.nan
+    soundfile.write(tmp_path / "nan.wav", bad.T, RATE, "FLOAT")
+    with pytest.raises(AudioError, match=r"nan\.wav: sample 4000 .* is NaN"):
+        TINY.enhance_file(tmp_path / "nan.wav", tmp_path / "new" / "y.wav")
+    with pytest.raises(AudioError, match="no such file"):
+        TINY.enhance_file(tmp_path / "absent.wav", tmp_path / "new" / "y.wav")
+    assert names(tmp_path) == ["nan.wav"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, OSError])
+def test_an_end_in_the_middle_leaves_nothing_and_keeps_the_old(wav, monkeypatch, error):
+    target = wav.with_name("y.wav")
+    target.write_text("precious")
+    original, calls = Writer.write, []
+
+    def interrupted(self, block):
+        calls.append(block)
+        if len(calls) == 3:
+            raise error
+        original(self, block)
+
+    monkeypatch.setattr(Writer, "write", interrupted)
+    with pytest.raises(error):
+        PIECES.enhance_file(wav, target, overwrite=True)
+    assert target.read_text() == "precious"
+    assert names(wav.parent) == ["x.wav", "y.wav"]
+
+
+def test_names_beside():
+    assert beside(Path("a/b.c.wav")) == Path("a/b.c_enhanced.wav")
+    assert beside(Path("a/b"), "FLAC") == Path("a/b_enhanced.flac")
+    assert beside(Path("a/b.wav"), ".ogg") == Path("a/b_enhanced.ogg")
+
+
+# Loading
+
+
+def test_load(tmp_path):
+    folder = save(checkpoint(), tmp_path / "model")
+    audio = sound(2, 700)
+    loaded = sgmse.load(folder)
+    np.testing.assert_allclose(loaded(audio, RATE), TINY(audio, RATE), atol=1e-6)
+    other = sgmse.load(str(folder), device="cpu", solver=Multistep(), steps=3)
+    assert (other.solver, other.grid.steps) == (Multistep(), 3)
+    conv = loaded.model.network.stem.weight
+    assert conv.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:77", "nonsense", "mps"])
+def test_an_absent_device_is_one_line(tmp_path, device):
+    if device == "mps" and torch.backends.mps.is_available():
+        pytest.skip("there is one")
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(ValueError, match=f"device '{device}' is not available .*; use 'cpu'") as e:
+        sgmse.load(save(checkpoint(), tmp_path), device=device)
+    assert "\n" not in str(e.value)
+
+
+def test_the_package_is_light_and_says_what_it_has():
+    code = (
+        "import sgmse, sys; sgmse.__version__; assert 'torch' not in sys.modules; sgmse.load;"
+        "assert not {'pesq', 'lightning', 'tensorboard', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'enhence'"):
+        sgmse.enhence  # noqa: B018
+
+
+def test_the_default_model_makes_the_shipped_recording_cleaner():
+    """Lenient: whatever the weights are, they must help."""
+    clean, _ = read(DATA / "clean.wav")
+    noisy, about = read(DATA / "noisy.wav")
+    out = sgmse.enhance(noisy[0], about.sample_rate)
+    gain = si_sdr(clean[0], out, RATE) - si_sdr(clean[0], noisy[0], RATE)
+    assert gain > 0
+
+
+# Memory
+
+MEASURED = """
+import resource, sys, sgmse
+from sgmse.audio import Info, Writer
+import numpy as np
+rate, channels, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+rng = np.random.default_rng(0)
+with Writer(path, Info(rate, channels)) as writer:
+    for _ in range(30 * 60):
+        writer.write(0.1 * rng.standard_normal((channels, rate), dtype=np.float32))
+sgmse.load(device="cpu").enhance_file(path)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (48000, 2)])
+def test_half_an_hour_takes_little_memory(tmp_path, rate, channels):
+    path = tmp_path / "long.wav"
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(rate), str(channels), str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert int(done.stdout) * unit < 1.5e9
+    assert info(tmp_path / "long_enhanced.wav") == info(path)

@@ -1,0 +1,128 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("lightning")
+
+from lightning.pytorch import Trainer
+
+from sgmse.estimates import Estimate
+from sgmse.sdes import OUVE
+from sgmse.training.errors import RecipeError
+from sgmse.training.losses import Truth
+from sgmse.training.module import Training
+from sgmse.training.recipe import Recipe, load_recipe
+
+
+@pytest.fixture
+def training(recipe_file, corpus, tmp_path):
+    def make(*overrides: str) -> Training:
+        recipe = load_recipe(recipe_file, overrides)
+        cache, rate = tmp_path / "cache", recipe.sample_rate
+        pairs = recipe.data.open(corpus, cache, rate, recipe.trainer.seed)
+        return Training(recipe, pairs)
+
+    return make
+
+
+def fit(module: Training) -> Training:
+    Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    ).fit(module)
+    return module
+
+
+def by_hand(recipe: Recipe, module: Training) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """(network, average) after the steps of a recipe, from its formulas."""
+    network, average = recipe.build_network(), recipe.build_network()
+    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=recipe.optimiser.weight_decay)
+    steps = recipe.trainer.steps
+    for step in range(steps):
+        pairs = [module.pairs[step * 2 + j] for j in range(2)]
+        clean, noisy = (torch.stack(side) for side in zip(*pairs, strict=True))
+        x0, y = recipe.transform.forward(clean)[:, None], recipe.transform.forward(noisy)[:, None]
+        seed = np.random.SeedSequence([0, step, 0, 2]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator().manual_seed(int(seed >> np.uint64(1)))
+        t = recipe.times.draw(2, generator)
+        z = torch.randn(x0.shape, dtype=x0.dtype, generator=generator)
+        a, b, sigma = (s[:, None, None, None] for s in recipe.sde.scales(t))
+        x = network(a * x0 + b * y + sigma * z, y, t)
+        loss = recipe.loss(Estimate(x, z), Truth(x0, z, clean, recipe.transform))["loss"]
+        optimiser.zero_grad()
+        loss.backward()
+        gradients = torch.cat([p.grad.flatten() for p in network.parameters()])
+        for p in network.parameters():
+            p.grad *= min(1.0, recipe.trainer.clip / float(gradients.norm()))
+        optimiser.param_groups[0]["lr"] = 1e-3 * recipe.schedule.factor(step, step / steps)
+        optimiser.step()
+        d = 0.0 if step == 0 else min(0.999, (2 + step) / (11 + step))
+        for p, q in zip(average.parameters(), network.parameters(), strict=True):
+            p.data = d * p.data + (1 - d) * q.data
+    return network, average
+
+
+def test_steps_are_their_formulas(training):
+    module = fit(training("trainer.steps=4", "trainer.clip=0.5"))
+    network, average = by_hand(module.recipe, module)
+    # float32, and sums in another order where a memory format differs; Adam divides small gradients
+    # by their own size
+    close = {"rtol": 1e-3, "atol": 2e-5}
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(module.model.network.state_dict()[name], value, **close)
+    for name, value in average.state_dict().items():
+        torch.testing.assert_close(module.average.module.state_dict()[name], value, **close)
+    started = module.recipe.build_network().state_dict()
+    moved = [float((network.state_dict()[n] - v).abs().max()) for n, v in started.items()]
+    assert max(moved) > 1e-3  # so that the comparison says something
+
+
+def test_bf16_is_near_fp32_and_not_the_same(training):
+    one, two = (
+        fit(training("trainer.steps=3", f"trainer.precision={p}")) for p in ("fp32", "bf16")
+    )
+    # at first the network returns y whatever the precision
+    loss, rough = (float(m.curves[-1]["loss"]) for m in (one, two))
+    assert loss != rough
+    assert loss == pytest.approx(rough, rel=0.05)  # 8 bits, through a few layers
+    assert all(p.dtype == torch.float32 for p in two.model.parameters())
+
+
+def test_progress_is_by_steps_or_by_the_clock(training):
+    module = training("trainer.steps=8")
+    module.step = 2
+    assert module.progress == 0.25
+    module = training("trainer.steps=8", "trainer.hours=1")
+    module.trainer = Trainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False)
+    module.step, module.spent = 2, 1800
+    assert module.progress == pytest.approx(0.5, abs=1e-3)
+    module.step = 6
+    assert module.progress == 0.75
+
+
+def test_the_average_is_what_enhances(training):
+    module = training()
+    with torch.no_grad():
+        for p in module.model.network.parameters():
+            p.zero_()
+    noisy = module.pairs[0][1].numpy()
+    # An untrained network returns what it is given, one of zeros silence.
+    np.testing.assert_allclose(module.enhancer()(noisy, 8000), noisy, atol=1e-4)
+    assert not module.enhancer().model.training
+
+
+def test_restoring_another_model_is_refused(training):
+    state = training().state()
+    with pytest.raises(RecipeError, match=r"started with parametrization .*'Data'.* has .*'Noise'"):
+        training("sde={class: OUVE}", "parametrization={class: Noise}").restore(
+            replace(state, model={**state.model, "sde": {"class": "OUVE", **vars(OUVE())}})
+        )
+    with pytest.raises(RecipeError, match="do not fit the recipe's network"):
+        training().load_weights({"no": torch.zeros(1)})

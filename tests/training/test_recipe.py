@@ -1,0 +1,176 @@
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from sgmse.estimates import Data, Score
+from sgmse.networks import NCSNpp, SlimUNet
+from sgmse.sdes import OUVE, SBVE
+from sgmse.solvers import PredictorCorrector, Uniform
+from sgmse.training.data import MixedSpeech, Paired
+from sgmse.training.degradations import Clip, Room
+from sgmse.training.errors import RecipeError, require
+from sgmse.training.losses import Reconstruction, ScoreMatching
+from sgmse.training.optimisation import EMA, Adam, AdamW, Schedule, Times
+from sgmse.training.recipe import RECIPE_CLASSES, dump_recipe, load_recipe, shipped
+from sgmse.transforms import Log, Power, Spectrogram
+
+
+def test_default_recipe_is_the_default_model():
+    r = load_recipe("default")
+    assert isinstance(r.data, MixedSpeech)
+    assert (r.data.snr, r.data.peak) == ((-5, 20), (-10, 0))
+    assert isinstance(r.network, SlimUNet)
+    assert (r.sde, r.parametrization) == (SBVE(), Data())
+    assert r.transform == Spectrogram(510, 255, Power(0.3, 0.3))
+    assert r.transform.frames(r.data.samples) == 128
+    assert r.times == Times(0.02, 0.99, 0.7)
+    assert r.loss == Reconstruction(complex=30, magnitude=70, si_sdr=1, perceptual=0.7)
+    assert r.optimiser == AdamW(1e-3, (0.9, 0.99), weight_decay=1e-2)
+    assert (r.schedule.warmup, r.schedule.final) == (300, 0.01)
+    assert r.ema == EMA(0.999, warmup=True)
+    assert (r.trainer.precision, r.trainer.clip, r.trainer.batch) == ("bf16", 5.0, 8)
+    assert r.grid.steps == 1
+
+
+def test_sgmse_plus_is_as_published():
+    r = load_recipe("sgmse_plus_16k")
+    assert isinstance(r.data, Paired)
+    assert isinstance(r.network, NCSNpp)
+    assert r.network.config == NCSNpp.v1().config
+    assert (r.sde, r.parametrization) == (OUVE(1.5, 0.05, 0.5), Score(sign=-1))
+    assert r.transform == Spectrogram(510, 128, Power(0.5, 0.15))
+    assert r.transform.frames(r.data.samples) == 256
+    assert (r.times, r.loss) == (Times(0.03), ScoreMatching())
+    assert (r.optimiser, r.ema, r.trainer.batch) == (Adam(1e-4), EMA(0.999), 8)
+    assert r.schedule == Schedule()
+    assert (r.solver, r.grid) == (PredictorCorrector(), Uniform(30, end=0.03))
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_recipe_that_was_written_reads_the_same(name, tmp_path):
+    recipe = load_recipe(name)
+    path = tmp_path / "again.yaml"
+    path.write_text(dump_recipe(recipe))
+    assert dump_recipe(load_recipe(path)) == dump_recipe(recipe)
+    assert yaml.safe_load(path.read_text())["sde"]["class"] == type(recipe.sde).__name__
+
+
+def test_overrides_set_nested_values_and_sections(recipe_file):
+    recipe = load_recipe(
+        recipe_file,
+        [
+            "trainer.steps=5",
+            "optimiser.lr=3e-4",
+            "data.room={rt60: [0.2, 0.3]}",
+            "data.degradations=[{class: Clip, probability: 1}]",
+            "transform.compression={class: Log, factor: 2}",
+            "validation=null",
+        ],
+    )
+    assert recipe.trainer.steps == 5
+    assert recipe.optimiser.lr == 3e-4
+    assert recipe.data.room == Room(rt60=(0.2, 0.3))
+    assert recipe.data.degradations == (Clip(1.0),)
+    assert recipe.transform.compression == Log(2.0)
+    assert recipe.validation is None
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("colour=1", "the recipe does not take 'colour'; it takes sample_rate, data"),
+        ("trainer.step=1", r"trainer \(Trainer\) does not take 'step' \(did you mean 'steps'"),
+        ("sde.kk=3", r"sde \(SBVE\) does not take 'kk' .*; it takes k, c"),
+        ("sde.class=OVE", "sde.class: unknown 'OVE' .*'OUVE'.* BBED, OUVE, SBVE"),
+        ("sde={class: Data}", "sde.class: unknown 'Data'"),
+        ("sde=SBVE", "sde: write {class: NAME"),
+        ("sde.k=1", "sde: SBVE: k must not be 1"),
+        ("loss.complex=much", "loss.complex must be a number, not 'much'"),
+        ("trainer.batch=1.5", "trainer.batch must be a whole number, not 1.5"),
+        ("trainer.batch=true", "trainer.batch must be a whole number"),
+        ("trainer.clip=.inf", "trainer.clip must be a finite number"),
+        ("trainer.precision=fp16", "trainer.precision must be 'fp32' or 'bf16'"),
+        ("trainer.channels_last=1", "trainer.channels_last must be true or false"),
+        ("trainer.steps=0", "trainer: steps must be at least 1"),
+        ("trainer.steps=null", "trainer: say when to end"),
+        ("data.snr=[1]", "data.snr must be a list of 2"),
+        ("data.snr=[5, 1]", "data: MixedSpeech: snr must be two rising numbers"),
+        ("data.clean=3", "data.clean must be a path"),
+        ("data.degradations=[{class: Clip}, {class: Cli}]", r"data.degradations\[1\].class"),
+        ("data={class: Paired, clean: a, samples: 2016}", r"data \(Paired\) lacks 'noisy'"),
+        ("loss.perceptual=1", "loss: its perceptual part is defined at 16000 Hz, not at 8000"),
+        ("network.channels=[4, x]", r"network.channels\[1\] must be a whole number"),
+        ("network.channels=[4]", "network: channels .* must name the same levels"),
+        ("parametrization={class: Noise}", "use a parametrization that estimates the data"),
+        ("solver={class: PredictorCorrector}", "set grid.start to 0.999"),
+        ("transform.n_fft=128", "transform.n_fft: 128 .* multiple of 2; 126 would do"),
+        ("data.samples=2048", "data.samples: 2048 give 65 frames, .* of 2; 2080 would do"),
+        ("validation.best=estoi", "validation: best is estoi, which scores .* lack"),
+        ("validation.scores=[si_sdr, pesq_wb]", "pesq_wb is not defined at 8000 Hz"),
+        ("validation.scores=[mos]", r"validation.scores\[0\] must be 'pesq_wb'"),
+        ("trainer.steps", "write key.sub=value"),
+        ("sample_rate.x=1", "sample_rate is no section"),
+        ("sde={k: 2, k: 3}", "'k' is set twice"),
+        ("sde=[", "is not YAML"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(recipe_file, override, message):
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe(recipe_file, [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_suggested_sizes_do(recipe_file):
+    load_recipe(recipe_file, ["data.samples=2080"])
+    load_recipe(recipe_file, ["transform.n_fft=126"])
+
+
+def test_numbers_may_be_written_as_everyone_does(tmp_path, recipe_file):
+    text = recipe_file.read_text()
+    recipe_file.write_text(text.replace("lr: 1e-3", "lr: 2E-5"))
+    assert load_recipe(recipe_file).optimiser.lr == 2e-5
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n- 2\n", "just text"])
+def test_a_file_that_is_no_recipe(tmp_path, text):
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match="is not a recipe"):
+        load_recipe(path)
+
+
+def test_an_unknown_recipe_names_the_known_ones():
+    with pytest.raises(RecipeError, match=r"no recipe nothing; .* default, sgmse_plus_16k"):
+        load_recipe("nothing")
+
+
+def test_a_recipe_costs_no_weights_and_builds_them_from_its_seed(recipe_file):
+    recipe = load_recipe(recipe_file)
+    assert all(p.is_meta for p in recipe.network.parameters())
+    before = torch.get_rng_state()
+    one, two = (list(recipe.build_network().parameters()) for _ in range(2))
+    other = list(load_recipe(recipe_file, ["trainer.seed=1"]).build_network().parameters())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_folders_can_be_made_absolute(recipe_file):
+    recipe = load_recipe(recipe_file, ["trainer.cache=decoded"]).below(Path("/place"))
+    assert recipe.data.noise == Path("/place/noise")
+    assert recipe.validation.noisy == Path("/place/valid/noisy")
+    assert recipe.trainer.cache == Path("/place/decoded")
+    assert load_recipe(recipe_file, ["validation=null"]).below(Path("/x")).validation is None
+
+
+def test_classes_of_training_do_not_hide_those_of_checkpoints():
+    from sgmse.checkpoints import CLASSES
+
+    assert all(RECIPE_CLASSES[name] is kind for name, kind in CLASSES.items())
+
+
+def test_a_missing_package_says_how_to_get_it():
+    with pytest.raises(RecipeError, match=r"pip install 'sgmse-toolkit\[train\]'"):
+        require("no_such_package_at_all")

@@ -1,0 +1,277 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+pytest.importorskip("lightning")
+
+from sgmse import checkpoints
+from sgmse.enhancer import Enhancer
+from sgmse.metrics import si_sdr
+from sgmse.training import RecipeError, train
+from sgmse.training.state import load_state
+
+RATE = 8000
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch):
+    """Send SIGINT to the training in the middle of a step."""
+    from sgmse.training.module import Training
+
+    step = Training.training_step
+
+    def at(number: int):
+        def interrupted(self, batch, batch_idx):
+            if self.step == number:
+                signal.raise_signal(signal.SIGINT)
+            return step(self, batch, batch_idx)
+
+        monkeypatch.setattr(Training, "training_step", interrupted)
+
+    yield at
+    monkeypatch.undo()
+
+
+def flat(value, name=""):
+    """All tensors and numbers of nested dictionaries, by their path."""
+    if isinstance(value, dict):
+        return {k: v for key, item in value.items() for k, v in flat(item, f"{name}.{key}").items()}
+    if isinstance(value, list):
+        return flat(dict(enumerate(value)), name)
+    return {name: value}
+
+
+def assert_same_state(one: Path, two: Path) -> None:
+    left, right = (vars(load_state(folder / "training_state.pt")) for folder in (one, two))
+    left, right = ({k: v for k, v in s.items() if k != "seconds"} for s in (left, right))
+    left, right = flat(left), flat(right)
+    assert left.keys() == right.keys()
+    assert len(left) > 100
+    for name, value in left.items():
+        same = torch.equal(value, right[name]) if torch.is_tensor(value) else value == right[name]
+        assert same, name
+
+
+def test_a_run_leaves_what_it_promises(recipe_file, corpus, tmp_path, capsys):
+    folder = train(
+        recipe_file, data=corpus, output=tmp_path / "run", overrides=["validation.examples=1"]
+    )
+    assert folder == tmp_path / "run"
+    state = load_state(folder / "training_state.pt")
+    assert (state.step, state.items, state.updates) == (8, 16, 8)
+    assert (folder / "recipe.yaml").exists()
+    assert not list(folder.rglob("*.part"))
+
+    last, best = (checkpoints.load(folder / name) for name in ("last", "best"))
+    weights = last.model.network.state_dict()
+    assert weights.keys() == state.average.keys()
+    # the average, not the last weights
+    assert all(torch.equal(w, state.average[k]) for k, w in weights.items())
+    assert not all(torch.equal(w, state.network[k]) for k, w in weights.items())
+    assert last.training["steps"] == 8
+    assert best.training["validation si_sdr"] == pytest.approx(state.best, abs=1e-4)
+
+    scores = []
+    for i in range(2):
+        clean, noisy = (
+            soundfile.read(corpus / "valid" / kind / f"{i}.wav", dtype="float32")[0]
+            for kind in ("clean", "noisy")
+        )
+        scores.append(si_sdr(clean, Enhancer.of(best)(noisy, RATE), RATE))
+    assert np.mean(scores) == pytest.approx(state.best, abs=1e-3)  # float32 in between
+
+    curves = read_curves(folder)
+    assert curves["training/loss"] == [2, 4, 6, 8]
+    assert curves["validation/si_sdr"] == [4, 8]
+    assert "the model is" in capsys.readouterr().out
+
+
+def read_curves(folder: Path) -> dict[str, list[int]]:
+    """Steps of every curve; audio and images have been looked for too."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    assert set(events.Tags()["audio"]) == {f"0.wav/{n}" for n in ("noisy", "enhanced", "clean")}
+    assert events.Tags()["images"] == ["0.wav"]
+    return {tag: [e.step for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_interrupted_run_that_resumes_is_the_uninterrupted_one(
+    recipe_file, corpus, tmp_path, interrupt_at, workers, capsys
+):
+    options = {"data": corpus, "overrides": [f"trainer.workers={workers}"]}
+    train(recipe_file, output=tmp_path / "whole", **options)
+    before = signal.getsignal(signal.SIGINT)
+    interrupt_at(4)
+    train(recipe_file, output=tmp_path / "parts", **options)
+    assert load_state(tmp_path / "parts" / "training_state.pt").step == 5  # the step was finished
+    assert checkpoints.load(tmp_path / "parts" / "last").training["steps"] == 5
+    assert "interrupted at step 5; go on with --resume" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) is before
+    train(recipe_file, output=tmp_path / "parts", resume=True, **options)
+    assert_same_state(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_score_model_trains_too(recipe_file, corpus, tmp_path):
+    folder = train(
+        recipe_file,
+        data=corpus,
+        output=tmp_path / "run",
+        overrides=[
+            "sde={class: OUVE}",
+            "parametrization={class: Score, sign: -1}",
+            "loss={class: ScoreMatching}",
+            "optimiser={class: Adam, lr: 1e-4}",
+            "data={class: Paired, clean: valid/clean, noisy: valid/noisy, samples: 2016}",
+            "grid.steps=2",
+            "trainer.precision=bf16",
+            "trainer.steps=2",
+            "validation=null",
+        ],
+    )
+    best = checkpoints.load(folder / "best")
+    assert type(best.model.sde).__name__ == "OUVE"
+    assert best.grid.steps == 2
+    assert "validation" not in str(best.training)
+
+
+def test_the_clock_ends_a_run(recipe_file, corpus, tmp_path):
+    overrides = ["trainer.steps=null", "trainer.hours=1e-6", "validation=null"]
+    folder = train(recipe_file, data=corpus, output=tmp_path / "run", overrides=overrides)
+    assert load_state(folder / "training_state.pt").step == 1  # 4 ms
+
+
+def test_from_takes_the_weights_of_a_model_and_nothing_else(recipe_file, corpus, tmp_path):
+    first = train(recipe_file, data=corpus, output=tmp_path / "first")
+    second = train(
+        recipe_file,
+        data=corpus,
+        output=tmp_path / "second",
+        from_=first / "last",
+        # so small a rate leaves the weights as they come
+        overrides=["trainer.steps=1", "optimiser.lr=1e-20"],
+    )
+    state = load_state(second / "training_state.pt")
+    weights = checkpoints.load(first / "last").model.network.state_dict()
+    assert state.step == 1
+    for name, value in state.network.items():
+        torch.testing.assert_close(value, weights[name])
+
+
+def test_steps_that_are_not_finite_are_left_out_and_end_a_hopeless_run(
+    recipe_file, corpus, tmp_path, monkeypatch
+):
+    from sgmse.training import losses, module
+
+    call = losses.Reconstruction.__call__
+    monkeypatch.setattr(
+        losses.Reconstruction,
+        "__call__",
+        lambda self, e, t: {"loss": call(self, e, t)["loss"] * float("nan")},
+    )
+    options = {"data": corpus, "overrides": ["validation=null"]}
+    folder = train(recipe_file, output=tmp_path / "a", **options)
+    state = load_state(folder / "training_state.pt")
+    assert (state.step, state.updates) == (8, 0)
+    assert all(torch.isfinite(v).all() for v in state.network.values())
+    monkeypatch.setattr(module, "HOPELESS", 3)
+    with pytest.raises(RecipeError, match="not finite, up to step 3; lower"):
+        train(recipe_file, output=tmp_path / "b", **options)
+
+
+def test_a_run_is_neither_overwritten_nor_resumed_by_accident(recipe_file, corpus, tmp_path):
+    run = tmp_path / "run"
+    options = {"data": corpus, "overrides": ["validation=null", "trainer.steps=1"]}
+    with pytest.raises(RecipeError, match=r"holds no training_state\.pt to resume"):
+        train(recipe_file, output=run, resume=True, **options)
+    train(recipe_file, output=run, **options)
+    with pytest.raises(RecipeError, match="go on with --resume"):
+        train(recipe_file, output=run, **options)
+    with pytest.raises(RecipeError, match="complete with 1 steps"):
+        train(recipe_file, output=run, resume=True, **options)
+    with pytest.raises(RecipeError, match="leave one of the two out"):
+        train(recipe_file, output=run, resume=True, from_=run / "last", **options)
+    more = ["validation=null", "trainer.steps=2"]
+    with pytest.raises(RecipeError, match=r"started with sde .*2\.6.* the recipe has .*3\.0"):
+        train(recipe_file, output=run, resume=True, data=corpus, overrides=[*more, "sde.k=3.0"])
+    with pytest.raises(RecipeError, match="do not fit the recipe's network"):
+        train(
+            recipe_file,
+            output=tmp_path / "other",
+            from_=run / "last",
+            data=corpus,
+            overrides=[*more, "network.channels=[4, 12]"],
+        )
+    (run / "training_state.pt").write_bytes(b"garbage")
+    with pytest.raises(RecipeError, match="cannot be read as a training state"):
+        train(recipe_file, output=run, resume=True, **options)
+
+
+def test_missing_validation_data_are_found_before_anything_starts(recipe_file, corpus, tmp_path):
+    with pytest.raises(RecipeError, match=r"validation\.noisy: there is no folder"):
+        train(
+            recipe_file,
+            data=corpus,
+            output=tmp_path / "run",
+            overrides=["validation.noisy=nowhere"],
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_relative_folders_are_beside_the_recipe(corpus, recipe_file, tmp_path):
+    path = corpus / "recipe.yaml"
+    path.write_text(recipe_file.read_text())
+    try:
+        overrides = ["trainer.steps=1", "validation=null", f"trainer.cache={tmp_path / 'cache'}"]
+        folder = train(path, output=tmp_path / "run", overrides=overrides)
+    finally:
+        path.unlink()
+    assert list((tmp_path / "cache").glob("clean-*.pcm"))
+    assert not (folder / "cache").exists()
+
+
+def test_importing_sgmse_does_not_import_the_packages_of_training():
+    code = (
+        "import sys, sgmse, sgmse.training; "
+        "heavy = {'lightning', 'tensorboard', 'matplotlib', 'pyroomacoustics', 'pesq', 'yaml'}; "
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_a_network_learns_a_handful_by_heart(recipe_file, corpus, tmp_path):
+    folder = train(
+        recipe_file,
+        data=corpus,
+        output=tmp_path / "run",
+        overrides=[
+            "data.clean=valid/clean",
+            "network.channels=[16, 24, 32]",
+            "network.blocks=[1, 1, 1]",
+            "optimiser.lr=3e-3",
+            "trainer.steps=400",
+            "trainer.save_every=1000",
+            "trainer.batch=4",
+            "schedule.warmup=20",
+            "validation.every=200",
+            "validation.scores=[si_sdr, estoi]",
+        ],
+    )
+    enhancer = Enhancer.of(checkpoints.load(folder / "best"))
+    for i in range(2):
+        clean, noisy = (
+            soundfile.read(corpus / "valid" / kind / f"{i}.wav", dtype="float32")[0]
+            for kind in ("clean", "noisy")
+        )
+        gain = si_sdr(clean, enhancer(noisy, RATE), RATE) - si_sdr(clean, noisy, RATE)
+        assert gain > 3

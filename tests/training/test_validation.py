@@ -1,0 +1,108 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sgmse.metrics import si_sdr
+from sgmse.training.errors import RecipeError
+from sgmse.training.recipe import Validation
+from sgmse.training.validation import Example, Pair, evaluate, figure, means, pairs_of
+
+RATE = 8000
+VALIDATION = Validation(Path("clean"), Path("noisy"))
+
+
+def write(path: Path, audio: np.ndarray, rate: int = RATE) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, audio, rate, subtype="FLOAT")
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        clean = rng.standard_normal(RATE // 2).astype("f")
+        write(tmp_path / "clean" / f"{i}.wav", 0.1 * clean)
+        write(tmp_path / "noisy" / f"{i}.flac.wav", clean)
+        noisy = 0.1 * clean + 0.01 * (i + 1) * rng.standard_normal(RATE // 2).astype("f")
+        (tmp_path / "noisy" / f"{i}.flac.wav").unlink()
+        write(tmp_path / "noisy" / f"{i}.wav", noisy)
+    return tmp_path
+
+
+@dataclass
+class Louder:
+    """An enhancer that does nothing of use."""
+
+    sample_rate: int = RATE
+    factor: float = 2.0
+
+    def __call__(self, audio, sample_rate):
+        assert sample_rate == self.sample_rate
+        return self.factor * audio
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"), [(None, range(10)), (3, (0, 3, 6)), (99, range(10))]
+)
+def test_files_are_evenly_spaced(folder, files, expected):
+    pairs = pairs_of(Validation(Path("clean"), Path("noisy"), files), folder)
+    assert [pair.name for pair in pairs] == [f"{i}.wav" for i in expected]
+    assert all(pair.clean.name == pair.noisy.name for pair in pairs)
+
+
+def test_scores_are_those_of_the_enhanced_files(folder):
+    pairs = pairs_of(VALIDATION, folder)[:3]
+    table, shown = evaluate(Louder(), pairs, ["si_sdr", "estoi"], examples=2)
+    assert table.shape == (3, 2)
+    for row, pair in zip(table, pairs, strict=True):
+        clean, noisy = (soundfile.read(f, dtype="float32")[0] for f in (pair.clean, pair.noisy))
+        assert row[0] == pytest.approx(si_sdr(clean, 2 * noisy, RATE))
+    assert [example.name for example in shown] == ["0.wav", "1.wav"]
+    np.testing.assert_array_equal(shown[0].enhanced, 2 * shown[0].noisy)
+
+
+def test_other_rates_are_converted(tmp_path):
+    write(tmp_path / "a.wav", np.ones(6000, "f"), 48000)
+    pair = Pair("a", tmp_path / "a.wav", tmp_path / "a.wav")
+    _, shown = evaluate(Louder(), [pair], [], examples=1)
+    assert len(shown[0].clean) == 1000
+
+
+def test_what_cannot_be_scored_is_left_out_of_the_mean(folder):
+    write(folder / "noisy" / "0.wav", np.zeros(RATE // 2, "f"))
+    table, _ = evaluate(Louder(), pairs_of(VALIDATION, folder)[:2], ["si_sdr"])
+    assert np.isnan(table[0, 0])
+    assert means(table, ["si_sdr"]) == {"si_sdr": table[1, 0]}
+    assert np.isnan(means(table[:1], ["si_sdr"])["si_sdr"])
+    assert means(np.array([[1.0, np.inf], [3.0, 5.0]]), ["a", "b"]) == {"a": 2.0, "b": 5.0}
+
+
+def test_missing_folders_and_partners_name_the_key(folder):
+    with pytest.raises(RecipeError, match=r"validation\.noisy: there is no folder .*--data"):
+        pairs_of(Validation(Path("clean"), Path("absent")), folder)
+    (folder / "empty").mkdir()
+    with pytest.raises(RecipeError, match=r"validation\.clean: .*no audio"):
+        pairs_of(Validation(Path("empty"), Path("noisy")), folder)
+    (folder / "noisy" / "4.wav").unlink()
+    with pytest.raises(RecipeError, match=r"validation: 1 of the pairs .* '4'"):
+        pairs_of(VALIDATION, folder)
+
+
+def test_figure_shows_three_spectrograms_in_one_scale():
+    pytest.importorskip("matplotlib")
+    t = np.arange(RATE) / RATE
+    tone = np.sin(2 * np.pi * 1000 * t).astype("f")
+    noise = 0.1 * np.random.default_rng(0).standard_normal(RATE).astype("f")
+    axes = figure(Example("x", tone, tone + noise, 0.5 * tone), RATE).axes
+    assert [axis.get_title() for axis in axes] == ["noisy", "enhanced", "clean"]
+    images = [axis.images[0] for axis in axes]
+    assert len({image.get_clim() for image in images}) == 1
+    low, high = images[0].get_clim()
+    assert high - low == pytest.approx(80)
+    for image in images:  # the tone is where the axis says 1 kHz
+        levels = np.asarray(image.get_array())
+        top = image.get_extent()[3]
+        assert levels.mean(axis=1).argmax() / (len(levels) - 1) * top == pytest.approx(1, abs=0.02)
