@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 import sgmse
 from sgmse.audio import read
-from sgmse.metrics import estoi, pesq, si_sdr, stoi
+from sgmse.metrics import estoi, pesq_wb, si_sdr, stoi
 
 HERE = Path(__file__).resolve().parent
-METRICS = {"PESQ-WB": pesq, "STOI": stoi, "ESTOI": estoi, "SI-SDR": si_sdr}
+METRICS = {"PESQ-WB": pesq_wb, "STOI": stoi, "ESTOI": estoi, "SI-SDR": si_sdr}
 DIGITS = {"PESQ-WB": 3, "STOI": 3, "ESTOI": 3, "SI-SDR": 2}
 
 
