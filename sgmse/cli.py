@@ -147,7 +147,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("recipe", help="a YAML file, or the name of a recipe in the package")
     add("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the recipe, key.sub=value")
-    add("-o", "--output", help="folder of the run")
+    add("--data", metavar="DIR", help="folder that relative paths in the recipe start from")
+    add("-o", "--output", metavar="DIR", help="folder of the run (default: runs/NAME)")
     add("--from", dest="start", metavar="MODEL", help="start from the weights of a model")
     add("--resume", action="store_true", help="go on where the run in that folder stopped")
 
@@ -281,6 +282,7 @@ def _train(options: argparse.Namespace) -> int:
     folder = train(
         options.recipe,
         overrides=options.overrides,
+        data=options.data,
         output=options.output,
         from_=options.start,
         resume=options.resume,
