@@ -1,8 +1,8 @@
 """Score a model on the fixed mixtures of the corpus: python benchmarks/corpus.py [--set test].
 
-Writes benchmarks/results/corpus-<set>.md and .json: the mean of PESQ (wide band), STOI, ESTOI, SI-SDR,
-with 95 % intervals over recordings, of the noisy input and of the model, the real-time factor, and the
-same by SNR. The results of other systems that the README quotes stand in the README with their source.
+Writes benchmarks/results/corpus-<set>.md and .json: mean PESQ (wide band), STOI, ESTOI and SI-SDR with
+95 % intervals over recordings, of the noisy input and of the model, the real-time factor, and the
+same by SNR. Scores of other systems that the README quotes stand there with their source.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def main() -> None:
     factor = spent / seconds
     parts = [
         f"# {options.set} set of the corpus, {len(index)} recordings\n",
-        f"`python benchmarks/corpus.py {' '.join(sys.argv[1:])}`".replace(" `", "`") + "\n",
+        f"`{' '.join(['python benchmarks/corpus.py', *sys.argv[1:]])}`\n",
         table(results) + "\n",
         f"Real-time factor {factor:.3f} on {torch.get_num_threads()} threads of a CPU "
         f"({platform.machine()}, torch {torch.__version__}).\n",

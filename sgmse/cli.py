@@ -146,11 +146,19 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_train)
     add = parser.add_argument
     add("recipe", help="a YAML file, or the name of a recipe in the package")
-    add("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the recipe, key.sub=value")
     add("--data", metavar="DIR", help="folder that relative paths in the recipe start from")
     add("-o", "--output", metavar="DIR", help="folder of the run (default: runs/NAME)")
     add("--from", dest="start", metavar="MODEL", help="start from the weights of a model")
     add("--resume", action="store_true", help="go on where the run in that folder stopped")
+    add(
+        "--set",
+        dest="overrides",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="changes to the recipe, such as trainer.steps=1000",
+    )
 
 
 def _format(text: str) -> str:
