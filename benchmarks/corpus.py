@@ -1,8 +1,8 @@
 """Score a model on the fixed mixtures of the corpus: python benchmarks/corpus.py [--set test].
 
-Writes benchmarks/results/corpus-<set>.md and .json: mean PESQ (wide band), STOI, ESTOI and SI-SDR with
-95 % intervals over recordings, of the noisy input and of the model, the real-time factor, and the
-same by SNR. Scores of other systems that the README quotes stand there with their source.
+Writes benchmarks/results/corpus-<set>.md and .json: mean PESQ (wide band), STOI, ESTOI and SI-SDR
+with 95 % intervals over recordings, of the noisy input and of the model, the real-time factor, and
+the same by SNR. Scores of other systems that the README quotes stand there with their source.
 """
 
 import argparse
