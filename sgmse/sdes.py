@@ -96,7 +96,8 @@ class SDE(ABC):
 
     def prior(self, y: Tensor, z: Tensor, t: float = 1.0) -> Tensor:
         """What sampling starts from at time t: x_t with y in place of the unknown x0."""
-        return self.sample(y, y, torch.full_like(y.real[(...,) + (0,) * (y.ndim - 1)], t), z)
+        times = torch.full((len(y),), t, dtype=y.real.dtype, device=y.device)
+        return self.sample(y, y, times, z)
 
     @property
     def pinned(self) -> bool:
@@ -107,7 +108,7 @@ class SDE(ABC):
 
 @dataclass(frozen=True)
 class OUVE(SDE):
-    """Ornstein-Uhlenbeck with exploding variance (Richter et al. 2023, eq. 6 to 8).
+    """Ornstein-Uhlenbeck with exploding variance (Richter et al. 2023, arXiv:2208.05830).
 
     a = exp(-theta t),   b = 1 - a,   r = sigma_max / sigma_min
     sigma^2 = sigma_min^2 ln(r) (r^2t - a^2) / (theta + ln(r))
@@ -136,7 +137,7 @@ class OUVE(SDE):
 
 @dataclass(frozen=True)
 class SBVE(SDE):
-    """Schroedinger bridge with exploding variance (Jukic et al. 2024, table 1).
+    """Schroedinger bridge with exploding variance (Jukic et al. 2024, arXiv:2407.16074, table 1).
 
     s_t^2 = c (k^2t - 1) / (2 ln k),   v_t = s_1^2 - s_t^2
     a = v_t / s_1^2,   b = s_t^2 / s_1^2,   sigma^2 = s_t^2 v_t / s_1^2
@@ -161,7 +162,7 @@ class SBVE(SDE):
 
 @dataclass(frozen=True)
 class BBED(SDE):
-    """Brownian bridge with exponential diffusion (Lay et al. 2023, eq. 11 to 13).
+    """Brownian bridge with exponential diffusion (Lay et al. 2023, arXiv:2302.14748).
 
     a = 1 - t,   b = t,   g = sqrt(theta) k^t
     sigma^2 = theta a [k^2t - 1 + t + 2 k^2 ln(k) a (Ei(-2 a ln k) - Ei(-2 ln k))]
@@ -185,7 +186,9 @@ class BBED(SDE):
 
     def _bracket(self, t: Tensor) -> Tensor:
         """[...] of sigma^2, which is about t for small t."""
-        # scipy has Ei, torch has not. In float64, as the terms cancel; they carry no gradient.
+        if t.requires_grad:
+            raise ValueError("BBED has no gradient with respect to t; its derivatives are `rates`")
+        # scipy has Ei, torch has not. In float64, as the terms cancel.
         time, log_k = t.detach().cpu().double().numpy(), log(self.k)
         a = 1 - time
         ei = expi(-2 * np.where(a > 0, a, 1.0) * log_k)  # at a = 0 a Ei(-2 a ln k) is 0, its limit
@@ -196,7 +199,7 @@ class BBED(SDE):
 
 @dataclass(frozen=True)
 class VE(SDE):
-    """Variance exploding (Song et al. 2021, eq. 30): a = 1, b = 0, sigma geometric in t.
+    """Variance exploding (Song et al. 2021, arXiv:2011.13456, eq. 31): a = 1, b = 0.
 
     sigma = sigma_min (sigma_max / sigma_min)^t
     """
@@ -216,8 +219,9 @@ class VE(SDE):
 
 @dataclass(frozen=True)
 class VP(SDE):
-    """Variance preserving with linear beta (Song et al. 2021, eq. 33): b = 0, a^2 + sigma^2 = 1.
+    """Variance preserving, linear beta (Song et al. 2021, arXiv:2011.13456, eq. 33): b = 0.
 
+    a^2 + sigma^2 = 1
     ln a = -t^2 (beta_max - beta_min) / 4 - t beta_min / 2
     """
 

@@ -3,7 +3,7 @@
     X = STFT(audio),     spectrogram = compress(|X|) exp(i arg X)
 
 Small magnitudes carry much of what is heard; the compression lifts them (Richter et al. 2023,
-eq. 21). Both parts have exact inverses, so `inverse(forward(audio), length) == audio`.
+arXiv:2208.05830). Both parts have exact inverses: `inverse(forward(audio), samples) == audio`.
 """
 
 from dataclasses import dataclass, field

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from sgmse.estimates import Data, Noise, Parametrization, Score
 from sgmse.sdes import BBED, OUVE, SBVE, SDE, VE, VP
@@ -24,6 +25,8 @@ from sgmse.solvers import (
     Solver,
     Uniform,
 )
+
+torch.set_num_threads(1)  # tensors here are small, and the tests run in two processes
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))  # for `import problems` in the importlib mode

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from problems import Gaussian, noise, times
@@ -7,6 +9,7 @@ from sgmse.estimates import Data
 from sgmse.model import ScoreModel
 from sgmse.networks import Network, SlimUNet
 from sgmse.sdes import OUVE, SBVE
+from sgmse.solvers import solve
 
 SHAPE = (3, 1, 8, 4)
 T = times(0.1, 0.5, 0.9)
@@ -36,6 +39,30 @@ def test_reads_the_output_as_parametrized(sde, parametrization):
         # VP has a(0.9) = 0.015, over which the rounding of x is magnified
         torch.testing.assert_close(ours, exact, rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(model.score(x, y, T), problem.score(x, y, T), rtol=1e-10, atol=1e-10)
+
+
+def test_every_combination_samples_as_the_exact_model(sde, parametrization, solver, grid):
+    """Process x parametrization x solver x grid: through the network's output as without it."""
+    problem = Gaussian(sde, mean=0.3 - 0.1j, variance=0.2)
+    if sde.pinned and parametrization.divides_by_a:
+        return  # refused at construction, as the test above shows
+    model = ScoreModel(Oracle(problem, parametrization), sde, parametrization)
+    grid = grid if solver.leaves_a_point else replace(grid, start=0.99)
+    y = noise(2, 1, 3, 2)
+
+    def sample(model):
+        generator = torch.Generator().manual_seed(0)
+
+        def randn(x):
+            return torch.randn(x.shape, dtype=x.dtype, generator=generator)
+
+        return solve(model, y, solver, grid, randn=randn)
+
+    ours, exact = sample(model), sample(problem)
+    assert ours.nfe == exact.nfe
+    assert ours.x.isfinite().all()
+    # VP has a(1) = 0.007, over which the rounding of x is magnified
+    torch.testing.assert_close(ours.x, exact.x, rtol=1e-8, atol=1e-8)
 
 
 def test_is_a_module_of_its_network():

@@ -37,9 +37,9 @@ class Weights(NamedTuple):
 class Exponential(Solver):
     """The exact step for a constant estimate.
 
-    DDIM (VP), SB-ODE (bridges) and the Euler step of a flow for eta = 0; ancestral sampling and
-    SB-SDE for eta = 1 (Song et al. 2021 eq. 12; Jukic et al. 2024 eq. 10, 11; Zheng et al. 2024
-    eq. 12).
+    DDIM (VP), SB-ODE and DBIM (bridges) and the Euler step of a straight flow for eta = 0,
+    ancestral sampling and SB-SDE for eta = 1 (Song, Meng, Ermon 2021, arXiv:2010.02502, eq. 12;
+    Jukic et al. 2024, arXiv:2407.16074; Zheng et al. 2024, arXiv:2405.15885).
 
     Args:
         eta: share of fresh noise, 0 (ODE) to 1 (SDE).
@@ -86,9 +86,11 @@ class Exponential(Solver):
 class Multistep(Exponential):
     """Second order at one evaluation a step: x0 linear in lambda through the last two estimates.
 
-    DPM-Solver++(2M) and its SDE variant (Lu et al. 2022, algorithm 2 and eq. 18), DBIM of order 2
-    on bridges (Zheng et al. 2024). First order where there is no second estimate: in the first
-    step, in the one after a pinned end point, and in the last one to sigma = 0, which returns x0.
+    DBIM of order 2 on bridges (Zheng et al. 2024, arXiv:2405.15885); on diffusions it agrees to
+    second order with DPM-Solver++(2M) and its SDE variant (Lu et al. 2022, arXiv:2211.01095), with
+    the exact integral in place of their midpoint. First order where there is no second estimate:
+    in the first step, in the one after a pinned end point, and in the last one to sigma = 0, which
+    returns x0.
     """
 
     order = 2

@@ -1,4 +1,4 @@
-"""Predictor-corrector sampling (Song et al. 2021, alg. 2 to 5; Richter et al. 2023, alg. 1).
+"""Predictor-corrector sampling (Song et al. 2021, arXiv:2011.13456, algorithms 2 to 5).
 
 At every time first the corrector, a few steps of Langevin dynamics that stay at t, then the
 predictor, one step of the reverse process from t to s:
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sgmse.sdes import expand
+from sgmse.sdes import expand, positive
 from sgmse.solvers.base import Memory, Model, Randn, Solver
 
 
@@ -29,12 +29,21 @@ def score(model: Model, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
     return -model(x, y, t).noise / expand(model.sde.scales(t).sigma, x)
 
 
+def _check(corrector: Corrector, snr: float, steps: int) -> None:
+    positive(corrector, snr=snr)
+    if steps < 1:
+        raise ValueError(f"{type(corrector).__name__}: steps must be at least 1, not {steps}")
+
+
 @dataclass(frozen=True)
 class AnnealedLangevin(Corrector):
     """x + e score + sqrt(2 e) z with e = 2 (snr sigma)^2, `steps` times."""
 
     snr: float = 0.5
     steps: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self, self.snr, self.steps)
 
     def correct(self, model: Model, x: Tensor, y: Tensor, t: Tensor, randn: Randn) -> Tensor:  # noqa: D102
         e = expand(2 * (self.snr * model.sde.scales(t).sigma) ** 2, x)
@@ -54,6 +63,9 @@ class Langevin(Corrector):
     snr: float = 0.5
     steps: int = 1
     coupled: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self, self.snr, self.steps)
 
     def correct(self, model: Model, x: Tensor, y: Tensor, t: Tensor, randn: Randn) -> Tensor:  # noqa: D102
         for _ in range(self.steps):
@@ -80,6 +92,10 @@ class ReverseDiffusion:
     """
 
     stepsize: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.stepsize is not None:
+            positive(self, stepsize=self.stepsize)
 
     def predict(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, randn: Randn

@@ -34,14 +34,13 @@ def _tables(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, T
     # The wide-band input filter of P.862.2, a high-pass near 100 Hz with a gain of 2.7.
     z = torch.exp(-2j * pi * frequency / SAMPLE_RATE)
     response = 2.740826 * (1 - z) ** 2 / (1 - 1.9444777 * z + 0.94597794 * z**2)
-    # The threshold of hearing (Terhardt 1979, eq. 1) in dB, 0.25 in units of power at its lowest.
-    kilohertz = (
-        ((edges[1:] + edges[:-1]) / 2 + 0.53) * 1.96 / (26.28 - (edges[1:] + edges[:-1]) / 2)
-    )
-    decibel = 3.64 * kilohertz**-0.8 - 6.5 * torch.exp(-0.6 * (kilohertz - 3.3) ** 2)
-    threshold = 0.25 * 10 ** ((decibel - decibel.min()) / 10)
-    # Zwicker's exponent, raised below 4 Bark (P.862, 10.2.5).
     centre = (edges[1:] + edges[:-1]) / 2
+    # The threshold of hearing (Terhardt 1979) in dB, 0.25 in units of power at its lowest.
+    kilohertz = 1.96 * (centre + 0.53) / (26.28 - centre)
+    decibel = 3.64 * kilohertz**-0.8 - 6.5 * torch.exp(-0.6 * (kilohertz - 3.3) ** 2)
+    decibel = decibel + 1e-3 * kilohertz**4
+    threshold = 0.25 * 10 ** ((decibel - decibel.min()) / 10)
+    # Zwicker's exponent, raised below 4 Bark (P.862, 10.2).
     exponent = 0.23 * (6 / (centre + 2)).clamp(1, 2) ** 0.15
     tables = (bins, response.abs() ** 2, threshold, exponent)
     return tuple(table.to(device, dtype) for table in tables)  # type: ignore[return-value]
@@ -94,7 +93,7 @@ def disturbances(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     ratio = ((degraded + 50) / (clean + 50)) ** 1.2
     added = torch.where(ratio < 3, 0.0, ratio.clamp(max=12))
     weight = ((clean.sum(-1) + 1e5) / 1e7) ** -0.04
-    # 0.44 Bark a band; the roots are kept off 0, where they have no slope
+    # Bark of a band; the roots are kept off 0, where they have no slope
     width = 21.0 / BANDS
     symmetric = (width * (difference**2).sum(-1) + 1e-12).sqrt() * weight
     asymmetric = width * (difference.abs() * added).sum(-1) * weight
