@@ -2,7 +2,7 @@
 
 Writes benchmarks/results/corpus-<set>.md and .json: mean PESQ (wide band), STOI, ESTOI and SI-SDR
 with 95 % intervals over recordings, of the noisy input and of the model, the real-time factor, and
-the same by SNR. Scores of other systems that the README quotes stand there with their source.
+the same by SNR.
 """
 
 import argparse
@@ -22,13 +22,28 @@ from sgmse.audio import read
 from sgmse.metrics import estoi, pesq_wb, si_sdr, stoi
 
 HERE = Path(__file__).resolve().parent
-METRICS = {"PESQ-WB": pesq_wb, "STOI": stoi, "ESTOI": estoi, "SI-SDR": si_sdr}
-DIGITS = {"PESQ-WB": 3, "STOI": 3, "ESTOI": 3, "SI-SDR": 2}
+DIGITS = {"PESQ-WB": 3, "STOI": 3, "ESTOI": 3, "SI-SDR": 2, "DNSMOS": 2}
 
 
-def scores(clean: np.ndarray, estimate: np.ndarray, rate: int) -> dict[str, float]:
-    """All metrics of one recording."""
-    return {name: float(metric(clean, estimate, rate)) for name, metric in METRICS.items()}
+def dnsmos(clean: np.ndarray, estimate: np.ndarray, rate: int) -> float:
+    """Overall quality by DNSMOS P.835, which hears the estimate alone."""
+    from speechmos import dnsmos as package
+
+    return float(package.run(estimate / max(1.0, np.abs(estimate).max()), rate)["ovrl_mos"])
+
+
+METRICS = {
+    "PESQ-WB": pesq_wb,
+    "STOI": stoi,
+    "ESTOI": estoi,
+    "SI-SDR": si_sdr,
+    "DNSMOS": dnsmos,
+}
+
+
+def scores(clean: np.ndarray, estimate: np.ndarray, rate: int, names: list[str]) -> dict:
+    """The named metrics of one recording."""
+    return {name: float(METRICS[name](clean, estimate, rate)) for name in names}
 
 
 def interval(values: list[float], draws: int = 2000) -> tuple[float, float]:
@@ -41,10 +56,11 @@ def interval(values: list[float], draws: int = 2000) -> tuple[float, float]:
 
 def table(rows: dict[str, list[dict[str, float]]]) -> str:
     """Systems x metrics as Markdown, means with half-widths of their intervals."""
-    lines = ["| system | " + " | ".join(METRICS) + " |", "|---" * (len(METRICS) + 1) + "|"]
+    names = list(next(iter(rows.values()))[0])
+    lines = ["| system | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for system, results in rows.items():
         cells = []
-        for name in METRICS:
+        for name in names:
             values = [result[name] for result in results]
             low, high = interval(values)
             digits = DIGITS[name]
@@ -59,6 +75,7 @@ def main() -> None:
     parser.add_argument("--set", choices=("valid", "test"), default="test")
     parser.add_argument("--model", default="default")
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--dnsmos", action="store_true", help="needs the extra 'mos'")
     parser.add_argument("--output", type=Path, default=HERE / "results")
     options = parser.parse_args()
 
@@ -68,7 +85,8 @@ def main() -> None:
     with (folder / "index.csv").open() as file:
         index = list(csv.DictReader(file))
     enhancer = sgmse.load(options.model, device="cpu", steps=options.steps)
-    system = f"sgmse {options.model}, {enhancer.grid.steps} evaluations"
+    names = [name for name in METRICS if options.dnsmos or name != "DNSMOS"]
+    system = f"sgmse {options.model}, {enhancer.grid.steps} step(s)"
     results: dict[str, list[dict[str, float]]] = {"noisy": [], system: []}
     seconds = spent = 0.0
     for row in tqdm(index, unit="file", disable=None):
@@ -80,7 +98,7 @@ def main() -> None:
         spent += time.perf_counter() - start
         seconds += about.duration
         for key, audio in (("noisy", noisy), (system, enhanced)):
-            results[key].append(scores(clean[0], audio[0], about.sample_rate))
+            results[key].append(scores(clean[0], audio[0], about.sample_rate, names))
 
     factor = spent / seconds
     parts = [

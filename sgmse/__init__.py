@@ -6,19 +6,58 @@ enhancer = sgmse.load()
 clean = enhancer(noisy, sample_rate=16000)
 """
 
-from typing import TYPE_CHECKING, Any
+import typing as _typing
 
 __version__ = "0.1.0"
-__all__ = ["Enhancer", "__version__", "enhance", "load"]
+__all__ = [
+    "Enhancer",
+    "__version__",
+    "audio",
+    "checkpoints",
+    "enhance",
+    "enhancer",
+    "estimates",
+    "jobs",
+    "load",
+    "metrics",
+    "model",
+    "networks",
+    "sdes",
+    "solvers",
+    "streams",
+    "training",
+    "transforms",
+]
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
+    from sgmse import (
+        audio,
+        checkpoints,
+        enhancer,
+        estimates,
+        jobs,
+        metrics,
+        model,
+        networks,
+        sdes,
+        solvers,
+        streams,
+        training,
+        transforms,
+    )
     from sgmse.enhancer import Enhancer, enhance, load
 else:
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         # Imported when first asked for, so that `sgmse --help` does not wait for torch.
+        from importlib import import_module
+
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from sgmse import enhancer
+        if name in ("Enhancer", "enhance", "load"):
+            return getattr(import_module("sgmse.enhancer"), name)
+        return import_module(f"sgmse.{name}")
 
-        return getattr(enhancer, name)
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -124,11 +124,6 @@ def read(path: str | Path) -> tuple[Samples, Info]:
     return audio, about
 
 
-def peak(path: str | Path) -> float:
-    """The largest magnitude in the file, in one pass that also proves it whole and finite."""
-    return max(float(np.abs(block).max()) for block in blocks(path))
-
-
 class _Stream(soundfile.SoundFile):
     """Never seeks: soundfile would after each read, which cuts a hole into an MP3."""
 

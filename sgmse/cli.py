@@ -5,9 +5,10 @@ Nothing heavy is imported before a command runs, so that `--help` and misuse are
 
 import argparse
 import sys
-from collections.abc import Sequence
-from contextlib import closing
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import sgmse
 
@@ -21,7 +22,12 @@ EXAMPLES = """examples:
   sgmse enhance recordings/ -o clean/          every recording of a folder, names kept
   sgmse enhance '*.mp3' --dry 0.1              keeps a tenth of the original in the mix
 """
-FORMATS = "wav, flac, ogg, opus, mp3, aiff, au, caf or another one that libsndfile writes"
+# The keys of `sgmse.audio.SUFFIXES`, which a test holds; importing them here would take seconds.
+FORMATS = (
+    *("wav", "wave", "bwf", "ogg", "oga", "opus", "aiff", "aif", "aifc", "au", "snd"),
+    *("flac", "mp3", "caf", "w64", "rf64", "voc", "sph"),
+)
+MODEL = "default, a folder, or hf://owner/name for a repository on the Hugging Face hub"
 SOLVERS = (
     "ode (first order), ode2 (second order), sde and sde2 (the same with fresh noise), "
     "pc (predictor-corrector)"
@@ -29,7 +35,11 @@ SOLVERS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code is 0 for success, 1 for errors, 2 for misuse."""
+    """Run the command line; return the exit code.
+
+    0 for success, 1 for errors, 130 after an interrupt; misuse and help end in `SystemExit` with 2
+    and 0.
+    """
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -67,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser(
         "info", help="say what a model is", description="Say what a model is."
     )
-    info.add_argument("model", nargs="?", default="default", help="name, folder or hub repository")
+    info.add_argument("model", nargs="?", default="default", help=MODEL)
     info.set_defaults(run=_info)
     _add_train(
         commands.add_parser(
@@ -94,7 +104,7 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
         "--format",
         type=_format,
         metavar="FORMAT",
-        help=f"of the results: {FORMATS} (default: that of the input)",
+        help=f"of the results: {', '.join(FORMATS)} (default: that of the input)",
     )
     add("--recursive", action="store_true", help="look into the folders inside folders too")
     add("--overwrite", action="store_true", help="replace results that exist")
@@ -105,12 +115,13 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="share of the input to keep in the result, 0 (none, the default) to 1",
     )
-    add("--model", default="default", help="name, folder or hub repository (default: default)")
+    add("--model", default="default", help=f"{MODEL} (default: default)")
     add(
         "--solver",
         type=_solver,
         metavar="SOLVER",
-        help=f"how to sample: {SOLVERS} (default: the model's own)",
+        help=f"how to sample: {SOLVERS}; with one step, all but pc give the same "
+        "(default: the model's own)",
     )
     add(
         "--steps",
@@ -123,13 +134,14 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
         type=_whole,
         default=0,
         metavar="N",
-        help="of the noise that some solvers draw (default: 0)",
+        help="of the noise where some is drawn: by sde, sde2 and pc from two steps on, by all "
+        "at the start of a process that starts in noise (default: 0)",
     )
     add(
         "--device",
         choices=("auto", "cpu", "cuda", "mps"),
         default="auto",
-        help="where to compute (default: auto, a GPU if there is one)",
+        help="where to compute (default: auto, which is cuda where it is available, else cpu)",
     )
     add(
         "-j",
@@ -148,25 +160,22 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("recipe", help="a YAML file, or the name of a recipe in the package")
     add("--data", metavar="DIR", help="folder that relative paths in the recipe start from")
     add("-o", "--output", metavar="DIR", help="folder of the run (default: runs/NAME)")
-    add("--from", dest="start", metavar="MODEL", help="start from the weights of a model")
+    add("--from", dest="start", metavar="MODEL", help=f"start from its weights: {MODEL}")
     add("--resume", action="store_true", help="go on where the run in that folder stopped")
     add(
         "--set",
         dest="overrides",
-        nargs="+",
-        action="extend",
+        action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="changes to the recipe, such as trainer.steps=1000",
+        help="a change to the recipe, such as trainer.steps=1000; may be given several times",
     )
 
 
 def _format(text: str) -> str:
-    from sgmse.audio import SUFFIXES
-
     name = text.lower().removeprefix(".")
-    if name not in SUFFIXES:
-        raise argparse.ArgumentTypeError(f"must be one of {', '.join(SUFFIXES)}, not {text!r}")
+    if name not in FORMATS:
+        raise argparse.ArgumentTypeError(f"must be one of {', '.join(FORMATS)}, not {text!r}")
     return name
 
 
@@ -174,8 +183,8 @@ def _solver(text: str) -> "Solver":
     from sgmse.solvers import Exponential, Multistep, PredictorCorrector
 
     solvers = {
-        "ode": Exponential(eta=0.0),
-        "ode2": Multistep(eta=0.0),
+        "ode": Exponential(eta=0.0, start=0.0),
+        "ode2": Multistep(eta=0.0, start=0.0),
         "sde": Exponential(eta=1.0),
         "sde2": Multistep(eta=1.0),
         "pc": PredictorCorrector(),
@@ -249,15 +258,41 @@ def _enhance(options: argparse.Namespace) -> int:
         bar_format="{desc} {percentage:3.0f}% |{bar}| {n:.0f} of {total:.0f} s, {remaining} left",
     )
     failed = bool(problems)
-    with bar, closing(run(jobs, work, workers=options.jobs, progress=bar.update)) as outcomes:
+
+    def say(text: str) -> None:
+        bar.write(f"sgmse: {text}", file=sys.stderr)
+
+    outcomes = run(jobs, work, workers=options.jobs, progress=bar.update)
+    with bar, _warnings(None if options.quiet else say), closing(outcomes):
         for job, error in outcomes:
             if error is not None:
                 failed = True
                 where = "" if isinstance(error, AudioError) else f"{job.source}: "
-                bar.write(f"sgmse: {where}{_line(error)}", file=sys.stderr)
+                say(f"{where}{_line(error)}")
             elif not options.quiet:
                 bar.write(f"{job.source} -> {job.target}", file=sys.stdout)
     return int(failed)
+
+
+@contextmanager
+def _warnings(say: Callable[[str], None] | None) -> Iterator[None]:
+    """Hand what enhancing warns of to `say`, a line each, or to no one; others stay as they are."""
+    from sgmse.enhancer import ClippingWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if say is None else "always", ClippingWarning)
+        show = warnings.showwarning
+
+        def shown(
+            message: Warning | str, category: type[Warning], *where: Any, **more: Any
+        ) -> None:
+            if say is not None and issubclass(category, ClippingWarning):
+                say(str(message))
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = shown
+        yield
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -297,7 +332,3 @@ def _train(options: argparse.Namespace) -> int:
     )
     print(f"the run is in {folder}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

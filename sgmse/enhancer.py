@@ -9,6 +9,7 @@ Each channel is enhanced as a recording of its own, at its own level, with the s
 others: so a channel never changes another one, and what was in the middle stays there.
 """
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -32,6 +33,11 @@ from sgmse.transforms import Spectrogram
 Audio = TypeVar("Audio", NDArray[np.floating], Tensor)
 #: Called with the seconds of audio that are done since the last call.
 Progress = Callable[[float], object]
+
+
+class ClippingWarning(UserWarning):
+    """Samples of a result lay beyond full scale, and its file holds no larger ones."""
+
 
 CHANNELS_AT_ONCE = 4  # a batch of the network: recordings with more channels take several
 
@@ -107,11 +113,16 @@ class Enhancer:
         )
 
     def with_sampler(self, solver: Solver | None = None, steps: int | None = None) -> "Enhancer":
-        """The same model with another solver or number of steps."""
+        """The same model with another solver or number of steps, if that makes speech better."""
         solver = self.solver if solver is None else solver
         if not isinstance(solver, Solver):
             raise TypeError(f"solver must be an object such as Exponential(), not {solver!r}")
         grid = self.grid if steps is None else replace(self.grid, steps=steps)
+        if grid.steps < solver.fewest_steps:
+            raise ValueError(
+                f"with so few steps ({grid.steps}) {type(solver).__name__} makes recordings worse; "
+                f"take at least {solver.fewest_steps} (--steps, steps=) or another solver"
+            )
         if self.model.sde.pinned and not solver.leaves_a_point:
             grid = replace(grid, start=min(grid.start, 0.999))
         return replace(self, solver=solver, grid=grid)
@@ -188,6 +199,9 @@ class Enhancer:
         Raises:
             AudioError: a source that cannot be read or a target that cannot be written; then
                 nothing is left at the target, and what stood there still does.
+
+        Warns:
+            ClippingWarning: samples beyond full scale were clipped, once the target is written.
         """
         source = Path(source)
         target = beside(source, format) if target is None else Path(target)
@@ -203,6 +217,10 @@ class Enhancer:
             )
             for block in stream:
                 writer.write(block)
+        if writer.clipped:
+            what = f"{target}: {writer.clipped} samples were clipped"
+            remedy = "lower the level of the input, or convert it to float samples"
+            warnings.warn(f"{what}; {remedy}", ClippingWarning, stacklevel=2)
         return target
 
     def _stream(
@@ -261,8 +279,7 @@ class Enhancer:
     @torch.inference_mode()
     def _enhance(self, segment: Block, number: int, seed: int, progress: Progress | None) -> Block:
         """One segment (channels, samples) at the model's rate, in batches of channels."""
-        like = next(self.model.parameters(), torch.empty(0))
-        batches = torch.from_numpy(segment).to(like).split(CHANNELS_AT_ONCE)
+        batches = torch.from_numpy(segment).split(CHANNELS_AT_ONCE)
         fresh = segment.shape[1] - (round(self.overlap * self.sample_rate) if number else 0)
 
         def report(done: int, steps: int) -> None:
@@ -284,7 +301,8 @@ class Enhancer:
         return clean
 
     def spectrogram(self, audio: Tensor) -> Tensor:
-        """(batch, samples) to (batch, 1, frequency, frame), padded as the network needs it."""
+        """(batch, samples) to (batch, 1, frequency, frame), padded and placed for the network."""
+        audio = audio.to(next(self.model.parameters(), torch.empty(0)))
         missing = max(self.transform.shortest - audio.shape[1], 0)
         x = self.transform.forward(torch.nn.functional.pad(audio, (0, missing)))[:, None]
         extra = -x.shape[-1] % self.model.network.divisor[1]
@@ -323,7 +341,8 @@ def _check_target(target: Path, source: Path, overwrite: bool) -> None:
     if target.is_dir():
         raise files.AudioError(target, "is a folder", "name a file in it")
     if not overwrite:
-        raise files.AudioError(target, "exists already", "choose another name or overwrite it")
+        remedy = "use --overwrite (overwrite=True) or choose another name"
+        raise files.AudioError(target, "exists already", remedy)
 
 
 def _make_folder(folder: Path) -> None:
@@ -345,8 +364,10 @@ def load(
     """Load a model, ready to enhance.
 
     Args:
-        name_or_path: "default" for the model in the package, a folder, or a hub repository.
-        device: where it runs; a GPU if there is one, else the CPU.
+        name_or_path: "default" for the model in the package, a folder, or "hf://owner/name" for a
+            repository on the Hugging Face hub.
+        device: where it runs; with CUDA where there is a GPU for it, else on the CPU. Others, such
+            as "mps", only on request.
         solver, steps: in place of the recommended ones.
         classes: names in the model's config; extend `sgmse.checkpoints.CLASSES` by your own.
 

@@ -39,8 +39,8 @@ def plan(
 ) -> tuple[list[Job], list[AudioError]]:
     """What an enhancement of `inputs` will read and write; nothing is touched.
 
-    An input NAME_enhanced is left out where NAME is an input as well, and so is what lies below
-    the output folder: an earlier call wrote it.
+    Of what folders and patterns mean, NAME_enhanced is left out where NAME is an input as well, and
+    what lies below the output folder: an earlier call wrote it. A file that is named is an input.
 
     Args:
         inputs: files, folders and patterns, as `sgmse.audio.find` takes them.
@@ -151,6 +151,7 @@ def _places(
     places: dict[Path, Path] = {}
     problems: list[AudioError] = []
     seen: set[Path] = set()
+    named: set[Path] = set()  # by themselves, not through a folder or a pattern
     below = None if output is None else output.resolve()
     for name in inputs:
         root = Path(name)
@@ -159,6 +160,8 @@ def _places(
         except AudioError as error:
             problems.append(error)
             continue
+        if found == [root]:
+            named.add(root.resolve())
         if below is not None and root.resolve() in below.parents:
             found = [path for path in found if not path.resolve().is_relative_to(below)]
             if not found:
@@ -171,7 +174,8 @@ def _places(
     earlier = {
         path
         for path in places
-        if path.stem.endswith("_enhanced")
+        if path.resolve() not in named
+        and path.stem.endswith("_enhanced")
         and (path.parent.resolve(), path.stem.removesuffix("_enhanced")) in names
     }
     return {path: place for path, place in places.items() if path not in earlier}, problems
@@ -183,11 +187,13 @@ def _refuse_collisions(pairs: Sequence[tuple[Path, Path]]) -> None:
     for source, target in pairs:
         other = owners.setdefault(target.resolve(), source)
         if other != source:
-            what = "is an input" if target.resolve() in sources else f"is where {other} goes"
-            raise ValueError(
-                f"{source} would be written to {target}, which {what}; name another folder, "
-                "or enhance them in two calls"
-            )
+            if target.resolve() in sources:
+                why = "is an input; name another folder for the results, or leave that input out"
+                hint = " (a pattern in quotes leaves earlier results out)"
+            else:
+                why = f"is where {other} goes; name another folder, or enhance them in two calls"
+                hint = ""
+            raise ValueError(f"{source} would be written to {target}, which {why}{hint}")
 
 
 def _seconds(path: Path) -> float:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import sgmse
 from sgmse import audio as files
 from sgmse.audio import AudioError, Info, Writer, info, read, write
 from sgmse.checkpoints import save
-from sgmse.enhancer import Draws, Enhancer, beside
+from sgmse.enhancer import ClippingWarning, Draws, Enhancer, beside
 from sgmse.estimates import Data
 from sgmse.metrics.energy_ratios import si_sdr
 from sgmse.model import ScoreModel
@@ -25,6 +26,9 @@ from sgmse.networks import Network
 from sgmse.sdes import OUVE
 from sgmse.solvers import Exponential, Multistep, PredictorCorrector, Uniform
 from sgmse.transforms import Spectrogram
+
+# A random network may be loud.
+pytestmark = pytest.mark.filterwarnings("ignore::sgmse.enhancer.ClippingWarning")
 
 TINY = enhancer()
 NOISY = replace(TINY, solver=Exponential(eta=1.0), grid=Uniform(steps=3, end=0.1))
@@ -381,14 +385,16 @@ def test_another_sampler():
         TINY.with_sampler("ode")
     with pytest.raises(ValueError, match="steps must be at least 1"):
         TINY.with_sampler(steps=0)
+    with pytest.raises(ValueError, match=r"so few steps \(9\) Predictor.*; take at least 10"):
+        TINY.with_sampler(PredictorCorrector(), 9)
 
 
 def test_predictor_corrector_starts_a_bridge_beside_its_point():
-    model = TINY.with_sampler(PredictorCorrector(), 3)
+    model = TINY.with_sampler(PredictorCorrector(), 10)
     assert model.grid.start < 1
     assert np.isfinite(model(sound(500), RATE)).all()
     free = replace(TINY, model=ScoreModel(Identity(), OUVE(), Data()))
-    assert free.with_sampler(PredictorCorrector(), 3).grid.start == 1
+    assert free.with_sampler(PredictorCorrector(), 10).grid.start == 1
 
 
 @pytest.mark.parametrize("padding", ["zero", "reflect"])
@@ -413,6 +419,14 @@ def test_pads_frames_to_what_the_network_divides(padding, samples):
     else:
         around = np.pad(spectrum.numpy(), [(0, 0)] * 3 + [(0, rest.shape[-1])], "reflect")
         np.testing.assert_array_equal(net.seen.numpy(), around)
+
+
+def test_a_spectrogram_is_in_the_precision_of_the_network():
+    audio = torch.from_numpy(sound(1, 700))
+    assert audio.dtype == torch.float64
+    x = TINY.spectrogram(audio)
+    assert x.dtype == torch.complex64
+    torch.testing.assert_close(TINY.audio(x, 700), audio.float(), rtol=0, atol=1e-5)
 
 
 def test_a_model_in_float64_is_used_in_float64():
@@ -507,6 +521,22 @@ def test_a_file_becomes_what_its_array_becomes(tmp_path, monkeypatch, rate, dry)
         np.testing.assert_allclose(read(out)[0], expected, atol=1e-5)
 
 
+def test_clipped_samples_are_warned_of(tmp_path):
+    loud = replace(enhancer(Identity()), segment=1.0, overlap=0.1)
+    audio = np.ones((1, 1000), np.float32)
+    audio[0, ::2] = -1
+    for name, subtype in (("x.wav", "PCM_16"), ("y.wav", "FLOAT")):
+        write(tmp_path / name, audio, Info(RATE, subtype=subtype))
+    clipped = int((np.abs(loud(read(tmp_path / "x.wav")[0], RATE)) > 1).sum())
+    assert clipped > 0  # by what the spectrogram rounds
+    with pytest.warns(ClippingWarning, match=f"x_enhanced.wav: {clipped} samples .*; lower") as w:
+        loud.enhance_file(tmp_path / "x.wav")
+    assert w[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loud.enhance_file(tmp_path / "y.wav")
+
+
 def test_progress_of_a_file(tmp_path):
     write(tmp_path / "x.flac", sound(2, 9001), Info(44100, 2))
     calls = []
@@ -523,7 +553,7 @@ def wav(tmp_path: Path) -> Path:
 def test_an_existing_target_is_kept_unless_asked(wav):
     target = wav.with_name("x_enhanced.wav")
     target.write_text("precious")
-    with pytest.raises(AudioError, match="exists already; choose another name or overwrite it"):
+    with pytest.raises(AudioError, match=r"exists already; use --overwrite \(overwrite=True\) or"):
         TINY.enhance_file(wav)
     assert target.read_text() == "precious"
     assert TINY.enhance_file(wav, overwrite=True) == target
@@ -631,6 +661,23 @@ def test_the_package_is_light_and_says_what_it_has():
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'enhence'"):
         sgmse.enhence  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'Any'"):
+        sgmse.Any  # noqa: B018
+
+
+def test_the_front_door_shows_its_names_and_opens_its_modules():
+    package = Path(sgmse.__file__).parent
+    modules = {p.stem for p in package.glob("[!_]*.py")} | {
+        p.parent.name for p in package.glob("*/__init__.py")
+    }
+    names = {"Enhancer", "enhance", "load", "__version__"}
+    assert set(dir(sgmse)) == set(sgmse.__all__) == names | modules - {"cli"}
+    code = (
+        "import sgmse, sys; print(sgmse.sdes.SBVE(), sgmse.solvers.Uniform().steps);"
+        "[getattr(sgmse, name) for name in dir(sgmse)]; assert 'lightning' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "SBVE(k=2.6, c=0.4) 30\n"
 
 
 def test_the_default_model_makes_the_shipped_recording_cleaner():

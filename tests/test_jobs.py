@@ -99,11 +99,22 @@ def test_earlier_results_are_no_inputs():
     }
     everything = {"a.wav": "a_enhanced.wav", "b.flac": "b_enhanced.flac"} | own
     assert planned(".") == planned("*.*") == everything
-    shell = planned("_enhanced.wav", "a.wav", "a_enhanced.wav", "b.flac", "other_enhanced.wav")
-    assert shell == everything
     assert planned("in") == {"in/c.wav": "in/c_enhanced.wav"}
     assert planned("in", output="out") == {"in/c.wav": "out/c.wav"}
     assert planned("a_enhanced.wav") == {"a_enhanced.wav": "a_enhanced_enhanced.wav"}
+
+
+def test_a_file_that_is_named_is_an_input_whatever_its_name():
+    make("a_enhanced.wav")
+    both = {"a.wav": "out/a.wav", "a_enhanced.wav": "out/a_enhanced.wav"}
+    assert planned("a.wav", "a_enhanced.wav", output="out") == both
+    assert planned("a_enhanced.wav", "a*.wav", output="out") == both
+    assert planned("a*.wav", "./a_enhanced.wav", output="out") == both
+    assert planned("a*.wav", output="out") == {"a.wav": "out/a.wav"}
+    with pytest.raises(
+        ValueError, match=r"written to a_enhanced\.wav, which is an input; .* quotes"
+    ):
+        plan(["a.wav", "a_enhanced.wav"])
 
 
 def test_the_output_folder_is_no_input():

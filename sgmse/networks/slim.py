@@ -111,8 +111,8 @@ class SlimUNet(Network):
     Args:
         channels: one number a level, from the full resolution to the bottom; each level below the
             first halves the frequencies, the last one the frames as well.
-        blocks: residual blocks on each level, on the way down and again on the way up (the first
-            level has its own only on the way up).
+        blocks: residual blocks on each level, on the way down and again on the way up; the first
+            level has its own on the way up alone, the bottom on the way down alone.
         dual_paths: recurrent layers at the bottom.
         embedding: width of the embedding of t.
     """
@@ -130,6 +130,8 @@ class SlimUNet(Network):
             raise ValueError(
                 f"channels {channels} and blocks {blocks} must name the same levels, at least two"
             )
+        if channels[-1] % 2:
+            raise ValueError(f"the last of channels {channels} must be even, for two directions")
         self.divisor = (2 ** (len(channels) - 1), 2)
         self.config = {
             "channels": list(channels),
@@ -165,6 +167,8 @@ class SlimUNet(Network):
         self.head.bias = nn.Parameter(torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0, 0.0]))
 
     def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:  # noqa: D102
+        if not (x.is_complex() and y.is_complex()):
+            raise ValueError(f"x and y must be complex spectrograms, not {x.dtype} and {y.dtype}")
         frequencies, frames = x.shape[-2:]
         if frequencies % self.divisor[0] or frames % self.divisor[1]:
             raise ValueError(

@@ -35,6 +35,8 @@ class Solver(ABC):
     order: int
     #: Whether a first step from a pinned end point, where there is no score, is possible.
     leaves_a_point: bool = True
+    #: Steps below which the result is worse than the observation.
+    fewest_steps: int = 1
 
     @abstractmethod
     def step(
@@ -86,12 +88,20 @@ def solve(
         x: the state at the first time; drawn from the process's prior around y if absent.
         randn: draws the noise; pass your own to replay a run.
         callback: called with (steps done, steps in all) after each step.
+
+    Raises:
+        ValueError: the process ends in a point at the grid's start, and the solver needs a score.
     """
+    at_a_point = model.sde.pinned and grid.start == 1
+    if at_a_point and not solver.leaves_a_point:
+        raise ValueError(
+            f"{model.sde} has no score at t = 1, where it ends in a point; "
+            "start the grid before it (start=0.999) or use an exponential solver"
+        )
     counted = Counted(model)
     times = grid.times(model.sde)
     if x is None:
-        pinned = model.sde.pinned and grid.start == 1
-        x = y if pinned else model.sde.prior(y, randn(y), grid.start)
+        x = y if at_a_point else model.sde.prior(y, randn(y), grid.start)
     # One row a time, (steps + 1, batch), on the device at once: no transfer inside the loop.
     rows = times.to(y.device, y.real.dtype)[:, None].expand(-1, len(y))
     memory: Memory = None

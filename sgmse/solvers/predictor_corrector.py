@@ -123,19 +123,15 @@ class PredictorCorrector(Solver):
 
     order = 1
     leaves_a_point = False
+    fewest_steps = 10
 
     def step(  # noqa: D102
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
     ) -> tuple[Tensor, Memory]:
-        if memory is None and model.sde.pinned and bool((t == 1).any()):
-            raise ValueError(
-                f"{model.sde} has no score at t = 1, where it ends in a point; "
-                "start the grid before it (start=0.999) or use an exponential solver"
-            )
         if self.corrector is not None:
             x = self.corrector.correct(model, x, y, t, randn)
         if self.predictor is not None:
             x, mean = self.predictor.predict(model, x, y, t, s, randn)
             if self.denoise:
                 x = torch.where(expand(s > 0, x), x, mean)
-        return x, ()
+        return x, None

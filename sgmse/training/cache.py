@@ -75,7 +75,7 @@ def cached(
 ) -> Clips:
     """The recordings in a folder and its subfolders, decoded into `cache` unless they are there.
 
-    Several channels are averaged, other rates resampled.
+    Each is what `read_mono` gives.
 
     Raises `AudioError` for a folder without audio and a file that cannot be read.
     """
@@ -94,7 +94,7 @@ def cached(
         clips = []
         with part.open("wb") as samples:
             for file in (progress or _bar)(files, f"reading {folder.name}"):
-                clip = _mono(file, sample_rate)
+                clip = read_mono(file, sample_rate)
                 scale = float(np.abs(clip).max()) / FULL_SCALE
                 samples.write(np.rint(clip / (scale or 1)).astype(np.int16).tobytes())
                 clips.append((file.relative_to(folder).as_posix(), len(clip), scale))
@@ -108,7 +108,8 @@ def cached(
     return Clips(index)
 
 
-def _mono(file: Path, sample_rate: int) -> NDArray[np.float32]:
+def read_mono(file: Path, sample_rate: int) -> NDArray[np.float32]:
+    """The mean of the channels at a rate, float32 (samples,). Raises `AudioError`."""
     samples, about = audio.read(file)
     mono = samples.mean(axis=0)
     if about.sample_rate == sample_rate:

@@ -58,10 +58,15 @@ class Source(ABC):
             raise ValueError(f"{type(self).__name__}: samples must be positive")
         check_range(self, -60, 0, peak=self.peak)
 
+    def check(self, root: Path) -> list[list[str]]:
+        """The names in each folder. Raises `RecipeError` for what can be seen without decoding."""
+        return [recordings(f"data.{name}", root / getattr(self, name)) for name in self.folders]
+
     def read(self, root: Path, cache: Path, sample_rate: int) -> list[Clips]:
-        """The decoded folders, those with relative names below `root`."""
+        """The decoded folders, those with relative names below `root`; first all are checked."""
+        self.check(root)
         return [
-            read_folder(name, root / getattr(self, name), cache, sample_rate)
+            read_folder(f"data.{name}", root / getattr(self, name), cache, sample_rate)
             for name in self.folders
         ]
 
@@ -216,6 +221,11 @@ class Paired(Source):
 
     folders = ("clean", "noisy")
 
+    def check(self, root: Path) -> list[list[str]]:  # noqa: D102
+        names = super().check(root)
+        matched("data", *names)
+        return names
+
     def open(self, root: Path, cache: Path, sample_rate: int, seed: int) -> "Pairs":  # noqa: D102
         clean, noisy = self.read(root, cache, sample_rate)
         return _Recordings(self, clean, noisy, seed)
@@ -227,7 +237,7 @@ class _Recordings(Pairs):
     def __init__(self, source: Paired, clean: Clips, noisy: Clips, seed: int) -> None:
         super().__init__(seed, clean.sample_rate)
         self.source, self.clean, self.noisy = source, clean, noisy
-        self.matches = matched(clean.names, noisy.names)
+        self.matches = matched("data", clean.names, noisy.names)
         for c, n in self.matches:
             if clean.lengths[c] != noisy.lengths[n]:
                 raise RecipeError(
@@ -289,10 +299,10 @@ def crop(
     return np.pad(found, (before, samples - length - before))
 
 
-def matched(clean: list[str], noisy: list[str]) -> list[tuple[int, int]]:
+def matched(key: str, clean: list[str], noisy: list[str]) -> list[tuple[int, int]]:
     """Numbers of the names that are equal but for their suffixes.
 
-    Raises `RecipeError` for names without a partner.
+    Raises `RecipeError` for names without a partner; it names the `key` in the recipe.
     """
     left, right = (
         {str(PurePosixPath(n).with_suffix("")): i for i, n in enumerate(names)}
@@ -302,23 +312,35 @@ def matched(clean: list[str], noisy: list[str]) -> list[tuple[int, int]]:
     if alone:
         side = "clean but not noisy" if alone[0] in left else "noisy but not clean"
         raise RecipeError(
-            f"data: {len(alone)} of the pairs are incomplete, such as {alone[0]!r}, which is "
+            f"{key}: {len(alone)} of the pairs are incomplete, such as {alone[0]!r}, which is "
             f"{side}; give both files the same name"
         )
     return [(left[name], right[name]) for name in sorted(left)]
 
 
-def read_folder(key: str, folder: Path, cache: Path, sample_rate: int) -> Clips:
-    """The decoded folder that the recipe names under `data.<key>`."""
+def recordings(key: str, folder: Path) -> list[str]:
+    """Names, relative to it, of the recordings in the folder that the recipe has under `key`.
+
+    Raises `RecipeError` if there are none.
+    """
     if not folder.is_dir():
         raise RecipeError(
-            f"data.{key}: there is no folder {folder}; say where the data lie with --data FOLDER, "
-            f"or set data.{key}=FOLDER"
+            f"{key}: there is no folder {folder}; say where the data lie with --data FOLDER, "
+            f"or set {key}=FOLDER"
         )
+    try:
+        files = audio.find([folder], recursive=True)
+    except audio.AudioError as error:
+        raise RecipeError(f"{key}: {error}") from error
+    return [file.relative_to(folder).as_posix() for file in files]
+
+
+def read_folder(key: str, folder: Path, cache: Path, sample_rate: int) -> Clips:
+    """The recordings in that folder. Raises `RecipeError` for one that cannot be read."""
     try:
         return cached(folder, cache, sample_rate)
     except audio.AudioError as error:
-        raise RecipeError(f"data.{key}: {error}") from error
+        raise RecipeError(f"{key}: {error}") from error
 
 
 def _odds(clips: Clips, balance: float) -> NDArray[np.float64]:

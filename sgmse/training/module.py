@@ -32,7 +32,7 @@ from sgmse.training.recipe import Recipe
 from sgmse.training.state import TrainingState
 
 #: So many updates in a row that are not finite end a training.
-HOPELESS = 100
+MAX_SKIPPED = 100
 #: Steps of a training that ends by the clock.
 ENDLESS = 1 << 40
 
@@ -63,7 +63,7 @@ class Training(LightningModule):
         # Only parameters that take gradients: a frozen one must not decay.
         self.weights = [p for p in network.parameters() if p.requires_grad]
         self.optimiser = recipe.optimiser.build(self.weights)
-        self.step = self.items = self.lost = 0
+        self.step = self.items = self.skipped = 0
         self.best: float | None = None
         self.spent, self.started = 0.0, monotonic()
         self.curves: list[dict[str, Tensor]] = []
@@ -86,7 +86,7 @@ class Training(LightningModule):
             num_workers=settings.workers,
             prefetch_factor=8 if settings.workers else None,
             pin_memory=trainer.strategy.root_device.type == "cuda",
-            worker_init_fn=deaf,
+            worker_init_fn=ignore_interrupts,
         )
 
     def on_train_start(self) -> None:
@@ -116,14 +116,14 @@ class Training(LightningModule):
         if norm.isfinite():
             optimiser.step()
             self.average.update_parameters(self.model.network)
-            self.lost = 0
+            self.skipped = 0
         else:
-            self.lost += 1
+            self.skipped += 1
         self.step += 1
         self.items += len(x0) * self.trainer.world_size
-        if self.lost >= HOPELESS:
+        if self.skipped >= MAX_SKIPPED:
             raise RecipeError(
-                f"the gradients of {HOPELESS} steps in a row are not finite, up to step "
+                f"the gradients of {MAX_SKIPPED} steps in a row are not finite, up to step "
                 f"{self.step}; lower optimiser.lr, or set trainer.clip or trainer.precision=fp32"
             )
         scalars = {name: value.detach() for name, value in terms.items()}
@@ -169,8 +169,7 @@ class Training(LightningModule):
 
     def enhancer(self) -> Enhancer:
         """The averaged model with the recipe's sampler."""
-        r = self.recipe
-        return Enhancer(self.averaged, r.transform, r.solver, r.grid, r.sample_rate, r.padding)
+        return Enhancer.of(self.checkpoint({}))
 
     def checkpoint(self, scores: dict[str, float]) -> Checkpoint:
         """The averaged model for a file, with what is worth knowing of its training."""
@@ -183,14 +182,14 @@ class Training(LightningModule):
             **{f"validation {name}": round(score, 4) for name, score in scores.items()},
         }
         return Checkpoint(
-            self.averaged,
-            r.transform,
-            r.sample_rate,
-            r.solver,
-            r.grid,
-            r.padding,
-            r.licence,
-            training,
+            model=self.averaged,
+            transform=r.transform,
+            sample_rate=r.sample_rate,
+            solver=r.solver,
+            grid=r.grid,
+            padding=r.padding,
+            licence=r.licence,
+            training=training,
         )
 
     def state(self) -> TrainingState:
@@ -208,13 +207,7 @@ class Training(LightningModule):
         )
 
     def restore(self, state: TrainingState) -> None:
-        """Go back to a moment. Raises `RecipeError` if it was one of another model."""
-        for name, here in self.recipe.model.items():
-            if state.model.get(name) != here:
-                raise RecipeError(
-                    f"the run was started with {name} {state.model.get(name)}, the recipe has "
-                    f"{here}; resume with the recipe it was started with, or start another run"
-                )
+        """Go back to a moment of a training of the same model (`Recipe.check_model`)."""
         self.load_weights(state.network, state.average)
         self.average.n_averaged.fill_(state.updates)
         self.optimiser.load_state_dict(dict(state.optimiser))
@@ -236,6 +229,6 @@ class Training(LightningModule):
             raise RecipeError(f"the weights do not fit the recipe's network: {why}") from error
 
 
-def deaf(worker: int) -> None:
+def ignore_interrupts(worker: int) -> None:
     """Let Ctrl-C end the training, which then ends its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

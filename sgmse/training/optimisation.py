@@ -100,12 +100,14 @@ class Schedule:
 class EMA:
     """Exponential moving average of the weights; it is what is validated and saved.
 
-        average <- d average + (1 - d) weights,      d = min(decay, (1 + n) / (10 + n)) at update n
+        average <- d average + (1 - d) weights
+        d = 0 at update 1, which copies the weights
+        d = min(decay, (1 + n) / (10 + n)) at update n = 2, 3, ...
 
     Args:
         decay: d in the long run.
         warmup: whether d rises to it as above, so that the first weights are forgotten; else
-            d = decay at once.
+            d = decay from update 2 on.
     """
 
     decay: float = 0.999
@@ -124,7 +126,7 @@ class EMA:
     def update(
         self, average: Sequence[Tensor], weights: Sequence[Tensor], count: Tensor | int
     ) -> None:
-        """Update in place, after `count` updates."""
+        """Update in place, after `count` updates, which are 1 at least: torch copies at first."""
         n = int(count) + 1
         decay = min(self.decay, (1 + n) / (10 + n)) if self.warmup else self.decay
         swa_utils.get_ema_multi_avg_fn(decay)(list(average), list(weights), count)

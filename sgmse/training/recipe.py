@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from sgmse.checkpoints import CLASSES
+from sgmse.checkpoints import CLASSES, Checkpoint
 from sgmse.estimates import Parametrization
 from sgmse.model import ScoreModel
 from sgmse.networks.base import Network
@@ -213,9 +213,33 @@ class Recipe:
 
     @property
     def model(self) -> dict[str, Any]:
-        """What weights are tied to, as plain values: resuming with another model is refused."""
-        names = ("sample_rate", "network", "sde", "parametrization", "transform")
-        return {name: plain(getattr(self, name), RECIPE_CLASSES) for name in names}
+        """What weights are tied to, as plain values."""
+        return _plain_model(self.sample_rate, self.transform, self)
+
+    def check_model(self, model: Mapping[str, Any], owner: str, remedy: str) -> None:
+        """Raise `RecipeError`, "<owner> <what differs> ...", for weights of another model."""
+        for name, here in self.model.items():
+            if model.get(name) != here:
+                raise RecipeError(
+                    f"{owner} {name} {model.get(name)}, the recipe has {here}; {remedy}"
+                )
+
+
+def model_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What the weights of a checkpoint are tied to, as `Recipe.model` has it."""
+    return _plain_model(checkpoint.sample_rate, checkpoint.transform, checkpoint.model)
+
+
+def _plain_model(
+    sample_rate: int, transform: Spectrogram, model: Recipe | ScoreModel
+) -> dict[str, Any]:
+    parts = {
+        "network": model.network,
+        "sde": model.sde,
+        "parametrization": model.parametrization,
+        "transform": transform,
+    }
+    return {"sample_rate": sample_rate} | {n: plain(p, RECIPE_CLASSES) for n, p in parts.items()}
 
 
 def shipped() -> dict[str, Path]:

@@ -11,7 +11,7 @@ import torch
 
 from sgmse.checkpoints import load, locate
 from sgmse.training.errors import RecipeError, require
-from sgmse.training.recipe import Recipe, dump_recipe, find_recipe, load_recipe, shipped
+from sgmse.training.recipe import Recipe, dump_recipe, find_recipe, load_recipe, model_of, shipped
 
 
 def train(
@@ -57,6 +57,7 @@ def _run(recipe: Recipe, root: Path, folder: Path, resume: bool, from_: str | Pa
     from lightning.pytorch import Trainer
     from lightning.pytorch.loggers import TensorBoardLogger
     from lightning.pytorch.utilities import rank_zero_only
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     from sgmse.training.module import Training
     from sgmse.training.session import BEST, LAST, STATE, Session
@@ -78,15 +79,48 @@ def _run(recipe: Recipe, root: Path, folder: Path, resume: bool, from_: str | Pa
             f"the run in {folder} is complete with {state.step} steps; "
             "to go on, set trainer.steps to more"
         )
+    if state is not None:
+        remedy = "resume with the recipe it was started with, or start another run"
+        recipe.check_model(state.model, "the run was started with", remedy)
+    origin = None if from_ is None else load(locate(from_))
+    if origin is not None:
+        remedy = "change the recipe, or start from another model"
+        recipe.check_model(model_of(origin), f"the model {from_} has", remedy)
     pairs = pairs_of(recipe.validation, root) if recipe.validation else []
+    recipe.data.check(root)
+    session = Session(folder, pairs)
+    try:
+        trainer = Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices or "auto",
+            max_epochs=1,
+            logger=TensorBoardLogger(
+                folder,
+                name="tensorboard",
+                version="",
+                # What a run wrote after the state that it resumes from will be written again.
+                purge_step=(0 if state is None else state.step) + 1,
+            ),
+            callbacks=[session],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=settings.log_every,
+        )
+    except MisconfigurationException as error:
+        raise RecipeError(f"trainer.accelerator, trainer.devices: {error}") from error
+
+    # What can be wrong has been checked, for to decode a corpus takes long.
     cache = folder / "cache" if settings.cache is None else root / settings.cache
     data = recipe.data.open(root, cache, recipe.sample_rate, settings.seed)
 
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     module = Training(recipe, data)
-    if from_ is not None:
-        module.load_weights(load(locate(from_)).model.network.state_dict())
+    if origin is not None:
+        module.load_weights(origin.model.network.state_dict())
     if state is not None:
         module.restore(state)
         say(f"resuming at step {module.step}")
@@ -100,26 +134,6 @@ def _run(recipe: Recipe, root: Path, folder: Path, resume: bool, from_: str | Pa
     say(f"{name}, {weights / 1e6:.2f} M weights; {data.summary}; {len(pairs)} pairs to validate on")
     say(f"writing to {folder}; watch with: tensorboard --logdir {folder}")
 
-    session = Session(folder, pairs)
-    trainer = Trainer(
-        accelerator=settings.accelerator,
-        devices=settings.devices or "auto",
-        max_epochs=1,
-        logger=TensorBoardLogger(
-            folder,
-            name="tensorboard",
-            version="",
-            # What a run wrote after the state that it resumes from will be written again.
-            purge_step=module.step + 1,
-        ),
-        callbacks=[session],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=settings.log_every,
-    )
     trainer.fit(module)
     if session.interrupted:
         say(f"interrupted at step {module.step}; go on with --resume")

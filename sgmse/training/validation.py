@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from sgmse import audio, metrics
+from sgmse import metrics
 from sgmse.enhancer import Enhancer
-from sgmse.training.data import matched
+from sgmse.training.cache import read_mono
+from sgmse.training.data import matched, recordings
 from sgmse.training.degradations import Audio
-from sgmse.training.errors import RecipeError, require
+from sgmse.training.errors import require
 from sgmse.training.recipe import Validation
 
 if TYPE_CHECKING:
@@ -48,27 +49,12 @@ class Example:
 
 def pairs_of(validation: Validation, root: Path) -> list[Pair]:
     """The files to enhance, evenly spaced over all. Raises `RecipeError` for bad folders."""
-    folders = [root / validation.clean, root / validation.noisy]
-    found = []
-    for key, folder in zip(("clean", "noisy"), folders, strict=True):
-        if not folder.is_dir():
-            raise RecipeError(
-                f"validation.{key}: there is no folder {folder}; say where the data lie with "
-                f"--data FOLDER, or set validation.{key}=FOLDER"
-            )
-        try:
-            found.append(audio.find([folder], recursive=True))
-        except audio.AudioError as error:
-            raise RecipeError(f"validation.{key}: {error}") from error
-    names = [
-        [f.relative_to(folder).as_posix() for f in files]
-        for folder, files in zip(folders, found, strict=True)
+    clean, noisy = root / validation.clean, root / validation.noisy
+    left, right = recordings("validation.clean", clean), recordings("validation.noisy", noisy)
+    pairs = [
+        Pair(left[c], clean / left[c], noisy / right[n])
+        for c, n in matched("validation", left, right)
     ]
-    try:
-        partners = matched(*names)
-    except RecipeError as error:
-        raise RecipeError(str(error).replace("data:", "validation:", 1)) from error
-    pairs = [Pair(names[0][c], found[0][c], found[1][n]) for c, n in partners]
     count = min(validation.files or len(pairs), len(pairs))
     return [pairs[i * len(pairs) // count] for i in range(count)]
 
@@ -80,7 +66,7 @@ def evaluate(
     table = np.full((len(pairs), len(scores)), nan)
     shown: list[Example] = []
     for row, pair in zip(table, pairs, strict=True):
-        clean, noisy = (_mono(file, enhancer.sample_rate) for file in (pair.clean, pair.noisy))
+        clean, noisy = (read_mono(file, enhancer.sample_rate) for file in (pair.clean, pair.noisy))
         enhanced = enhancer(noisy, enhancer.sample_rate)
         for column, name in enumerate(scores):
             try:
@@ -132,11 +118,3 @@ def _decibels(samples: Audio) -> np.ndarray:
     padded = torch.nn.functional.pad(torch.from_numpy(samples), (256, 256))
     x = torch.stft(padded, 512, 128, window=window, center=False, return_complex=True)
     return (20 * x.abs().clamp(min=1e-6).log10()).numpy()
-
-
-def _mono(file: Path, sample_rate: int) -> Audio:
-    """The first channel at a rate."""
-    samples, about = audio.read(file)
-    if about.sample_rate == sample_rate:
-        return samples[0]
-    return audio.resample(torch.from_numpy(samples[0]), about.sample_rate, sample_rate).numpy()

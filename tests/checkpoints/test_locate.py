@@ -39,16 +39,26 @@ def test_a_file_is_left_to_the_reader():
 
 
 @pytest.mark.parametrize(
-    "name", ["", "nonsense", "a/b/c", "/nowhere/at/all", "./owner/name", "a b/c"]
+    "name", ["", "nonsense", "runs/mine", "a/b/c", "/nowhere/at/all", "./owner/name", "hf:/a/b"]
 )
 def test_what_is_no_model_is_named(name, monkeypatch):
     if not name:
         assert locate(name) == Path()  # the current folder
         return
     monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
-    with pytest.raises(CheckpointError, match=r"no model '.*': give one of default, a folder") as e:
+    with pytest.raises(
+        CheckpointError, match="there is no such folder; give one of default, "
+    ) as e:
         locate(name)
-    assert repr(name) in str(e.value)
+    assert str(e.value).startswith(f"no model {name!r}: ")
+    assert "hf://owner/name" in str(e.value)
+
+
+@pytest.mark.parametrize("name", ["hf://", "hf://name", "hf://a/b/c", "hf://a b/c", "hf:///a/b"])
+def test_what_names_no_hub_repository_stays_here(name, monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
+    with pytest.raises(CheckpointError, match=f"no model '{name}': a hub repository is hf://owner"):
+        locate(name)
 
 
 def test_a_hub_repository(monkeypatch, tmp_path):
@@ -59,7 +69,7 @@ def test_a_hub_repository(monkeypatch, tmp_path):
         return str(tmp_path / "cache")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    assert locate("owner/model-1.5_x") == tmp_path / "cache"
+    assert locate("hf://owner/model-1.5_x") == tmp_path / "cache"
     # no code, no other formats
     assert calls == [("owner/model-1.5_x", ["README.md", "config.json", "model.safetensors"])]
 
@@ -78,8 +88,8 @@ def test_a_hub_that_gives_none_is_one_line(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    with pytest.raises(CheckpointError, match="no folder 'owner/name' here, and the hub gave") as e:
-        locate("owner/name")
+    with pytest.raises(CheckpointError, match="the hub gave no 'hf://owner/name': ") as e:
+        locate("hf://owner/name")
     assert "\n" not in str(e.value)
 
 
@@ -91,6 +101,6 @@ def test_without_a_network(monkeypatch, tmp_path):
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    with pytest.raises(CheckpointError, match="the hub gave none") as e:
-        locate("owner/name")
+    with pytest.raises(CheckpointError, match="the hub gave no 'hf://owner/name': ") as e:
+        locate("hf://owner/name")
     assert "\n" not in str(e.value)

@@ -192,3 +192,12 @@ def test_weights_keep_their_meaning():
     )
     # The frequencies of the time embedding, up to 256, are float32 and its rounding may differ.
     torch.testing.assert_close(out[0, 0, [0, 7, 15], [0, 4, 9]], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_odd_bottom_and_real_input_are_refused():
+    with pytest.raises(ValueError, match=r"\(4, 7\) must be even"):
+        SlimUNet(channels=(4, 7), blocks=(1, 1))
+    network = SlimUNet(channels=(4, 4), blocks=(1, 1), dual_paths=1, embedding=8)
+    real = torch.zeros(1, 1, 8, 4)
+    with pytest.raises(ValueError, match="must be complex"):
+        network(real, real, torch.ones(1))

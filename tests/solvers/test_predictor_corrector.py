@@ -210,3 +210,17 @@ def test_a_bridge_has_no_score_at_its_end(sde):
     x, _ = solve(Gaussian(sde), noise(1, 2), PredictorCorrector(), Uniform(5, start=0.999))
     assert x.isfinite().all()
     assert not PredictorCorrector().leaves_a_point
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: AnnealedLangevin(snr=-1.0), "AnnealedLangevin: snr must be positive, not -1"),
+        (lambda: AnnealedLangevin(steps=0), "AnnealedLangevin: steps must be at least 1, not 0"),
+        (lambda: Langevin(snr=float("nan")), "Langevin: snr must be positive, not nan"),
+        (lambda: ReverseDiffusion(-1.0), "ReverseDiffusion: stepsize must be positive, not -1"),
+    ],
+)
+def test_bad_settings_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -79,3 +79,15 @@ def recipe_file(corpus: Path, tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(RECIPE)
     return path
+
+
+@pytest.fixture(scope="session")
+def finished(corpus: Path, tmp_path_factory) -> Path:
+    """The folder of a whole run of the recipe, to be read only."""
+    pytest.importorskip("lightning")
+    from sgmse.training import train
+
+    place = tmp_path_factory.mktemp("finished")
+    (place / "tiny.yaml").write_text(RECIPE)
+    overrides = ["validation.examples=1"]
+    return train(place / "tiny.yaml", data=corpus, output=place / "run", overrides=overrides)

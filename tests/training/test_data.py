@@ -71,7 +71,8 @@ def test_noise_and_level_are_as_asked(opened, snr):
 
 
 def test_ranges_are_used(opened):
-    peaks = np.array([np.abs(opened(mixed())[i][1]).max() for i in range(40)])
+    pairs = opened(mixed())
+    peaks = np.array([pairs[i][1].abs().max() for i in range(40)])
     levels = 20 * np.log10(peaks)
     assert -10.01 < levels.min() < -7
     assert -3 < levels.max() <= 0.01
@@ -161,8 +162,6 @@ def paired(tmp_path) -> Path:
     for i, length in enumerate((1000, 3000, 5000)):
         clean = 0.1 * rng.standard_normal(length)
         write(tmp_path / "clean" / f"{i}.wav", clean)
-        write(tmp_path / "noisy" / f"{i}.flac.wav", clean)
-        (tmp_path / "noisy" / f"{i}.flac.wav").rename(tmp_path / "noisy" / f"{i}.wav")
         write(tmp_path / "noisy" / f"{i}.wav", 3 * clean)
     return tmp_path
 
@@ -191,9 +190,11 @@ def test_an_epoch_takes_every_pair_once_in_its_own_order(paired):
 
 
 def test_partners_are_found_whatever_the_suffix():
-    assert matched(["b.wav", "x/a.flac"], ["x/a.wav", "b.wav"]) == [(0, 1), (1, 0)]
-    with pytest.raises(RecipeError, match=r"2 of the pairs .* 'a', which is clean but not noisy"):
-        matched(["a.wav", "c.wav"], ["b.wav", "c.wav"])
+    assert matched("data", ["b.wav", "x/a.flac"], ["x/a.wav", "b.wav"]) == [(0, 1), (1, 0)]
+    with pytest.raises(
+        RecipeError, match=r"^data: 2 of the pairs .* 'a', which is clean but not noisy"
+    ):
+        matched("data", ["a.wav", "c.wav"], ["b.wav", "c.wav"])
 
 
 def test_pairs_of_different_lengths_are_refused(paired):
@@ -208,3 +209,12 @@ def test_missing_and_empty_folders_name_the_key_and_the_remedy(tmp_path):
     (tmp_path / "clean").mkdir()
     with pytest.raises(RecipeError, match=r"data\.clean: .*no audio"):
         mixed().open(tmp_path, tmp_path / "cache", RATE, 0)
+
+
+def test_nothing_is_decoded_before_all_folders_are_there_and_match(paired):
+    with pytest.raises(RecipeError, match=r"data\.noise: there is no folder"):
+        mixed().open(paired, paired / "cache", RATE, 0)
+    (paired / "noisy" / "1.wav").unlink()
+    with pytest.raises(RecipeError, match=r"'1', which is clean but not noisy"):
+        PAIRED.open(paired, paired / "cache", RATE, 0)
+    assert not (paired / "cache").exists()

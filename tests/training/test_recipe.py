@@ -4,41 +4,35 @@ import pytest
 import torch
 import yaml
 
-from sgmse.estimates import Data, Score
-from sgmse.networks import NCSNpp, SlimUNet
-from sgmse.sdes import OUVE, SBVE
+from sgmse.checkpoints import load, locate
+from sgmse.estimates import Score
+from sgmse.networks import NCSNpp
+from sgmse.sdes import OUVE
 from sgmse.solvers import PredictorCorrector, Uniform
-from sgmse.training.data import MixedSpeech, Paired
+from sgmse.training.data import Paired
 from sgmse.training.degradations import Clip, Room
 from sgmse.training.errors import RecipeError, require
-from sgmse.training.losses import Reconstruction, ScoreMatching
-from sgmse.training.optimisation import EMA, Adam, AdamW, Schedule, Times
-from sgmse.training.recipe import RECIPE_CLASSES, dump_recipe, load_recipe, shipped
+from sgmse.training.losses import ScoreMatching
+from sgmse.training.optimisation import EMA, Adam, Schedule, Times
+from sgmse.training.recipe import RECIPE_CLASSES, dump_recipe, load_recipe, model_of, shipped
 from sgmse.transforms import Log, Power, Spectrogram
 
 
 def test_default_recipe_is_the_default_model():
-    r = load_recipe("default")
-    assert isinstance(r.data, MixedSpeech)
-    assert (r.data.snr, r.data.peak) == ((-5, 20), (-10, 0))
-    assert isinstance(r.network, SlimUNet)
-    assert (r.sde, r.parametrization) == (SBVE(), Data())
-    assert r.transform == Spectrogram(510, 255, Power(0.3, 0.3))
-    assert r.transform.frames(r.data.samples) == 128
-    assert r.times == Times(0.02, 0.99, 0.7)
-    assert r.loss == Reconstruction(complex=30, magnitude=70, si_sdr=1, perceptual=0.7)
-    assert r.optimiser == AdamW(1e-3, (0.9, 0.99), weight_decay=1e-2)
-    assert (r.schedule.warmup, r.schedule.final) == (300, 0.01)
-    assert r.ema == EMA(0.999, warmup=True)
-    assert (r.trainer.precision, r.trainer.clip, r.trainer.batch) == ("bf16", 5.0, 8)
-    assert r.grid.steps == 1
+    recipe, shipped_model = load_recipe("default"), load(locate("default"))
+    assert recipe.model == model_of(shipped_model)
+    assert recipe.solver == shipped_model.solver
+    assert recipe.grid == shipped_model.grid
+    assert recipe.padding == shipped_model.padding
+    assert recipe.licence == shipped_model.licence
 
 
 def test_sgmse_plus_is_as_published():
     r = load_recipe("sgmse_plus_16k")
     assert isinstance(r.data, Paired)
     assert isinstance(r.network, NCSNpp)
-    assert r.network.config == NCSNpp.v1().config
+    with torch.device("meta"):
+        assert r.network.config == NCSNpp.v1().config
     assert (r.sde, r.parametrization) == (OUVE(1.5, 0.05, 0.5), Score(sign=-1))
     assert r.transform == Spectrogram(510, 128, Power(0.5, 0.15))
     assert r.transform.frames(r.data.samples) == 256
@@ -155,6 +149,16 @@ def test_a_recipe_costs_no_weights_and_builds_them_from_its_seed(recipe_file):
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_weights_of_another_model_are_refused_with_what_differs(recipe_file):
+    recipe = load_recipe(recipe_file)
+    recipe.check_model(recipe.model, "it has", "leave it")
+    for name, value in recipe.model.items():
+        other = {**recipe.model, name: 16000}
+        with pytest.raises(RecipeError) as caught:
+            recipe.check_model(other, "it has", "leave it")
+        assert str(caught.value) == f"it has {name} 16000, the recipe has {value}; leave it"
 
 
 def test_folders_can_be_made_absolute(recipe_file):

@@ -14,6 +14,7 @@ from sgmse import checkpoints
 from sgmse.enhancer import Enhancer
 from sgmse.metrics import si_sdr
 from sgmse.training import RecipeError, train
+from sgmse.training.data import MixedSpeech
 from sgmse.training.state import load_state
 
 RATE = 8000
@@ -58,11 +59,8 @@ def assert_same_state(one: Path, two: Path) -> None:
         assert same, name
 
 
-def test_a_run_leaves_what_it_promises(recipe_file, corpus, tmp_path, capsys):
-    folder = train(
-        recipe_file, data=corpus, output=tmp_path / "run", overrides=["validation.examples=1"]
-    )
-    assert folder == tmp_path / "run"
+def test_a_run_leaves_what_it_promises(finished, corpus):
+    folder = finished
     state = load_state(folder / "training_state.pt")
     assert (state.step, state.items, state.updates) == (8, 16, 8)
     assert (folder / "recipe.yaml").exists()
@@ -89,7 +87,6 @@ def test_a_run_leaves_what_it_promises(recipe_file, corpus, tmp_path, capsys):
     curves = read_curves(folder)
     assert curves["training/loss"] == [2, 4, 6, 8]
     assert curves["validation/si_sdr"] == [4, 8]
-    assert "the model is" in capsys.readouterr().out
 
 
 def read_curves(folder: Path) -> dict[str, list[int]]:
@@ -105,10 +102,9 @@ def read_curves(folder: Path) -> dict[str, list[int]]:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_interrupted_run_that_resumes_is_the_uninterrupted_one(
-    recipe_file, corpus, tmp_path, interrupt_at, workers, capsys
+    recipe_file, corpus, finished, tmp_path, interrupt_at, workers, capsys
 ):
     options = {"data": corpus, "overrides": [f"trainer.workers={workers}"]}
-    train(recipe_file, output=tmp_path / "whole", **options)
     before = signal.getsignal(signal.SIGINT)
     interrupt_at(4)
     train(recipe_file, output=tmp_path / "parts", **options)
@@ -117,7 +113,8 @@ def test_an_interrupted_run_that_resumes_is_the_uninterrupted_one(
     assert "interrupted at step 5; go on with --resume" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is before
     train(recipe_file, output=tmp_path / "parts", resume=True, **options)
-    assert_same_state(tmp_path / "whole", tmp_path / "parts")
+    assert "done after 8 steps; the model is" in capsys.readouterr().out
+    assert_same_state(finished, tmp_path / "parts")
 
 
 def test_a_score_model_trains_too(recipe_file, corpus, tmp_path):
@@ -149,18 +146,19 @@ def test_the_clock_ends_a_run(recipe_file, corpus, tmp_path):
     assert load_state(folder / "training_state.pt").step == 1  # 4 ms
 
 
-def test_from_takes_the_weights_of_a_model_and_nothing_else(recipe_file, corpus, tmp_path):
-    first = train(recipe_file, data=corpus, output=tmp_path / "first")
+def test_from_takes_the_weights_of_a_model_and_nothing_else(
+    recipe_file, corpus, finished, tmp_path
+):
     second = train(
         recipe_file,
         data=corpus,
         output=tmp_path / "second",
-        from_=first / "last",
+        from_=finished / "last",
         # so small a rate leaves the weights as they come
-        overrides=["trainer.steps=1", "optimiser.lr=1e-20"],
+        overrides=["trainer.steps=1", "optimiser.lr=1e-20", "validation=null"],
     )
     state = load_state(second / "training_state.pt")
-    weights = checkpoints.load(first / "last").model.network.state_dict()
+    weights = checkpoints.load(finished / "last").model.network.state_dict()
     assert state.step == 1
     for name, value in state.network.items():
         torch.testing.assert_close(value, weights[name])
@@ -182,47 +180,80 @@ def test_steps_that_are_not_finite_are_left_out_and_end_a_hopeless_run(
     state = load_state(folder / "training_state.pt")
     assert (state.step, state.updates) == (8, 0)
     assert all(torch.isfinite(v).all() for v in state.network.values())
-    monkeypatch.setattr(module, "HOPELESS", 3)
+    monkeypatch.setattr(module, "MAX_SKIPPED", 3)
     with pytest.raises(RecipeError, match="not finite, up to step 3; lower"):
         train(recipe_file, output=tmp_path / "b", **options)
 
 
-def test_a_run_is_neither_overwritten_nor_resumed_by_accident(recipe_file, corpus, tmp_path):
-    run = tmp_path / "run"
-    options = {"data": corpus, "overrides": ["validation=null", "trainer.steps=1"]}
+def test_a_run_is_neither_overwritten_nor_resumed_by_accident(
+    recipe_file, corpus, finished, tmp_path
+):
     with pytest.raises(RecipeError, match=r"holds no training_state\.pt to resume"):
-        train(recipe_file, output=run, resume=True, **options)
-    train(recipe_file, output=run, **options)
+        train(recipe_file, data=corpus, output=tmp_path / "run", resume=True)
     with pytest.raises(RecipeError, match="go on with --resume"):
-        train(recipe_file, output=run, **options)
-    with pytest.raises(RecipeError, match="complete with 1 steps"):
-        train(recipe_file, output=run, resume=True, **options)
+        train(recipe_file, data=corpus, output=finished)
+    with pytest.raises(RecipeError, match="complete with 8 steps"):
+        train(recipe_file, data=corpus, output=finished, resume=True)
     with pytest.raises(RecipeError, match="leave one of the two out"):
-        train(recipe_file, output=run, resume=True, from_=run / "last", **options)
-    more = ["validation=null", "trainer.steps=2"]
-    with pytest.raises(RecipeError, match=r"started with sde .*2\.6.* the recipe has .*3\.0"):
-        train(recipe_file, output=run, resume=True, data=corpus, overrides=[*more, "sde.k=3.0"])
-    with pytest.raises(RecipeError, match="do not fit the recipe's network"):
-        train(
-            recipe_file,
-            output=tmp_path / "other",
-            from_=run / "last",
-            data=corpus,
-            overrides=[*more, "network.channels=[4, 12]"],
-        )
-    (run / "training_state.pt").write_bytes(b"garbage")
+        train(recipe_file, data=corpus, output=finished, resume=True, from_=finished / "last")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "training_state.pt").write_bytes(b"garbage")
     with pytest.raises(RecipeError, match="cannot be read as a training state"):
-        train(recipe_file, output=run, resume=True, **options)
+        train(recipe_file, data=corpus, output=broken, resume=True)
 
 
-def test_missing_validation_data_are_found_before_anything_starts(recipe_file, corpus, tmp_path):
-    with pytest.raises(RecipeError, match=r"validation\.noisy: there is no folder"):
-        train(
-            recipe_file,
-            data=corpus,
-            output=tmp_path / "run",
-            overrides=["validation.noisy=nowhere"],
-        )
+@pytest.fixture
+def undecoded(monkeypatch):
+    """Fail if data are opened: what is wrong must be said before."""
+
+    def opened(*_):
+        raise AssertionError("the data were opened")
+
+    monkeypatch.setattr(MixedSpeech, "open", opened)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["sde.k=3.0"], r"sde .*2\.6.* the recipe has .*3\.0"),
+        (["network.channels=[4, 12]"], r"network .*\[4, 8\].* the recipe has .*\[4, 12\]"),
+        (["transform.hop=16", "data.samples=1008"], "transform .*32.* the recipe has .*16"),
+        (["sample_rate=16000"], "sample_rate 8000, the recipe has 16000"),
+        (
+            ["sde={class: OUVE}", "parametrization={class: Noise}", "loss={class: ScoreMatching}"],
+            "sde .*SBVE.* the recipe has .*OUVE",
+        ),
+    ],
+)
+def test_weights_of_another_model_are_refused_before_any_work(
+    recipe_file, corpus, finished, tmp_path, undecoded, overrides, message
+):
+    options = {"data": corpus, "overrides": ["trainer.steps=9", "validation=null", *overrides]}
+    with pytest.raises(RecipeError, match=f"^the run was started with {message}.*; resume with"):
+        train(recipe_file, output=finished, resume=True, **options)
+    with pytest.raises(RecipeError, match=f"^the model .*last has {message}.*; change") as caught:
+        train(recipe_file, output=tmp_path / "run", from_=finished / "last", **options)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"from_": "nowhere"}, checkpoints.CheckpointError, "no model 'nowhere'"),
+        ({"overrides": ["validation.noisy=x"]}, RecipeError, r"validation\.noisy: .* no folder"),
+        ({"overrides": ["data.noise=x"]}, RecipeError, r"data\.noise: there is no folder"),
+        ({"overrides": ["trainer.accelerator=gpu"]}, RecipeError, r"trainer\.accelerator"),
+    ],
+)
+def test_typos_are_found_before_any_work(
+    recipe_file, corpus, tmp_path, undecoded, options, error, message
+):
+    if "trainer.accelerator=gpu" in options.get("overrides", ()) and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(error, match=message):
+        train(recipe_file, data=corpus, output=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
 
 
@@ -238,6 +269,7 @@ def test_relative_folders_are_beside_the_recipe(corpus, recipe_file, tmp_path):
     assert not (folder / "cache").exists()
 
 
+@pytest.mark.slow
 def test_importing_sgmse_does_not_import_the_packages_of_training():
     code = (
         "import sys, sgmse, sgmse.training; "

@@ -1,3 +1,4 @@
+import re
 import signal
 
 import numpy as np
@@ -95,5 +96,4 @@ def test_the_state_is_saved_between_validations(recipe_file, corpus, tmp_path, m
 def test_without_a_terminal_progress_is_printed(recipe_file, corpus, tmp_path, capsys):
     run(recipe_file, corpus, tmp_path / "run", "validation=null")
     out = capsys.readouterr().out
-    assert "step 2 after 0 s: loss " in out
-    assert "step 8 after " in out
+    assert re.findall(r"step (\d+) after \d+ s: loss ", out) == ["2", "4", "6", "8"]
