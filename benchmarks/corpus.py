@@ -114,7 +114,9 @@ def main() -> None:
         of_snr = {key: [values[i] for i in chosen] for key, values in results.items()}
         parts += [f"## SNR {snr:g} dB, {len(chosen)} recordings\n", table(of_snr) + "\n"]
     options.output.mkdir(parents=True, exist_ok=True)
-    stem = options.output / f"corpus-{options.set}"
+    variant = "" if options.model == "default" else f"-{Path(options.model).name}"
+    variant += "" if options.steps is None else f"-{options.steps}-steps"
+    stem = options.output / f"corpus-{options.set}{variant}"
     stem.with_suffix(".md").write_text("\n".join(parts))
     per_file = [
         {"name": row["name"]} | {key: values[i] for key, values in results.items()}

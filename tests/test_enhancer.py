@@ -681,12 +681,12 @@ def test_the_front_door_shows_its_names_and_opens_its_modules():
 
 
 def test_the_default_model_makes_the_shipped_recording_cleaner():
-    """Lenient: whatever the weights are, they must help."""
+    """By 2.8 dB when this was written; better weights may give more, worse ones are noticed."""
     clean, _ = read(DATA / "clean.wav")
     noisy, about = read(DATA / "noisy.wav")
     out = sgmse.enhance(noisy[0], about.sample_rate)
     gain = si_sdr(clean[0], out, RATE) - si_sdr(clean[0], noisy[0], RATE)
-    assert gain > 0
+    assert gain > 1.5
 
 
 # Memory
