@@ -26,7 +26,7 @@ from sgmse import audio as files
 from sgmse.checkpoints import CLASSES, Checkpoint, locate
 from sgmse.checkpoints import load as load_checkpoint
 from sgmse.model import ScoreModel
-from sgmse.solvers import Grid, Solver, solve
+from sgmse.solvers import LAST_START, Grid, Solver, solve
 from sgmse.streams import Block, as_rows, cut, in_segments, mixed, peaks
 from sgmse.transforms import Spectrogram
 
@@ -123,8 +123,8 @@ class Enhancer:
                 f"with so few steps ({grid.steps}) {type(solver).__name__} makes recordings worse; "
                 f"take at least {solver.fewest_steps} (--steps, steps=) or another solver"
             )
-        if self.model.sde.pinned and not solver.leaves_a_point:
-            grid = replace(grid, start=min(grid.start, 0.999))
+        if solver.refusal(self.model.sde, grid.start):
+            grid = replace(grid, start=min(grid.start, LAST_START))
         return replace(self, solver=solver, grid=grid)
 
     def __call__(

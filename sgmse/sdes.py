@@ -89,21 +89,38 @@ class SDE(ABC):
         a, _, sigma = self.scales(t)
         return torch.where(a > 0, a.log() - sigma.log(), -torch.inf)
 
-    def sample(self, x0: Tensor, y: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """x_t = a x0 + b y + sigma z for (batch, ...) tensors and times (batch,)."""
+    def sample(self, x0: Tensor, y: Tensor | None, t: Tensor, z: Tensor) -> Tensor:
+        """x_t = a x0 + b y + sigma z for (batch, ...) tensors and times (batch,).
+
+        y may be None where b = 0; else that is a `ValueError`.
+        """
         a, b, sigma = (expand(s, x0) for s in self.scales(t))
+        if y is None:
+            if self.observed:
+                raise ValueError(f"{self} leads to an observation: pass it as y")
+            return a * x0 + sigma * z
         return a * x0 + b * y + sigma * z
 
-    def prior(self, y: Tensor, z: Tensor, t: float = 1.0) -> Tensor:
-        """What sampling starts from at time t: x_t with y in place of the unknown x0."""
-        times = torch.full((len(y),), t, dtype=y.real.dtype, device=y.device)
-        return self.sample(y, y, times, z)
+    def prior(self, y: Tensor | None, z: Tensor, t: float = 1.0) -> Tensor:
+        """What sampling starts from at time t: x_t with y, or 0, in place of the unknown x0."""
+        times = torch.full((len(z),), t, dtype=z.real.dtype, device=z.device)
+        return self.sample(torch.zeros_like(z) if y is None else y, y, times, z)
 
     @property
     def pinned(self) -> bool:
         """Whether the process ends in the point y: a(1) = sigma(1) = 0."""
         a, _, sigma = self.scales(torch.ones(1, dtype=torch.float64))
         return bool(a == 0) and bool(sigma == 0)
+
+    @property
+    def forgets(self) -> bool:
+        """Whether nothing is left of x0 at the end: a(1) = 0."""
+        return bool(self.scales(torch.ones(1, dtype=torch.float64)).a == 0)
+
+    @property
+    def observed(self) -> bool:
+        """Whether the process leads to an observation: b is not 0 everywhere."""
+        return bool((self.scales(torch.tensor([0.5, 1.0], dtype=torch.float64)).b != 0).any())
 
 
 @dataclass(frozen=True)

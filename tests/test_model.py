@@ -47,7 +47,7 @@ def test_every_combination_samples_as_the_exact_model(sde, parametrization, solv
     if sde.pinned and parametrization.divides_by_a:
         return  # refused at construction, as the test above shows
     model = ScoreModel(Oracle(problem, parametrization), sde, parametrization)
-    grid = grid if solver.leaves_a_point else replace(grid, start=0.99)
+    grid = replace(grid, start=0.99) if solver.refusal(sde, 1.0) else grid
     y = noise(2, 1, 3, 2)
 
     def sample(model):

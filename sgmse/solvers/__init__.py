@@ -1,6 +1,6 @@
 """Solvers of the reverse process, the grids they run on, and `solve`."""
 
-from sgmse.solvers.base import Model, Randn, Solution, Solver, solve
+from sgmse.solvers.base import LAST_START, Model, Path, Randn, Solution, Solver, solve
 from sgmse.solvers.exponential import Exponential, Multistep
 from sgmse.solvers.grids import Grid, LogSNR, Uniform
 from sgmse.solvers.predictor_corrector import (
@@ -12,6 +12,7 @@ from sgmse.solvers.predictor_corrector import (
 )
 
 __all__ = [
+    "LAST_START",
     "AnnealedLangevin",
     "Corrector",
     "Exponential",
@@ -20,6 +21,7 @@ __all__ = [
     "LogSNR",
     "Model",
     "Multistep",
+    "Path",
     "PredictorCorrector",
     "Randn",
     "ReverseDiffusion",

@@ -24,17 +24,18 @@ class Model(Protocol):
     def sde(self) -> SDE:
         """The process."""
 
-    def __call__(self, x: Tensor, y: Tensor, t: Tensor) -> Estimate:
-        """The estimate at x, y (batch, ...) and t (batch,)."""
+    def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
+        """The estimate at x, y (batch, ...) and t (batch,); y is None without an observation."""
 
 
 class Solver(ABC):
     """One step of a solver; subclasses are frozen dataclasses without state."""
 
-    #: Global order of convergence to the exact solution; a test measures it.
+    #: Global order of convergence: of the paths without noise, of mean and variance with noise. A
+    #: test measures it.
     order: int
-    #: Whether a first step from a pinned end point, where there is no score, is possible.
-    leaves_a_point: bool = True
+    #: Evaluations of the model in a step; the first step and the one to t = 0 may need fewer.
+    evaluations: int = 1
     #: Steps below which the result is worse than the observation.
     fewest_steps: int = 1
 
@@ -42,38 +43,90 @@ class Solver(ABC):
     def step(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
     ) -> tuple[Tensor, Memory]:
-        """From the state x at times t (batch,) to the state at s < t."""
+        """From the state x at times t (batch,) to the state at s < t.
+
+        A step to s = 0 returns the clean estimate x0, also where sigma(0) > 0.
+        """
+
+    @abstractmethod
+    def draws(self, sde: SDE) -> bool:
+        """Whether sampling that process from t = 1 needs noise beside that of the start."""
+
+    def refusal(self, sde: SDE, start: float) -> str | None:
+        """Why sampling that process cannot start at that time, with the remedy; None if it can."""
+        return None
+
+
+#: From here every solver can leave every process of the library.
+LAST_START = 0.999
+
+
+def needs_score(solver: Solver, sde: SDE, start: float) -> str | None:
+    """The refusal of a solver that divides by a(t) and sigma(t)."""
+    a, _, sigma = sde.scales(torch.tensor([start], dtype=torch.float64))
+    missing = [name for name, value in (("a", a), ("sigma", sigma)) if value == 0]
+    if not missing:
+        return None
+    zero = " = ".join(f"{name}({start:g})" for name in missing)
+    return (
+        f"{type(solver).__name__} needs the drift and the score of {sde} at t = {start:g}, where "
+        f"{zero} = 0; start the grid before it (start={LAST_START}) or use an exponential solver"
+    )
+
+
+def needs_flow(solver: Solver, sde: SDE, start: float) -> str | None:
+    """The refusal of a solver that needs finite a', b' and sigma'."""
+    if all(rate.isfinite() for rate in sde.rates(torch.tensor([start], dtype=torch.float64))):
+        return None
+    return (
+        f"{type(solver).__name__} needs the probability flow of {sde} at t = {start:g}, where it "
+        f"is infinite; start the grid before it (start={LAST_START}) or use an exponential solver"
+    )
 
 
 class Solution(NamedTuple):
-    """The last state, and how often the model was called for it."""
+    """The last state, how often the model was called for it, and what the solver remembered."""
 
     x: Tensor
     nfe: int
+    memory: Memory = None
+
+
+class Path(ABC):
+    """Noise that belongs to times, so that runs with different steps follow the same path."""
+
+    @abstractmethod
+    def __call__(self, like: Tensor) -> Tensor:
+        """The noise of the start."""
+
+    @abstractmethod
+    def between(self, t: Tensor, s: Tensor) -> Randn:
+        """The noise of a step from t to s, both (batch,)."""
 
 
 class Counted:
-    """A model that counts its evaluations."""
+    """A model that counts its evaluations; `blind` hides the observation that there is not."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, blind: bool) -> None:
         self.model = model
         self.sde = model.sde
+        self.blind = blind
         self.calls = 0
 
-    def __call__(self, x: Tensor, y: Tensor, t: Tensor) -> Estimate:
+    def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
         """The model's estimate."""
         self.calls += 1
-        return self.model(x, y, t)
+        return self.model(x, None if self.blind else y, t)
 
 
 def solve(
     model: Model,
-    y: Tensor,
+    y: Tensor | None,
     solver: Solver,
     grid: Grid,
     *,
     x: Tensor | None = None,
-    randn: Randn = torch.randn_like,
+    randn: Randn | Path = torch.randn_like,
     callback: Callable[[int, int], None] | None = None,
 ) -> Solution:
     """Run the reverse process from the grid's first time to its last.
@@ -82,31 +135,40 @@ def solve(
 
     Args:
         model: a `ScoreModel`, or anything with `sde` and `__call__(x, y, t) -> Estimate`.
-        y: the observation, (batch, ...), complex or real.
+        y: the observation, (batch, ...), complex or real; None for a process without one.
         solver: takes the steps.
         grid: the times.
         x: the state at the first time; drawn from the process's prior around y if absent.
-        randn: draws the noise; pass your own to replay a run.
+        randn: draws the noise; pass your own to replay a run, or a `Path`.
         callback: called with (steps done, steps in all) after each step.
 
     Raises:
-        ValueError: the process ends in a point at the grid's start, and the solver needs a score.
+        ValueError: the solver cannot start there (`Solver.refusal`), or the process needs y, or x
+            in its place.
     """
-    at_a_point = model.sde.pinned and grid.start == 1
-    if at_a_point and not solver.leaves_a_point:
-        raise ValueError(
-            f"{model.sde} has no score at t = 1, where it ends in a point; "
-            "start the grid before it (start=0.999) or use an exponential solver"
-        )
-    counted = Counted(model)
-    times = grid.times(model.sde)
-    if x is None:
-        x = y if at_a_point else model.sde.prior(y, randn(y), grid.start)
+    sde = model.sde
+    if why := solver.refusal(sde, grid.start):
+        raise ValueError(why)
+    counted = Counted(model, blind=y is None)
+    times = grid.times(sde)
+    if y is None:
+        if sde.observed:
+            raise ValueError(f"{sde} leads to an observation: pass it as y")
+        if x is None:
+            raise ValueError(
+                "without an observation the shape is not known: pass the start, "
+                "x=sde.prior(None, torch.randn(shape))"
+            )
+        y = torch.zeros_like(x)
+    elif x is None:
+        # Exactly y at a pinned end, without a draw.
+        x = y if sde.pinned and grid.start == 1 else sde.prior(y, randn(y), grid.start)
     # One row a time, (steps + 1, batch), on the device at once: no transfer inside the loop.
     rows = times.to(y.device, y.real.dtype)[:, None].expand(-1, len(y))
     memory: Memory = None
     for i in range(len(rows) - 1):
-        x, memory = solver.step(counted, x, y, rows[i], rows[i + 1], memory, randn)
+        draw = randn.between(rows[i], rows[i + 1]) if isinstance(randn, Path) else randn
+        x, memory = solver.step(counted, x, y, rows[i], rows[i + 1], memory, draw)
         if callback is not None:
             callback(i + 1, len(rows) - 1)
-    return Solution(x, counted.calls)
+    return Solution(x, counted.calls, memory)

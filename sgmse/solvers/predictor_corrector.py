@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sgmse.sdes import expand, positive
-from sgmse.solvers.base import Memory, Model, Randn, Solver
+from sgmse.sdes import SDE, expand, positive
+from sgmse.solvers.base import Memory, Model, Randn, Solver, needs_score
 
 
 class Corrector(ABC):
@@ -122,7 +122,6 @@ class PredictorCorrector(Solver):
     denoise: bool = True
 
     order = 1
-    leaves_a_point = False
     fewest_steps = 10
 
     def step(  # noqa: D102
@@ -135,3 +134,9 @@ class PredictorCorrector(Solver):
             if self.denoise:
                 x = torch.where(expand(s > 0, x), x, mean)
         return x, None
+
+    def draws(self, sde: SDE) -> bool:  # noqa: D102
+        return self.predictor is not None or self.corrector is not None
+
+    def refusal(self, sde: SDE, start: float) -> str | None:  # noqa: D102
+        return needs_score(self, sde, start)

@@ -160,11 +160,8 @@ class Recipe:
         if self.sample_rate < 1:
             raise ValueError(f"sample_rate must be positive, not {self.sample_rate}")
         ScoreModel(self.network, self.sde, self.parametrization)  # says what does not go together
-        if self.sde.pinned and self.grid.start == 1 and not self.solver.leaves_a_point:
-            raise ValueError(
-                f"{self.sde} ends in a point that {self.solver} cannot leave; "
-                "set grid.start to 0.999, or use an exponential solver"
-            )
+        if why := self.solver.refusal(self.sde, self.grid.start):
+            raise ValueError(f"grid.start: {why}")
         for score in self.validation.scores if self.validation else ():
             if self.sample_rate not in SCORE_RATES.get(score, (self.sample_rate,)):
                 raise ValueError(

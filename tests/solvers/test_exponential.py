@@ -60,7 +60,7 @@ def response(problem: Gaussian, solver: Solver, grid) -> tuple[Tensor, Tensor]:
         draw += 1
         return torch.zeros_like(like).index_fill(0, torch.tensor([draw]), 1)
 
-    x, _ = solve(problem, y, solver, grid, x=x, randn=impulse)
+    x, _, _ = solve(problem, y, solver, grid, x=x, randn=impulse)
     silent = x[-1]  # more items than draws: the last one has none
     return silent, (x - silent).abs().pow(2).sum(dim=0)
 
@@ -228,9 +228,9 @@ def test_a_first_step_from_a_point():
     grid = Uniform(1, end=0.6, finish=False)
     a, b, sigma = sde.scales(times(0.6))
     for solver in (Exponential, Multistep):
-        x, _ = solve(problem, y, solver(start=0.0), grid)
+        x, _, _ = solve(problem, y, solver(start=0.0), grid)
         torch.testing.assert_close(x, a * PROBLEM["mean"] + b * y)
-        x, _ = solve(problem, y, solver(), grid, randn=lambda like: z)
+        x, _, _ = solve(problem, y, solver(), grid, randn=lambda like: z)
         torch.testing.assert_close(x, a * PROBLEM["mean"] + b * y + sigma * z)
 
 
@@ -249,7 +249,7 @@ def test_a_bimodal_posterior(sde):
         return torch.randn(like.shape, dtype=like.dtype, generator=generator)
 
     problem, grid = Mixture(sde, modes, 0.08**2), LogSNR(48, end=end, finish=False)
-    x, _ = solve(problem, y, Multistep(eta=1.0), grid, x=x, randn=randn)
+    x, _, _ = solve(problem, y, Multistep(eta=1.0), grid, x=x, randn=randn)
     exact = sde.sample(clean, y, times(end), noise(1, samples, seed=4))
     for ours, theirs in ((x.real, exact.real), (x.imag, exact.imag)):
         # Wasserstein-1 over the standard deviation: two exact samples of this size differ by 0.01.

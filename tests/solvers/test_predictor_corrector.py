@@ -93,7 +93,7 @@ def test_parity(parity, name):
         model = Gaussian(sde, v["m"], v["s2"])
     solver, draws = published_solver(config), iter(v["noise"])
     with torch.no_grad():
-        x, nfe = solve(
+        x, nfe, _ = solve(
             model,
             v["y"],
             solver,
@@ -129,7 +129,7 @@ def test_moments_of_the_posterior(sde, corrector):
     mean, variance = problem.moments(y, times(start))
     x = mean + variance.sqrt() * noise(1, samples)
     grid = LogSNR(80, start, end, finish=False)
-    x, _ = solve(problem, y, PredictorCorrector(corrector=corrector), grid, x=x, randn=Draws())
+    x, _, _ = solve(problem, y, PredictorCorrector(corrector=corrector), grid, x=x, randn=Draws())
     mean, variance = problem.moments(y, times(end))
     # Four standard errors of 3000 samples, and what 80 first-order steps leave.
     error = (variance[0, 0] / samples) ** 0.5
@@ -205,11 +205,11 @@ def test_denoise_takes_only_the_noise_of_the_last_step():
 
 @pytest.mark.parametrize("sde", [SBVE(), BBED()], ids=repr)
 def test_a_bridge_has_no_score_at_its_end(sde):
-    with pytest.raises(ValueError, match=r"no score at t = 1, .*start=0.999"):
+    with pytest.raises(ValueError, match=r"needs .* score .* at t = 1, .*start=0.999"):
         solve(Gaussian(sde), noise(1, 2), PredictorCorrector(), Uniform(5))
-    x, _ = solve(Gaussian(sde), noise(1, 2), PredictorCorrector(), Uniform(5, start=0.999))
+    x, _, _ = solve(Gaussian(sde), noise(1, 2), PredictorCorrector(), Uniform(5, start=0.999))
     assert x.isfinite().all()
-    assert not PredictorCorrector().leaves_a_point
+    assert PredictorCorrector().refusal(sde, 0.999) is None
 
 
 @pytest.mark.parametrize(

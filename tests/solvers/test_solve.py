@@ -26,7 +26,7 @@ MEAN, VARIANCE = 0.3 - 0.2j, 0.25
 
 def suited(grid: Grid, solver: Solver, sde: SDE) -> Grid:
     """The grid, or where the solver cannot leave a point, one that starts beside it."""
-    return grid if solver.leaves_a_point or not sde.pinned else replace(grid, start=0.99)
+    return replace(grid, start=0.99) if solver.refusal(sde, grid.start) else grid
 
 
 def script(*draws: torch.Tensor):
@@ -63,8 +63,10 @@ def test_real_and_complex_in_any_precision(sde, solver, dtype):
     problem, grid = Gaussian(sde, mean, VARIANCE), suited(Uniform(4), solver, sde)
     y, z = noise(2, 3, seed=1, dtype=dtype), draws(2, 3, dtype=dtype)
     double = torch.promote_types(dtype, torch.float64)
-    x, _ = solve(problem, y, solver, grid, randn=script(*z))
-    exact, _ = solve(problem, y.to(double), solver, grid, randn=script(*(d.to(double) for d in z)))
+    x, _, _ = solve(problem, y, solver, grid, randn=script(*z))
+    exact, _, _ = solve(
+        problem, y.to(double), solver, grid, randn=script(*(d.to(double) for d in z))
+    )
     assert x.dtype == dtype
     assert exact.dtype == double
     assert x.shape == y.shape
@@ -155,11 +157,11 @@ def test_starts_from_the_prior():
     nothing = PredictorCorrector(None, None)
     for start in (1.0, 0.6):
         for sde in (OUVE(), VE()):
-            x, nfe = solve(Gaussian(sde), y, nothing, Uniform(2, start), randn=lambda like: z)
+            x, nfe, _ = solve(Gaussian(sde), y, nothing, Uniform(2, start), randn=lambda like: z)
             assert torch.equal(x, sde.prior(y, z, start))
             assert nfe == 0
     bridge = SBVE()
-    x, _ = solve(Gaussian(bridge), y, nothing, Uniform(2, 0.6), randn=lambda like: z)
+    x, _, _ = solve(Gaussian(bridge), y, nothing, Uniform(2, 0.6), randn=lambda like: z)
     assert torch.equal(x, bridge.prior(y, z, 0.6))
     given = noise(2, 3, seed=3)
     assert torch.equal(solve(Gaussian(OUVE()), y, nothing, Uniform(2), x=given).x, given)
@@ -187,7 +189,7 @@ def test_the_step_to_zero_gives_the_clean_estimate(sde):
                 last.append(super().__call__(x, y, t).x0)
                 return super().__call__(x, y, t)
 
-        x, _ = solve(Keep(problem), noise(2, 3, seed=1), solver, Uniform(4))
+        x, _, _ = solve(Keep(problem), noise(2, 3, seed=1), solver, Uniform(4))
         torch.testing.assert_close(x, last[-1], rtol=1e-12, atol=1e-12)
 
 

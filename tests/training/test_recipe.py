@@ -98,7 +98,7 @@ def test_overrides_set_nested_values_and_sections(recipe_file):
         ("network.channels=[4, x]", r"network.channels\[1\] must be a whole number"),
         ("network.channels=[4]", "network: channels .* must name the same levels"),
         ("parametrization={class: Noise}", "use a parametrization that estimates the data"),
-        ("solver={class: PredictorCorrector}", "set grid.start to 0.999"),
+        ("solver={class: PredictorCorrector}", "grid.start: .*start=0.999"),
         ("transform.n_fft=128", "transform.n_fft: 128 .* multiple of 2; 126 would do"),
         ("data.samples=2048", "data.samples: 2048 give 65 frames, .* of 2; 2080 would do"),
         ("validation.best=estoi", "validation: best is estoi, which scores .* lack"),
