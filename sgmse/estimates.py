@@ -2,17 +2,26 @@
 
     x_t = a x0 + b y + sigma noise      holds for every `Estimate`
 
-A parametrization reads the network's output as one of the two, and the equation gives the other.
+A parametrization reads the network's output as one quantity of this equation, and the equation
+gives the others. With r = x_t - b y:
+
+    Score       -noise / sigma          x0 = (r - sigma noise) / a
+    Noise       noise                   x0 = (r - sigma noise) / a
+    Data        x0                      noise = (r - a x0) / sigma
+    Velocity    a' x0 + b' y + sigma' noise
+    EDM         q x0 / sigma_data - p noise,      p : q = a sigma_data : sigma,  p^2 + q^2 = 1
+
+`Data` and `EDM` serve every process; the others say what they cannot do in `refusal`.
 """
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
 
-from sgmse.sdes import SDE, expand
+from sgmse.sdes import SDE, expand, positive
 
 
 class Estimate(NamedTuple):
@@ -23,10 +32,10 @@ class Estimate(NamedTuple):
 
 
 class Parametrization(ABC):
-    """How the output of a network becomes an `Estimate`; subclasses are frozen dataclasses."""
+    """How the output of a network becomes an `Estimate`; subclasses are frozen dataclasses.
 
-    #: Whether `estimate` divides by a(t), so that it cannot start from a pinned end point.
-    divides_by_a: bool = True
+    States x, y, x0, z and outputs are (batch, ...), real or complex; times t are (batch,).
+    """
 
     def inputs(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:
         """What the network is called with: the state, the observation and the time, scaled."""
@@ -34,11 +43,34 @@ class Parametrization(ABC):
 
     @abstractmethod
     def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:
-        """The estimate that an output stands for, at the state x and the times t."""
+        """The estimate that an output stands for, at the state x and the times t in (0, 1]."""
 
     @abstractmethod
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:
         """The output for which `estimate` gives (x0, z) at x_t = a x0 + b y + sigma z."""
+
+    def refusal(self, sde: SDE) -> str | None:
+        """Why there is no estimate at all times of that process, with the remedy; None if so."""
+        return None
+
+
+REMEDY = "use a parametrization that estimates the data, such as Data()"
+
+
+def divides_by_a(parametrization: Parametrization, sde: SDE) -> str | None:
+    """The refusal of a parametrization that cannot tell x0 where nothing is left of it."""
+    if not sde.forgets:
+        return None
+    return f"{parametrization} divides by a(t), and {sde} has a(1) = 0; {REMEDY}"
+
+
+def check_choices(owner: Parametrization) -> None:
+    """Refuse values of `Literal` fields that are none of theirs, by name."""
+    for field, hint in get_type_hints(type(owner)).items():
+        value = getattr(owner, field)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            known = ", ".join(map(repr, get_args(hint)))
+            raise ValueError(f"{type(owner).__name__}: {field} must be {known}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -47,42 +79,247 @@ class Noise(Parametrization):
 
     def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
         a, b, sigma = (expand(s, x) for s in sde.scales(t))
-        return Estimate((x - b * y - sigma * output) / a, output)
+        return Estimate((1 / a) * (x - b * y - sigma * output), output)
 
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
         return z
 
+    def refusal(self, sde: SDE) -> str | None:  # noqa: D102
+        return divides_by_a(self, sde)
+
+
+Scaling = Literal["1", "1/sigma", "1/t"]
+
+
+def scale_of(scaling: Scaling, sigma: Tensor, t: Tensor) -> Tensor:
+    """The factor on a network's output, shaped like t."""
+    return {"1": torch.ones_like(t), "1/sigma": 1 / sigma, "1/t": 1 / t}[scaling]
+
 
 @dataclass(frozen=True)
 class Score(Parametrization):
-    """output = sign * score,   score = -noise / sigma; sign = -1 for the published networks."""
+    """sign * scaling * output = score,   score = -noise / sigma.
+
+    Args:
+        sign: -1 for the published networks `ncsnpp`, `ncsnpp_48k` and `dcunet`.
+        scaling: what the network leaves out of the score: "1", "1/sigma", with which its output is
+            of unit size, or "1/t" (Richter et al. 2024, arXiv:2409.10753).
+    """
 
     sign: int = 1
+    scaling: Scaling = "1"
 
     def __post_init__(self) -> None:
         if self.sign not in (-1, 1):
             raise ValueError(f"Score: sign must be 1 or -1, not {self.sign}")
+        check_choices(self)
 
     def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
-        a, b, sigma = (expand(s, x) for s in sde.scales(t))
-        noise = -self.sign * sigma * output
-        return Estimate((x - b * y - sigma * noise) / a, noise)
+        a, b, sigma = sde.scales(t)
+        noise = expand(-self.sign * sigma * scale_of(self.scaling, sigma, t), x) * output
+        residual = x - expand(b, x) * y - expand(sigma, x) * noise
+        return Estimate(expand(1 / a, x) * residual, noise)
 
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
-        return -self.sign * z / expand(sde.scales(t).sigma, z)
+        sigma = sde.scales(t).sigma
+        return -self.sign * z / expand(sigma * scale_of(self.scaling, sigma, t), z)
+
+    def refusal(self, sde: SDE) -> str | None:  # noqa: D102
+        return divides_by_a(self, sde)
 
 
 @dataclass(frozen=True)
 class Data(Parametrization):
     """output = x0.  Where sigma = 0 there is no noise to estimate, and it is 0."""
 
-    divides_by_a = False
-
     def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
         a, b, sigma = (expand(s, x) for s in sde.scales(t))
-        there = sigma > 0
-        noise = (x - a * output - b * y) / torch.where(there, sigma, 1.0)
-        return Estimate(output, torch.where(there, noise, 0.0))
+        return Estimate(output, inverse(sigma) * (x - a * output - b * y))
 
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
         return x0
+
+
+def inverse(sigma: Tensor) -> Tensor:
+    """1 / sigma, and 0 where sigma = 0."""
+    return torch.where(sigma > 0, 1 / sigma, 0.0)
+
+
+@dataclass(frozen=True)
+class Velocity(Parametrization):
+    """output = v = a' x0 + b' y + sigma' noise, the velocity of the probability flow.
+
+    With the equation of x_t it is two equations for two unknowns. For r = x_t - b y, w = v - b' y:
+
+        x0 = (sigma' r - sigma w) / D,   noise = (a w - a' r) / D,   D = a sigma' - a' sigma
+
+    D is positive where the process adds noise, g^2 = 2 sigma D / a, also where a = 0. For a =
+    cos(pi t / 2), sigma = sin(pi t / 2) the output is pi / 2 times the v of Salimans and Ho 2022
+    (arXiv:2202.00512); for a = 1 - t, sigma = t it is z - x0, the velocity of flow matching (Lipman
+    et al. 2023, arXiv:2210.02747).
+    """
+
+    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
+        a, b, sigma = sde.scales(t)
+        da, db, dsigma = sde.rates(t)
+        d = a * dsigma - da * sigma
+        r, w = x - expand(b, x) * y, output - expand(db, x) * y
+        return Estimate(
+            expand(dsigma / d, x) * r - expand(sigma / d, x) * w,
+            expand(a / d, x) * w - expand(da / d, x) * r,
+        )
+
+    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
+        da, db, dsigma = (expand(s, z) for s in sde.rates(t))
+        return da * x0 + db * y + dsigma * z
+
+    def refusal(self, sde: SDE) -> str | None:  # noqa: D102
+        t = torch.linspace(0, 1, 129, dtype=torch.float64)[1:]
+        a, _, sigma = sde.scales(t)
+        da, db, dsigma = sde.rates(t)
+        rise, fall = a * dsigma, da * sigma
+        infinite = ~(da.isfinite() & db.isfinite() & dsigma.isfinite())
+        # A difference below half the digits says nothing about x0 and noise.
+        still = rise - fall <= 1e-8 * (rise.abs() + fall.abs())
+        if infinite.any():
+            return f"{self}: it is infinite at t = {float(t[infinite][0]):g} of {sde}; {REMEDY}"
+        if still.any():
+            return (
+                f"{self}: x0 and noise cannot be told from it at t = {float(t[still][0]):g} of "
+                f"{sde}, where a sigma' = a' sigma; {REMEDY}"
+            )
+        return None
+
+
+@dataclass(frozen=True)
+class EDM(Parametrization):
+    """Preconditioning by the noise level (Karras et al. 2022, arXiv:2206.00364, eq. 7, table 1).
+
+    On x^ = (x_t - b y) / a, which is x0 with noise of level s = sigma / a,
+
+        x0 = c_skip x^ + c_out F(c_in x^, y / sigma_data, time)
+        c_skip = sigma_data^2 / (s^2 + sigma_data^2),   c_in = 1 / sqrt(s^2 + sigma_data^2),
+        c_out = s sigma_data / sqrt(s^2 + sigma_data^2)
+
+    so that input and target of the network F are of unit size at every level. Multiplied out,
+    nothing divides by a or sigma: the output turns with the input by an angle,
+
+        n = sqrt(sigma^2 + a^2 sigma_data^2),   p = a sigma_data / n,   q = sigma / n,
+        c_in x^ = (x_t - b y) / n = p x0 / sigma_data + q noise =: u,
+        x0 = sigma_data (p u + q F),   noise = q u - p F.
+
+    At a pinned end n = 0; there u = 0, p = 0 and q = 1 as in the limit: the output alone is x0.
+
+    The observation is a recording like the data and scaled like it. The time is s^(1/4), limited to
+    [e^-5, e^5]: it is positive and finite also where s is 0 or infinite, and its logarithm, which
+    some networks embed in place of the time, is Karras' c_noise = ln(s) / 4.
+
+    Args:
+        sigma_data: sqrt(E|x0|^2) over the points of the data, of the compressed spectrogram.
+    """
+
+    sigma_data: float = 0.1
+
+    def __post_init__(self) -> None:
+        positive(self, sigma_data=self.sigma_data)
+
+    def inputs(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:  # noqa: D102
+        time = (-sde.log_snr(t) / 4).clamp(-5, 5).exp()
+        return self.unit(x, y, t, sde)[0], (1 / self.sigma_data) * y, time
+
+    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
+        u, p, q = self.unit(x, y, t, sde)
+        return Estimate(self.sigma_data * p * u + self.sigma_data * q * output, q * u - p * output)
+
+    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
+        _, p, q = self.unit(x0, y, t, sde)
+        return q / self.sigma_data * x0 - p * z
+
+    def unit(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:
+        """u, and p and q shaped to multiply it."""
+        a, b, sigma = (expand(s, x) for s in sde.scales(t))
+        n = torch.hypot(sigma, a * self.sigma_data)
+        scale = inverse(n)
+        p, q = a * self.sigma_data * scale, torch.where(n > 0, sigma * scale, 1.0)
+        return scale * (x - b * y), p, q
+
+
+@dataclass(frozen=True)
+class Preconditioned(Parametrization):
+    """The preconditioning of the published code (Richter et al. 2024, arXiv:2409.10753).
+
+    It scales x_t itself, with sigma in place of sigma / a, unlike `EDM`, which removes a and b:
+
+        value = c_skip x_t + c_out scaling F(c_in x_t, c_in y, t)
+
+        edm:  c_skip = sigma_data^2 / n^2,  c_out = sigma sigma_data / n,  c_in = 1 / n,
+              n = sqrt(sigma^2 + sigma_data^2)
+
+    The published `denoiser` takes no notice of its c_out and c_skip: leave them at "1" and "0". At
+    a pinned end sigma = 0, where c_out = "edm" or "sigma" does not hear the network: x0 is x_t.
+
+    Args:
+        of: what the value is: "score", "mean", which is a x0 + b y, or "data", which is x0; their
+            published names are score_matching, denoiser and data_prediction.
+        c_in, c_out, c_skip, scaling: by their published names, `scaling` being network_scaling.
+        sigma_data: of the coefficients "edm".
+    """
+
+    of: Literal["score", "mean", "data"] = "score"
+    c_in: Literal["1", "edm"] = "1"
+    c_out: Literal["1", "sigma", "1/sigma", "edm"] = "1"
+    c_skip: Literal["0", "edm"] = "0"
+    scaling: Scaling = "1"
+    sigma_data: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        positive(self, sigma_data=self.sigma_data)
+
+    def inputs(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:  # noqa: D102
+        if self.c_in == "1":
+            return x, y, t
+        scale = expand(1 / self.size(sde.scales(t).sigma), x)
+        return scale * x, scale * y, t
+
+    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
+        a, b, sigma = (expand(s, x) for s in sde.scales(t))
+        skip, out = (expand(c, x) for c in self.coefficients(t, sde))
+        value = out * output if self.c_skip == "0" else skip * x + out * output
+        if self.of == "data":
+            return Estimate(value, inverse(sigma) * (x - a * value - b * y))
+        if self.of == "mean":
+            return Estimate((1 / a) * (value - b * y), inverse(sigma) * (x - value))
+        noise = -sigma * value
+        return Estimate((1 / a) * (x - b * y - sigma * noise), noise)
+
+    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
+        a, b, sigma = (expand(s, x0) for s in sde.scales(t))
+        skip, out = (expand(c, x0) for c in self.coefficients(t, sde))
+        mean = a * x0 + b * y
+        value = {"score": -z / sigma, "mean": mean, "data": x0}[self.of]
+        return (value - skip * (mean + sigma * z)) / out
+
+    def refusal(self, sde: SDE) -> str | None:  # noqa: D102
+        if self.of != "data":
+            return divides_by_a(self, sde)
+        if sde.pinned and "1/sigma" in (self.c_out, self.scaling):
+            return f"{self} divides by sigma(t), and {sde} has sigma(1) = 0; {REMEDY}"
+        return None
+
+    def coefficients(self, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor]:
+        """c_skip and c_out scaling, each (batch,)."""
+        sigma, sigma_data = sde.scales(t).sigma, self.sigma_data
+        n = self.size(sigma)
+        skip = (sigma_data / n) ** 2 if self.c_skip == "edm" else torch.zeros_like(t)
+        out = {
+            "1": torch.ones_like(t),
+            "sigma": sigma,
+            "1/sigma": 1 / sigma,
+            "edm": sigma * sigma_data / n,
+        }[self.c_out]
+        return skip, out * scale_of(self.scaling, sigma, t)
+
+    def size(self, sigma: Tensor) -> Tensor:
+        """sqrt(sigma^2 + sigma_data^2)."""
+        return torch.hypot(sigma, torch.full_like(sigma, self.sigma_data))

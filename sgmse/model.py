@@ -14,24 +14,29 @@ class ScoreModel(nn.Module):
         network: net(x, y, t), complex (batch, channel, frequency, frame) in and out, t (batch,).
         sde: the process.
         parametrization: what the output of the network means.
+
+    Raises:
+        ValueError: the parametrization does not serve the process (`Parametrization.refusal`).
     """
 
     def __init__(self, network: Network, sde: SDE, parametrization: Parametrization) -> None:
         super().__init__()
-        if sde.pinned and parametrization.divides_by_a:
-            raise ValueError(
-                f"{parametrization} divides by a(t), and {sde} has a(1) = 0; "
-                "use a parametrization that estimates the data, such as Data()"
-            )
+        if why := parametrization.refusal(sde):
+            raise ValueError(why)
         self.network = network
         self.sde = sde
         self.parametrization = parametrization
 
-    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Estimate:
-        """The estimate at x (batch, ...) with the observation y (like x) and times t (batch,)."""
-        output = self.network(*self.parametrization.inputs(x, y, t, self.sde))
-        return self.parametrization.estimate(output, x, y, t, self.sde)
+    def forward(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
+        """The estimate at x (batch, ...) with the observation y (like x) and times t (batch,).
 
-    def score(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        Where there is no observation, y is None: the network is given None, and b y is 0.
+        """
+        seen = x.new_zeros(()).expand_as(x) if y is None else y
+        state, observation, time = self.parametrization.inputs(x, seen, t, self.sde)
+        output = self.network(state, None if y is None else observation, time)
+        return self.parametrization.estimate(output, x, seen, t, self.sde)
+
+    def score(self, x: Tensor, y: Tensor | None, t: Tensor) -> Tensor:
         """grad log p_t(x | y) = -noise / sigma, in the complex (Wirtinger) convention, like x."""
         return -self(x, y, t).noise / expand(self.sde.scales(t).sigma, x)

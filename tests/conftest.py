@@ -4,6 +4,7 @@ Who adds a process, a parametrization, a solver or a grid adds one line here; th
 take the fixtures `sde`, `parametrization`, `solver` and `grid` and so run on it by themselves.
 """
 
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -11,19 +12,58 @@ from pathlib import Path
 import pytest
 import torch
 
-from sgmse.estimates import Data, Noise, Parametrization, Score
-from sgmse.sdes import BBED, OUVE, SBVE, SDE, VE, VP
+from sgmse.estimates import (
+    EDM,
+    Data,
+    Noise,
+    Parametrization,
+    Preconditioned,
+    Score,
+    Velocity,
+)
+from sgmse.sdes import (
+    BBED,
+    FOUVE,
+    OUVE,
+    OUVP,
+    SBVE,
+    SBVP,
+    SDE,
+    VE,
+    VP,
+    BrownianBridge,
+    CosineOU,
+    CosineVP,
+    FlowMatching,
+    LinearVE,
+    Scaled,
+    Shifted,
+    StraightFlow,
+    SubVP,
+)
 from sgmse.solvers import (
     AnnealedLangevin,
+    AsinhSNR,
+    Cosine,
+    DormandPrince,
+    EulerMaruyama,
     Exponential,
     Grid,
+    Heun,
+    InterpolatingSDE,
+    Karras,
     Langevin,
     LogSNR,
+    MeanShifted,
     Multistep,
+    Polynomial,
     PredictorCorrector,
     ReverseDiffusion,
+    RungeKutta4,
+    Singlestep,
     Solver,
     Uniform,
+    UniPC,
 )
 
 torch.set_num_threads(1)  # tensors here are small, and the tests run in two processes
@@ -34,17 +74,46 @@ sys.path.insert(0, str(REPOSITORY / "tests"))  # for `import problems` in the im
 SDES: list[SDE] = [
     OUVE(),
     OUVE(theta=2.0, sigma_min=0.1, sigma_max=1.0),
+    FOUVE(),
+    OUVP(),
+    CosineOU(),
     SBVE(),
     SBVE(k=0.5, c=1.0),
+    SBVP(),
     BBED(),
-    BBED(theta=0.1, k=10.0),
+    BrownianBridge(),
     VE(),
-    VE(sigma_min=0.05, sigma_max=0.5),
+    LinearVE(),
     VP(),
-    VP(beta_min=0.5, beta_max=5.0),
+    CosineVP(),
+    SubVP(),
+    FlowMatching(),
+    StraightFlow(),
+    StraightFlow(sigma_min=0.05),
+    Shifted(VP(beta_min=0.5, beta_max=5.0)),
+    Scaled(BBED(theta=0.1, k=10.0), 2.0),
 ]
 
-PARAMETRIZATIONS: list[Parametrization] = [Score(), Score(sign=-1), Noise(), Data()]
+if mine := os.environ.get("SGMSE_SDE"):
+    # SGMSE_SDE="module:Process()" pytest tests/sdes ... runs the proofs on a process of one's own.
+    module, _, expression = mine.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    SDES = [eval(expression, vars(importlib.import_module(module)))]
+
+PARAMETRIZATIONS: list[Parametrization] = [
+    Score(),
+    Score(sign=-1),
+    Score(scaling="1/sigma"),
+    Score(sign=-1, scaling="1/t"),
+    Noise(),
+    Data(),
+    Velocity(),
+    EDM(),
+    Preconditioned(c_in="edm", c_out="sigma", c_skip="edm", scaling="1/t"),
+    Preconditioned(of="mean", c_in="edm", scaling="1/sigma", sigma_data=0.3),
+    Preconditioned(of="data", c_out="edm", c_skip="edm", sigma_data=0.2),
+    Preconditioned(of="data", c_out="1/sigma"),
+]
 
 SOLVERS: list[Solver] = [
     Exponential(),
@@ -54,14 +123,32 @@ SOLVERS: list[Solver] = [
     Multistep(),
     Multistep(eta=0.5),
     Multistep(eta=1.0),
+    Multistep(order=3),
+    Multistep(eta=1.0, order=3),
+    UniPC(),
+    UniPC(order=3),
+    Singlestep(),
+    Singlestep(eta=0.5, ratio=0.3),
+    Singlestep(eta=1.0),
     PredictorCorrector(),
     PredictorCorrector(corrector=None),
     PredictorCorrector(predictor=None),
     PredictorCorrector(corrector=Langevin(steps=2)),
-    PredictorCorrector(ReverseDiffusion(stepsize=0.1), AnnealedLangevin(0.3, 2), denoise=False),
+    PredictorCorrector(EulerMaruyama(stepsize=0.1), AnnealedLangevin(0.3, 2), denoise=False),
+    PredictorCorrector(Multistep(eta=0.5), AnnealedLangevin(0.3)),
+    EulerMaruyama(),
+    EulerMaruyama(eta=0.0),
+    ReverseDiffusion(),
+    InterpolatingSDE(),
+    InterpolatingSDE(kappa=0.5, published=True),
+    MeanShifted(),
+    Heun(),
+    Heun(churn=0.2, noise=1.1, first=0.8, last=0.1),
+    RungeKutta4(),
+    DormandPrince(rtol=1e-3, atol=1e-3),
 ]
 
-GRIDS: list[Grid] = [Uniform(5), LogSNR(5)]
+GRIDS: list[Grid] = [Uniform(5), Polynomial(5), Cosine(5), LogSNR(5), AsinhSNR(5), Karras(5)]
 
 
 @pytest.fixture(params=SDES, ids=repr)

@@ -11,32 +11,69 @@ from dataclasses import fields, is_dataclass
 from inspect import signature
 from typing import Any
 
-from sgmse.estimates import Data, Noise, Score
+from sgmse.compat import SBODE, SBSDE, PublishedOUVP
+from sgmse.estimates import EDM, Data, Noise, Preconditioned, Score, Velocity
 from sgmse.networks import NCSNpp, SlimUNet
 from sgmse.networks.base import Network
-from sgmse.sdes import BBED, OUVE, SBVE, VE, VP
+from sgmse.sdes import (
+    BBED,
+    FOUVE,
+    OUVE,
+    OUVP,
+    SBVE,
+    SBVP,
+    VE,
+    VP,
+    BrownianBridge,
+    CosineOU,
+    CosineVP,
+    FlowMatching,
+    LinearVE,
+    Scaled,
+    Shifted,
+    StraightFlow,
+    SubVP,
+)
 from sgmse.solvers import (
     AnnealedLangevin,
+    AsinhSNR,
+    Cosine,
+    DormandPrince,
+    EulerMaruyama,
     Exponential,
+    Fitted,
+    Heun,
+    InterpolatingSDE,
+    Karras,
     Langevin,
     LogSNR,
+    MeanShifted,
     Multistep,
+    Polynomial,
     PredictorCorrector,
     ReverseDiffusion,
+    RungeKutta4,
+    Singlestep,
     Uniform,
+    UniPC,
 )
 from sgmse.transforms import Log, Power, Spectrogram
 
 CLASSES: Mapping[str, type] = {
     c.__name__: c
     for c in (
-        *(BBED, OUVE, SBVE, VE, VP),
-        *(Data, Noise, Score),
+        *(VE, LinearVE, VP, CosineVP, SubVP, FlowMatching),
+        *(OUVE, FOUVE, OUVP, CosineOU, PublishedOUVP),
+        *(BrownianBridge, BBED, SBVE, SBVP),
+        *(StraightFlow, Shifted, Scaled),
+        *(Data, EDM, Noise, Preconditioned, Score, Velocity),
         *(NCSNpp, SlimUNet),
         *(Spectrogram, Power, Log),
-        *(Exponential, Multistep, PredictorCorrector),
-        *(AnnealedLangevin, Langevin, ReverseDiffusion),
-        *(Uniform, LogSNR),
+        *(Exponential, Multistep, Singlestep, UniPC, PredictorCorrector),
+        *(Heun, RungeKutta4, DormandPrince),
+        *(AnnealedLangevin, Langevin, EulerMaruyama, ReverseDiffusion),
+        *(InterpolatingSDE, MeanShifted, SBODE, SBSDE),
+        *(Uniform, Polynomial, Cosine, LogSNR, AsinhSNR, Karras, Fitted),
     )
 }
 

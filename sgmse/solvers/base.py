@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from itertools import pairwise
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -31,13 +32,20 @@ class Model(Protocol):
 class Solver(ABC):
     """One step of a solver; subclasses are frozen dataclasses without state."""
 
-    #: Global order of convergence: of the paths without noise, of mean and variance with noise. A
-    #: test measures it.
+    #: Global order of convergence of the paths without noise, and unless `weak_order` differs, of
+    #: mean and variance with noise. A test measures it.
     order: int
     #: Evaluations of the model in a step; the first step and the one to t = 0 may need fewer.
     evaluations: int = 1
     #: Steps below which the result is worse than the observation.
     fewest_steps: int = 1
+    #: Whether the first step takes its state for a draw from the prior and moves it.
+    moves_start: ClassVar[bool] = False
+
+    @property
+    def weak_order(self) -> int:
+        """Global order of mean and variance where the solver draws noise."""
+        return self.order
 
     @abstractmethod
     def step(
@@ -45,8 +53,15 @@ class Solver(ABC):
     ) -> tuple[Tensor, Memory]:
         """From the state x at times t (batch,) to the state at s < t.
 
-        A step to s = 0 returns the clean estimate x0, also where sigma(0) > 0.
+        A step to s = 0 returns the clean estimate x0, also where sigma(0) > 0; a solver whose step
+        cannot reach it overrides `finish`.
         """
+
+    def finish(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
+    ) -> tuple[Tensor, Memory]:
+        """The step of `solve` to s = 0: there, the host knows that it is the last."""
+        return self.step(model, x, y, t, s, memory, randn)
 
     @abstractmethod
     def draws(self, sde: SDE) -> bool:
@@ -100,8 +115,8 @@ class Path(ABC):
         """The noise of the start."""
 
     @abstractmethod
-    def between(self, t: Tensor, s: Tensor) -> Randn:
-        """The noise of a step from t to s, both (batch,)."""
+    def between(self, t: float, s: float) -> Randn:
+        """The noise of a step from t to s; numbers, as the grid is made on the host."""
 
 
 class Counted:
@@ -166,9 +181,11 @@ def solve(
     # One row a time, (steps + 1, batch), on the device at once: no transfer inside the loop.
     rows = times.to(y.device, y.real.dtype)[:, None].expand(-1, len(y))
     memory: Memory = None
-    for i in range(len(rows) - 1):
-        draw = randn.between(rows[i], rows[i + 1]) if isinstance(randn, Path) else randn
-        x, memory = solver.step(counted, x, y, rows[i], rows[i + 1], memory, draw)
+    host = times.tolist()  # numbers, where the grid was made
+    for i, (t, s) in enumerate(pairwise(host)):
+        draw = randn.between(t, s) if isinstance(randn, Path) else randn
+        step = solver.finish if s == 0 else solver.step
+        x, memory = step(counted, x, y, rows[i], rows[i + 1], memory, draw)
         if callback is not None:
             callback(i + 1, len(rows) - 1)
     return Solution(x, counted.calls, memory)

@@ -5,12 +5,20 @@ With lambda = ln(a / sigma) and h = lambda_s - lambda_t, an estimate held consta
     x_s = a_s x0 + b_s y + sqrt(sigma_s^2 - tau^2) noise + tau z,
     tau^2 = eta^2 sigma_s^2 (1 - e^-2h),      e^-h = a_t sigma_s / (a_s sigma_t),
 
-the ODE for eta = 0, the SDE for eta = 1. An estimate x0 linear in lambda adds
+the ODE for eta = 0, the SDE for eta = 1. Of (x_t - b_t y) / a_t the step keeps the share
 
-    a_s (h - (1 - e^-k) h / k) (x0_t - x0_u) / (lambda_t - lambda_u),
     e^-k = e^-h sqrt(1 - tau^2 / sigma_s^2),
 
-where u is the time of the step before: k = h for the ODE, 2 h for the SDE.
+k = h for the ODE, 2 h for the SDE. An estimate that is the polynomial in lambda through x0 and
+further estimates x0_j at lambda_t + h / p_j adds a_s sum_j w_j (x0_j - x0). With
+
+    m_i = k int_0^1 e^(-k (1 - q)) q^i dq,      m_1 = 1 - (1 - e^-k) / k,      m_2 = 1 - 2 m_1 / k
+
+one of them has the weight w_1 = p_1 m_1, two have
+
+    w_1 = p_1^2 (m_1 - p_2 m_2) / (p_1 - p_2),      w_2 = p_2^2 (m_1 - p_1 m_2) / (p_2 - p_1).
+
+Earlier estimates have p < 0, one inside the step p > 1, one at its end p = 1.
 """
 
 from dataclasses import dataclass
@@ -24,13 +32,55 @@ from sgmse.solvers.base import Memory, Model, Randn, Solver
 
 
 class Weights(NamedTuple):
-    """Of x0, y, noise and z in a step, and e^-h; each (batch,)."""
+    """Of x0, y, noise and z in a step, and its lengths h and k; each (batch,)."""
 
     x0: Tensor
     y: Tensor
     noise: Tensor
     z: Tensor
-    shrink: Tensor
+    h: Tensor
+    k: Tensor
+
+
+def weighted(*terms: tuple[Tensor, Tensor]) -> Tensor:
+    """The sum of tensors (batch, ...) by their weights (batch,): pairs of a weight and a tensor."""
+    (w, x), *others = terms
+    total = expand(w, x) * x
+    for w, x in others:
+        total.addcmul_(expand(w, x).to(x.dtype), x)  # a state for each term would cost more
+    return total
+
+
+def integrals(k: Tensor) -> tuple[Tensor, Tensor]:
+    """m_1 and m_2 for 0 <= k <= infinity, to the last digits of the precision of k."""
+    # Below 1 they cancel: there m_2 = k / 3 (1 - k / 4 (1 - k / 5 (1 - ...))), and m_1 from it.
+    near, far = k.clamp(max=1), k.clamp(min=1)
+    terms = (-near[..., None] / torch.arange(4, 21, device=k.device)).cumprod(dim=-1)
+    small = near / 3 * (1 + terms.sum(dim=-1))
+    large = 1 + torch.expm1(-far) / far
+    return (
+        torch.where(k < 1, near / 2 * (1 - small), large),
+        torch.where(k < 1, small, 1 - 2 * large / far),
+    )
+
+
+def bend(weights: Weights, *p: Tensor) -> tuple[Tensor, ...]:
+    """The w_j of none, one or two p_j (batch,) in a step; 0 where it has no length or no end.
+
+    An estimate at an infinite lambda has p = 0, and weighs nothing.
+    """
+    if not p:
+        return ()
+    m_1, m_2 = integrals(weights.k)
+    if len(p) == 1:
+        w: tuple[Tensor, ...] = (p[0] * m_1,)
+    else:
+        p_1, p_2 = p
+        w = (
+            p_1**2 * (m_1 - p_2 * m_2) / (p_1 - p_2),
+            p_2**2 * (m_1 - p_1 * m_2) / (p_2 - p_1),
+        )
+    return tuple(torch.where(w_j.isfinite() & weights.h.isfinite(), w_j, 0.0) for w_j in w)
 
 
 @dataclass(frozen=True)
@@ -66,53 +116,27 @@ class Exponential(Solver):
         noisy = sigma_t > 0
         shrink = torch.where(noisy, a_t * sigma / (a * torch.where(noisy, sigma_t, 1.0)), 0.0)
         eta = torch.where(noisy, torch.full_like(sigma, self.eta), self.start)
-        tau = eta * sigma * (1 - shrink**2).clamp(min=0).sqrt()
-        return Weights(a, b, (sigma**2 - tau**2).clamp(min=0).sqrt(), tau, shrink)
+        # 1 - tau^2 / sigma^2 and 1 - shrink^2, written so that nothing cancels.
+        carried = (1 - eta) * (1 + eta) + (eta * shrink) ** 2
+        fresh = ((1 - shrink) * (1 + shrink)).clamp(min=0)
+        h = -shrink.log()
+        k = h - carried.log() / 2
+        return Weights(a, b, sigma * carried.sqrt(), eta * sigma * fresh.sqrt(), h, k)
 
     def step(  # noqa: D102
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
     ) -> tuple[Tensor, Memory]:
         x0, noise = model(x, y, t)
-        w = Weights(*(expand(w, x) for w in self.weights(model.sde, t, s)))
-        x = w.x0 * x0 + w.y * y + w.noise * noise
-        return (x + w.z * randn(x) if self.draws(model.sde) else x), None
+        w = self.weights(model.sde, t, s)
+        terms = [(w.x0, x0), (w.y, y), (w.noise, noise)]
+        if self.refreshes(model.sde, memory):
+            terms.append((w.z, randn(x)))
+        return weighted(*terms), ()
 
     def draws(self, sde: SDE) -> bool:
         """Whether steps of this solver on that process need noise."""
         return self.eta > 0 or (self.start > 0 and sde.pinned)
 
-
-@dataclass(frozen=True)
-class Multistep(Exponential):
-    """Second order at one evaluation a step: x0 linear in lambda through the last two estimates.
-
-    DBIM of order 2 on bridges (Zheng et al. 2024, arXiv:2405.15885); on diffusions it agrees to
-    second order with DPM-Solver++(2M) and its SDE variant (Lu et al. 2022, arXiv:2211.01095), with
-    the exact integral in place of their midpoint. First order where there is no second estimate:
-    in the first step, in the one after a pinned end point, and in the last one to sigma = 0, which
-    returns x0.
-    """
-
-    order = 2
-
-    def step(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
-        x0, noise = model(x, y, t)
-        weights = self.weights(model.sde, t, s)
-        w = Weights(*(expand(w, x) for w in weights))
-        x = w.x0 * x0 + w.y * y + w.noise * noise
-        if memory is not None:
-            u, x0_u = memory
-            bend = self.bend(model.sde, weights, u, t, s)
-            x = x + expand(bend, x) * (x0 - x0_u)
-        return (x + w.z * randn(x) if self.draws(model.sde) else x), (t, x0)
-
-    @staticmethod
-    def bend(sde: SDE, weights: Weights, u: Tensor, t: Tensor, s: Tensor) -> Tensor:
-        """The weight of x0_t - x0_u, 0 where a lambda is infinite."""
-        h = -weights.shrink.log()
-        sigma = (weights.noise**2 + weights.z**2).sqrt()
-        k = h - (weights.noise / sigma).log()
-        bend = weights.x0 * h * (1 + torch.expm1(-k) / k) / (sde.log_snr(t) - sde.log_snr(u))
-        return torch.where(bend.isfinite() & h.isfinite(), bend, 0.0)
+    def refreshes(self, sde: SDE, memory: Memory) -> bool:
+        """Whether a step adds noise: all with eta, else only one from a pinned end, the first."""
+        return self.eta > 0 or (memory is None and self.draws(sde))

@@ -63,6 +63,11 @@ class Training(LightningModule):
         # Only parameters that take gradients: a frozen one must not decay.
         self.weights = [p for p in network.parameters() if p.requires_grad]
         self.optimiser = recipe.optimiser.build(self.weights)
+        self.learned = recipe.loss.learned()
+        if self.learned is not None:
+            # Not to be pulled towards 0, which is no smaller a value of u than others.
+            u = {"params": list(self.learned.parameters()), "weight_decay": 0.0}
+            self.optimiser.add_param_group(u)
         self.step = self.items = self.skipped = 0
         self.best: float | None = None
         self.spent, self.started = 0.0, monotonic()
@@ -106,7 +111,8 @@ class Training(LightningModule):
         # The network alone computes in bfloat16; the transform and the loss need float32.
         with torch.autocast(self.device.type, torch.bfloat16, settings.precision == "bf16"):
             estimate = self.model(x_t, y, t)
-        terms = recipe.loss(estimate, Truth(x0, z, clean, recipe.transform))
+        u = None if self.learned is None else self.learned(t)
+        terms = recipe.loss(estimate, Truth(x0, z, clean, recipe.transform, t, recipe.sde, u))
 
         optimiser = self.optimizers()
         assert isinstance(optimiser, LightningOptimizer)  # the one of configure_optimizers
@@ -202,12 +208,24 @@ class Training(LightningModule):
             average=self.average.module.state_dict(),
             updates=int(self.average.n_averaged),
             optimiser=self.optimiser.state_dict(),
+            learned={} if self.learned is None else self.learned.state_dict(),
             best=self.best,
             model=self.recipe.model,
         )
 
     def restore(self, state: TrainingState) -> None:
-        """Go back to a moment of a training of the same model (`Recipe.check_model`)."""
+        """Go back to a moment of a training of the same model (`Recipe.check_model`).
+
+        Raises `RecipeError` if the loss learns something else than that training did.
+        """
+        here = {} if self.learned is None else self.learned.state_dict()
+        if {n: v.shape for n, v in here.items()} != {n: v.shape for n, v in state.learned.items()}:
+            raise RecipeError(
+                "the weighting of the loss learns something else than the one the run was started "
+                "with; resume with the recipe it was started with, or start another run"
+            )
+        if self.learned is not None:
+            self.learned.load_state_dict(state.learned)
         self.load_weights(state.network, state.average)
         self.average.n_averaged.fill_(state.updates)
         self.optimiser.load_state_dict(dict(state.optimiser))

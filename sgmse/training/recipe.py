@@ -6,20 +6,20 @@ fixed keys. A recipe is read as a whole and checked before anything starts.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from sgmse.checkpoints import CLASSES, Checkpoint
+from sgmse.checkpoints import CLASSES, Checkpoint, from_dict
 from sgmse.estimates import Parametrization
 from sgmse.model import ScoreModel
 from sgmse.networks.base import Network
 from sgmse.sdes import SDE
 from sgmse.solvers import Exponential, Grid, Solver, Uniform
-from sgmse.training import data, degradations, losses, optimisation
+from sgmse.training import data, degradations, losses, optimisation, weightings
 from sgmse.training.errors import RecipeError, require
 from sgmse.training.optimisation import EMA, Schedule, Times
 from sgmse.training.reading import plain, read
@@ -32,7 +32,9 @@ RECIPE_CLASSES: Mapping[str, type] = {
         *CLASSES.values(),
         *(data.MixedSpeech, data.Paired),
         *(degradations.Clip, degradations.LowPass),
-        *(losses.ScoreMatching, losses.Reconstruction),
+        *(losses.ScoreMatching, losses.Denoising, losses.Reconstruction),
+        *(weightings.Unweighted, weightings.SigmaSquared),
+        *(weightings.EDMWeighting, weightings.Uncertainty),
         *(optimisation.Adam, optimisation.AdamW),
     )
 }
@@ -174,6 +176,9 @@ class Recipe:
                 f"loss: its perceptual part is defined at {', '.join(map(str, rates))} Hz, not at "
                 f"{self.sample_rate}; set loss.perceptual=0"
             )
+        times = torch.tensor([self.times.low, self.times.high, *[1.0] * (self.times.at_one > 0)])
+        if why := self.loss.refusal(self.sde, times):
+            raise ValueError(f"loss: {why}")
         bins, frames = self.network.divisor
         transform, samples = self.transform, self.data.samples
         if transform.frequencies % bins:
@@ -216,7 +221,7 @@ class Recipe:
     def check_model(self, model: Mapping[str, Any], owner: str, remedy: str) -> None:
         """Raise `RecipeError`, "<owner> <what differs> ...", for weights of another model."""
         for name, here in self.model.items():
-            if model.get(name) != here:
+            if _complete(model.get(name)) != here:
                 raise RecipeError(
                     f"{owner} {name} {model.get(name)}, the recipe has {here}; {remedy}"
                 )
@@ -237,6 +242,16 @@ def _plain_model(
         "transform": transform,
     }
     return {"sample_rate": sample_rate} | {n: plain(p, RECIPE_CLASSES) for n, p in parts.items()}
+
+
+def _complete(part: Any) -> Any:
+    """A part of `Recipe.model` as an earlier version wrote it, with the settings added since."""
+    if not isinstance(part, Mapping) or not is_dataclass(RECIPE_CLASSES.get(part.get("class", ""))):
+        return part
+    try:
+        return plain(from_dict(part, RECIPE_CLASSES), RECIPE_CLASSES)
+    except ValueError:  # a class or a setting that there is not; the comparison shows it
+        return part
 
 
 def shipped() -> dict[str, Path]:

@@ -8,7 +8,7 @@ no states of random generators: what is random is a function of the seed and the
 import pickle
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,10 @@ class TrainingState:
         average: state dict of its moving average, with the same keys.
         updates: of the average.
         optimiser: state dict of the optimiser, whose parameters are those of the network that take
-            gradients, in their order.
+            gradients, in their order, then those of `learned` in a group of their own.
         best: the best score so far; None before the first validation.
         model: `Recipe.model`, plain values that say what the weights belong to.
+        learned: state dict of what the loss learns; empty for most, and absent in older files.
     """
 
     step: int
@@ -45,6 +46,7 @@ class TrainingState:
     optimiser: Mapping[str, Any]
     best: float | None
     model: Mapping[str, Any]
+    learned: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save_state(state: TrainingState, path: Path) -> None:
@@ -69,6 +71,7 @@ def load_state(path: Path) -> TrainingState:
     names = {f.name for f in fields(TrainingState)}
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise RecipeError(f"{path} is not a training state of format {FORMAT}")
+    values.setdefault("learned", {})
     if values.keys() != names:
         odd = ", ".join(sorted(values.keys() ^ names))
         raise RecipeError(f"{path} is not a whole training state; missing or unknown: {odd}")

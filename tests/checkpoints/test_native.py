@@ -41,7 +41,7 @@ def assert_same(a: Checkpoint, b: Checkpoint) -> None:
 
 
 def test_a_round_trip_changes_no_bit(tmp_path, sde):
-    model = ScoreModel(network(), sde, Data() if sde.pinned else Score())
+    model = ScoreModel(network(), sde, Data() if sde.forgets else Score())
     sampler = PredictorCorrector(), LogSNR(7)
     ours = Checkpoint(model, Spectrogram(62, 16, Log()), 8000, *sampler, "reflect", "MIT")
     assert_same(load(save(ours, tmp_path)), ours)

@@ -37,6 +37,11 @@ def fit(module: Training) -> Training:
     return module
 
 
+def generator_of(step: int) -> torch.Generator:
+    seed = np.random.SeedSequence([0, step, 0, 2]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(seed >> np.uint64(1)))
+
+
 def by_hand(recipe: Recipe, module: Training) -> tuple[torch.nn.Module, torch.nn.Module]:
     """(network, average) after the steps of a recipe, from its formulas."""
     network, average = recipe.build_network(), recipe.build_network()
@@ -46,13 +51,13 @@ def by_hand(recipe: Recipe, module: Training) -> tuple[torch.nn.Module, torch.nn
         pairs = [module.pairs[step * 2 + j] for j in range(2)]
         clean, noisy = (torch.stack(side) for side in zip(*pairs, strict=True))
         x0, y = recipe.transform.forward(clean)[:, None], recipe.transform.forward(noisy)[:, None]
-        seed = np.random.SeedSequence([0, step, 0, 2]).generate_state(1, np.uint64)[0]
-        generator = torch.Generator().manual_seed(int(seed >> np.uint64(1)))
+        generator = generator_of(step)
         t = recipe.times.draw(2, generator)
         z = torch.randn(x0.shape, dtype=x0.dtype, generator=generator)
         a, b, sigma = (s[:, None, None, None] for s in recipe.sde.scales(t))
         x = network(a * x0 + b * y + sigma * z, y, t)
-        loss = recipe.loss(Estimate(x, z), Truth(x0, z, clean, recipe.transform))["loss"]
+        truth = Truth(x0, z, clean, recipe.transform, t, recipe.sde)
+        loss = recipe.loss(Estimate(x, z), truth)["loss"]
         optimiser.zero_grad()
         loss.backward()
         gradients = torch.cat([p.grad.flatten() for p in network.parameters()])
@@ -118,3 +123,52 @@ def test_the_average_is_what_enhances(training):
 def test_weights_of_another_network_are_refused(training):
     with pytest.raises(RecipeError, match="do not fit the recipe's network"):
         training().load_weights({"no": torch.zeros(1)})
+
+
+UNCERTAIN = "loss={class: Denoising, weighting: {class: Uncertainty, of: {class: EDMWeighting}}}"
+
+
+def test_what_the_loss_learns_is_trained_beside_the_network(training):
+    module = training("trainer.steps=3", "optimiser.weight_decay=0.5", UNCERTAIN)
+    assert not module.learned.weights.any()
+    network = len(module.weights)
+    groups = module.optimiser.param_groups
+    assert [len(group["params"]) for group in groups] == [network, 1]
+    assert [group["weight_decay"] for group in groups] == [0.5, 0.0]
+    fit(module)
+    assert module.learned.weights.all()
+    assert all(group["lr"] == groups[0]["lr"] for group in groups)
+    assert all(name.startswith("network.") for name in module.averaged.state_dict())
+    assert set(module.state().learned) == {"weights"}
+
+
+def test_the_first_step_of_u_is_its_formula(training):
+    """Adam's first step is lr in the direction of the gradient, and u = 0 before it."""
+    module = training("trainer.steps=1", "schedule.warmup=0", "schedule.decay=0", UNCERTAIN)
+    clean, noisy = (
+        torch.stack(side) for side in zip(*(module.pairs[i] for i in range(2)), strict=True)
+    )
+    recipe, generator = module.recipe, generator_of(0)
+    x0, y = recipe.transform.forward(clean)[:, None], recipe.transform.forward(noisy)[:, None]
+    t = recipe.times.draw(2, generator)
+    z = torch.randn(x0.shape, dtype=x0.dtype, generator=generator)
+    with torch.no_grad():
+        estimate = module.model(recipe.sde.sample(x0, y, t, z), y, t)
+    weights = 1 / 0.1**2 + (2 * recipe.sde.log_snr(t)).exp()
+    losses = weights * (estimate.x0 - x0).abs().square().flatten(1).mean(1)
+    k = torch.arange(16)
+    gradient = ((1 - losses)[:, None] * (torch.pi * t[:, None] * k).cos()).mean(0)
+    fit(module)
+    torch.testing.assert_close(
+        module.learned.weights.detach(), -1e-3 * gradient.sign(), rtol=1e-3, atol=0
+    )
+
+
+def test_a_training_whose_loss_learned_something_else_is_not_resumed(training):
+    plain, uncertain = training(), training(UNCERTAIN)
+    for module, state in ((plain, uncertain.state()), (uncertain, plain.state())):
+        with pytest.raises(RecipeError, match="learns something else than the one the run was"):
+            module.restore(state)
+    other = training(UNCERTAIN.replace("of:", "terms: 3, of:"))
+    with pytest.raises(RecipeError, match="learns something else"):
+        other.restore(uncertain.state())

@@ -12,9 +12,10 @@ from sgmse.solvers import PredictorCorrector, Uniform
 from sgmse.training.data import Paired
 from sgmse.training.degradations import Clip, Room
 from sgmse.training.errors import RecipeError, require
-from sgmse.training.losses import ScoreMatching
+from sgmse.training.losses import Denoising, Reconstruction, ScoreMatching
 from sgmse.training.optimisation import EMA, Adam, Schedule, Times
 from sgmse.training.recipe import RECIPE_CLASSES, dump_recipe, load_recipe, model_of, shipped
+from sgmse.training.weightings import EDMWeighting, SigmaSquared, Uncertainty, Unweighted
 from sgmse.transforms import Log, Power, Spectrogram
 
 
@@ -77,7 +78,7 @@ def test_overrides_set_nested_values_and_sections(recipe_file):
         ("colour=1", "the recipe does not take 'colour'; it takes sample_rate, data"),
         ("trainer.step=1", r"trainer \(Trainer\) does not take 'step' \(did you mean 'steps'"),
         ("sde.kk=3", r"sde \(SBVE\) does not take 'kk' .*; it takes k, c"),
-        ("sde.class=OVE", "sde.class: unknown 'OVE' .*'OUVE'.* BBED, OUVE, SBVE"),
+        ("sde.class=OVE", "sde.class: unknown 'OVE' .*'OUVE'.* BBED, BrownianBridge, "),
         ("sde={class: Data}", "sde.class: unknown 'Data'"),
         ("sde=SBVE", "sde: write {class: NAME"),
         ("sde.k=1", "sde: SBVE: k must not be 1"),
@@ -98,6 +99,12 @@ def test_overrides_set_nested_values_and_sections(recipe_file):
         ("network.channels=[4, x]", r"network.channels\[1\] must be a whole number"),
         ("network.channels=[4]", "network: channels .* must name the same levels"),
         ("parametrization={class: Noise}", "use a parametrization that estimates the data"),
+        ("parametrization={class: Velocity}", "is infinite at t = 1 .*estimates the data"),
+        ("parametrization={class: EDM, sigma_data: 0}", "EDM: sigma_data must be positive"),
+        ("parametrization={class: Score, scaling: 1}", "scaling must be '1' or '1/sigma' or"),
+        ("loss={class: Denoising, of: mean_}", "loss.of must be 'data' or 'mean', not 'mean_'"),
+        ("loss={class: ScoreMatching, weighting: EDM}", "one of EDMWeighting, SigmaSquared, Unc"),
+        ("loss.weighting={class: SigmaSquared}", "loss: SigmaSquared.* infinite at t = 1 of SBVE"),
         ("solver={class: PredictorCorrector}", "grid.start: .*start=0.999"),
         ("transform.n_fft=128", "transform.n_fft: 128 .* multiple of 2; 126 would do"),
         ("data.samples=2048", "data.samples: 2048 give 65 frames, .* of 2; 2080 would do"),
@@ -114,6 +121,27 @@ def test_what_is_wrong_is_named_in_one_line(recipe_file, override, message):
     with pytest.raises(RecipeError, match=message) as caught:
         load_recipe(recipe_file, [override])
     assert "\n" not in str(caught.value)
+
+
+def test_losses_name_their_weightings(recipe_file, tmp_path):
+    nested = "weighting: {class: Uncertainty, of: {class: EDMWeighting, sigma_data: 0.3}, terms: 8}"
+    recipe = load_recipe(recipe_file, [f"loss={{class: Denoising, {nested}}}"])
+    assert recipe.loss == Denoising(weighting=Uncertainty(EDMWeighting(0.3), 8))
+    path = tmp_path / "again.yaml"
+    path.write_text(dump_recipe(recipe))
+    assert load_recipe(path).loss == recipe.loss
+    recipe = load_recipe(recipe_file, ["loss.weighting={class: EDMWeighting}"])
+    assert recipe.loss == Reconstruction(10, 10, si_sdr=1, weighting=EDMWeighting(0.1))
+
+
+def test_recipes_without_a_weighting_mean_what_they_did(recipe_file):
+    assert load_recipe(recipe_file).loss.weighting == Unweighted()
+    assert load_recipe("sgmse_plus_16k").loss.weighting == SigmaSquared()
+
+
+def test_weightings_are_finite_at_the_times_of_training(recipe_file):
+    # the error of x0 at a level that grows beyond all bounds towards t = 1
+    load_recipe(recipe_file, ["loss.weighting={class: SigmaSquared}", "times.at_one=0"])
 
 
 def test_suggested_sizes_do(recipe_file):
@@ -159,6 +187,16 @@ def test_weights_of_another_model_are_refused_with_what_differs(recipe_file):
         with pytest.raises(RecipeError) as caught:
             recipe.check_model(other, "it has", "leave it")
         assert str(caught.value) == f"it has {name} 16000, the recipe has {value}; leave it"
+
+
+def test_weights_from_before_a_setting_was_added_are_still_those_of_the_model():
+    recipe = load_recipe("sgmse_plus_16k")
+    model = recipe.model
+    assert model["parametrization"].pop("scaling") == "1"
+    recipe.check_model(model, "it has", "leave it")
+    for odd in ({"class": "Score", "colour": 1}, {"class": "Scor"}, {"sign": -1}, None, [1]):
+        with pytest.raises(RecipeError, match="it has parametrization"):
+            recipe.check_model(model | {"parametrization": odd}, "it has", "leave it")
 
 
 def test_folders_can_be_made_absolute(recipe_file):

@@ -117,6 +117,24 @@ def test_an_interrupted_run_that_resumes_is_the_uninterrupted_one(
     assert_same_state(finished, tmp_path / "parts")
 
 
+def test_what_the_loss_learns_is_resumed_too(recipe_file, corpus, tmp_path, interrupt_at):
+    weighting = "{class: Uncertainty, of: {class: EDMWeighting}}"
+    loss = f"loss={{class: Reconstruction, complex: 1, si_sdr: 1, weighting: {weighting}}}"
+    options = {"data": corpus, "overrides": ["validation=null", "trainer.steps=6", loss]}
+    train(recipe_file, output=tmp_path / "whole", **options)
+    interrupt_at(2)
+    train(recipe_file, output=tmp_path / "parts", **options)
+    before = load_state(tmp_path / "parts" / "training_state.pt").learned["weights"]
+    train(recipe_file, output=tmp_path / "parts", resume=True, **options)
+    assert_same_state(tmp_path / "whole", tmp_path / "parts")
+    after = load_state(tmp_path / "parts" / "training_state.pt").learned["weights"]
+    assert not torch.equal(before, after)
+    assert before.any()
+    # it is no part of the model
+    names = checkpoints.load(tmp_path / "whole" / "last").model.state_dict()
+    assert all(name.startswith("network.") for name in names)
+
+
 def test_a_score_model_trains_too(recipe_file, corpus, tmp_path):
     folder = train(
         recipe_file,

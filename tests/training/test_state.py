@@ -32,6 +32,15 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["state.pt"]
 
 
+def test_a_state_from_before_losses_learned_anything(tmp_path):
+    path = tmp_path / "state.pt"
+    save_state(STATE, path)
+    values = torch.load(path)
+    assert values.pop("learned") == {}
+    torch.save(values, path)
+    assert load_state(path).learned == {}
+
+
 def test_a_failure_leaves_the_state_before(tmp_path):
     path = tmp_path / "state.pt"
     save_state(STATE, path)

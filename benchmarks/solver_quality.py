@@ -1,0 +1,258 @@
+"""How near each solver comes to the exact posterior: python benchmarks/solver_quality.py
+
+Writes benchmarks/results/solver-quality.md, .json and .png.
+
+The posterior is bimodal: x0 given y is y/2 +- 1/4, each with a standard deviation of 0.08, and
+y = 0.4 + 0.2i; the model is its exact estimate. W1 is the Wasserstein-1 distance between the real
+parts of 200,000 samples and of the posterior, in standard deviations of the posterior,
+sqrt(0.25^2 + 0.08^2). Each solver runs with as many steps as its evaluations allow, on the grid
+that was best for it in another draw of 20,000 samples.
+"""
+
+import argparse
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.special import erf
+from tqdm import tqdm
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests"))  # the exact problem
+
+from problems import bimodal  # noqa: E402
+
+from sgmse.sdes import BBED, OUVE, SBVE, SDE, VP, FlowMatching, StraightFlow  # noqa: E402
+from sgmse.solvers import (  # noqa: E402
+    LAST_START,
+    AnnealedLangevin,
+    AsinhSNR,
+    DormandPrince,
+    EulerMaruyama,
+    Exponential,
+    Grid,
+    Heun,
+    InterpolatingSDE,
+    Karras,
+    LogSNR,
+    MeanShifted,
+    Multistep,
+    Polynomial,
+    PredictorCorrector,
+    ReverseDiffusion,
+    RungeKutta4,
+    Singlestep,
+    Solver,
+    Uniform,
+    UniPC,
+    solve,
+)
+
+Y = 0.4 + 0.2j
+SD = float(np.hypot(0.25, 0.08))
+BUDGETS = (5, 10, 16, 30, 60)
+FEW, MANY = 20_000, 200_000
+
+PROCESSES: tuple[SDE, ...] = (
+    OUVE(),
+    SBVE(),
+    BBED(),
+    StraightFlow(),
+    FlowMatching(),
+    VP(),
+)
+SOLVERS: tuple[Solver, ...] = (
+    EulerMaruyama(),
+    EulerMaruyama(eta=0.0),
+    ReverseDiffusion(),
+    PredictorCorrector(EulerMaruyama(), AnnealedLangevin()),
+    Exponential(),
+    Exponential(eta=1.0),
+    Multistep(),
+    Multistep(eta=0.5),
+    Multistep(eta=1.0),
+    Multistep(order=3),
+    Multistep(order=3, eta=0.5),
+    Singlestep(),
+    Singlestep(eta=0.5),
+    Singlestep(eta=1.0),
+    UniPC(),
+    UniPC(order=3),
+    Heun(),
+    Heun(churn=0.1),
+    RungeKutta4(),
+    InterpolatingSDE(),
+    InterpolatingSDE(kappa=0.0),
+    DormandPrince(1e-2, 1e-2),
+    DormandPrince(1e-3, 1e-3),
+)
+GRIDS: tuple[Grid, ...] = tuple(
+    replace(shape, end=end)
+    for shape, end in product(
+        (Uniform(), Polynomial(rho=2.0), Polynomial(rho=5.0), LogSNR(), AsinhSNR(), Karras()),
+        (0.03, 0.01, 1e-3, 3e-4),
+    )
+)
+
+
+class Run(NamedTuple):
+    """One point of the figure."""
+
+    w1: float
+    nfe: int
+    grid: str
+
+
+def quantiles(count: int) -> np.ndarray:
+    """Of the real part of the exact posterior, whose modes have half of the variance there."""
+    x = np.linspace(-1.2, 1.6, 400_001)
+    centre = Y.real / 2
+    below = sum(1 + erf((x - centre - mode) / 0.08) for mode in (-0.25, 0.25)) / 4
+    return np.interp((np.arange(count) + 0.5) / count, below, x)
+
+
+def distance(x: torch.Tensor) -> float:
+    """W1 of the real parts (1, count), in standard deviations."""
+    sample = np.sort(x.real.numpy().ravel())
+    return float(np.abs(sample - quantiles(len(sample))).mean()) / SD
+
+
+def sample(sde: SDE, solver: Solver, grid: Grid, count: int, seed: int) -> tuple[float, int]:
+    """W1 and the evaluations that it took."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def randn(like: torch.Tensor) -> torch.Tensor:
+        return torch.randn(like.shape, dtype=like.dtype, generator=generator)
+
+    y = torch.full((1, count), Y, dtype=torch.complex128)
+    x, nfe, _ = solve(bimodal(sde), y, solver, grid, randn=randn)
+    return distance(x) if x.isfinite().all() else float("inf"), nfe
+
+
+def fitting(sde: SDE, solver: Solver, grid: Grid, budget: int) -> Grid | None:
+    """The grid with the most steps that stay within the evaluations; None if none do."""
+    if isinstance(solver, DormandPrince) or (
+        isinstance(solver, MeanShifted) and isinstance(solver.solver, DormandPrince)
+    ):
+        return replace(grid, steps=2)  # it chooses its steps itself
+    start = LAST_START if solver.refusal(sde, 1.0) else 1.0
+    for steps in range(budget, 1, -1):
+        candidate = replace(grid, steps=steps, start=start)
+        if sample(sde, solver, candidate, 2, 0)[1] <= budget:
+            return candidate
+    return None
+
+
+def best(task: tuple[SDE, Solver, int]) -> Run | None:
+    """The run of a solver with a number of evaluations, on the grid that suits it best."""
+    torch.set_num_threads(1)
+    sde, solver, budget = task
+    tried = []
+    for shape in GRIDS:
+        grid = fitting(sde, solver, shape, budget)
+        if grid is not None:
+            tried.append((sample(sde, solver, grid, FEW, 1)[0], grid))
+    if not tried:
+        return None
+    grid = min(tried, key=lambda pair: pair[0])[1]
+    return Run(*sample(sde, solver, grid, MANY, 0), f"{grid}")
+
+
+def solvers_of(sde: SDE) -> list[Solver]:
+    """All that can sample a process; where its prior is off centre, also from the right mean."""
+    able = [solver for solver in SOLVERS if not solver.refusal(sde, LAST_START)]
+    if isinstance(sde, OUVE):
+        able += [MeanShifted(solver) for solver in SOLVERS]
+    return able
+
+
+def tables(results: dict[str, dict[str, list[Run | None]]]) -> str:
+    """A table for each process: solvers x evaluations."""
+    parts = []
+    for process, rows in results.items():
+        head = "| solver | " + " | ".join(map(str, BUDGETS)) + " | grid with 10 |"
+        lines = [f"## {process}", "", head, "|---" * (len(BUDGETS) + 2) + "|"]
+        for solver, runs in rows.items():
+            cells = ["" if run is None else f"{run.w1:.4f}" for run in runs]
+            if "DormandPrince" in solver:
+                cells = [f"{runs[0].w1:.4f} ({runs[0].nfe})" if runs[0] else ""]
+                cells += [""] * (len(BUDGETS) - 1)
+            ten = runs[BUDGETS.index(10)]
+            grid = "" if ten is None or "DormandPrince" in solver else f"`{ten.grid}`"
+            lines.append(f"| `{solver}` | {' | '.join(cells)} | {grid} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def plot(results: dict[str, dict[str, list[Run | None]]], floor: float, file: Path) -> None:
+    """W1 against evaluations, a panel a process."""
+    from matplotlib import pyplot
+
+    figure, panels = pyplot.subplots(2, 3, figsize=(18, 15), sharex=True, sharey=True)
+    names: dict[str, int] = {}
+    for panel, (process, rows) in zip(panels.flat, results.items(), strict=True):
+        for solver, runs in rows.items():
+            number = names.setdefault(solver, len(names))
+            done = [run for run in runs if run is not None]
+            style = ("-", "--", ":", "-.")[number // 10 % 4]
+            panel.loglog(
+                [run.nfe for run in done],
+                [run.w1 for run in done],
+                style,
+                color=f"C{number % 10}",
+                marker=".",
+                label=solver,
+            )
+        panel.axhline(floor, color="grey", linewidth=6, alpha=0.3)
+        panel.set(title=process, xlabel="evaluations", ylabel="W1 / sd", ylim=(1e-3, 1))
+        panel.set_xticks(BUDGETS, [str(n) for n in BUDGETS])
+        panel.minorticks_off()
+        panel.grid(alpha=0.3)
+    handles = {
+        label: handle
+        for panel in panels.flat
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles, loc="lower center", ncols=3, fontsize=8)
+    figure.tight_layout(rect=(0, 0.22, 1, 1))
+    figure.savefig(file, dpi=70)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--output", type=Path, default=HERE / "results")
+    parser.add_argument("-j", "--workers", type=int, default=2)
+    options = parser.parse_args()
+    tasks = [(p, solver, n) for p in PROCESSES for solver in solvers_of(p) for n in BUDGETS]
+    with ProcessPoolExecutor(options.workers) as pool:
+        found = list(tqdm(pool.map(best, tasks), total=len(tasks), unit="run"))
+    results: dict[str, dict[str, list[Run | None]]] = {}
+    for (sde, solver, _), run in zip(tasks, found, strict=True):
+        results.setdefault(repr(sde), {}).setdefault(repr(solver), []).append(run)
+    y = torch.full((1, MANY), Y, dtype=torch.complex128)
+    floor = distance(bimodal(PROCESSES[0]).draw(y, y))
+
+    options.output.mkdir(parents=True, exist_ok=True)
+    body = {"budgets": BUDGETS, "floor": floor, "runs": results}
+    (options.output / "solver-quality.json").write_text(json.dumps(body, indent=1) + "\n")
+    plot(results, floor, options.output / "solver-quality.png")
+    introduction = " ".join((__doc__ or "").split("\n\n")[2].split())
+    (options.output / "solver-quality.md").write_text(
+        "# Distance to the exact posterior against evaluations\n\n"
+        "Made by `python benchmarks/solver_quality.py`.\n\n"
+        f"{introduction} Samples of the posterior itself come to {floor:.4f}. An empty cell: not "
+        "even two steps fit. `DormandPrince` chooses its evaluations itself; they stand in "
+        "brackets.\n\n"
+        f"{tables(results)}\n\n![W1 against evaluations](solver-quality.png)\n"
+    )
+    print(options.output / "solver-quality.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""What every solver claims, on every process: its order, its noise, its cost."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from problems import Gaussian, noise, slope, times
+from proofs import VARIANCES, errors, fair, response, silent
+
+from sgmse.sdes import VP
+from sgmse.solvers import (
+    LAST_START,
+    DormandPrince,
+    LogSNR,
+    MeanShifted,
+    PredictorCorrector,
+    Solver,
+    Uniform,
+    solve,
+)
+
+STEPS = (24, 48)
+
+
+def startable(solver: Solver, sde, grid):
+    """The grid from where the solver can start."""
+    return replace(grid, start=LAST_START) if solver.refusal(sde, grid.start) else grid
+
+
+def test_order(sde, solver):
+    """At least the declared one; the orders at more steps are in benchmarks/results."""
+    if solver.refusal(sde, 0.9):
+        pytest.skip(solver.refusal(sde, 0.9))
+    found = errors(sde, solver, STEPS)
+    if found is None:
+        # Without a number: a corrector, or a solver that decides on its steps (and has a test).
+        assert not solver.order or isinstance(solver, DormandPrince | MeanShifted)
+        return
+    order = solver.order if silent(sde, solver) else solver.weak_order
+    # At so few steps the slope is not yet at its limit, from which rounding keeps it at the end.
+    assert slope(list(STEPS), found) > order - 0.35 or found[-1] < 1e-11
+
+
+def test_draws_what_it_says(sde, solver):
+    y, drawn = noise(1, 3), 0
+
+    def randn(like):
+        nonlocal drawn
+        drawn += 1
+        return noise(*like.shape, seed=drawn)
+
+    grid = startable(solver, sde, Uniform(4))
+    if solver.refusal(sde, grid.start):
+        pytest.skip(solver.refusal(sde, grid.start))
+    x = sde.prior(y, noise(1, 3, seed=9), grid.start)
+    solve(Gaussian(sde), y, solver, grid, x=x, randn=randn)
+    # A solver that draws at a bridge's end may do so just before it, to no effect.
+    assert (drawn > 0) <= solver.draws(sde)
+    assert (drawn > 0) == solver.draws(sde) or grid.start < 1
+    assert silent(sde, solver) == (not solver.draws(VP()))
+
+
+def test_costs_what_it_says(sde, solver):
+    grid = startable(solver, sde, Uniform(6))
+    if solver.refusal(sde, grid.start):
+        pytest.skip(solver.refusal(sde, grid.start))
+    nfe = solve(Gaussian(sde), noise(1, 3), solver, grid).nfe
+    if isinstance(solver, DormandPrince):
+        assert nfe > 6
+    else:
+        more = isinstance(solver, MeanShifted)  # one at the start
+        assert 5 * solver.evaluations < nfe <= 6 * solver.evaluations + more
+
+
+def test_sde_solvers_end_in_the_posterior(sde, solver):
+    """Mean and variance of their samples, and so those of the flow, are those of the process."""
+    if solver.refusal(sde, 0.9) or solver.order == 0 or isinstance(solver, DormandPrince):
+        pytest.skip("measured in the solver's own tests")
+    if isinstance(solver, MeanShifted):
+        pytest.skip("it moves its start")
+    problem, grid = Gaussian(sde, 0.5 - 0.3j, VARIANCES), LogSNR(60, 0.9, 0.1, finish=False)
+    found_mean, found = response(problem, fair(solver, 60), grid)
+    mean, variance = problem.moments(torch.full((1, 16), 0.4 + 0.2j), times(0.1))
+    # What 60 steps leave: h^order with h up to 0.1 in lambda, times a constant near 2.
+    tolerance = 0.25 if solver.order == 1 else 0.02
+    assert ((found_mean - mean[0]).abs() < tolerance * variance[0].sqrt()).all()
+    assert ((found / variance[0] - 1).abs() < tolerance).all()
+
+
+def test_any_predictor_goes_with_any_corrector(solver):
+    if isinstance(solver, PredictorCorrector):
+        pytest.skip("is one")
+    sde, y = VP(beta_min=0.5, beta_max=5.0), noise(2, 3)
+    pair = PredictorCorrector(predictor=solver)
+    if pair.refusal(sde, 1.0):
+        pytest.skip(pair.refusal(sde, 1.0))
+    x, nfe, _ = solve(Gaussian(sde), y, pair, Uniform(5))
+    assert x.isfinite().all()
+    assert nfe > solve(Gaussian(sde), y, solver, Uniform(5)).nfe
