@@ -21,11 +21,12 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))  # the exact problems and the lists of what there is
 
 from conftest import SDES, SOLVERS  # noqa: E402
+from names import short  # noqa: E402
 from problems import slope  # noqa: E402
 from proofs import STEPS, errors, silent  # noqa: E402
 
 from sgmse.sdes import SDE  # noqa: E402
-from sgmse.solvers import Solver  # noqa: E402
+from sgmse.solvers import LAST_START, Solver  # noqa: E402
 
 #: One of each class of processes: the first that the tests list.
 PROCESSES = list({type(sde).__name__: sde for sde in reversed(SDES)}.values())[::-1]
@@ -51,10 +52,25 @@ def orders_table(results: dict[str, dict[str, list[float] | None]]) -> str:
     for solver in SOLVERS:
         cells = []
         for sde in PROCESSES:
-            found = results[repr(solver)][repr(sde)]
+            found = results[short(solver)][short(sde)]
             cells.append("" if found is None else f"{slope(list(STEPS), found):.2f}")
-        lines.append(f"| `{solver}` | {declared(solver) or ''} | " + " | ".join(cells) + " |")
+        lines.append(
+            f"| `{short(solver)}` | {declared(solver) or ''} | " + " | ".join(cells) + " |"
+        )
     return "\n".join(lines)
+
+
+def reason(solver: Solver, sde: SDE, start: float) -> str | None:
+    """Why a solver cannot start there, in words that are the same for all such pairs."""
+    why = solver.refusal(sde, start)
+    if why is None:
+        return None
+    subject = next(word for word in why.split() if word.isidentifier())
+    return (
+        why.replace(f"{subject} ", "the solver ", 1)
+        .replace(repr(sde), "the process")
+        .replace("use Multistep(eta=0.0, start=1.0, order=2) by itself", "use its solver by itself")
+    )
 
 
 def matrix() -> str:
@@ -68,23 +84,21 @@ def matrix() -> str:
     for solver in SOLVERS:
         cells = []
         for sde in PROCESSES:
-            why = [solver.refusal(sde, start) for start in (1.0, 0.999)]
-            reason = why[1] or why[0]
-            if reason is None:
+            at_once, later = (reason(solver, sde, start) for start in (1.0, LAST_START))
+            why = later or at_once
+            if why is None:
                 cells.append("yes")
                 continue
-            if reason not in reasons:
-                reasons.append(reason)
-            word = "no" if why[1] else "from 0.999"
-            cells.append(f"{word} [{reasons.index(reason) + 1}]")
-        draws = {solver.draws(sde) for sde in PROCESSES if not solver.refusal(sde, 0.999)}
+            if why not in reasons:
+                reasons.append(why)
+            word = "no" if later else f"from {LAST_START}"
+            cells.append(f"{word} [{reasons.index(why) + 1}]")
+        draws = {solver.draws(sde) for sde in PROCESSES if not solver.refusal(sde, LAST_START)}
         noise = "at a bridge's start" if len(draws) == 2 else "yes" if True in draws else "no"
-        lines.append(
-            f"| `{solver}` | {declared(solver) or 'none'} | {solver.evaluations} | {noise} | "
-            + " | ".join(cells)
-            + " |"
-        )
-    notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
+        order = str(declared(solver) or "none")
+        head = [f"`{short(solver)}`", order, str(solver.evaluations), noise]
+        lines.append(f"| {' | '.join(head + cells)} |")
+    notes = [f"{number}. {why}" for number, why in enumerate(reasons, 1)]
     return "\n".join([*lines, "", *notes])
 
 
@@ -96,11 +110,11 @@ def plot(results: dict[str, dict[str, list[float] | None]], file: Path) -> None:
     figure, panels = pyplot.subplots(1, len(pictured), figsize=(18, 7), sharey=True)
     for panel, sde in zip(panels, pictured, strict=True):
         for number, solver in enumerate(SOLVERS):
-            found = results[repr(solver)][repr(sde)]
+            found = results[short(solver)][short(sde)]
             if found is not None:
                 style = ("-", "--", ":", "-.")[number // 10 % 4]
-                panel.loglog(STEPS, found, style, marker=".", label=repr(solver))
-        panel.set(title=repr(sde), xlabel="steps from t = 0.9 to 0.1", xticks=STEPS)
+                panel.loglog(STEPS, found, style, marker=".", label=short(solver))
+        panel.set(title=short(sde), xlabel="steps from t = 0.9 to 0.1", xticks=STEPS)
         panel.set_xticks(STEPS, [str(n) for n in STEPS])
         panel.minorticks_off()
         panel.grid(alpha=0.3)
@@ -120,9 +134,9 @@ def main() -> None:
     pairs = [(sde, solver) for solver in SOLVERS for sde in PROCESSES]
     with ProcessPoolExecutor(options.workers) as pool:
         found = list(tqdm(pool.map(measure, pairs), total=len(pairs), unit="pair"))
-    results: dict[str, dict[str, list[float] | None]] = {repr(solver): {} for solver in SOLVERS}
+    results: dict[str, dict[str, list[float] | None]] = {short(solver): {} for solver in SOLVERS}
     for (sde, solver), errors_of_pair in zip(pairs, found, strict=True):
-        results[repr(solver)][repr(sde)] = errors_of_pair
+        results[short(solver)][short(sde)] = errors_of_pair
 
     options.output.mkdir(parents=True, exist_ok=True)
     options.docs.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))  # the list of what there is
 
 from conftest import SOLVERS  # noqa: E402
+from names import short  # noqa: E402
 
 from sgmse.estimates import Data  # noqa: E402
 from sgmse.model import ScoreModel  # noqa: E402
@@ -64,7 +65,7 @@ def main() -> None:
     torch.set_num_threads(2)
     names = [type(sde).__name__ for sde in PROCESSES]
     results = {
-        repr(solver): {
+        short(solver): {
             name: milliseconds(sde, solver) for name, sde in zip(names, PROCESSES, strict=True)
         }
         for solver in tqdm(SOLVERS, unit="solver")
@@ -74,8 +75,8 @@ def main() -> None:
         "|---" * (len(names) + 2) + "|",
     ]
     for solver in SOLVERS:
-        cells = [f"{ms:.2f}" if ms else "" for ms in results[repr(solver)].values()]
-        lines.append(f"| `{solver}` | {solver.evaluations} | {' | '.join(cells)} |")
+        cells = [f"{ms:.2f}" if ms else "" for ms in results[short(solver)].values()]
+        lines.append(f"| `{short(solver)}` | {solver.evaluations} | {' | '.join(cells)} |")
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "solver-overhead.json").write_text(json.dumps(results, indent=1) + "\n")
     introduction = " ".join((__doc__ or "").split("\n\n")[1].split()).split(": ", 1)[1]

@@ -6,7 +6,7 @@ The posterior is bimodal: x0 given y is y/2 +- 1/4, each with a standard deviati
 y = 0.4 + 0.2i; the model is its exact estimate. W1 is the Wasserstein-1 distance between the real
 parts of 200,000 samples and of the posterior, in standard deviations of the posterior,
 sqrt(0.25^2 + 0.08^2). Each solver runs with as many steps as its evaluations allow, on the grid
-that was best for it in another draw of 20,000 samples.
+that was best for it in another draw, of 200,000 samples over the evaluations.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from tqdm import tqdm
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))  # the exact problem
 
+from names import short  # noqa: E402
 from problems import bimodal  # noqa: E402
 
 from sgmse.sdes import BBED, OUVE, SBVE, SDE, VP, FlowMatching, StraightFlow  # noqa: E402
@@ -57,7 +58,7 @@ from sgmse.solvers import (  # noqa: E402
 Y = 0.4 + 0.2j
 SD = float(np.hypot(0.25, 0.08))
 BUDGETS = (5, 10, 16, 30, 60)
-FEW, MANY = 20_000, 200_000
+COUNT = 200_000
 
 PROCESSES: tuple[SDE, ...] = (
     OUVE(),
@@ -92,6 +93,20 @@ SOLVERS: tuple[Solver, ...] = (
     DormandPrince(1e-2, 1e-2),
     DormandPrince(1e-3, 1e-3),
 )
+INNER = {short(MeanShifted(solver)): short(solver) for solver in SOLVERS}
+#: Those that the figure has in colour.
+PICTURED = [
+    "PredictorCorrector()",
+    "EulerMaruyama()",
+    "Exponential()",
+    "Exponential(eta=1.0)",
+    "Multistep()",
+    "Multistep(eta=0.5)",
+    "UniPC(order=3)",
+    "Singlestep(eta=1.0)",
+    "Heun()",
+    "RungeKutta4()",
+]
 GRIDS: tuple[Grid, ...] = tuple(
     replace(shape, end=end)
     for shape, end in product(
@@ -130,22 +145,23 @@ def sample(sde: SDE, solver: Solver, grid: Grid, count: int, seed: int) -> tuple
     def randn(like: torch.Tensor) -> torch.Tensor:
         return torch.randn(like.shape, dtype=like.dtype, generator=generator)
 
-    y = torch.full((1, count), Y, dtype=torch.complex128)
+    y = torch.full((1, count), Y, dtype=torch.complex64)
     x, nfe, _ = solve(bimodal(sde), y, solver, grid, randn=randn)
     return distance(x) if x.isfinite().all() else float("inf"), nfe
 
 
-def fitting(sde: SDE, solver: Solver, grid: Grid, budget: int) -> Grid | None:
-    """The grid with the most steps that stay within the evaluations; None if none do."""
-    if isinstance(solver, DormandPrince) or (
-        isinstance(solver, MeanShifted) and isinstance(solver.solver, DormandPrince)
-    ):
-        return replace(grid, steps=2)  # it chooses its steps itself
-    start = LAST_START if solver.refusal(sde, 1.0) else 1.0
-    for steps in range(budget, 1, -1):
-        candidate = replace(grid, steps=steps, start=start)
-        if sample(sde, solver, candidate, 2, 0)[1] <= budget:
-            return candidate
+def adaptive(solver: Solver) -> bool:
+    """Whether it chooses its steps itself, whatever the evaluations."""
+    return isinstance(solver.solver if isinstance(solver, MeanShifted) else solver, DormandPrince)
+
+
+def most_steps(sde: SDE, solver: Solver, start: float, budget: int) -> int | None:
+    """The most steps that stay within the evaluations; None if not even two do."""
+    if adaptive(solver):
+        return 2
+    for steps in range(budget // solver.evaluations + 1, 1, -1):
+        if sample(sde, solver, Uniform(steps, start), 2, 0)[1] <= budget:
+            return steps
     return None
 
 
@@ -153,15 +169,14 @@ def best(task: tuple[SDE, Solver, int]) -> Run | None:
     """The run of a solver with a number of evaluations, on the grid that suits it best."""
     torch.set_num_threads(1)
     sde, solver, budget = task
-    tried = []
-    for shape in GRIDS:
-        grid = fitting(sde, solver, shape, budget)
-        if grid is not None:
-            tried.append((sample(sde, solver, grid, FEW, 1)[0], grid))
-    if not tried:
+    start = LAST_START if solver.refusal(sde, 1.0) else 1.0
+    steps = most_steps(sde, solver, start, budget)
+    if steps is None:
         return None
+    grids = [replace(grid, steps=steps, start=start) for grid in GRIDS]
+    tried = [(sample(sde, solver, grid, COUNT // budget, 1)[0], grid) for grid in grids]
     grid = min(tried, key=lambda pair: pair[0])[1]
-    return Run(*sample(sde, solver, grid, MANY, 0), f"{grid}")
+    return Run(*sample(sde, solver, grid, COUNT, 0), short(grid))
 
 
 def solvers_of(sde: SDE) -> list[Solver]:
@@ -179,76 +194,93 @@ def tables(results: dict[str, dict[str, list[Run | None]]]) -> str:
         head = "| solver | " + " | ".join(map(str, BUDGETS)) + " | grid with 10 |"
         lines = [f"## {process}", "", head, "|---" * (len(BUDGETS) + 2) + "|"]
         for solver, runs in rows.items():
+            if len(runs) == 1:  # with the evaluations of its own choice, under the next budget
+                (run,) = runs
+                assert run is not None
+                place = sum(budget < run.nfe for budget in BUDGETS[:-1])
+                cells = [""] * len(BUDGETS)
+                cells[place] = f"{run.w1:.4f} ({run.nfe})"
+                lines.append(f"| `{solver}` | {' | '.join(cells)} | |")
+                continue
             cells = ["" if run is None else f"{run.w1:.4f}" for run in runs]
-            if "DormandPrince" in solver:
-                cells = [f"{runs[0].w1:.4f} ({runs[0].nfe})" if runs[0] else ""]
-                cells += [""] * (len(BUDGETS) - 1)
             ten = runs[BUDGETS.index(10)]
-            grid = "" if ten is None or "DormandPrince" in solver else f"`{ten.grid}`"
-            lines.append(f"| `{solver}` | {' | '.join(cells)} | {grid} |")
+            lines.append(f"| `{solver}` | {' | '.join(cells)} | {f'`{ten.grid}`' if ten else ''} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
 def plot(results: dict[str, dict[str, list[Run | None]]], floor: float, file: Path) -> None:
-    """W1 against evaluations, a panel a process."""
+    """W1 against evaluations, a panel a process: some solvers in colour, all others in grey."""
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(2, 3, figsize=(18, 15), sharex=True, sharey=True)
-    names: dict[str, int] = {}
+    figure, panels = pyplot.subplots(2, 3, figsize=(15, 10), sharex=True, sharey=True)
     for panel, (process, rows) in zip(panels.flat, results.items(), strict=True):
+        shifted = any(solver.startswith("MeanShifted") for solver in rows)
         for solver, runs in rows.items():
-            number = names.setdefault(solver, len(names))
             done = [run for run in runs if run is not None]
-            style = ("-", "--", ":", "-.")[number // 10 % 4]
-            panel.loglog(
-                [run.nfe for run in done],
-                [run.w1 for run in done],
-                style,
-                color=f"C{number % 10}",
-                marker=".",
-                label=solver,
-            )
+            points = [run.nfe for run in done], [run.w1 for run in done]
+            inner = INNER.get(solver, solver)
+            if inner not in PICTURED:
+                panel.loglog(*points, color="0.85", linewidth=1, zorder=1)
+                continue
+            style = "--" if shifted and solver == inner else "-"
+            colour = f"C{PICTURED.index(inner)}"
+            label = inner if style == "-" else None
+            panel.loglog(*points, style, color=colour, marker=".", label=label)
         panel.axhline(floor, color="grey", linewidth=6, alpha=0.3)
-        panel.set(title=process, xlabel="evaluations", ylabel="W1 / sd", ylim=(1e-3, 1))
+        note = "; dashed: from the prior's mean" if shifted else ""
+        panel.set(title=f"{process}{note}", xlabel="evaluations", ylabel="W1 / sd", ylim=(1e-3, 1))
         panel.set_xticks(BUDGETS, [str(n) for n in BUDGETS])
         panel.minorticks_off()
         panel.grid(alpha=0.3)
-    handles = {
-        label: handle
-        for panel in panels.flat
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(handles.values(), handles, loc="lower center", ncols=3, fontsize=8)
-    figure.tight_layout(rect=(0, 0.22, 1, 1))
-    figure.savefig(file, dpi=70)
+    handles, labels = panels.flat[1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=5)
+    figure.tight_layout(rect=(0, 0.08, 1, 1))
+    figure.savefig(file, dpi=80)
+
+
+def measure(workers: int) -> dict:
+    """Every solver on every process with every budget."""
+    tasks = [
+        (sde, solver, budget)
+        for sde in PROCESSES
+        for solver in solvers_of(sde)
+        for budget in ((10,) if adaptive(solver) else BUDGETS)
+    ]
+    with ProcessPoolExecutor(workers) as pool:
+        found = list(tqdm(pool.map(best, tasks), total=len(tasks), unit="run"))
+    results: dict[str, dict[str, list[Run | None]]] = {}
+    for (sde, solver, _), run in zip(tasks, found, strict=True):
+        results.setdefault(short(sde), {}).setdefault(short(solver), []).append(run)
+    y = torch.full((1, COUNT), Y, dtype=torch.complex128)
+    floor = distance(bimodal(PROCESSES[0]).draw(y, y))
+    return {"budgets": BUDGETS, "floor": floor, "runs": results}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--output", type=Path, default=HERE / "results")
     parser.add_argument("-j", "--workers", type=int, default=2)
+    parser.add_argument("--redraw", action="store_true", help="table and figure of what was found")
     options = parser.parse_args()
-    tasks = [(p, solver, n) for p in PROCESSES for solver in solvers_of(p) for n in BUDGETS]
-    with ProcessPoolExecutor(options.workers) as pool:
-        found = list(tqdm(pool.map(best, tasks), total=len(tasks), unit="run"))
-    results: dict[str, dict[str, list[Run | None]]] = {}
-    for (sde, solver, _), run in zip(tasks, found, strict=True):
-        results.setdefault(repr(sde), {}).setdefault(repr(solver), []).append(run)
-    y = torch.full((1, MANY), Y, dtype=torch.complex128)
-    floor = distance(bimodal(PROCESSES[0]).draw(y, y))
-
     options.output.mkdir(parents=True, exist_ok=True)
-    body = {"budgets": BUDGETS, "floor": floor, "runs": results}
-    (options.output / "solver-quality.json").write_text(json.dumps(body, indent=1) + "\n")
+    file = options.output / "solver-quality.json"
+    if not options.redraw:
+        file.write_text(json.dumps(measure(options.workers), indent=1) + "\n")
+    found = json.loads(file.read_text())
+    floor = found["floor"]
+    results = {
+        process: {solver: [run and Run(*run) for run in runs] for solver, runs in rows.items()}
+        for process, rows in found["runs"].items()
+    }
     plot(results, floor, options.output / "solver-quality.png")
     introduction = " ".join((__doc__ or "").split("\n\n")[2].split())
     (options.output / "solver-quality.md").write_text(
         "# Distance to the exact posterior against evaluations\n\n"
         "Made by `python benchmarks/solver_quality.py`.\n\n"
         f"{introduction} Samples of the posterior itself come to {floor:.4f}. An empty cell: not "
-        "even two steps fit. `DormandPrince` chooses its evaluations itself; they stand in "
-        "brackets.\n\n"
+        "even two steps fit. `DormandPrince` chooses its evaluations itself: its number stands "
+        "in brackets.\n\n"
         f"{tables(results)}\n\n![W1 against evaluations](solver-quality.png)\n"
     )
     print(options.output / "solver-quality.md")

@@ -1,5 +1,6 @@
 """The numbers that are quoted are those that the committed script gave, and gives again."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -7,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import SDES, SOLVERS
+from problems import slope
+from proofs import silent
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results" / "corpus-test"
@@ -39,6 +43,46 @@ def test_the_default_model_is_good_enough():
     assert model["PESQ-WB"] >= 1.80
     assert model["ESTOI"] >= 0.735
     assert model["SI-SDR"] >= 11.5
+
+
+def found(name: str) -> dict:
+    return json.loads((RESULTS.parent / f"{name}.json").read_text())
+
+
+def test_the_matrix_of_solvers_is_that_of_the_code(monkeypatch):
+    monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
+    matrix = importlib.import_module("solver_order").matrix()
+    assert matrix in (REPOSITORY / "docs" / "solvers.md").read_text()
+
+
+def test_the_orders_are_at_least_the_declared_ones(monkeypatch):
+    monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
+    short = importlib.import_module("names").short
+    results = found("solver-order")
+    assert results["errors"].keys() == {short(solver) for solver in SOLVERS}
+    measured = 0
+    for solver in SOLVERS:
+        order = solver.order if silent(SDES[0], solver) else solver.weak_order
+        for errors in filter(None, results["errors"][short(solver)].values()):
+            # At 64 and 128 steps: a first order within 8 %, a third within 10 %.
+            assert slope(results["steps"][1:], errors[1:]) > order - 0.1, solver
+            measured += 1
+    assert measured > 300
+
+
+@pytest.mark.parametrize(
+    ("process", "most"), [("OUVE()", 0.015), ("SBVE()", 0.01), ("StraightFlow()", 0.01)]
+)
+def test_ten_evaluations_reach_the_posterior(process, most):
+    """With a solver of second order or better; predictor-corrector needs 60."""
+    results = found("solver-quality")
+    ten = results["budgets"].index(10)
+    runs = {solver: run[ten] for solver, run in results["runs"][process].items() if len(run) > 1}
+    second = ("Multistep", "UniPC", "Singlestep", "MeanShifted()", "MeanShifted(solver=Multistep")
+    w1, nfe, _ = min(run for solver, run in runs.items() if solver.startswith(second))
+    assert w1 <= most
+    assert nfe <= 10
+    assert runs["PredictorCorrector()"][0] > most
 
 
 @pytest.mark.slow

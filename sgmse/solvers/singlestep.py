@@ -76,9 +76,10 @@ class Singlestep(Exponential):
         q = r / (r + c (1 - r)), the simplest rising function from 0 to 1, with the one free c so
         that it holds at q = 1 / 2: lambda is steep near both ends of time.
         """
-        finite = w.h.isfinite()
+        # An infinite way in lambda has no shares, and neither has one of no length, by rounding.
+        known = (w.h > 0) & w.h.isfinite()
         half = sde.log_snr(torch.lerp(t, s, 0.5)) - sde.log_snr(t)
-        at_half = torch.where(finite, half / w.h, 0.5).clamp(0.05, 0.95)
-        r = torch.where(finite, self.ratio * w.k / w.h, self.ratio).clamp(max=1)
+        at_half = torch.where(known, half / w.h, 0.5).clamp(0.05, 0.95)
+        r = torch.where(known, self.ratio * w.k / w.h, self.ratio).clamp(max=1)
         c = at_half / (1 - at_half)
         return torch.lerp(t, s, r / (r + c * (1 - r)))

@@ -1,18 +1,19 @@
 """Orders, moments and the textbook formulas."""
 
 from dataclasses import replace
-from math import log, pi
+from math import exp, log, pi
 
 import numpy as np
 import pytest
 import torch
-from problems import Gaussian, Mixture, noise, slope, times
+from problems import Gaussian, noise, slope, times
 from proofs import STEPS, VARIANCES, flow_errors, response
+from scipy.integrate import quad
 from torch import Tensor
 
-from sgmse.sdes import BBED, OUVE, SBVE, VE, VP, CosineVP
+from sgmse.sdes import OUVE, SBVE, VE, VP, CosineVP
 from sgmse.solvers import Exponential, LogSNR, Multistep, Uniform, solve
-from sgmse.solvers.exponential import Weights
+from sgmse.solvers.exponential import Weights, bend, integrals
 
 PROBLEM = {"mean": 0.5 - 0.3j, "variance": 0.3}
 
@@ -213,32 +214,6 @@ def test_the_ode_step_is_euler_to_first_order(sde):
     assert gaps[1] == pytest.approx(gaps[0] / 4, rel=0.02)
 
 
-def test_multistep_is_second_order_dbim():
-    """Zheng et al. 2024: x0 linear in lambda, integrated exactly."""
-    for sde in (SBVE(), BBED(), OUVE(), VP()):
-        problem = Gaussian(sde, **PROBLEM)
-        u, t, s = times(0.7), times(0.55), times(0.45)
-        x_u, x, y = (noise(1, 5, seed=i) for i in range(3))
-        x0_u, x0 = problem(x_u, y, u).x0, problem(x, y, t).x0
-        (a, b, sigma), (_, b_t, sigma_t) = sde.scales(s), sde.scales(t)
-        h = sde.log_snr(s) - sde.log_snr(t)
-        bent = ((-h).exp() + h - 1) * (x0 - x0_u) / (sde.log_snr(t) - sde.log_snr(u))
-        share = sigma / sigma_t
-        theirs = share * x + (b - b_t * share) * y + a * ((1 - (-h).exp()) * x0 + bent)
-        ours, _ = Multistep(start=0.0).step(problem, x, y, t, s, (u, x0_u), torch.randn_like)
-        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
-
-
-def test_multistep_begins_with_the_first_order_step(sde):
-    problem, y, z = Gaussian(sde, **PROBLEM), noise(1, 4, seed=1), noise(1, 4, seed=2)
-    for grid in (Uniform(1), Uniform(2, finish=False, end=0.5), LogSNR(2)):
-        results = [
-            solve(problem, y, solver, replace(grid, steps=1), randn=lambda like: z).x
-            for solver in (Exponential(), Multistep())
-        ]
-        assert torch.equal(*results)
-
-
 def test_a_first_step_from_a_point():
     """Fresh noise makes it exact, none keeps the mean: x_s = a m + b y (+ sigma z)."""
     sde, y, z = SBVE(), noise(1, 4, seed=1), noise(1, 4, seed=2)
@@ -252,34 +227,64 @@ def test_a_first_step_from_a_point():
         torch.testing.assert_close(x, a * PROBLEM["mean"] + b * y + sigma * z)
 
 
-def test_a_bimodal_posterior(sde):
-    """y / 2 +- 1/4 with standard deviation 0.08: not a Gaussian, so nothing is linear in x."""
-    samples, end = 20000, 0.05
-    y = torch.full((1, samples), 0.4 + 0.2j, dtype=torch.complex128)
-    modes = (0.2 + 0.1j - 0.25, 0.2 + 0.1j + 0.25)
-    pick = torch.tensor(modes, dtype=y.dtype)[torch.arange(samples) % 2][None]
-    clean = pick + 0.08 * noise(1, samples, seed=1)
-    # From the exact marginal, as the prior of a process that is not pinned is not.
-    x = sde.sample(clean, y, times(1.0), noise(1, samples, seed=2))
-    generator = torch.Generator().manual_seed(3)
-
-    def randn(like):
-        return torch.randn(like.shape, dtype=like.dtype, generator=generator)
-
-    problem, grid = Mixture(sde, modes, 0.08**2), LogSNR(48, end=end, finish=False)
-    x, _, _ = solve(problem, y, Multistep(eta=1.0), grid, x=x, randn=randn)
-    exact = sde.sample(clean, y, times(end), noise(1, samples, seed=4))
-    for ours, theirs in ((x.real, exact.real), (x.imag, exact.imag)):
-        # Wasserstein-1 over the standard deviation: two exact samples of this size differ by 0.01.
-        distance = np.abs(np.sort(ours[0]) - np.sort(theirs[0])).mean()
-        assert distance / theirs.std() < 0.025
-
-
 @pytest.mark.parametrize("arguments", [{"eta": -0.1}, {"eta": 1.1}, {"start": 2.0}])
-@pytest.mark.parametrize("solver", [Exponential, Multistep])
-def test_refused(solver, arguments):
+def test_refused(arguments):
     with pytest.raises(ValueError, match="eta and start must lie between 0 and 1"):
-        solver(**arguments)
+        Exponential(**arguments)
+
+
+def moment(k, i):
+    """m_i by quadrature, of a substitution that is smooth for any k: u = k (1 - q) up to 60."""
+    if k == 0:
+        return 0.0
+    return quad(lambda u: exp(-u) * (1 - u / k) ** i, 0, min(k, 60), epsabs=0, epsrel=1e-13)[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_integrals_to_the_last_digits(dtype):
+    eps = torch.finfo(dtype).eps
+    k = [0.0, 1e-30, 1e-8, 1e-4, 0.01, 0.3, 0.9, 1 - 3 * eps, 1 - eps, 1.0, 1 + eps, 1.1, 3.0]
+    k = torch.tensor([*k, 20.0, 100.0, 1e4], dtype=dtype)
+    for i, found in enumerate(integrals(k), start=1):
+        assert found.dtype == dtype
+        exact = times(*(moment(value, i) for value in k.tolist()))
+        # A difference of terms up to four times as large, in a few operations.
+        torch.testing.assert_close(found.double(), exact, rtol=8 * eps, atol=0)
+    infinite = integrals(torch.full((1,), torch.inf, dtype=dtype))
+    assert infinite == (1, 1)
+
+
+def test_bends_integrate_polynomials():
+    """q^0, q^1 and q^2 in a step, from their values at 0 and at 1 / p: earlier, inside, at s."""
+    start = times(0.5)
+    for sde, eta in ((OUVE(), 0.0), (SBVE(), 1.0)):
+        w = Exponential(eta).weights(sde, start, times(0.3))
+        q = [1 / p for p in (-0.7, 1.9, 1.0, -3.0)]
+        for at in (q[:1], q[1:2], q[2:3], q[:2], q[2:], q[::3], q[1:3]):
+            weights = bend(w, *(times(1 / point) for point in at))
+            assert len(weights) == len(at)
+            for power in range(1, len(at) + 1):
+                # as 0^power is 0, the difference from the value at t is that value
+                found = sum(w_j * point**power for w_j, point in zip(weights, at, strict=True))
+                assert float(found) == pytest.approx(moment(float(w.k), power), rel=1e-11)
+        assert bend(w) == ()
+
+
+def test_bends_where_a_polynomial_is_not_known():
+    """An estimate at an infinite lambda, two at the same one, a step of no or infinite length."""
+    w = Exponential().weights(OUVE(), times(0.5, 0.5, 0.5), times(0.3, 0.5, 0.0))
+    assert w.h[1:].tolist() == [0, torch.inf]
+    p = torch.full_like(w.h, -0.8)
+    (alone,) = bend(w, p)
+    assert (alone != 0).tolist() == [True, False, False]
+    for other in (0 * p, p):
+        found = torch.stack(bend(w, p, other))
+        assert found.isfinite().all()
+        assert (found[:, 1:] == 0).all()
+    line, nothing = bend(w, p, 0 * p)
+    torch.testing.assert_close(line, alone)
+    assert (nothing == 0).all()
+    assert all((w_j == 0).all() for w_j in bend(w, 0 * p, 0 * p))
 
 
 def test_weights_keep_their_precision():
