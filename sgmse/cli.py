@@ -1,4 +1,4 @@
-"""The command line: `sgmse enhance`, `sgmse info`, `sgmse train`.
+"""The command line: `sgmse enhance`, `sgmse info`, `sgmse convert`, `sgmse train`.
 
 Nothing heavy is imported before a command runs, so that `--help` and misuse are answered at once.
 """
@@ -14,6 +14,7 @@ import sgmse
 
 if TYPE_CHECKING:
     from sgmse.jobs import Job, Progress
+    from sgmse.model import Regeneration, ScoreModel
     from sgmse.solvers import Solver
 
 EXAMPLES = """examples:
@@ -27,7 +28,14 @@ FORMATS = (
     *("wav", "wave", "bwf", "ogg", "oga", "opus", "aiff", "aif", "aifc", "au", "snd"),
     *("flac", "mp3", "caf", "w64", "rf64", "voc", "sph"),
 )
-MODEL = "default, a folder, or hf://owner/name for a repository on the Hugging Face hub"
+MODEL = (
+    "default, a folder, a published checkpoint such as file.ckpt, or hf://owner/name for a "
+    "repository on the Hugging Face hub"
+)
+COMPAT = (
+    "of a published checkpoint: sample in the arithmetic of its code, sgmse, in place of the exact "
+    "one"
+)
 SOLVERS = (
     "ode (first order), ode2 (second order), sde and sde2 (the same with fresh noise), "
     "pc (predictor-corrector)"
@@ -78,7 +86,15 @@ def _parser() -> argparse.ArgumentParser:
         "info", help="say what a model is", description="Say what a model is."
     )
     info.add_argument("model", nargs="?", default="default", help=MODEL)
+    _add_compat(info)
     info.set_defaults(run=_info)
+    _add_convert(
+        commands.add_parser(
+            "convert",
+            help="write a published checkpoint in the format of this library",
+            description="Write a published checkpoint as a folder: weights, config and card.",
+        )
+    )
     _add_train(
         commands.add_parser(
             "train",
@@ -116,6 +132,7 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
         help="share of the input to keep in the result, 0 (none, the default) to 1",
     )
     add("--model", default="default", help=f"{MODEL} (default: default)")
+    _add_compat(parser)
     add(
         "--solver",
         type=_solver,
@@ -152,6 +169,18 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
         help="files worked on at the same time (default: 1, which uses all cores)",
     )
     add("-q", "--quiet", action="store_true", help="print errors only")
+
+
+def _add_compat(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--compat", choices=("sgmse",), help=COMPAT)
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_convert)
+    parser.add_argument("checkpoint", metavar="FILE", help="a published checkpoint")
+    parser.add_argument("folder", metavar="DIR", help="where the model goes")
+    _add_compat(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace a model that is there")
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -235,6 +264,7 @@ def _enhance(options: argparse.Namespace) -> int:
         device=None if options.device == "auto" else options.device,
         solver=options.solver,
         steps=options.steps,
+        compat=options.compat,
     )
     # Threads that wait for each other's cores are slower than none.
     torch.set_num_threads(max(1, torch.get_num_threads() // options.jobs))
@@ -296,15 +326,15 @@ def _warnings(say: Callable[[str], None] | None) -> Iterator[None]:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from sgmse.checkpoints import load, locate
+    from sgmse.checkpoints import load_model, locate
 
-    folder = locate(options.model)
-    checkpoint = load(folder)
+    checkpoint = load_model(options.model, compat=options.compat)
     model = checkpoint.model
-    parameters = sum(p.numel() for p in model.parameters())
+    training = dict(checkpoint.training)
     rows = {
-        "model": f"{options.model} ({folder})",
-        "network": f"{type(model.network).__name__}, {parameters / 1e6:.2f} M parameters",
+        "model": f"{options.model} ({locate(options.model)})",
+        "family": training.pop("family", "sgmse-toolkit"),
+        **_networks(model),
         "process": model.sde,
         "estimates": model.parametrization,
         "spectrogram": checkpoint.transform,
@@ -312,10 +342,31 @@ def _info(options: argparse.Namespace) -> int:
         "solver": checkpoint.solver,
         "grid": checkpoint.grid,
         "licence": checkpoint.licence or "not stated",
-    } | {f"training: {key}": value for key, value in checkpoint.training.items()}
+    } | {f"training: {key}": value for key, value in training.items()}
     width = max(map(len, rows))
     for key, value in rows.items():
         print(f"{key:{width}}  {value}")
+    return 0
+
+
+def _networks(model: "ScoreModel | Regeneration") -> dict[str, str]:
+    """What `info` says of the networks of a model."""
+    parts = {name: model.parts.get(name) for name in ("network", "predictor")}
+    return {
+        name: f"{type(part).__name__}, {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M "
+        "parameters"
+        for name, part in parts.items()
+        if part is not None
+    }
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from sgmse.checkpoints import convert
+
+    folder = convert(
+        options.checkpoint, options.folder, compat=options.compat, overwrite=options.overwrite
+    )
+    print(f"{options.checkpoint} -> {folder}")
     return 0
 
 

@@ -1,14 +1,15 @@
 """What the published code does where it differs from the equation."""
 
 from dataclasses import astuple, dataclass
-from math import expm1, log
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from sgmse.sdes import OUVP, SBVE, SDE, Coefficients, Scales, expand, positive
-from sgmse.solvers import Solver
-from sgmse.solvers.base import Memory, Model, Randn
+from sgmse.sdes import OUVP, SBVE, SDE, Coefficients, Scaled, Scales, expand, positive
+from sgmse.solvers import EulerMaruyama, Solver
+from sgmse.solvers.base import Memory, Model, Randn, needs_flow
+from sgmse.solvers.runge_kutta import velocity
 
 
 @dataclass(frozen=True)
@@ -28,27 +29,51 @@ class PublishedOUVP(OUVP):
         return OUVP(*astuple(self)).coefficients(t)
 
 
-def deviations(sde: SDE, t: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """s_t and v_t = sqrt(s_1^2 - s_t^2 + eps) of an `SBVE`, each (batch,)."""
+def deviations(sde: SDE, t: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """s_t, v_t = sqrt(s_1^2 - s_t^2 + eps) and s_1^2 + eps of an `SBVE`, `Scaled` or not.
+
+    Each is (batch,). As the weights of the first step cancel to four digits, they are computed in
+    the published order of operations, so that the roundings are the published ones in float32, too.
+    """
+    if isinstance(sde, Scaled):
+        sde = sde.process
     if not isinstance(sde, SBVE):
         raise ValueError(f"{sde} is not an SBVE, for which alone the published bridges are made")
-    total = sde.c * expm1(2 * log(sde.k)) / (2 * log(sde.k))
-    a, b, _ = sde.scales(t)
-    return (total * b).sqrt(), (total * a + eps).sqrt()
+    k, c = sde.k, sde.c
+    log_k = torch.log(torch.tensor(k, dtype=t.dtype, device=t.device))
+    done, total = (
+        (c * (k ** (2 * time) - 1) / (2 * log_k)).sqrt() for time in (t, torch.ones_like(t))
+    )
+    return done, (total**2 - done**2 + eps).sqrt(), total**2 + eps
+
+
+Told = Literal["target", "state"]
 
 
 class PublishedBridge(Solver):
     """What the published samplers of the Schroedinger bridge have in common.
 
     They are written in the deviations s_t and v_t = sqrt(s_1^2 - s_t^2) of `SBVE` and serve it
-    alone. They evaluate the model at the state of time t but with the time s that they step to, so
-    that it takes the state to be cleaner than it is.
+    alone, also as `Scaled`, which leaves s_t and v_t as they are and multiplies the noise. They
+    evaluate the model at the state of time t but with the time s that they step to, so that it
+    takes the state to be cleaner than it is: told = "target". Those of NeMo and `edm2se` tell it
+    the time of the state, told = "state"; that of NeMo can do the other, too.
 
     Their grid is Uniform(N, end=1e-4, finish=False). Where a grid goes on to t = 0, the last step
     is the estimate x0 at the state and at its own time.
     """
 
+    told: Told
+
     order = 1
+
+    def __post_init__(self) -> None:
+        if self.told not in get_args(Told):
+            raise ValueError(f"told must be 'target' or 'state', not {self.told!r}")
+
+    def clean(self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        """The estimate x0 at the state of time t, in a step to s."""
+        return model(x, y, s if self.told == "target" else t).x0
 
     def finish(  # noqa: D102
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
@@ -56,7 +81,7 @@ class PublishedBridge(Solver):
         return model(x, y, t).x0, None
 
     def refusal(self, sde: SDE, start: float) -> str | None:  # noqa: D102
-        if isinstance(sde, SBVE):
+        if isinstance(sde.process if isinstance(sde, Scaled) else sde, SBVE):
             return None
         return (
             f"{type(self).__name__} is a published sampler of SBVE and needs its s_t, which {sde} "
@@ -75,23 +100,27 @@ class SBODE(PublishedBridge):
     where v_t^2 = s_1^2 - s_t^2 + eps. Without eps, and with the estimate at t, it is
     Exponential(start=0.0). In the step from t = 1, where v_t = sqrt(eps), the weights sum to 1.05
     (5 steps) or 1.02 (50) where the bridge has 1.
+
+    Args:
+        told: the time that the model is told.
     """
 
     eps: float = 1e-8
+    told: Told = "target"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         positive(self, eps=self.eps)
 
     def step(  # noqa: D102
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
     ) -> tuple[Tensor, Memory]:
         eps = self.eps
-        (s_t, v_t), (s_s, v_s) = (deviations(model.sde, time, eps) for time in (t, s))
-        total = s_s**2 + v_s**2  # s_1^2 + eps
+        (s_t, v_t, total), (s_s, v_s, _) = (deviations(model.sde, time, eps) for time in (t, s))
         of_x = s_s * v_s / (s_t * v_t + eps)
-        of_x0 = (v_s**2 - v_t * s_s * v_s / (s_t + eps)) / total
-        of_y = (s_s**2 - s_t * s_s * v_s / (v_t + eps)) / total
-        x0 = model(x, y, s).x0
+        of_x0 = 1 / total * (v_s**2 - v_t * s_s * v_s / (s_t + eps))
+        of_y = 1 / total * (s_s**2 - s_t * s_s * v_s / (v_t + eps))
+        x0 = self.clean(model, x, y, t, s)
         return expand(of_x, x) * x + expand(of_x0, x) * x0 + expand(of_y, x) * y, None
 
     def draws(self, sde: SDE) -> bool:  # noqa: D102
@@ -109,25 +138,72 @@ class SBSDE(PublishedBridge):
     4.0 times that after 5 steps, and 1.4 times after 50.
 
     Args:
-        end: the last time of the grid; into it, the noise is drawn but left out.
+        end: the last time of the grid; into it, the noise is drawn but left out. With 0 it is kept,
+            as NeMo does.
+        told: the time that the model is told.
     """
 
     eps: float = 1e-8
     end: float = 1e-4
+    told: Told = "target"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         positive(self, eps=self.eps)
 
     def step(  # noqa: D102
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
     ) -> tuple[Tensor, Memory]:
-        (s_t, _), (s_s, _) = (deviations(model.sde, time, self.eps) for time in (t, s))
+        (s_t, *_), (s_s, *_) = (deviations(model.sde, time, self.eps) for time in (t, s))
         q = s_s**2 / (s_t**2 + self.eps)
         # A grid ends at `end` itself, or in float32 at the number nearest to it.
         inside = s > self.end * (1 + 1e-6)
-        noise = torch.where(inside, s_s * (1 - q).sqrt(), 0.0)
-        x0 = model(x, y, s).x0
+        factor = model.sde.factor if isinstance(model.sde, Scaled) else 1.0
+        noise = torch.where(inside, factor * s_s * (1 - q).sqrt(), 0.0)
+        x0 = self.clean(model, x, y, t, s)
         return expand(q, x) * x + expand(1 - q, x) * x0 + expand(noise, x) * randn(x), None
 
     def draws(self, sde: SDE) -> bool:  # noqa: D102
         return True
+
+
+@dataclass(frozen=True)
+class CorrectedReverse(EulerMaruyama):
+    """Euler's steps for a network fine-tuned on them (Lay et al. 2024, arXiv:2309.09677).
+
+    It was trained so that the mean of the last of a few steps is the clean spectrogram. What the
+    steps neglect it makes up for, so that its output is no score, and other solvers, or many steps,
+    do not fit it. One step serves.
+    """
+
+    fewest_steps = 1
+
+
+@dataclass(frozen=True)
+class FlowEuler(Solver):
+    """Euler's step of the flow, as the code of FlowSE takes it (Lee et al. 2025).
+
+        x_s = x + (s - t) (a' x0 + b' y + sigma' noise)
+
+    On `StraightFlow` it is Exponential() in every step but that to t = 0, which keeps the noise
+    that the process has there, sigma(0) noise. And a start before t = 1 gets the noise of t = 1,
+
+        x <- y + (sigma(1) / sigma(t)) (x - y).
+    """
+
+    order = 1
+    moves_start = True
+
+    def step(  # noqa: D102
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
+    ) -> tuple[Tensor, Memory]:
+        if memory is None:
+            grow = model.sde.scales(torch.ones_like(t)).sigma / model.sde.scales(t).sigma
+            x = y + expand(grow, x) * (x - y)
+        return x + expand(s - t, x) * velocity(model, x, y, t), ()
+
+    def draws(self, sde: SDE) -> bool:  # noqa: D102
+        return False
+
+    def refusal(self, sde: SDE, start: float) -> str | None:  # noqa: D102
+        return needs_flow(self, sde, start)

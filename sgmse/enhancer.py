@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from math import lcm
 from operator import index
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -23,9 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sgmse import audio as files
-from sgmse.checkpoints import CLASSES, Checkpoint, locate
-from sgmse.checkpoints import load as load_checkpoint
-from sgmse.model import ScoreModel
+from sgmse.checkpoints import CLASSES, Checkpoint, load_model
+from sgmse.model import Regeneration, ScoreModel
 from sgmse.solvers import LAST_START, Grid, Solver, solve
 from sgmse.streams import Block, as_rows, cut, in_segments, mixed, peaks
 from sgmse.transforms import Spectrogram
@@ -68,7 +68,7 @@ class Enhancer:
     """A model with all that is needed to enhance recordings.
 
     Args:
-        model: network, process and parametrization.
+        model: network, process and parametrization, with or without a predictor.
         transform: the spectrogram that the network works on.
         solver, grid: the sampler.
         sample_rate: of the model, in Hz; other rates are resampled there and back.
@@ -76,9 +76,11 @@ class Enhancer:
         segment: seconds that are enhanced in one piece; longer recordings are cut, and the pieces
             (up to one and a half times as long) faded into each other.
         overlap: seconds of the fades.
+        frames: their number is padded to a multiple of this, and of what the network divides. With
+            more than 1, as published, the added ones sound in the last half frame of the audio.
     """
 
-    model: ScoreModel
+    model: ScoreModel | Regeneration
     transform: Spectrogram
     solver: Solver
     grid: Grid
@@ -86,6 +88,7 @@ class Enhancer:
     padding: Literal["zero", "reflect"] = "zero"
     segment: float = 20.0
     overlap: float = 1.0
+    frames: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < 2 * self.overlap <= self.segment:
@@ -93,7 +96,7 @@ class Enhancer:
                 f"segment {self.segment} s must be at least twice overlap {self.overlap} s, "
                 "and both positive"
             )
-        frequencies, divisor = self.transform.frequencies, self.model.network.divisor[0]
+        frequencies, divisor = self.transform.frequencies, self.model.divisor[0]
         if frequencies % divisor:
             raise ValueError(
                 f"{self.transform} has {frequencies} frequencies, and the network takes multiples "
@@ -103,14 +106,9 @@ class Enhancer:
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Enhancer":
         """The enhancer of a checkpoint, with its recommended sampler."""
-        return cls(
-            checkpoint.model,
-            checkpoint.transform,
-            checkpoint.solver,
-            checkpoint.grid,
-            checkpoint.sample_rate,
-            checkpoint.padding,
-        )
+        c = checkpoint
+        sampler = c.solver, c.grid
+        return cls(c.model, c.transform, *sampler, c.sample_rate, c.padding, frames=c.frames)
 
     def with_sampler(self, solver: Solver | None = None, steps: int | None = None) -> "Enhancer":
         """The same model with another solver or number of steps, if that makes speech better."""
@@ -290,7 +288,8 @@ class Enhancer:
         for batch in batches:
             y = self.spectrogram(batch)
             noise = Draws(seed, number)
-            x = solve(self.model, y, self.solver, self.grid, randn=noise, callback=report).x
+            model, anchor = self.model.observe(y)
+            x = solve(model, anchor, self.solver, self.grid, randn=noise, callback=report).x
             outputs.append(self.audio(x, batch.shape[1]))
         clean = torch.cat(outputs).cpu().numpy().astype(segment.dtype, copy=False)
         if not np.isfinite(clean).all():
@@ -305,7 +304,7 @@ class Enhancer:
         audio = audio.to(next(self.model.parameters(), torch.empty(0)))
         missing = max(self.transform.shortest - audio.shape[1], 0)
         x = self.transform.forward(torch.nn.functional.pad(audio, (0, missing)))[:, None]
-        extra = -x.shape[-1] % self.model.network.divisor[1]
+        extra = -x.shape[-1] % lcm(self.frames, self.model.divisor[1])
         if self.padding == "reflect":
             while extra:  # in pieces, since a reflection is shorter than what it reflects
                 piece = min(extra, x.shape[-1] - 1)
@@ -316,7 +315,8 @@ class Enhancer:
     def audio(self, spectrogram: Tensor, samples: int) -> Tensor:
         """The inverse of `spectrogram`: (batch, samples)."""
         padded = max(samples, self.transform.shortest)
-        x = spectrogram[:, 0, :, : self.transform.frames(padded)]
+        own = self.transform.frames(padded) if self.frames == 1 else None
+        x = spectrogram[:, 0, :, :own]
         return self.transform.inverse(x, padded)[:, :samples]
 
 
@@ -359,23 +359,25 @@ def load(
     device: str | torch.device | None = None,
     solver: Solver | None = None,
     steps: int | None = None,
+    compat: str | None = None,
     classes: Mapping[str, type] = CLASSES,
 ) -> Enhancer:
     """Load a model, ready to enhance.
 
     Args:
-        name_or_path: "default" for the model in the package, a folder, or "hf://owner/name" for a
-            repository on the Hugging Face hub.
+        name_or_path: "default" for the model in the package, a folder, a published checkpoint
+            ("file.ckpt"), or "hf://owner/name" for a repository on the Hugging Face hub.
         device: where it runs; with CUDA where there is a GPU for it, else on the CPU. Others, such
             as "mps", only on request.
         solver, steps: in place of the recommended ones.
+        compat: "sgmse" for the arithmetic of the published sampler, of a published checkpoint.
         classes: names in the model's config; extend `sgmse.checkpoints.CLASSES` by your own.
 
     Raises:
         CheckpointError: there is no such model, or it is damaged.
         ValueError: there is no such device, or the model cannot be sampled so.
     """
-    checkpoint = load_checkpoint(locate(name_or_path), classes=classes)
+    checkpoint = load_model(name_or_path, compat=compat, classes=classes)
     enhancer = Enhancer.of(checkpoint).with_sampler(solver, steps)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"

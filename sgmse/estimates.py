@@ -11,7 +11,7 @@ gives the others. With r = x_t - b y:
     Velocity    a' x0 + b' y + sigma' noise
     EDM         q x0 / sigma_data - p noise,      p : q = a sigma_data : sigma,  p^2 + q^2 = 1
 
-`Data` and `EDM` serve every process; the others say what they cannot do in `refusal`.
+`Data`, `EDM` and `Additive` serve every process; the others say what they cannot do in `refusal`.
 """
 
 from abc import ABC, abstractmethod
@@ -49,19 +49,19 @@ class Parametrization(ABC):
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:
         """The output for which `estimate` gives (x0, z) at x_t = a x0 + b y + sigma z."""
 
-    def refusal(self, sde: SDE) -> str | None:
-        """Why there is no estimate at all times of that process, with the remedy; None if so."""
+    def refusal(self, sde: SDE, latest: float = 1.0) -> str | None:
+        """Why there is no estimate at all times up to `latest`, with the remedy; None if so."""
         return None
 
 
 REMEDY = "use a parametrization that estimates the data, such as Data()"
 
 
-def divides_by_a(parametrization: Parametrization, sde: SDE) -> str | None:
+def divides_by_a(parametrization: Parametrization, sde: SDE, latest: float) -> str | None:
     """The refusal of a parametrization that cannot tell x0 where nothing is left of it."""
-    if not sde.forgets:
+    if sde.scales(torch.tensor([latest], dtype=torch.float64)).a > 0:
         return None
-    return f"{parametrization} divides by a(t), and {sde} has a(1) = 0; {REMEDY}"
+    return f"{parametrization} divides by a(t), and {sde} has a({latest:g}) = 0; {REMEDY}"
 
 
 def check_choices(owner: Parametrization) -> None:
@@ -84,8 +84,8 @@ class Noise(Parametrization):
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
         return z
 
-    def refusal(self, sde: SDE) -> str | None:  # noqa: D102
-        return divides_by_a(self, sde)
+    def refusal(self, sde: SDE, latest: float = 1.0) -> str | None:  # noqa: D102
+        return divides_by_a(self, sde, latest)
 
 
 Scaling = Literal["1", "1/sigma", "1/t"]
@@ -124,8 +124,8 @@ class Score(Parametrization):
         sigma = sde.scales(t).sigma
         return -self.sign * z / expand(sigma * scale_of(self.scaling, sigma, t), z)
 
-    def refusal(self, sde: SDE) -> str | None:  # noqa: D102
-        return divides_by_a(self, sde)
+    def refusal(self, sde: SDE, latest: float = 1.0) -> str | None:  # noqa: D102
+        return divides_by_a(self, sde, latest)
 
 
 @dataclass(frozen=True)
@@ -173,8 +173,8 @@ class Velocity(Parametrization):
         da, db, dsigma = (expand(s, z) for s in sde.rates(t))
         return da * x0 + db * y + dsigma * z
 
-    def refusal(self, sde: SDE) -> str | None:  # noqa: D102
-        t = torch.linspace(0, 1, 129, dtype=torch.float64)[1:]
+    def refusal(self, sde: SDE, latest: float = 1.0) -> str | None:  # noqa: D102
+        t = torch.linspace(0, latest, 129, dtype=torch.float64)[1:]
         a, _, sigma = sde.scales(t)
         da, db, dsigma = sde.rates(t)
         rise, fall = a * dsigma, da * sigma
@@ -300,11 +300,12 @@ class Preconditioned(Parametrization):
         value = {"score": -z / sigma, "mean": mean, "data": x0}[self.of]
         return (value - skip * (mean + sigma * z)) / out
 
-    def refusal(self, sde: SDE) -> str | None:  # noqa: D102
+    def refusal(self, sde: SDE, latest: float = 1.0) -> str | None:  # noqa: D102
         if self.of != "data":
-            return divides_by_a(self, sde)
-        if sde.pinned and "1/sigma" in (self.c_out, self.scaling):
-            return f"{self} divides by sigma(t), and {sde} has sigma(1) = 0; {REMEDY}"
+            return divides_by_a(self, sde, latest)
+        silent = sde.scales(torch.tensor([latest], dtype=torch.float64)).sigma == 0
+        if silent and "1/sigma" in (self.c_out, self.scaling):
+            return f"{self} divides by sigma(t), and {sde} has sigma({latest:g}) = 0; {REMEDY}"
         return None
 
     def coefficients(self, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor]:
@@ -323,3 +324,58 @@ class Preconditioned(Parametrization):
     def size(self, sigma: Tensor) -> Tensor:
         """sqrt(sigma^2 + sigma_data^2)."""
         return torch.hypot(sigma, torch.full_like(sigma, self.sigma_data))
+
+
+@dataclass(frozen=True)
+class Additive(Parametrization):
+    """Preconditioning for additive noise, y = x0 + n (Richter et al. 2026, arXiv:2505.05216).
+
+    Let each part of x0, n and z, real or imaginary, be independent, and tau = sigma / sqrt 2. Then
+
+        v = (a + b)^2 sigma_x^2 + b^2 sigma_n^2 + tau^2          is the variance of x_t,
+        w = (1 - a - b)^2 sigma_x^2 + b^2 sigma_n^2 + tau^2      that of x0 - x_t,
+
+        x0 = x_t + sqrt(w) F(x_t / v, y / v(1), time)            for of = "noise",
+        x0 = sigma_x F(x_t / v, y / v(1), time)                  for of = "data".
+
+    The time is tau^(1/4): its logarithm is the published c_noise = ln(tau) / 4. That the inputs are
+    divided by v, not by its root, is as published; y is scaled like x_1, which a bridge ends in.
+
+    Args:
+        of: what the network estimates: what is to be taken from x_t, or x0 itself.
+        sigma_x, sigma_n: deviations of a part of x0 and of n, of the compressed spectrograms.
+        floor: of tau in the time, which is 0 at a pinned end; published is 1e-4.
+    """
+
+    of: Literal["noise", "data"] = "noise"
+    sigma_x: float = 0.402
+    sigma_n: float = 0.342
+    floor: float = 1e-4
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        positive(self, sigma_x=self.sigma_x, sigma_n=self.sigma_n, floor=self.floor)
+
+    def inputs(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:  # noqa: D102
+        tau = sde.scales(t).sigma / 2**0.5
+        v, end = (self.variance(time, sde, 0.0) for time in (t, torch.ones_like(t)))
+        return expand(1 / v, x) * x, expand(1 / end, y) * y, tau.clamp(min=self.floor) ** 0.25
+
+    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
+        a, b, sigma = (expand(s, x) for s in sde.scales(t))
+        if self.of == "data":
+            x0 = self.sigma_x * output
+        else:
+            x0 = x + expand(self.variance(t, sde, 1.0).sqrt(), x) * output
+        return Estimate(x0, inverse(sigma) * (x - a * x0 - b * y))
+
+    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
+        if self.of == "data":
+            return x0 / self.sigma_x
+        return (x0 - sde.sample(x0, y, t, z)) / expand(self.variance(t, sde, 1.0).sqrt(), x0)
+
+    def variance(self, t: Tensor, sde: SDE, share: float) -> Tensor:
+        """Of a part of share x0 - x_t, (batch,): v for the share 0, w for 1."""
+        a, b, sigma = sde.scales(t)
+        speech, rest = (share - a - b) * self.sigma_x, b * self.sigma_n
+        return speech**2 + rest**2 + sigma**2 / 2

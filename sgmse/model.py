@@ -1,10 +1,24 @@
-"""A network, a process and a parametrization make a model: (x_t, y, t) to an `Estimate`."""
+"""A network, a process and a parametrization make a model: (x_t, y, t) to an `Estimate`.
 
+A model of the library is a `ScoreModel`, whose process leads to the observation, or a
+`Regeneration`, whose process leads to what a predictive network makes of it. Both `observe`:
+
+    model, anchor = model.observe(y)
+    x = solve(model, anchor, solver, grid).x
+"""
+
+from dataclasses import dataclass
+from math import lcm
+from typing import Any, Literal, get_args
+
+import torch
 from torch import Tensor, nn
 
 from sgmse.estimates import Estimate, Parametrization
 from sgmse.networks import Network
 from sgmse.sdes import SDE, expand
+
+__all__ = ["Conditioning", "Refinement", "Regeneration", "ScoreModel", "assemble"]
 
 
 class ScoreModel(nn.Module):
@@ -14,29 +28,198 @@ class ScoreModel(nn.Module):
         network: net(x, y, t), complex (batch, channel, frequency, frame) in and out, t (batch,).
         sde: the process.
         parametrization: what the output of the network means.
+        latest: the largest time at which it is asked; less than 1 for a score network of a bridge,
+            which has no score at its end.
 
     Raises:
-        ValueError: the parametrization does not serve the process (`Parametrization.refusal`).
+        ValueError: the parametrization does not serve the process up to the latest time
+            (`Parametrization.refusal`), or that is no time after 0.
     """
 
-    def __init__(self, network: Network, sde: SDE, parametrization: Parametrization) -> None:
+    def __init__(
+        self, network: Network, sde: SDE, parametrization: Parametrization, latest: float = 1.0
+    ) -> None:
         super().__init__()
-        if why := parametrization.refusal(sde):
+        if not (isinstance(latest, int | float) and 0 < latest <= 1):
+            raise ValueError(f"latest must lie between 0 and 1, not {latest!r}")
+        if why := parametrization.refusal(sde, latest):
             raise ValueError(why)
         self.network = network
         self.sde = sde
         self.parametrization = parametrization
+        self.latest = latest
 
-    def forward(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
+    def forward(
+        self, x: Tensor, y: Tensor | None, t: Tensor, seen: Tensor | None = None
+    ) -> Estimate:
         """The estimate at x (batch, ...) with the observation y (like x) and times t (batch,).
 
-        Where there is no observation, y is None: the network is given None, and b y is 0.
+        Where there is no observation, y is None: the network is given None, and b y is 0. What the
+        network sees in its place, if `seen`, may hold several spectrograms along the channel axis;
+        it is scaled as y is.
         """
-        seen = x.new_zeros(()).expand_as(x) if y is None else y
-        state, observation, time = self.parametrization.inputs(x, seen, t, self.sde)
-        output = self.network(state, None if y is None else observation, time)
-        return self.parametrization.estimate(output, x, seen, t, self.sde)
+        end = x.new_zeros(()).expand_as(x) if y is None else y
+        state, observation, time = self.parametrization.inputs(x, end, t, self.sde)
+        if seen is not None:
+            _, observation, _ = self.parametrization.inputs(x.expand_as(seen), seen, t, self.sde)
+        nothing = y is None and seen is None
+        output = self.network(state, None if nothing else observation, time)
+        return self.parametrization.estimate(output, x, end, t, self.sde)
 
     def score(self, x: Tensor, y: Tensor | None, t: Tensor) -> Tensor:
         """grad log p_t(x | y) = -noise / sigma, in the complex (Wirtinger) convention, like x."""
         return -self(x, y, t).noise / expand(self.sde.scales(t).sigma, x)
+
+    def observe(self, y: Tensor) -> tuple["ScoreModel", Tensor]:
+        """What `solve` takes for y: a model and the observation to which its process leads."""
+        return self, y
+
+    @property
+    def divisor(self) -> tuple[int, int]:
+        """Frequencies and frames must be multiples of these."""
+        return self.network.divisor
+
+    @property
+    def trained(self) -> nn.Module:
+        """What is trained, averaged and saved."""
+        return self.network
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What `assemble` makes the model of."""
+        return {
+            "network": self.network,
+            "sde": self.sde,
+            "parametrization": self.parametrization,
+            "latest": self.latest,
+        }
+
+
+Conditioning = Literal["noisy", "post", "both"]
+
+
+class Regeneration(nn.Module):
+    """Predict, then refine: stochastic regeneration (Lemercier et al. 2023, arXiv:2212.11851).
+
+        anchor = D(y),      x_t = a x0 + b anchor + sigma z
+
+    The predictor D removes noise and, with it, some of the speech; the process restores that from
+    where it ends, near x0 already. D is any network, called at t = 1 with y for the state.
+
+    Args:
+        predictor: D, from y to an estimate of x0.
+        refiner: the model of the process between x0 and the anchor.
+        conditioning: what the network of the refiner sees beside the state: y ("noisy"), the anchor
+            ("post"), or y and the anchor ("both"), for which it must take two observations.
+
+    Raises:
+        ValueError: an unknown conditioning, or networks that take another number of observations.
+    """
+
+    def __init__(
+        self, predictor: Network, refiner: ScoreModel, conditioning: Conditioning = "both"
+    ) -> None:
+        super().__init__()
+        if conditioning not in get_args(Conditioning):
+            known = ", ".join(map(repr, get_args(Conditioning)))
+            raise ValueError(f"conditioning must be {known}, not {conditioning!r}")
+        wanted = {"predictor": 1, "network": 2 if conditioning == "both" else 1}
+        for name, network in (("predictor", predictor), ("network", refiner.network)):
+            if network.observations != wanted[name]:
+                raise ValueError(
+                    f"conditioning {conditioning!r} needs a {name} of {wanted[name]} observations, "
+                    f"not {network.observations}"
+                )
+        self.predictor = predictor
+        self.refiner = refiner
+        self.conditioning = conditioning
+
+    def predict(self, y: Tensor) -> Tensor:
+        """The anchor D(y), like y."""
+        return self.predictor(y, y, y.real.new_ones(len(y)))
+
+    def forward(self, x: Tensor, anchor: Tensor, t: Tensor, y: Tensor) -> Estimate:
+        """The estimate at x of the process to the anchor of y; all (batch, ...), t (batch,)."""
+        if self.conditioning == "post":
+            return self.refiner(x, anchor, t)
+        noisy = y.expand_as(anchor)  # one observation may have several samples
+        seen = noisy if self.conditioning == "noisy" else torch.cat([noisy, anchor], dim=1)
+        return self.refiner(x, anchor, t, seen)
+
+    def observe(self, y: Tensor) -> tuple["Refinement", Tensor]:
+        """What `solve` takes for y: a model and the anchor to which its process leads."""
+        return Refinement(self, y), self.predict(y)
+
+    @property
+    def network(self) -> Network:
+        """That of the refiner."""
+        return self.refiner.network
+
+    @property
+    def sde(self) -> SDE:
+        """The process of the refiner."""
+        return self.refiner.sde
+
+    @property
+    def parametrization(self) -> Parametrization:
+        """That of the refiner."""
+        return self.refiner.parametrization
+
+    @property
+    def latest(self) -> float:
+        """That of the refiner."""
+        return self.refiner.latest
+
+    @property
+    def divisor(self) -> tuple[int, int]:
+        """Frequencies and frames must be multiples of these."""
+        (f, n), (g, m) = self.predictor.divisor, self.refiner.divisor
+        return lcm(f, g), lcm(n, m)
+
+    @property
+    def trained(self) -> nn.Module:
+        """What is trained, averaged and saved."""
+        return self
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What `assemble` makes the model of."""
+        return self.refiner.parts | {
+            "predictor": self.predictor,
+            "conditioning": self.conditioning,
+        }
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """The refiner of a `Regeneration` for one observation y: x, anchor, t to an `Estimate`."""
+
+    model: Regeneration
+    y: Tensor
+
+    @property
+    def sde(self) -> SDE:
+        """The process."""
+        return self.model.sde
+
+    @property
+    def latest(self) -> float:
+        """The largest time at which it is asked."""
+        return self.model.latest
+
+    def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
+        """The estimate at x with the anchor in place of the observation."""
+        return self.model(x, y, t, self.y)
+
+
+def assemble(
+    network: Network,
+    sde: SDE,
+    parametrization: Parametrization,
+    latest: float = 1.0,
+    predictor: Network | None = None,
+    conditioning: Conditioning = "both",
+) -> ScoreModel | Regeneration:
+    """The model of these parts: a `Regeneration` if there is a predictor."""
+    model = ScoreModel(network, sde, parametrization, latest)
+    return model if predictor is None else Regeneration(predictor, model, conditioning)

@@ -8,6 +8,7 @@ arXiv:2208.05830). Both parts have exact inverses: `inverse(forward(audio), samp
 
 from dataclasses import dataclass, field
 from math import isfinite
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -70,18 +71,20 @@ class Log:
 class Spectrogram:
     """Audio (..., samples) to a complex spectrogram (..., frequency, frame) and back.
 
-    Frames are centred, with reflected ends and a periodic Hann window; there are n_fft // 2 + 1
-    frequencies and 1 + samples // hop frames.
+    Frames are centred, with a periodic Hann window; there are n_fft // 2 + 1 frequencies and
+    1 + samples // hop frames.
 
     Args:
         n_fft: samples of a frame.
         hop: samples from one frame to the next, at most n_fft / 2 so that the inverse is exact.
         compression: of the magnitudes.
+        ends: what the first and the last frame hear beyond the audio: its reflection, or zeros.
     """
 
     n_fft: int = 510
     hop: int = 128
     compression: Power | Log = field(default_factory=Power)
+    ends: Literal["reflect", "zero"] = "reflect"
 
     def __post_init__(self) -> None:
         if self.n_fft < 4 or self.n_fft % 2:
@@ -90,6 +93,8 @@ class Spectrogram:
             raise ValueError(
                 f"hop must lie between 1 and n_fft / 2 = {self.n_fft // 2}, not {self.hop}"
             )
+        if self.ends not in ("reflect", "zero"):
+            raise ValueError(f"ends must be 'reflect' or 'zero', not {self.ends!r}")
 
     @property
     def frequencies(self) -> int:
@@ -122,7 +127,7 @@ class Spectrogram:
             self.hop,
             window=self.window(audio),
             center=True,
-            pad_mode="reflect",
+            pad_mode="reflect" if self.ends == "reflect" else "constant",
             return_complex=True,
         )
         return self.compression.compress(x).reshape(*audio.shape[:-1], *x.shape[-2:])

@@ -14,6 +14,7 @@ import torch
 
 from sgmse.estimates import (
     EDM,
+    Additive,
     Data,
     Noise,
     Parametrization,
@@ -113,6 +114,8 @@ PARAMETRIZATIONS: list[Parametrization] = [
     Preconditioned(of="mean", c_in="edm", scaling="1/sigma", sigma_data=0.3),
     Preconditioned(of="data", c_out="edm", c_skip="edm", sigma_data=0.2),
     Preconditioned(of="data", c_out="1/sigma"),
+    Additive(),
+    Additive(of="data"),
 ]
 
 SOLVERS: list[Solver] = [

@@ -38,15 +38,11 @@ def response(problem: Gaussian, solver: Solver, grid: Grid) -> tuple[Tensor, Ten
     Item j of the batch is given a 1 as its j-th draw and zeros else, so that it ends at the weight
     of that draw; the first draw is that of x at the start of the grid.
     """
-    draws = 0
-
-    def run(items: int) -> Tensor:
-        shape = (items, problem.variance.shape[1])
-        y = torch.full(shape, 0.4 + 0.2j, dtype=torch.complex128)
-        mean, variance = problem.moments(y, torch.full((items,), grid.start, dtype=torch.float64))
-        x = mean.clone()
-        x[0] += variance[0].sqrt()
-        return solve(problem, y, solver, grid, x=x, randn=impulse).x
+    items, draws = 2 * grid.steps + 2, 0  # more than there are draws
+    y = torch.full((items, problem.variance.shape[1]), 0.4 + 0.2j, dtype=torch.complex128)
+    mean, variance = problem.moments(y, torch.full((items,), grid.start, dtype=torch.float64))
+    x = mean.clone()
+    x[0] += variance[0].sqrt()
 
     def impulse(like: Tensor) -> Tensor:
         nonlocal draws
@@ -54,10 +50,9 @@ def response(problem: Gaussian, solver: Solver, grid: Grid) -> tuple[Tensor, Ten
         item = torch.arange(len(like)) == draws
         return item.to(like)[:, None].expand_as(like)
 
-    run(1)  # how many draws there are
-    items, draws = draws + 2, 0
-    x = run(items)
-    silent = x[-1]  # more items than draws: the last one has none
+    x = solve(problem, y, solver, grid, x=x, randn=impulse).x
+    assert draws < items - 1
+    silent = x[-1]  # the last one has none
     return silent, (x - silent).abs().pow(2).sum(dim=0)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from lightning_files import official
 from tiny import RATE, checkpoint, enhancer
 
 import sgmse
@@ -508,6 +509,63 @@ def test_info_of_a_folder(model, capsys):
     assert rows["process"] == "SBVE(k=2.6, c=0.4)"
     assert rows["sample rate"] == "16000 Hz"
     assert rows["licence"] == "CC0-1.0"
+
+
+@pytest.fixture
+def published() -> Path:
+    """A published checkpoint of a bridge, beside the recordings."""
+    bridge = {"backbone": "ncsnpp_v2", "sde": "sbve", "loss_type": "data_prediction", "N": 3}
+    torch.save(official(**bridge), "file.ckpt")
+    return Path("file.ckpt")
+
+
+def told(capsys, *arguments: str) -> dict[str, str]:
+    """What `sgmse info` says."""
+    assert cli.main(["info", *arguments]) == 0
+    out = capsys.readouterr().out
+    return dict(re.split(r"  +", line, maxsplit=1) for line in out.splitlines())
+
+
+def test_info_of_a_published_checkpoint(published, capsys):
+    rows = told(capsys, "file.ckpt")
+    assert rows["model"] == "file.ckpt (file.ckpt)"
+    assert rows["family"] == "sgmse"
+    assert re.fullmatch(r"NCSNpp, 0\.0\d M parameters", rows["network"])
+    assert rows["process"] == "SBVE(k=2.6, c=0.4)"
+    assert rows["sample rate"] == "16000 Hz"
+    assert rows["solver"].startswith("Exponential(")
+    assert rows["training: step"] == "1234"
+    assert rows["licence"] == "not stated"
+    assert told(capsys, "file.ckpt", "--compat", "sgmse")["solver"].startswith("SBODE(")
+
+
+def test_enhance_with_a_published_checkpoint(published, capsys):
+    make("a.wav")
+    results = []
+    for options in ([], ["--compat", "sgmse"], ["--solver", "sde", "--steps", "2"]):
+        command = ["enhance", "a.wav", "--overwrite", "--model", "file.ckpt", *options]
+        assert cli.main(command) == 0
+        results.append(read("a_enhanced.wav")[0])
+    assert not np.array_equal(results[0], results[1])
+    assert not np.array_equal(results[0], results[2])
+    assert cli.main(["enhance", "a.wav", "--overwrite", "--compat", "sgmse"]) == 1
+    assert "default is no published checkpoint" in capsys.readouterr().err
+
+
+def test_convert(published, capsys):
+    assert cli.main(["convert", "file.ckpt", "model/"]) == 0
+    assert capsys.readouterr().out == "file.ckpt -> model\n"
+    assert names("model") == ["README.md", "config.json", "model.safetensors"]
+    mine, theirs = told(capsys, "model"), told(capsys, "file.ckpt")
+    assert {k: v for k, v in mine.items() if k != "model"} == {
+        k: v for k, v in theirs.items() if k != "model"
+    }
+    command = ["convert", "file.ckpt", "model", "--compat", "sgmse"]
+    assert cli.main(command) == 1
+    assert "model exists already; use --overwrite" in capsys.readouterr().err
+    assert cli.main([*command, "--overwrite"]) == 0
+    capsys.readouterr()
+    assert told(capsys, "model")["solver"].startswith("SBODE(")
 
 
 def test_info_of_the_default_model(capsys):

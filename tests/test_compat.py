@@ -7,11 +7,11 @@ from problems import Gaussian, noise, slope, times, vectors
 from proofs import STEPS, VARIANCES, flow_errors, response
 from published import PublishedSBVE, network_of
 
-from sgmse.compat import SBODE, SBSDE, PublishedOUVP
+from sgmse.compat import SBODE, SBSDE, CorrectedReverse, FlowEuler, PublishedOUVP
 from sgmse.estimates import Data, Estimate
 from sgmse.model import ScoreModel
-from sgmse.sdes import OUVE, OUVP, SBVE, SBVP, BrownianBridge
-from sgmse.solvers import Exponential, LogSNR, Multistep, Uniform, solve
+from sgmse.sdes import BBED, OUVE, OUVP, SBVE, SBVP, BrownianBridge, Scaled, StraightFlow
+from sgmse.solvers import EulerMaruyama, Exponential, LogSNR, Multistep, Uniform, solve
 
 
 def test_the_noise_of_storm(parity):
@@ -181,6 +181,105 @@ def test_other_processes_are_refused(solver, sde):
 
 
 @pytest.mark.parametrize("solver", [SBODE, SBSDE])
+def test_the_time_that_the_model_is_told(solver):
+    times_told = []
+
+    class Noted(Analytic):
+        def __call__(self, x, y, t) -> Estimate:
+            times_told.append(float(t[0]))
+            return super().__call__(x, y, t)
+
+    for told in ("target", "state"):
+        model, grid = Noted(SBVE(), 0.5, 0.1), Uniform(2, end=0.25, finish=False)
+        solve(model, noise(1, 2), solver(told=told), grid)
+    assert times_told == [0.625, 0.25, 1.0, 0.625]
+    with pytest.raises(ValueError, match="told must be 'target' or 'state', not 'now'"):
+        solver(told="now")
+
+
+def test_a_scaled_bridge_has_the_same_weights_and_more_noise():
+    x, y, z = (noise(1, 5, seed=i) for i in range(3))
+    t, s = times(0.6), times(0.35)
+    plain, scaled = Early(Gaussian(SBVE(), 0.5 - 0.3j, 0.3), t), Scaled(SBVE(), 2.0)
+    wide = Early(plain.problem, t)  # the same estimates
+    wide.sde = scaled
+    steps = {
+        (solver, model.sde, noisy): solver.step(
+            model, x, y, t, s, None, lambda like, noisy=noisy: noisy * z
+        )[0]
+        for solver in (SBODE(), SBSDE())
+        for model in (plain, wide)
+        for noisy in (0.0, 1.0)
+    }
+    for solver in (SBODE(), SBSDE()):
+        assert torch.equal(steps[solver, scaled, 0.0], steps[solver, SBVE(), 0.0])
+    more, less = (steps[SBSDE(), sde, 1.0] - steps[SBSDE(), sde, 0.0] for sde in (scaled, SBVE()))
+    torch.testing.assert_close(more, 2 * less)
+    assert SBODE().refusal(scaled, 1.0) is None
+    with pytest.raises(ValueError, match=r"Scaled.* does not have"):
+        solve(Gaussian(Scaled(SBVP(), 2.0)), noise(1, 2), SBODE(), Uniform(3))
+
+
+@pytest.mark.parametrize("solver", [SBODE, SBSDE])
 def test_eps_is_positive(solver):
     with pytest.raises(ValueError, match="eps must be positive, not 0"):
         solver(eps=0.0)
+
+
+# CRP and FlowSE
+
+
+@pytest.mark.parametrize("sde", [OUVE(), BBED()], ids=repr)
+def test_the_corrected_reverse_is_a_few_steps_of_euler(sde):
+    problem, y = Gaussian(sde, mean=0.3, variance=0.2), noise(2, 3)
+    for steps in (1, 3):
+        generators = (torch.Generator().manual_seed(0) for _ in range(2))
+        ours, theirs = (
+            solve(
+                problem,
+                y,
+                solver,
+                Uniform(steps, start=0.5),
+                randn=lambda x, g=g: torch.randn(x.shape, dtype=x.dtype, generator=g),
+            )
+            for solver, g in zip((CorrectedReverse(), EulerMaruyama()), generators, strict=True)
+        )
+        assert torch.equal(ours.x, theirs.x)
+        assert ours.nfe == steps
+    assert CorrectedReverse.fewest_steps == 1 < EulerMaruyama.fewest_steps
+
+
+def test_euler_on_the_flow_of_flowse_is_exact_without_noise_at_its_end():
+    problem, y = Gaussian(StraightFlow(), mean=0.3 - 0.2j, variance=0.2), noise(2, 3)
+    x = problem.sde.prior(y, noise(2, 3, seed=1))
+    for steps in (1, 5):
+        ours = solve(problem, y, FlowEuler(), Uniform(steps), x=x)
+        exact = solve(problem, y, Exponential(), Uniform(steps), x=x)
+        torch.testing.assert_close(ours.x, exact.x, rtol=1e-12, atol=1e-12)
+        assert ours.nfe == exact.nfe == steps
+
+
+def test_euler_on_the_flow_of_flowse_keeps_the_noise_of_the_end():
+    problem, y = Gaussian(StraightFlow(0.1, 0.5), mean=0.3, variance=0.2), noise(2, 3)
+    x, t = problem.sde.prior(y, noise(2, 3, seed=1)), times(1.0, 1.0)
+    ours = solve(problem, y, FlowEuler(), Uniform(1), x=x).x
+    x0, z = problem(x, y, t)
+    torch.testing.assert_close(ours, x0 + 0.1 * z)
+
+
+def test_euler_on_the_flow_of_flowse_starts_with_the_noise_of_t_1():
+    flow, y, z = StraightFlow(0.1, 0.5), noise(2, 3), noise(2, 3, seed=1)
+    problem = Gaussian(flow, mean=0.3, variance=0.2)
+    grid = Uniform(4, start=0.6, end=0.2, finish=False)
+    ours = solve(problem, y, FlowEuler(), grid, randn=lambda _: z).x
+    x = y + 0.5 * z
+    for t, s in zip(times(0.6, 0.5, 0.4, 0.3), times(0.5, 0.4, 0.3, 0.2), strict=True):
+        x0, noise_hat = problem(x, y, t.expand(2))
+        x = x + (s - t) * (y - x0 + 0.4 * noise_hat)
+    torch.testing.assert_close(ours, x)
+    assert not FlowEuler().draws(flow)
+
+
+def test_euler_is_refused_where_there_is_no_flow():
+    assert FlowEuler().refusal(StraightFlow(), 1.0) is None
+    assert "needs the probability flow of SBVE" in FlowEuler().refusal(SBVE(), 1.0)

@@ -12,19 +12,21 @@ import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import RATE, TRANSFORM, Identity, Pointwise, checkpoint, enhancer
+from lightning_files import official
+from tiny import RATE, TRANSFORM, Identity, Pointwise, checkpoint, enhancer, regeneration
 
 import sgmse
 from sgmse import audio as files
 from sgmse.audio import AudioError, Info, Writer, info, read, write
 from sgmse.checkpoints import save
+from sgmse.compat import SBODE
 from sgmse.enhancer import ClippingWarning, Draws, Enhancer, beside
 from sgmse.estimates import Data
 from sgmse.metrics.energy_ratios import si_sdr
 from sgmse.model import ScoreModel
 from sgmse.networks import Network
 from sgmse.sdes import OUVE
-from sgmse.solvers import Exponential, Multistep, PredictorCorrector, Uniform
+from sgmse.solvers import Exponential, Multistep, PredictorCorrector, Uniform, solve
 from sgmse.transforms import Spectrogram
 
 # A random network may be loud.
@@ -421,6 +423,24 @@ def test_pads_frames_to_what_the_network_divides(padding, samples):
         np.testing.assert_array_equal(net.seen.numpy(), around)
 
 
+@pytest.mark.parametrize("conditioning", ["noisy", "post", "both"])
+def test_a_regeneration_refines_its_prediction_channel_by_channel(conditioning):
+    sampler = {"solver": Exponential(eta=1.0), "grid": Uniform(3, end=0.1)}
+    model = replace(TINY, model=regeneration(conditioning).double(), **sampler)
+    audio = sound(5, 700)  # two batches of channels
+    out = model(audio, RATE)
+    for one, alone in zip(out, audio, strict=True):
+        np.testing.assert_allclose(model(alone, RATE), one, rtol=0, atol=1e-9)
+    peak = np.abs(audio[0]).max()
+    y = model.spectrogram(torch.from_numpy(audio[:1] / peak))
+    seeing, anchor = model.model.observe(y)
+    x = solve(seeing, anchor, model.solver, model.grid, randn=Draws(0, 0)).x
+    np.testing.assert_allclose(out[0], peak * model.audio(x, 700)[0].numpy(), rtol=0, atol=1e-9)
+    predicted = peak * model.audio(anchor, 700)[0].numpy()
+    assert np.abs(out[0] - predicted).max() > 0.01 * peak  # both matter
+    assert np.abs(predicted - audio[0]).max() > 0.01 * peak
+
+
 def test_a_spectrogram_is_in_the_precision_of_the_network():
     audio = torch.from_numpy(sound(1, 700))
     assert audio.dtype == torch.float64
@@ -640,6 +660,35 @@ def test_load(tmp_path):
     assert (other.solver, other.grid.steps) == (Multistep(), 3)
     conv = loaded.model.network.stem.weight
     assert conv.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_load_a_published_checkpoint(tmp_path):
+    bridge = {"backbone": "ncsnpp_v2", "sde": "sbve", "loss_type": "data_prediction", "N": 3}
+    torch.save(official(**bridge), tmp_path / "file.ckpt")
+    exact, as_published = (
+        sgmse.load(tmp_path / "file.ckpt", compat=compat, device="cpu")
+        for compat in (None, "sgmse")
+    )
+    assert (exact.padding, exact.frames) == ("reflect", 64)
+    assert as_published.solver == SBODE()
+    assert sgmse.load(tmp_path / "file.ckpt", compat="sgmse", steps=7).grid.steps == 7
+    audio = sound(700)
+    assert np.abs(exact(audio, RATE) - as_published(audio, RATE)).max() > 1e-6
+
+
+def test_added_frames_are_heard_as_published():
+    """With `frames` the last half frame of the audio is made of them, too; the rest is not."""
+    audio = torch.from_numpy(sound(1, 700)).float()
+    alone = TINY
+    published = replace(TINY, frames=64)
+    x = published.spectrogram(audio)
+    assert alone.spectrogram(audio).shape[-1] < x.shape[-1] == 64
+    x[..., TINY.transform.frames(700) :] += 1.0
+    inside = 700 - TINY.transform.n_fft // 2 - TINY.transform.hop
+    torch.testing.assert_close(alone.audio(x, 700), audio, rtol=0, atol=1e-5)
+    heard = published.audio(x, 700)
+    torch.testing.assert_close(heard[:, :inside], audio[:, :inside], rtol=0, atol=1e-5)
+    assert (heard - audio)[:, inside:].abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:77", "nonsense", "mps"])

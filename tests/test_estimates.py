@@ -6,7 +6,16 @@ import torch
 from problems import noise, times
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sgmse.estimates import EDM, Data, Noise, Parametrization, Preconditioned, Score, Velocity
+from sgmse.estimates import (
+    EDM,
+    Additive,
+    Data,
+    Noise,
+    Parametrization,
+    Preconditioned,
+    Score,
+    Velocity,
+)
 from sgmse.sdes import OUVE, SBVE, SDE, FlowMatching, Scales, expand
 
 SHAPE = (4, 1, 3, 2)
@@ -235,6 +244,50 @@ def test_the_time_of_edm_is_positive_and_finite(sde, dtype):
         assert float(time[-1]) == pytest.approx(e**5)
 
 
+def test_additive_is_its_formulas(sde):
+    x, y, output = (noise(*SHAPE, seed=i) for i in range(3))
+    a, b, sigma = (expand(s, x) for s in sde.scales(T))
+    (a_1, b_1, sigma_1), tau = sde.scales(times(1.0)), sigma / 2**0.5
+    v = (a + b) ** 2 * 0.3**2 + b**2 * 0.2**2 + tau**2
+    w = (1 - a - b) ** 2 * 0.3**2 + b**2 * 0.2**2 + tau**2
+    v_1 = (a_1 + b_1) ** 2 * 0.3**2 + b_1**2 * 0.2**2 + sigma_1**2 / 2
+    for of, x0 in (("noise", x + w.sqrt() * output), ("data", 0.3 * output)):
+        additive = Additive(of, sigma_x=0.3, sigma_n=0.2)
+        state, observation, time = additive.inputs(x, y, T, sde)
+        torch.testing.assert_close(state, x / v)
+        torch.testing.assert_close(observation, y / v_1)
+        torch.testing.assert_close(time.log(), (tau.log() / 4).flatten())
+        torch.testing.assert_close(additive.estimate(output, x, y, T, sde).x0, x0)
+
+
+def test_additive_makes_targets_of_unit_size(sde):
+    """In each part, real and imaginary; the inputs are of the size 1 / sqrt(v)."""
+    many = 20000
+    additive = Additive(sigma_x=0.3, sigma_n=0.2)
+    x0, n, z = (noise(4, many, seed=i) for i in range(3))
+    x0, n = 0.3 * 2**0.5 * x0, 0.2 * 2**0.5 * n
+    y = x0 + n
+    x = sde.sample(x0, y, T, z)
+    v = additive.variance(T, sde, 0.0)
+    state, *_ = additive.inputs(x, y, T, sde)
+    for tensor in (
+        additive.target(x0, y, z, T, sde),
+        Additive("data", 0.3, 0.2).target(x0, y, z, T, sde),
+        v.sqrt()[:, None] * state,
+    ):
+        # 5 standard errors of a mean of exponential variables
+        torch.testing.assert_close(
+            tensor.abs().square().mean(1) / 2, torch.ones_like(T), rtol=0, atol=5 / many**0.5
+        )
+
+
+def test_the_time_of_additive_has_a_floor():
+    x, t = torch.zeros(2, 3, dtype=torch.complex128), times(1.0, 0.5)
+    time = Additive(floor=1e-3).inputs(x, x, t, SBVE())[2]
+    assert float(time[0]) == pytest.approx(1e-3**0.25)
+    assert float(time[1]) == pytest.approx(float(SBVE().scales(t).sigma[1] / 2**0.5) ** 0.25)
+
+
 def test_data_at_the_end_of_a_bridge_has_no_noise():
     for dtype in (torch.complex128, torch.complex64):
         x0, y = noise(2, 3, dtype=dtype), noise(2, 3, seed=1, dtype=dtype)
@@ -280,6 +333,15 @@ def test_who_divides_by_a_is_refused_where_it_is_0(sde, parametrization):
             assert why.endswith("use a parametrization that estimates the data, such as Data()")
 
 
+@pytest.mark.parametrize("parametrization", [Score(), Noise(), Preconditioned()], ids=repr)
+def test_who_divides_by_a_is_refused_up_to_the_latest_time_alone(sde, parametrization):
+    assert parametrization.refusal(sde, 0.999) is None
+    t = times(0.999)
+    x, y, output = (noise(1, 3, 2, seed=i) for i in range(3))
+    estimate = parametrization.estimate(output, x, y, t, sde)
+    assert estimate.x0.isfinite().all()
+
+
 def test_velocity_is_refused_where_it_is_infinite_or_says_too_little(sde):
     why = Velocity().refusal(sde)
     assert (why is not None) == sde.pinned
@@ -289,11 +351,14 @@ def test_velocity_is_refused_where_it_is_infinite_or_says_too_little(sde):
     assert "cannot be told from it at t = 1 of Kite()" in Velocity().refusal(Kite())
     # a sigma' = a' sigma from t = 1/2 on
     assert "cannot be told from it at t = 0.507812 of Still()" in Velocity().refusal(Still())
+    assert Velocity().refusal(Still(), 0.499) is None
+    assert Velocity().refusal(sde, 0.999) is None
 
 
 def test_preconditioning_is_refused_where_it_divides_by_0():
     for bad in (Preconditioned("data", c_out="1/sigma"), Preconditioned("data", scaling="1/sigma")):
         assert "divides by sigma(t), and SBVE(k=2.6, c=0.4) has sigma(1) = 0" in bad.refusal(SBVE())
+        assert bad.refusal(SBVE(), 0.999) is None
         assert bad.refusal(OUVE()) is None
         assert bad.refusal(FlowMatching()) is None
 
@@ -317,6 +382,10 @@ def test_refused_sign(sign):
         (lambda: Preconditioned(c_skip="1"), "c_skip must be '0', 'edm', not '1'"),
         (lambda: Preconditioned(sigma_data=0.0), "sigma_data must be positive, not 0.0"),
         (lambda: EDM(-1.0), "EDM: sigma_data must be positive, not -1.0"),
+        (lambda: Additive("score"), "Additive: of must be 'noise', 'data', not 'score'"),
+        (lambda: Additive(sigma_x=0.0), "Additive: sigma_x must be positive, not 0.0"),
+        (lambda: Additive(sigma_n=-1.0), "Additive: sigma_n must be positive, not -1.0"),
+        (lambda: Additive(floor=0.0), "Additive: floor must be positive, not 0.0"),
     ],
 )
 def test_refused_settings(make, message):

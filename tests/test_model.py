@@ -2,15 +2,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import GRIDS, PARAMETRIZATIONS
 from problems import Gaussian, noise, times
 from published import CONFIGS, SIMPLER, model_of, published
+from tiny import Predictive, regeneration
 from torch import nn
 
-from sgmse.estimates import EDM, Data, Preconditioned, Velocity
-from sgmse.model import ScoreModel
+from sgmse.estimates import EDM, Data, Preconditioned, Score, Velocity
+from sgmse.model import Regeneration, ScoreModel, assemble
 from sgmse.networks import Network, SlimUNet
 from sgmse.sdes import OUVE, SBVE, VE, VP
-from sgmse.solvers import LogSNR, Multistep, Uniform, solve
+from sgmse.solvers import Exponential, LogSNR, Multistep, Uniform, ensemble, solve
 
 SHAPE = (3, 1, 8, 4)
 T = times(0.1, 0.5, 0.9)
@@ -82,9 +84,12 @@ def check_samples(sde, parametrization, solver, grid):
 
 
 @pytest.mark.slow  # thousands of short runs
-def test_every_combination_samples_as_the_exact_model(sde, parametrization, solver, grid):
-    """Process x parametrization x solver x grid."""
-    check_samples(sde, parametrization, solver, grid)
+def test_every_combination_samples_as_the_exact_model(sde, solver):
+    """Process x solver x parametrization, and process x solver x grid."""
+    for parametrization in PARAMETRIZATIONS:
+        check_samples(sde, parametrization, solver, LogSNR(5))
+    for grid in GRIDS:
+        check_samples(sde, EDM(), solver, grid)
 
 
 def test_every_parametrization_samples_as_the_exact_model(sde, parametrization):
@@ -157,3 +162,166 @@ def test_inputs_pass_through_the_parametrization():
 def test_a_process_that_a_parametrization_does_not_serve_is_refused():
     with pytest.raises(ValueError, match=r"^Velocity\(\): it is infinite at t = 1 of SBVE"):
         ScoreModel(nn.Identity(), SBVE(), Velocity())
+
+
+def test_a_score_model_of_a_bridge_has_a_latest_time():
+    with pytest.raises(ValueError, match=r"divides by a\(t\), and SBVE.* has a\(1\) = 0"):
+        ScoreModel(nn.Identity(), SBVE(), Score())
+    model = ScoreModel(nn.Identity(), SBVE(), Score(), latest=0.999)
+    assert model.latest == 0.999
+    assert ScoreModel(nn.Identity(), SBVE(), Data()).latest == 1
+    for bad in (0, -1, 1.01, float("nan"), "1", None):
+        with pytest.raises(ValueError, match="latest must lie between 0 and 1, not "):
+            ScoreModel(nn.Identity(), OUVE(), Data(), bad)
+
+
+@pytest.mark.parametrize("predicting", [False, True])
+def test_solve_starts_no_later_than_the_model_is_asked(predicting):
+    network = SlimUNet(channels=(4, 4), blocks=(1, 1), dual_paths=1, embedding=8)
+    model = ScoreModel(network, SBVE(), Score(), latest=0.9)
+    y = noise(1, 1, 8, 4, dtype=torch.complex64)
+    if predicting:
+        model, y = Regeneration(Predictive(), model, "post").observe(y)
+    for start in (1.0, 0.95):
+        with pytest.raises(
+            ValueError, match=rf"up to t = 0\.9, and .* at {start:g}: .*start=0\.9\)"
+        ):
+            solve(model, y, Exponential(), Uniform(2, start=start))
+    assert solve(model, y, Exponential(), Uniform(2, start=0.9)).x.isfinite().all()
+
+
+# A predictor before the process
+
+CONDITIONINGS = ["noisy", "post", "both"]
+
+
+def test_a_score_model_observes_what_it_is_given():
+    model, y = ScoreModel(nn.Identity(), OUVE(), Data()), noise(*SHAPE)
+    seeing, anchor = model.observe(y)
+    assert seeing is model
+    assert anchor is y
+
+
+class Recorder(Network):
+    """Notes what it is called with."""
+
+    def __init__(self, observations):
+        super().__init__()
+        self.observations = observations
+
+    def forward(self, *inputs):
+        self.inputs = inputs
+        return inputs[0]
+
+
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+@pytest.mark.parametrize("parametrization", [Data(), EDM(0.5)], ids=repr)
+def test_what_the_network_sees_of_observation_and_prediction(conditioning, parametrization):
+    recorder = Recorder(2 if conditioning == "both" else 1)
+    model = Regeneration(
+        Predictive(), ScoreModel(recorder, OUVE(), parametrization), conditioning
+    ).double()
+    x, y = noise(*SHAPE), noise(*SHAPE, seed=1)
+    seeing, anchor = model.observe(y)
+    torch.testing.assert_close(anchor, 0.7 * y * y.abs() ** 0.1)
+    assert seeing.sde == OUVE()
+    estimate = seeing(x, anchor, T)
+    expected = {"noisy": (y,), "post": (anchor,), "both": (y, anchor)}[conditioning]
+    scale = 1 if parametrization == Data() else 2  # EDM divides observations by sigma_data
+    state, observation, _ = recorder.inputs
+    torch.testing.assert_close(observation, scale * torch.cat(expected, dim=1))
+    # the process is that to the anchor, whatever the network sees
+    plain = ScoreModel(recorder, OUVE(), parametrization)(x, anchor, T)
+    torch.testing.assert_close(state, recorder.inputs[0])
+    for ours, theirs in zip(estimate, plain, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    a, b, sigma = (s[:, None, None, None] for s in OUVE().scales(T))
+    torch.testing.assert_close(a * estimate.x0 + b * anchor + sigma * estimate.noise, x)
+
+
+def test_the_predictor_is_called_once_at_the_end_of_time():
+    calls = []
+    model = regeneration()
+    model.predictor.register_forward_pre_hook(lambda module, inputs: calls.append(inputs))
+    y = noise(2, 1, 32, 4, dtype=torch.complex64)
+    seeing, anchor = model.observe(y)
+    solve(seeing, anchor, Multistep(), LogSNR(4))
+    (call,) = calls
+    assert torch.equal(call[0], y)
+    assert torch.equal(call[1], y)
+    assert torch.equal(call[2], torch.ones(2))
+
+
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+def test_a_regeneration_is_solved_as_the_process_to_its_anchor(conditioning):
+    problem = Gaussian(OUVE(), mean=0.3 - 0.1j, variance=0.2)
+
+    class Refiner(Network):
+        observations = 2 if conditioning == "both" else 1
+
+        def forward(self, x, y, t):
+            assert y.shape[1] == self.observations
+            return problem(x, anchor, t).x0
+
+    model = Regeneration(Predictive(), ScoreModel(Refiner(), OUVE(), Data()), conditioning).double()
+    y = noise(2, 1, 3, 2)
+    seeing, anchor = model.observe(y)
+    z = noise(2, 1, 3, 2, seed=5)
+    ours, exact = (
+        solve(m, anchor, Multistep(), LogSNR(6), randn=lambda like: z) for m in (seeing, problem)
+    )
+    torch.testing.assert_close(ours.x, exact.x)
+    assert ours.nfe == exact.nfe
+
+
+def test_several_samples_of_one_observation():
+    seeing, anchor = regeneration().observe(noise(1, 1, 32, 4, dtype=torch.complex64))
+    result = ensemble(seeing, anchor, Exponential(eta=1.0), Uniform(3), count=3, batch=2)
+    assert result.mean.shape == anchor.shape
+    assert result.std.min() > 0
+
+
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+def test_gradients_reach_predictor_and_refiner(conditioning):
+    model = regeneration(conditioning).requires_grad_(True)
+    y = noise(2, 1, 32, 4, dtype=torch.complex64)
+    seeing, anchor = model.observe(y)
+    t = torch.tensor([0.2, 0.7])
+    z = noise(2, 1, 32, 4, seed=3, dtype=torch.complex64)
+    estimate = seeing(model.sde.sample(y, anchor, t, z), anchor, t)
+    (estimate.noise - z).abs().square().mean().backward()
+    assert model.predictor.gain.grad.abs() > 0
+    assert model.network.output.weight.grad.abs().max() > 0
+
+
+def test_the_parts_of_a_model_make_it_again():
+    for model in (regeneration(), regeneration("post"), regeneration().refiner):
+        again = assemble(**model.parts)
+        assert type(again) is type(model)
+        assert again.parts == model.parts
+        assert list(again.state_dict()) == list(model.state_dict())
+        assert (again.divisor, again.latest) == (model.divisor, model.latest) == ((2, 2), 1.0)
+    assert regeneration().refiner.trained is not regeneration().refiner
+    names = [name.partition(".")[0] for name in regeneration().trained.state_dict()]
+    assert set(names) == {"predictor", "refiner"}
+
+
+def test_a_model_divides_what_both_its_networks_divide():
+    model = regeneration()
+    model.predictor.divisor = (8, 3)
+    assert model.divisor == (8, 6)
+
+
+@pytest.mark.parametrize(
+    ("predictor", "network", "conditioning", "says"),
+    [
+        (1, 1, "both", "conditioning 'both' needs a network of 2 observations, not 1"),
+        (1, 2, "post", "conditioning 'post' needs a network of 1 observations, not 2"),
+        (2, 1, "noisy", "conditioning 'noisy' needs a predictor of 1 observations, not 2"),
+        (1, 1, "late", "conditioning must be 'noisy', 'post', 'both', not 'late'"),
+    ],
+)
+def test_networks_that_see_something_else_are_refused(predictor, network, conditioning, says):
+    refiner = ScoreModel(Recorder(network), OUVE(), Data())
+    with pytest.raises(ValueError, match=says):
+        Regeneration(Recorder(predictor), refiner, conditioning)

@@ -90,6 +90,18 @@ def test_gradients_are_finite_at_zeros(compression, dtype):
         assert x.grad[3] != 0
 
 
+def test_the_ends_are_reflected_or_zero():
+    """Frames inside are the same; one whose window begins n_fft / 2 samples before hears zeros."""
+    audio = noise(400, dtype=torch.float64)
+    zero = Spectrogram(64, 16, Power(1.0, 1.0), ends="zero")
+    inner, outer = zero.forward(audio), zero.forward(torch.nn.functional.pad(audio, (64, 64)))
+    torch.testing.assert_close(inner, outer[:, 4 : 4 + inner.shape[1]], rtol=0, atol=1e-12)
+    reflected = Spectrogram(64, 16, Power(1.0, 1.0)).forward(audio)
+    torch.testing.assert_close(reflected[:, 2:-2], inner[:, 2:-2], rtol=0, atol=1e-12)
+    assert (reflected - inner)[:, :2].abs().max() > 0.1
+    torch.testing.assert_close(zero.inverse(inner, 400), audio, rtol=0, atol=1e-12)
+
+
 def test_silence_stays_silence():
     transform = Spectrogram()
     spectrogram = transform.forward(torch.zeros(1, 1000))
@@ -124,6 +136,7 @@ def test_too_short(samples):
         ({"n_fft": 2}, "not 2"),
         ({"n_fft": 510, "hop": 256}, "hop must lie between 1 and n_fft / 2 = 255, not 256"),
         ({"hop": 0}, "not 0"),
+        ({"ends": "wrap"}, "ends must be 'reflect' or 'zero', not 'wrap'"),
     ],
 )
 def test_refused_sizes(arguments, message):

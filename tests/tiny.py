@@ -5,9 +5,9 @@ import torch
 from sgmse.checkpoints import Checkpoint
 from sgmse.enhancer import Enhancer
 from sgmse.estimates import Data
-from sgmse.model import ScoreModel
-from sgmse.networks import Network, SlimUNet
-from sgmse.sdes import SBVE
+from sgmse.model import Regeneration, ScoreModel
+from sgmse.networks import NCSNpp, Network, SlimUNet
+from sgmse.sdes import OUVE, SBVE
 from sgmse.solvers import Exponential, Uniform
 from sgmse.transforms import Spectrogram
 
@@ -44,6 +44,31 @@ def checkpoint(net: Network | None = None) -> Checkpoint:
     model = ScoreModel(network() if net is None else net, SBVE(), Data())
     one_step = Uniform(steps=1, end=0.0)
     return Checkpoint(model, TRANSFORM, RATE, Exponential(start=0.0), one_step, licence="CC0-1.0")
+
+
+class Predictive(Network):
+    """An estimate of its own of each bin, from the observation alone."""
+
+    def __init__(self, gain: float = 0.7) -> None:
+        super().__init__()
+        self.config = {"gain": gain}
+        self.gain = torch.nn.Parameter(torch.tensor(gain))
+
+    def forward(self, x, y, t):
+        return self.gain * y * y.abs() ** 0.1
+
+
+def regeneration(conditioning: str = "both") -> Regeneration:
+    """A random NCSN++ that refines what a pointwise predictor makes of the input."""
+    torch.manual_seed(0)
+    seen = 2 if conditioning == "both" else 1
+    net = NCSNpp(channels=4, multipliers=(1, 2), blocks=1, bins=32, observations=seen)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.ndim > 1:
+                parameter.copy_(0.2 * torch.randn_like(parameter))
+    model = Regeneration(Predictive(), ScoreModel(net, OUVE(), Data()), conditioning)
+    return model.eval().requires_grad_(False)
 
 
 def enhancer(net: Network | None = None) -> Enhancer:

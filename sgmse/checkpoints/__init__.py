@@ -1,17 +1,24 @@
 """Models in files: the native format, and the table of the classes that files may name."""
 
-from sgmse.checkpoints.locate import PACKAGED, locate
+from sgmse.checkpoints.hub import from_pretrained, push_to_hub, save_pretrained
+from sgmse.checkpoints.locate import PACKAGED, load_model, locate
 from sgmse.checkpoints.native import Checkpoint, CheckpointError, load, save
 from sgmse.checkpoints.objects import CLASSES, from_dict, to_dict
+from sgmse.checkpoints.published import convert
 
 __all__ = [
     "CLASSES",
     "PACKAGED",
     "Checkpoint",
     "CheckpointError",
+    "convert",
     "from_dict",
+    "from_pretrained",
     "load",
+    "load_model",
     "locate",
+    "push_to_hub",
     "save",
+    "save_pretrained",
     "to_dict",
 ]

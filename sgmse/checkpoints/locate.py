@@ -1,18 +1,48 @@
-"""Where a model is: in the package, in a folder, or in a hub repository."""
+"""Where a model is: in the package, in a folder or a published file, or in a hub repository."""
 
-import re
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
-from sgmse.checkpoints.native import CARD, CONFIG, WEIGHTS, CheckpointError
+from sgmse.checkpoints import native, published
+from sgmse.checkpoints.hub import HUB, fetch
+from sgmse.checkpoints.native import Checkpoint, CheckpointError
+from sgmse.checkpoints.objects import CLASSES
 
 #: Models inside the package.
 PACKAGED = ("default",)
-HUB = "hf://"
+
+
+def load_model(
+    name_or_path: str | Path,
+    *,
+    compat: str | None = None,
+    classes: Mapping[str, type] = CLASSES,
+) -> Checkpoint:
+    """The model of that name (see `locate`), native or published; on the CPU.
+
+    Args:
+        name_or_path: a name or a folder for the native format, a file for a published checkpoint.
+        compat: "sgmse" for the arithmetic of the published sampler, which only such files have.
+        classes: names in a native config; extend `CLASSES` by your own.
+
+    Raises:
+        CheckpointError: there is no such model, or it is damaged.
+        ValueError: `compat` is unknown, or the model is a native one.
+    """
+    path = locate(name_or_path)
+    if path.is_file():
+        return published.read(path, compat)
+    if compat is not None:
+        raise ValueError(
+            f"{name_or_path} is no published checkpoint, which alone have a sampler with "
+            f"compat={compat!r}; leave it out"
+        )
+    return native.load(path, classes=classes)
 
 
 def locate(name_or_path: str | Path) -> Path:
-    """The folder of a model: "default", a path, or "hf://owner/name" in the Hugging Face hub.
+    """The place of a model: "default", a path, or "hf://owner/name" in the Hugging Face hub.
 
     Only the last asks the network. A folder of your own that is called "default" is "./default" (or
     a `Path`). Raises `CheckpointError` where there is no such model, or where the hub cannot be
@@ -22,25 +52,12 @@ def locate(name_or_path: str | Path) -> Path:
         return Path(str(files("sgmse") / "pretrained" / str(name_or_path)))
     name = str(name_or_path)
     if name.startswith(HUB):
-        return _from_hub(name)
+        return fetch(name)
     path = Path(name_or_path)
     if not path.exists():
         raise CheckpointError(
-            f"no model {name!r}: there is no such folder; give one of {', '.join(PACKAGED)}, "
-            f"a folder, or {HUB}owner/name for a hub repository"
+            f"no model {name!r}: there is no such folder or file; give one of "
+            f"{', '.join(PACKAGED)}, a folder, a published checkpoint, or {HUB}owner/name for a "
+            "hub repository"
         )
     return path
-
-
-def _from_hub(name: str) -> Path:
-    """The local copy of "hf://owner/name"."""
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository := name.removeprefix(HUB)):
-        raise CheckpointError(f"no model {name!r}: a hub repository is {HUB}owner/name")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    try:
-        return Path(snapshot_download(repository, allow_patterns=[WEIGHTS, CONFIG, CARD]))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        why = str(error).split("\n")[0]
-        raise CheckpointError(f"the hub gave no {name!r}: {why}") from error

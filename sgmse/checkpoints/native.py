@@ -15,10 +15,11 @@ from typing import Any, Literal
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
+from torch import nn
 
 from sgmse.checkpoints.objects import CLASSES, from_dict, to_dict
 from sgmse.estimates import Parametrization
-from sgmse.model import ScoreModel
+from sgmse.model import Regeneration, ScoreModel, assemble
 from sgmse.networks.base import Network
 from sgmse.sdes import SDE
 from sgmse.solvers import Grid, Solver
@@ -34,6 +35,8 @@ PARTS: Mapping[str, type] = {
     "solver": Solver,
     "grid": Grid,
 }
+#: Parts of the model that a config need not speak of.
+OPTIONAL = ("latest", "predictor", "conditioning")
 
 
 class CheckpointError(ValueError):
@@ -45,16 +48,18 @@ class Checkpoint:
     """All that is needed to enhance with a model, and what one wants to know of it.
 
     Args:
-        model: network, process and parametrization.
+        model: network, process and parametrization, with or without a predictor.
         transform: the spectrogram that the network works on.
         sample_rate: of the audio it works on, in Hz.
         solver, grid: the recommended sampler.
         padding: what frames are padded with to a number that the network divides.
         licence: of the weights.
         training: plain values that say how it was trained and how it scores.
+        frames: their number is padded to a multiple of this, too, as the published models do. With
+            more than 1, the added ones sound in the last half frame of the audio, as there.
     """
 
-    model: ScoreModel
+    model: ScoreModel | Regeneration
     transform: Spectrogram
     sample_rate: int
     solver: Solver
@@ -62,10 +67,13 @@ class Checkpoint:
     padding: Literal["zero", "reflect"] = "zero"
     licence: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
+    frames: int = 1
 
     def __post_init__(self) -> None:
         if not isinstance(self.sample_rate, int) or self.sample_rate <= 0:
             raise ValueError(f"sample_rate must be a whole number of Hz, not {self.sample_rate!r}")
+        if not isinstance(self.frames, int) or self.frames < 1:
+            raise ValueError(f"frames must be a whole number of at least 1, not {self.frames!r}")
         if self.padding not in ("zero", "reflect"):
             raise ValueError(f"padding must be 'zero' or 'reflect', not {self.padding!r}")
         if not isinstance(self.training, Mapping):
@@ -91,19 +99,18 @@ def save(
     config = {
         "format": FORMAT,
         "sample_rate": checkpoint.sample_rate,
-        "network": to_dict(checkpoint.model.network, classes),
-        "sde": to_dict(checkpoint.model.sde, classes),
-        "parametrization": to_dict(checkpoint.model.parametrization, classes),
+        **{name: to_dict(part, classes) for name, part in checkpoint.model.parts.items()},
         "transform": to_dict(checkpoint.transform, classes),
         "solver": to_dict(checkpoint.solver, classes),
         "grid": to_dict(checkpoint.grid, classes),
         "padding": checkpoint.padding,
+        "frames": checkpoint.frames,
         "licence": checkpoint.licence,
         "training": dict(checkpoint.training),
     }
     text = json.dumps(config, indent=2) + "\n"
     card = _card(folder.resolve().name, checkpoint) if card is None else card
-    state = checkpoint.model.network.state_dict()
+    state = checkpoint.model.trained.state_dict()
     weights = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{secrets.token_hex(4)}.part"
@@ -124,7 +131,7 @@ def load(folder: str | Path, *, classes: Mapping[str, type] = CLASSES) -> Checkp
     """
     folder = Path(folder)
     checkpoint = _described(folder, classes)
-    _fill(checkpoint.model.network, folder / WEIGHTS)
+    _fill(checkpoint.model.trained, folder / WEIGHTS)
     checkpoint.model.eval().requires_grad_(False)
     return checkpoint
 
@@ -132,7 +139,7 @@ def load(folder: str | Path, *, classes: Mapping[str, type] = CLASSES) -> Checkp
 def _described(folder: Path, classes: Mapping[str, type]) -> Checkpoint:
     """The checkpoint of which the config speaks, without its weights."""
     config = _config(folder)
-    known = ("sample_rate", *PARTS, "padding", "licence", "training")
+    known = ("sample_rate", *PARTS, *OPTIONAL, "padding", "frames", "licence", "training")
     if missing := [key for key in known[: 1 + len(PARTS)] if key not in config]:
         raise CheckpointError(f"{folder / CONFIG} does not say its {', '.join(missing)}")
     if odd := [key for key in config if key not in known]:
@@ -144,8 +151,11 @@ def _described(folder: Path, classes: Mapping[str, type]) -> Checkpoint:
         for name, kind in PARTS.items():
             if not isinstance(parts[name], kind):
                 raise ValueError(f"{name} is a {type(parts[name]).__name__}, not a {kind.__name__}")
-        model = ScoreModel(parts.pop("network"), parts.pop("sde"), parts.pop("parametrization"))
-        return Checkpoint(model=model, **parts, **config)
+        core = {name: parts.pop(name) for name in ("network", "sde", "parametrization")}
+        more = {name: from_dict(config.pop(name), classes) for name in OPTIONAL if name in config}
+        if not isinstance(more.get("predictor"), Network | None):
+            raise ValueError(f"predictor is a {type(more['predictor']).__name__}, not a Network")
+        return Checkpoint(model=assemble(**core, **more), **parts, **config)
     except ValueError as error:
         why = _short(error)
         raise CheckpointError(f"{folder / CONFIG} does not describe a model: {why}") from error
@@ -172,11 +182,11 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _fill(network: Network, path: Path) -> None:
-    """Load the weights of a network."""
+def _fill(module: nn.Module, path: Path) -> None:
+    """Load the weights of a network, or of several."""
     try:
         state = load_file(path)
-        network.load_state_dict(state)
+        module.load_state_dict(state)
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{path.parent} has no {path.name}; copy the whole folder again"

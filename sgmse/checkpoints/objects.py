@@ -11,9 +11,9 @@ from dataclasses import fields, is_dataclass
 from inspect import signature
 from typing import Any
 
-from sgmse.compat import SBODE, SBSDE, PublishedOUVP
-from sgmse.estimates import EDM, Data, Noise, Preconditioned, Score, Velocity
-from sgmse.networks import NCSNpp, SlimUNet
+from sgmse.compat import SBODE, SBSDE, CorrectedReverse, FlowEuler, PublishedOUVP
+from sgmse.estimates import EDM, Additive, Data, Noise, Preconditioned, Score, Velocity
+from sgmse.networks import DCUNet, MagnitudePreservingUNet, NCSNpp, NemoNCSNpp, SlimUNet
 from sgmse.networks.base import Network
 from sgmse.sdes import (
     BBED,
@@ -66,13 +66,14 @@ CLASSES: Mapping[str, type] = {
         *(OUVE, FOUVE, OUVP, CosineOU, PublishedOUVP),
         *(BrownianBridge, BBED, SBVE, SBVP),
         *(StraightFlow, Shifted, Scaled),
-        *(Data, EDM, Noise, Preconditioned, Score, Velocity),
-        *(NCSNpp, SlimUNet),
+        *(Additive, Data, EDM, Noise, Preconditioned, Score, Velocity),
+        *(DCUNet, MagnitudePreservingUNet, NCSNpp, NemoNCSNpp, SlimUNet),
         *(Spectrogram, Power, Log),
         *(Exponential, Multistep, Singlestep, UniPC, PredictorCorrector),
         *(Heun, RungeKutta4, DormandPrince),
         *(AnnealedLangevin, Langevin, EulerMaruyama, ReverseDiffusion),
         *(InterpolatingSDE, MeanShifted, SBODE, SBSDE),
+        *(CorrectedReverse, FlowEuler),
         *(Uniform, Polynomial, Cosine, LogSNR, AsinhSNR, Karras, Fitted),
     )
 }

@@ -12,6 +12,12 @@ nothing or the resampling by two with the filter [1, 3, 3, 1] (Karras et al. 202
 input skip adds the input, resampled, to every level on the way down; the output skip sums an image
 of every level on the way up.
 
+As a predictive network it sees the observation alone, and A e is left out (Lemercier et al. 2023,
+arXiv 2212.11851).
+
+What is new in a forward pass and not needed again is overwritten: at full size the pages of a fresh
+tensor cost a CPU several times what is computed in them. Autograd keeps what it needs.
+
 Parameters have names of their own here; `published_keys` gives those of the published code.
 """
 
@@ -34,7 +40,7 @@ from sgmse.networks.base import Network
 
 __all__ = ["NCSNpp", "published_keys"]
 
-PARTS = 4  # real and imaginary part of x, real and imaginary part of y
+CHUNK = 2**19  # numbers that a cache holds
 ALMOST_ZERO = 1e-10  # the published "zero" initialisation: variance relative to Xavier's
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
@@ -80,7 +86,29 @@ def _linear(inputs: int, outputs: int) -> nn.Linear:
     return _initialise(nn.Linear(inputs, outputs))
 
 
-def _norm(channels: int) -> nn.GroupNorm:
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation, into the memory of x where that is `spent`.
+
+    On a CPU, and where no gradient is asked for, the moments are sums of sums over a few rows each:
+    PyTorch adds the points of channels-last tensors one after the other, which costs 256 x 256 of
+    them six bits of single precision.
+    """
+
+    def forward(self, x: Tensor, spent: bool = False) -> Tensor:
+        if torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype != self.weight.dtype:
+            return super().forward(x)
+        rows = x.split(max(1, CHUNK * x.shape[2] // x.numel()), dim=2)
+        squares = torch.stack([part.square().sum((2, 3)) for part in rows]).sum(0)
+        sums = torch.stack((x.sum((2, 3)), squares)).double().unflatten(2, (self.num_groups, -1))
+        mean, power = sums.mean(3, keepdim=True) / x[0, 0].numel()
+        variance = (power - mean * mean).clamp(min=0)
+        scale = (variance + self.eps).rsqrt() * self.weight.view(self.num_groups, -1)
+        shift = self.bias.view(self.num_groups, -1) - mean * scale
+        scale, shift = (z.flatten(1).to(x.dtype)[:, :, None, None] for z in (scale, shift))
+        return x.mul_(scale).add_(shift) if spent else torch.addcmul(shift, x, scale)
+
+
+def _norm(channels: int) -> GroupNorm:
     groups = min(channels // 4, 32)
     if groups == 0 or channels % groups:
         raise ValueError(
@@ -88,7 +116,7 @@ def _norm(channels: int) -> nn.GroupNorm:
             "groups; choose `channels` and `multipliers` so that each width, and each sum of two "
             "that a skip joins, is a multiple of 4, or of 32 above 128"
         )
-    return nn.GroupNorm(groups, channels, eps=1e-6)
+    return GroupNorm(groups, channels, eps=1e-6)
 
 
 class TimeEmbedding(nn.Module):
@@ -118,33 +146,43 @@ class GaussianFourier(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """(batch, inputs, f, n) to (batch, outputs, f', n'); `resample` halves or doubles f and n."""
+    """(batch, inputs, f, n) to (batch, outputs, f', n'); `resample` halves or doubles f and n.
+
+    Without an embedding (None, and e None) it does not know the time.
+    """
 
     def __init__(
         self,
         inputs: int,
         outputs: int,
-        embedding: int,
+        embedding: int | None,
         resample: Literal["down", "up"] | None = None,
     ) -> None:
         super().__init__()
         self.resample = {"down": fir_down, "up": fir_up, None: None}[resample]
         self.norm_in = _norm(inputs)
         self.conv_in = _conv3x3(inputs, outputs)
-        self.time = _linear(embedding, outputs)
+        self.time = None if embedding is None else _linear(embedding, outputs)
         self.norm_out = _norm(outputs)
         self.conv_out = _conv3x3(outputs, outputs, ALMOST_ZERO)
         self.shortcut = _conv1x1(inputs, outputs) if resample or inputs != outputs else None
 
-    def forward(self, x: Tensor, e: Tensor) -> Tensor:
-        h = silu(self.norm_in(x))
-        if self.resample is not None:
-            h, x = self.resample(h), self.resample(x)
-        h = self.conv_in(h) + self.time(e)[:, :, None, None]
-        h = self.conv_out(silu(self.norm_out(h)))
-        if self.shortcut is not None:
-            x = self.shortcut(x)
-        return (x + h).mul_(sqrt(0.5))
+    def forward(self, x: Tensor, e: Tensor | None) -> Tensor:
+        h = silu(self.norm_in(x), inplace=True)
+        h = self.conv_in(h if self.resample is None else self.resample(h))
+        if self.time is not None:
+            h.add_(self.time(e)[:, :, None, None])
+        h = self.conv_out(silu(self.norm_out(h, spent=True), inplace=True))
+        return h.add_(self._side(x)).mul_(sqrt(0.5))
+
+    def _side(self, x: Tensor) -> Tensor:
+        """Return s(R x); on the way up s comes first, where it has a quarter of the points."""
+        if self.shortcut is None:
+            return x
+        if self.resample is not fir_up:
+            return self.shortcut(x if self.resample is None else self.resample(x))
+        assert self.shortcut.bias is not None  # R would change a constant at the edges
+        return fir_up(conv2d(x, self.shortcut.weight)).add_(self.shortcut.bias[:, None, None])
 
 
 class ChannelMap(nn.Module):
@@ -186,23 +224,23 @@ class Attention(nn.Module):
 class Combine(nn.Module):
     """The input skip: add a 1x1 convolution of the resampled input."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, parts: int, channels: int) -> None:
         super().__init__()
-        self.conv = _conv1x1(PARTS, channels)
+        self.conv = _conv1x1(parts, channels)
 
     def forward(self, h: Tensor, pyramid: Tensor) -> Tensor:
-        return h + self.conv(pyramid)
+        return self.conv(pyramid).add_(h)
 
 
 class Stage(nn.Module):
     """A residual block and, where the level has it, attention."""
 
-    def __init__(self, inputs: int, outputs: int, embedding: int, attention: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, embedding: int | None, attention: bool) -> None:
         super().__init__()
         self.block = ResidualBlock(inputs, outputs, embedding)
         self.attention = Attention(outputs) if attention else None
 
-    def forward(self, h: Tensor, e: Tensor) -> Tensor:
+    def forward(self, h: Tensor, e: Tensor | None) -> Tensor:
         h = self.block(h, e)
         return h if self.attention is None else self.attention(h)
 
@@ -213,7 +251,8 @@ class Down(nn.Module):
     def __init__(
         self,
         widths: Sequence[int],
-        embedding: int,
+        embedding: int | None,
+        parts: int,
         *,
         attention: bool,
         lowest: bool,
@@ -225,9 +264,9 @@ class Down(nn.Module):
         )
         width = widths[-1]
         self.resample = None if lowest else ResidualBlock(width, width, embedding, "down")
-        self.combine = Combine(width) if input_skip and not lowest else None
+        self.combine = Combine(parts, width) if input_skip and not lowest else None
 
-    def forward(self, skips: list[Tensor], e: Tensor, pyramid: Tensor) -> Tensor:
+    def forward(self, skips: list[Tensor], e: Tensor | None, pyramid: Tensor) -> Tensor:
         """Return the pyramid (the resampled input) of the next level."""
         for stage in self.stages:
             skips.append(stage(skips[-1], e))
@@ -241,15 +280,15 @@ class Down(nn.Module):
 
 
 class Head(nn.Module):
-    """From features to an image of `PARTS` channels."""
+    """From features to an image of as many channels as the input has."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, parts: int) -> None:
         super().__init__()
         self.norm = _norm(channels)
-        self.conv = _conv3x3(channels, PARTS, ALMOST_ZERO)
+        self.conv = _conv3x3(channels, parts, ALMOST_ZERO)
 
     def forward(self, h: Tensor) -> Tensor:
-        return self.conv(silu(self.norm(h)))
+        return self.conv(silu(self.norm(h), inplace=True))
 
 
 class Up(nn.Module):
@@ -260,7 +299,8 @@ class Up(nn.Module):
         inputs: int,
         skips: Sequence[int],
         width: int,
-        embedding: int,
+        embedding: int | None,
+        parts: int,
         *,
         attention: bool,
         highest: bool,
@@ -273,11 +313,11 @@ class Up(nn.Module):
             for before, skip in zip(befores, skips, strict=True)
         )
         self.attention = Attention(width) if attention else None
-        self.head = Head(width) if output_skip or highest else None
+        self.head = Head(width, parts) if output_skip or highest else None
         self.resample = None if highest else ResidualBlock(width, width, embedding, "up")
 
     def forward(
-        self, h: Tensor, skips: list[Tensor], e: Tensor, pyramid: Tensor | None
+        self, h: Tensor, skips: list[Tensor], e: Tensor | None, pyramid: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Return the features for the next level and the pyramid (the summed images) so far."""
         for block in self.blocks:
@@ -295,12 +335,12 @@ class Up(nn.Module):
 class Middle(nn.Module):
     """The lowest point: residual block, attention, residual block."""
 
-    def __init__(self, width: int, embedding: int) -> None:
+    def __init__(self, width: int, embedding: int | None) -> None:
         super().__init__()
         self.before = Stage(width, width, embedding, attention=True)
         self.after = ResidualBlock(width, width, embedding)
 
-    def forward(self, h: Tensor, e: Tensor) -> Tensor:
+    def forward(self, h: Tensor, e: Tensor | None) -> Tensor:
         return self.after(self.before(h, e), e)
 
 
@@ -318,17 +358,22 @@ class NCSNpp(Network):
             takes other sizes (see `divisor`); attention stays at the same levels.
         input_skip: add the resampled input to every level on the way down.
         output_skip: sum an image from every level on the way up, instead of one from the last.
-        divide_by_t: divide by the time t the four-channel `"features"` before the last 1x1
-            convolution, the `"output"` after it, or nothing.
+        divide_by_t: divide by the time t the `"features"` before the last 1x1 convolution, which
+            have as many channels as the input, the `"output"` after it, or nothing.
+        observations: spectrograms that y holds.
+        predictive: see y alone; neither the state nor the time matters.
+        centred: take the input as it is; without, as twice the input less 1, which is meant for
+            images in [0, 1] and what some published models do to spectrograms.
 
-    `type(net)(**net.config)` builds the same network, and `config` survives JSON. `v1`, `v2` and
-    `v48k` are the published layouts. A network in `torch.channels_last` computes in it throughout,
-    which is quicker on most processors.
+    `type(net)(**net.config)` builds the same network, and `config` survives JSON. `v1`, `v2`,
+    `v48k` and `storm` are the published layouts. A network in `torch.channels_last` computes in it
+    throughout, which is quicker on most processors.
 
     The order of `parameters()` is that of the published code.
 
     Raises:
-        ValueError: for sizes that no network can have, and an unknown `divide_by_t`.
+        ValueError: for sizes that no network can have, an unknown `divide_by_t`, and a division by
+            a time that a predictive network does not know.
     """
 
     config: dict[str, Any]
@@ -344,15 +389,23 @@ class NCSNpp(Network):
         input_skip: bool = True,
         output_skip: bool = True,
         divide_by_t: Literal["features", "output"] | None = None,
+        observations: int = 1,
+        predictive: bool = False,
+        centred: bool = True,
     ) -> None:
         super().__init__()
-        if not multipliers or min(channels, blocks, bins, *multipliers) < 1:
+        if not multipliers or min(channels, blocks, bins, observations, *multipliers) < 1:
             raise ValueError(
-                "channels, blocks, bins and each of one or more multipliers must be 1 or more; got "
-                f"{channels=}, {blocks=}, {bins=}, multipliers={list(multipliers)}"
+                "channels, blocks, bins, observations and each of one or more multipliers must be "
+                f"1 or more; got {channels=}, {blocks=}, {bins=}, {observations=}, "
+                f"multipliers={list(multipliers)}"
             )
         if divide_by_t not in ("features", "output", None):
             raise ValueError(f'divide_by_t is {divide_by_t!r}; use "features", "output" or None')
+        if predictive and divide_by_t is not None:
+            raise ValueError(
+                f"predictive=True knows no time; divide_by_t {divide_by_t!r} needs one"
+            )
         self.divisor = (2 ** (len(multipliers) - 1),) * 2
         self.config = {
             "channels": channels,
@@ -363,17 +416,24 @@ class NCSNpp(Network):
             "input_skip": input_skip,
             "output_skip": output_skip,
             "divide_by_t": divide_by_t,
+            "observations": observations,
+            "predictive": predictive,
+            "centred": centred,
         }
         self.divide_by_t = divide_by_t
-        embedding = 4 * channels
+        self.observations = observations
+        self.predictive = predictive
+        self.centred = centred
+        parts = 2 * observations if predictive else 2 + 2 * observations  # real and imaginary
+        embedding = None if predictive else 4 * channels
         widths = [channels * multiplier for multiplier in multipliers]
         attention = [bins >> level in attention_resolutions for level in range(len(widths))]
         lowest = len(widths) - 1
 
         # Registered in the published order of the parameters: positional EMA weights depend on it.
-        self.output = nn.Conv2d(PARTS, 2, 1)
-        self.embedding = TimeEmbedding(channels)
-        self.input = _conv3x3(PARTS, channels)
+        self.output = nn.Conv2d(parts, 2, 1)
+        self.embedding = None if predictive else TimeEmbedding(channels)
+        self.input = _conv3x3(parts, channels)
 
         self.down = nn.ModuleList()
         skips = [channels]
@@ -383,6 +443,7 @@ class NCSNpp(Network):
                 Down(
                     path,
                     embedding,
+                    parts,
                     attention=attention[level],
                     lowest=level == lowest,
                     input_skip=input_skip,
@@ -401,6 +462,7 @@ class NCSNpp(Network):
                     [skips.pop() for _ in range(blocks + 1)],
                     widths[level],
                     embedding,
+                    parts,
                     attention=attention[level],
                     highest=level == 0,
                     output_skip=output_skip,
@@ -429,18 +491,37 @@ class NCSNpp(Network):
         }
         return cls(**layout | changes)
 
+    @classmethod
+    def storm(cls, **changes: Any) -> Self:
+        """Build the published `ncsnpp` of StoRM (27.8 M parameters); the score is minus its output.
+
+        Its predictor is `storm(predictive=True)`, which divides by no time.
+        """
+        layout: dict[str, Any] = {
+            "multipliers": (1, 2, 2, 2),
+            "blocks": 1,
+            "attention_resolutions": (),
+            "divide_by_t": None if changes.get("predictive") else "features",
+            "centred": False,
+        }
+        return cls(**layout | changes)
+
     def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         """Return the output of the network for the state x, the observation y and the time t > 0.
 
-        Shape: x and y complex (batch, 1, frequency, frame), t real (batch,); result as x.
+        Shape: x complex (batch, 1, frequency, frame), y complex (batch, observations, frequency,
+        frame), t real (batch,); result as x.
 
         Raises:
             TypeError: when x or y is not complex.
             ValueError: for other shapes, and for sizes that `divisor` does not divide.
         """
         self._check(x, y, t)
-        image = torch.cat((x.real, x.imag, y.real, y.imag), dim=1)
-        e = self.embedding(t)
+        seen = y.split(1, dim=1) if self.predictive else (x, *y.split(1, dim=1))
+        image = torch.cat([part for s in seen for part in (s.real, s.imag)], dim=1)
+        if not self.centred:
+            image = 2 * image - 1
+        e = None if self.embedding is None else self.embedding(t)
 
         pyramid: Tensor | None = image
         skips = [self.input(image)]
@@ -462,11 +543,12 @@ class NCSNpp(Network):
     def _check(self, x: Tensor, y: Tensor, t: Tensor) -> None:
         if not (x.is_complex() and y.is_complex()):
             raise TypeError(f"x and y must be complex spectrograms; got {x.dtype} and {y.dtype}")
-        if x.ndim != 4 or x.shape[1] != 1 or y.shape != x.shape:
+        shape = (len(x), self.observations, *x.shape[2:])
+        if x.ndim != 4 or x.shape[1] != 1 or y.shape != shape:
             raise ValueError(
-                "x and y must have one shape (batch, 1, frequency, frame); got "
-                f"{tuple(x.shape)} and {tuple(y.shape)}; the channels of a recording belong on the "
-                "batch axis"
+                f"x must have the shape (batch, 1, frequency, frame) and y, with "
+                f"{self.observations} in place of the 1, the same; got {tuple(x.shape)} and "
+                f"{tuple(y.shape)}; the channels of a recording belong on the batch axis"
             )
         if t.shape != x.shape[:1]:
             raise ValueError(
@@ -487,7 +569,7 @@ _CHANNEL_MAPS = {"query": "NIN_0", "key": "NIN_1", "value": "NIN_2", "project": 
 _ENTRIES: dict[type[nn.Module], dict[str, str]] = {
     nn.Linear: {},
     nn.Conv2d: {},
-    nn.GroupNorm: {},
+    GroupNorm: {},
     GaussianFourier: {"frequencies": "W"},
     Combine: {"conv": "Conv_0"},
     ResidualBlock: {
@@ -522,12 +604,15 @@ def published_keys(net: NCSNpp) -> dict[str, str]:
     `net.load_state_dict({ours: published[theirs] for ours, theirs in keys.items()})`, and a list
     without names (torch_ema) belongs to these keys one by one, to all of them, or in older files to
     those with `requires_grad`, that is without the Fourier frequencies.
+
+    The published predictive network has, between these, weights that it never uses: Fourier
+    frequencies and the maps `Dense_0` of an embedding that it does not make.
     """
     keys: dict[str, str] = {}
     (output_name, output), *listed = _entries(net)
     for parameter, _ in output.named_parameters():
         keys[f"{output_name}.{parameter}"] = f"output_layer.{parameter}"
-    for index, (name, module) in enumerate(listed):
+    for index, (name, module) in enumerate(listed, start=int(net.predictive)):
         names = _ENTRIES[type(module)]
         for parameter, _ in module.named_parameters():
             part, _, leaf = parameter.partition(".")

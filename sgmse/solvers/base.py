@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sgmse.estimates import Estimate
+from sgmse.model import Refinement, ScoreModel
 from sgmse.sdes import SDE
 from sgmse.solvers.grids import Grid
 
@@ -99,6 +100,16 @@ def needs_flow(solver: Solver, sde: SDE, start: float) -> str | None:
     )
 
 
+def too_late(model: Model, start: float) -> str | None:
+    """The refusal of a start later than a model of the library is asked; others may be any time."""
+    if not isinstance(model, ScoreModel | Refinement) or start <= model.latest:
+        return None
+    return (
+        f"the model is asked up to t = {model.latest:g}, and the grid starts at {start:g}: start "
+        f"it there (start={model.latest:g})"
+    )
+
+
 class Solution(NamedTuple):
     """The last state, how often the model was called for it, and what the solver remembered."""
 
@@ -158,11 +169,11 @@ def solve(
         callback: called with (steps done, steps in all) after each step.
 
     Raises:
-        ValueError: the solver cannot start there (`Solver.refusal`), or the process needs y, or x
-            in its place.
+        ValueError: the solver cannot start there (`Solver.refusal`), the model is not asked so late
+            (`ScoreModel.latest`), or the process needs y, or x in its place.
     """
     sde = model.sde
-    if why := solver.refusal(sde, grid.start):
+    if why := solver.refusal(sde, grid.start) or too_late(model, grid.start):
         raise ValueError(why)
     counted = Counted(model, blind=y is None)
     times = grid.times(sde)

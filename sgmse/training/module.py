@@ -4,6 +4,8 @@
     weights <- optimiser(grad loss(model(x_t, y, t), (x0, z)))
     average <- EMA(weights)
 
+With a predictor D its estimate takes the place of y in x_t, and grad loss(D(y), x0) is added.
+
 All that is random in step n comes from (seed, n, rank), so that a training which resumes at step n
 is the one that was never interrupted.
 """
@@ -23,8 +25,8 @@ from torch.utils.data import DataLoader
 
 from sgmse.checkpoints import Checkpoint
 from sgmse.enhancer import Enhancer
-from sgmse.model import ScoreModel
-from sgmse.networks.base import Network
+from sgmse.estimates import Estimate
+from sgmse.model import Regeneration, ScoreModel
 from sgmse.training.data import Consecutive, Pairs
 from sgmse.training.errors import RecipeError
 from sgmse.training.losses import Truth
@@ -55,13 +57,12 @@ class Training(LightningModule):
         self.automatic_optimization = False
         self.recipe = recipe
         self.pairs = pairs
-        network = recipe.build_network()
+        self.model = recipe.build_model()
         if recipe.trainer.channels_last:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.model = ScoreModel(network, recipe.sde, recipe.parametrization)
-        self.average = recipe.ema.of(network)
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = recipe.ema.of(self.model)
         # Only parameters that take gradients: a frozen one must not decay.
-        self.weights = [p for p in network.parameters() if p.requires_grad]
+        self.weights = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = recipe.optimiser.build(self.weights)
         self.learned = recipe.loss.learned()
         if self.learned is not None:
@@ -107,12 +108,16 @@ class Training(LightningModule):
         x0, y = (recipe.transform.forward(audio)[:, None] for audio in (clean, noisy))
         t = recipe.times.draw(len(x0), generator)
         z = torch.randn(x0.shape, dtype=x0.dtype, device=x0.device, generator=generator)
-        x_t = recipe.sde.sample(x0, y, t, z)
-        # The network alone computes in bfloat16; the transform and the loss need float32.
+        # The networks alone compute in bfloat16; the transform and the loss need float32.
         with torch.autocast(self.device.type, torch.bfloat16, settings.precision == "bf16"):
-            estimate = self.model(x_t, y, t)
+            model, anchor = self.model.observe(y)
+            estimate = model(recipe.sde.sample(x0, anchor, t, z), anchor, t)
         u = None if self.learned is None else self.learned(t)
-        terms = recipe.loss(estimate, Truth(x0, z, clean, recipe.transform, t, recipe.sde, u))
+        truth = Truth(x0, z, clean, recipe.transform, t, recipe.sde, u)
+        terms = recipe.loss(estimate, truth)
+        if recipe.predictor is not None:
+            prediction = Estimate(x0=anchor, noise=torch.zeros_like(z))
+            terms = joint(terms, recipe.predictor.loss(prediction, truth))
 
         optimiser = self.optimizers()
         assert isinstance(optimiser, LightningOptimizer)  # the one of configure_optimizers
@@ -121,7 +126,7 @@ class Training(LightningModule):
         norm = nn.utils.clip_grad_norm_(self.weights, settings.clip or inf)
         if norm.isfinite():
             optimiser.step()
-            self.average.update_parameters(self.model.network)
+            self.average.update_parameters(self.model)
             self.skipped = 0
         else:
             self.skipped += 1
@@ -168,10 +173,9 @@ class Training(LightningModule):
         return max(by_steps, seconds / 3600 / hours)
 
     @property
-    def averaged(self) -> ScoreModel:
+    def averaged(self) -> ScoreModel | Regeneration:
         """The model with the averaged weights, which are shared, not copied."""
-        network = cast(Network, self.average.module)
-        return ScoreModel(network, self.recipe.sde, self.recipe.parametrization).eval()
+        return cast(ScoreModel | Regeneration, self.average.module).eval()
 
     def enhancer(self) -> Enhancer:
         """The averaged model with the recipe's sampler."""
@@ -204,8 +208,8 @@ class Training(LightningModule):
             step=self.step,
             items=self.items,
             seconds=self.seconds,
-            network=self.model.network.state_dict(),
-            average=self.average.module.state_dict(),
+            network=self.model.trained.state_dict(),
+            average=self.averaged.trained.state_dict(),
             updates=int(self.average.n_averaged),
             optimiser=self.optimiser.state_dict(),
             learned={} if self.learned is None else self.learned.state_dict(),
@@ -240,11 +244,18 @@ class Training(LightningModule):
         Raises `RecipeError` for weights of another network.
         """
         try:
-            self.model.network.load_state_dict(network)
-            self.average.module.load_state_dict(network if average is None else average)
+            self.model.trained.load_state_dict(network)
+            self.averaged.trained.load_state_dict(network if average is None else average)
         except RuntimeError as error:
             why = " ".join(str(error).split())[:300]
             raise RecipeError(f"the weights do not fit the recipe's network: {why}") from error
+
+
+def joint(refiner: Mapping[str, Tensor], predictor: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The sum of two losses, and the parts of both."""
+    losses = {"refiner": refiner, "predictor": predictor}
+    parts = {f"{owner}/{n}": value for owner, loss in losses.items() for n, value in loss.items()}
+    return {"loss": refiner["loss"] + predictor["loss"]} | parts
 
 
 def ignore_interrupts(worker: int) -> None:

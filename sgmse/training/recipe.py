@@ -6,7 +6,7 @@ fixed keys. A recipe is read as a whole and checked before anything starts.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ import torch
 
 from sgmse.checkpoints import CLASSES, Checkpoint, from_dict
 from sgmse.estimates import Parametrization
-from sgmse.model import ScoreModel
+from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks.base import Network
 from sgmse.sdes import SDE
 from sgmse.solvers import Exponential, Grid, Solver, Uniform
@@ -123,14 +123,38 @@ class Trainer:
 
 
 @dataclass(frozen=True, eq=False)
+class Prediction:
+    """The predictor of a `Regeneration`, trained together with the network of the process.
+
+    Its loss is added to that of the process, whose gradients reach the predictor, too.
+
+    Args:
+        network: its shape.
+        conditioning: what the network of the process sees beside the state.
+        loss: of the prediction, an estimate of clean audio like any other.
+    """
+
+    network: Network
+    conditioning: Conditioning = "both"
+    loss: losses.Reconstruction = field(default_factory=losses.Reconstruction)
+
+    def __post_init__(self) -> None:
+        if self.loss.weighting != weightings.Unweighted():
+            raise ValueError(
+                f"a prediction has no time to be weighted by; leave out {self.loss.weighting}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
 class Recipe:
     """A whole training.
 
     Args:
         sample_rate: in Hz; audio of other rates is resampled.
         data: where the pairs come from.
-        network: its shape; `build_network` makes one with weights.
+        network: its shape; `build_model` makes one with weights.
         sde, parametrization, transform: with the network, the model.
+        predictor: what the process starts from, in place of the noisy audio if there is one.
         loss: what it is trained for.
         trainer: how.
         validation: what it is judged by; none if absent, and then the last weights are the best.
@@ -148,6 +172,7 @@ class Recipe:
     transform: Spectrogram
     loss: losses.Loss
     trainer: Trainer
+    predictor: Prediction | None = None
     validation: Validation | None = None
     times: Times = field(default_factory=Times)
     optimiser: optimisation.Optimiser = field(default_factory=optimisation.Adam)
@@ -161,7 +186,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.sample_rate < 1:
             raise ValueError(f"sample_rate must be positive, not {self.sample_rate}")
-        ScoreModel(self.network, self.sde, self.parametrization)  # says what does not go together
+        model = assemble(**self.parts)  # says what does not go together
         if why := self.solver.refusal(self.sde, self.grid.start):
             raise ValueError(f"grid.start: {why}")
         for score in self.validation.scores if self.validation else ():
@@ -170,16 +195,18 @@ class Recipe:
                     f"validation.scores: {score} is not defined at {self.sample_rate} "
                     "Hz; leave it out, and choose another one as best"
                 )
-        rates = self.loss.sample_rates
-        if rates is not None and self.sample_rate not in rates:
-            raise ValueError(
-                f"loss: its perceptual part is defined at {', '.join(map(str, rates))} Hz, not at "
-                f"{self.sample_rate}; set loss.perceptual=0"
-            )
+        others = {} if self.predictor is None else {"predictor.loss": self.predictor.loss}
+        for name, loss in {"loss": self.loss, **others}.items():
+            rates = loss.sample_rates
+            if rates is not None and self.sample_rate not in rates:
+                raise ValueError(
+                    f"{name}: its perceptual part is defined at {', '.join(map(str, rates))} Hz, "
+                    f"not at {self.sample_rate}; set {name}.perceptual=0"
+                )
         times = torch.tensor([self.times.low, self.times.high, *[1.0] * (self.times.at_one > 0)])
         if why := self.loss.refusal(self.sde, times):
             raise ValueError(f"loss: {why}")
-        bins, frames = self.network.divisor
+        bins, frames = model.divisor
         transform, samples = self.transform, self.data.samples
         if transform.frequencies % bins:
             raise ValueError(
@@ -196,11 +223,25 @@ class Recipe:
     def _n_fft(self, bins: int) -> int:
         return 2 * (max(round(self.transform.frequencies / bins), 1) * bins - 1)
 
-    def build_network(self) -> Network:
-        """The network with the first weights that the seed gives."""
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What `assemble` makes the model of; its networks have no weights."""
+        model = {
+            "network": self.network,
+            "sde": self.sde,
+            "parametrization": self.parametrization,
+        }
+        p = self.predictor
+        return (
+            model if p is None else model | {"predictor": p.network, "conditioning": p.conditioning}
+        )
+
+    def build_model(self) -> ScoreModel | Regeneration:
+        """The model with the first weights that the seed gives."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.trainer.seed)
-            return type(self.network)(**self.network.config)
+            made = {n: type(p)(**p.config) for n, p in self.parts.items() if isinstance(p, Network)}
+        return assemble(**self.parts | made)
 
     def below(self, root: Path) -> "Recipe":
         """The same with absolute folders, for a place apart from them."""
@@ -216,7 +257,7 @@ class Recipe:
     @property
     def model(self) -> dict[str, Any]:
         """What weights are tied to, as plain values."""
-        return _plain_model(self.sample_rate, self.transform, self)
+        return _plain_model(self.sample_rate, self.transform, self.parts)
 
     def check_model(self, model: Mapping[str, Any], owner: str, remedy: str) -> None:
         """Raise `RecipeError`, "<owner> <what differs> ...", for weights of another model."""
@@ -229,27 +270,24 @@ class Recipe:
 
 def model_of(checkpoint: Checkpoint) -> dict[str, Any]:
     """What the weights of a checkpoint are tied to, as `Recipe.model` has it."""
-    return _plain_model(checkpoint.sample_rate, checkpoint.transform, checkpoint.model)
+    return _plain_model(checkpoint.sample_rate, checkpoint.transform, checkpoint.model.parts)
 
 
 def _plain_model(
-    sample_rate: int, transform: Spectrogram, model: Recipe | ScoreModel
+    sample_rate: int, transform: Spectrogram, parts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    parts = {
-        "network": model.network,
-        "sde": model.sde,
-        "parametrization": model.parametrization,
-        "transform": transform,
-    }
-    return {"sample_rate": sample_rate} | {n: plain(p, RECIPE_CLASSES) for n, p in parts.items()}
+    names = ("network", "sde", "parametrization", "predictor", "conditioning")
+    tied = {name: parts.get(name) for name in names} | {"transform": transform}
+    return {"sample_rate": sample_rate} | {n: plain(p, RECIPE_CLASSES) for n, p in tied.items()}
 
 
 def _complete(part: Any) -> Any:
     """A part of `Recipe.model` as an earlier version wrote it, with the settings added since."""
-    if not isinstance(part, Mapping) or not is_dataclass(RECIPE_CLASSES.get(part.get("class", ""))):
+    if not isinstance(part, Mapping):
         return part
     try:
-        return plain(from_dict(part, RECIPE_CLASSES), RECIPE_CLASSES)
+        with torch.device("meta"):  # a network, too
+            return plain(from_dict(part, RECIPE_CLASSES), RECIPE_CLASSES)
     except ValueError:  # a class or a setting that there is not; the comparison shows it
         return part
 

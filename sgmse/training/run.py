@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from sgmse.checkpoints import load, locate
+from sgmse.checkpoints import load_model
 from sgmse.training.errors import RecipeError, require
 from sgmse.training.recipe import Recipe, dump_recipe, find_recipe, load_recipe, model_of, shipped
 
@@ -82,7 +82,7 @@ def _run(recipe: Recipe, root: Path, folder: Path, resume: bool, from_: str | Pa
     if state is not None:
         remedy = "resume with the recipe it was started with, or start another run"
         recipe.check_model(state.model, "the run was started with", remedy)
-    origin = None if from_ is None else load(locate(from_))
+    origin = None if from_ is None else load_model(from_)
     if origin is not None:
         remedy = "change the recipe, or start from another model"
         recipe.check_model(model_of(origin), f"the model {from_} has", remedy)
@@ -120,7 +120,7 @@ def _run(recipe: Recipe, root: Path, folder: Path, resume: bool, from_: str | Pa
         torch.set_num_threads(settings.threads)
     module = Training(recipe, data)
     if origin is not None:
-        module.load_weights(origin.model.network.state_dict())
+        module.load_weights(origin.model.trained.state_dict())
     if state is not None:
         module.restore(state)
         say(f"resuming at step {module.step}")

@@ -27,7 +27,7 @@ class TrainingState:
         step: updates done; the next one is number `step`, counted from 0.
         items: pairs seen by all devices; the next is number `items`.
         seconds: spent.
-        network: state dict of the network.
+        network: state dict of the network, or of the model where there are several.
         average: state dict of its moving average, with the same keys.
         updates: of the average.
         optimiser: state dict of the optimiser, whose parameters are those of the network that take

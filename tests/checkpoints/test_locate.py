@@ -5,9 +5,14 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+import torch
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+from lightning_files import official
+from tiny import checkpoint
 
-from sgmse.checkpoints import CheckpointError, locate
+from sgmse.checkpoints import CheckpointError, load_model, locate, save
+from sgmse.compat import SBODE
+from sgmse.solvers import Exponential
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +52,7 @@ def test_what_is_no_model_is_named(name, monkeypatch):
         return
     monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
     with pytest.raises(
-        CheckpointError, match="there is no such folder; give one of default, "
+        CheckpointError, match="there is no such folder or file; give one of default, "
     ) as e:
         locate(name)
     assert str(e.value).startswith(f"no model {name!r}: ")
@@ -64,7 +69,7 @@ def test_what_names_no_hub_repository_stays_here(name, monkeypatch):
 def test_a_hub_repository(monkeypatch, tmp_path):
     calls = []
 
-    def download(name, *, allow_patterns):
+    def download(name, *, allow_patterns, **_):
         calls.append((name, sorted(allow_patterns)))
         return str(tmp_path / "cache")
 
@@ -104,3 +109,29 @@ def test_without_a_network(monkeypatch, tmp_path):
     with pytest.raises(CheckpointError, match="the hub gave no 'hf://owner/name': ") as e:
         locate("hf://owner/name")
     assert "\n" not in str(e.value)
+
+
+# Models
+
+
+def test_a_name_a_folder_or_a_file_is_a_model():
+    save(checkpoint(), Path("folder"))
+    bridge = {"backbone": "ncsnpp_v2", "sde": "sbve", "loss_type": "data_prediction"}
+    torch.save(official(**bridge), "file.ckpt")
+    assert load_model("default").training
+    assert load_model("folder").model.sde == checkpoint().model.sde
+    assert load_model("file.ckpt").solver == Exponential(start=0.0)
+    assert load_model(Path("file.ckpt"), compat="sgmse").solver == SBODE()
+
+
+@pytest.mark.parametrize("name", ["default", "folder"])
+def test_a_native_model_has_one_arithmetic(name):
+    save(checkpoint(), Path("folder"))
+    with pytest.raises(ValueError, match=f"{name} is no published checkpoint, which alone"):
+        load_model(name, compat="sgmse")
+
+
+def test_a_file_that_is_no_model_is_named():
+    Path("speech.wav").write_bytes(b"RIFF")
+    with pytest.raises(CheckpointError, match=r"speech.wav is not a checkpoint that can be read"):
+        load_model("speech.wav")

@@ -10,16 +10,17 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from tiny import Identity, checkpoint, network
+from tiny import Identity, Predictive, checkpoint, network, regeneration
 
 from sgmse.checkpoints import CLASSES, Checkpoint, CheckpointError, load, locate, save
 from sgmse.estimates import Data, Score
 from sgmse.model import ScoreModel
-from sgmse.networks import NCSNpp
-from sgmse.sdes import OUVE
+from sgmse.networks import NCSNpp, Network
+from sgmse.sdes import OUVE, SBVE
 from sgmse.solvers import Exponential, LogSNR, PredictorCorrector, Uniform
 from sgmse.transforms import Log, Spectrogram
 
+OWN = CLASSES | {"Predictive": Predictive}
 FILES = ["README.md", "config.json", "model.safetensors"]
 
 
@@ -28,12 +29,27 @@ def folder(tmp_path: Path) -> Path:
     return save(checkpoint(), tmp_path / "tiny")
 
 
+def parts(a: Checkpoint) -> dict:
+    return {
+        name: (type(part), part.config) if isinstance(part, Network) else part
+        for name, part in a.model.parts.items()
+    }
+
+
 def assert_same(a: Checkpoint, b: Checkpoint) -> None:
-    for name in ("transform", "sample_rate", "solver", "grid", "padding", "licence", "training"):
+    for name in (
+        "transform",
+        "sample_rate",
+        "solver",
+        "grid",
+        "padding",
+        "frames",
+        "licence",
+        "training",
+    ):
         assert getattr(a, name) == getattr(b, name)
-    assert a.model.sde == b.model.sde
-    assert a.model.parametrization == b.model.parametrization
-    ours, theirs = a.model.network.state_dict(), b.model.network.state_dict()
+    assert parts(a) == parts(b)
+    ours, theirs = a.model.state_dict(), b.model.state_dict()
     assert list(ours) == list(theirs)
     for name, value in ours.items():
         assert value.dtype == theirs[name].dtype
@@ -65,6 +81,57 @@ def test_a_round_trip_of_the_published_network(tmp_path):
         training=training,
     )
     assert_same(load(save(ours, tmp_path)), ours)
+
+
+def regenerating(conditioning: str = "both") -> Checkpoint:
+    sampler = PredictorCorrector(), Uniform(5)
+    return Checkpoint(regeneration(conditioning), Spectrogram(62, 16), 16000, *sampler, frames=64)
+
+
+@pytest.mark.parametrize("conditioning", ["noisy", "post", "both"])
+def test_a_round_trip_of_a_model_with_a_predictor(tmp_path, conditioning):
+    ours = regenerating(conditioning)
+    assert_same(load(save(ours, tmp_path, classes=OWN), classes=OWN), ours)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["predictor"] == {"class": "Predictive", "gain": 0.7}
+    assert (config["conditioning"], config["frames"]) == (conditioning, 64)
+    assert (config["format"], config["network"]["class"]) == (1, "NCSNpp")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"conditioning": "late"}, "conditioning must be 'noisy', 'post', 'both', not 'late'"),
+        ({"conditioning": "post"}, "needs a network of 1 observations, not 2"),
+        ({"conditioning": ["both"]}, "conditioning must be"),
+        ({"predictor": {"class": "OUVE"}}, "predictor is a OUVE, not a Network"),
+        ({"predictor": "Predictive"}, "predictor is a str, not a Network"),
+        ({"predictor": None}, "does not fit its config"),
+        ({"frames": 0}, "frames must be a whole number of at least 1, not 0"),
+    ],
+)
+def test_a_bad_predictor_is_named(tmp_path, changes, says):
+    save(regenerating(), tmp_path, classes=OWN)
+    edit(tmp_path, **changes)
+    with pytest.raises(CheckpointError, match=says):
+        load(tmp_path, classes=OWN)
+
+
+def test_a_round_trip_of_a_latest_time(tmp_path):
+    model = ScoreModel(network(), SBVE(), Score(), latest=0.999)
+    ours = replace(checkpoint(), model=model, grid=Uniform(3, start=0.999))
+    assert load(save(ours, tmp_path)).model.latest == 0.999
+    edit(tmp_path, latest=2)
+    with pytest.raises(CheckpointError, match="latest must lie between 0 and 1, not 2"):
+        load(tmp_path)
+    edit(tmp_path, latest=...)
+    with pytest.raises(CheckpointError, match=r"has a\(1\) = 0"):
+        load(tmp_path)
+
+
+def test_a_config_from_before_there_were_predictors(folder):
+    edit(folder, latest=..., frames=...)
+    assert_same(load(folder), checkpoint())
 
 
 def test_a_loaded_model_is_for_use(folder):

@@ -1,5 +1,6 @@
 import inspect
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,19 @@ from scipy.signal import upfirdn
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sgmse.networks.ncsnpp import NCSNpp, fir_down, fir_up, published_keys
+from sgmse.networks.ncsnpp import GroupNorm, NCSNpp, fir_down, fir_up, published_keys
 
 LAYOUTS = {"ncsnpp": NCSNpp.v1, "ncsnpp_v2": NCSNpp.v2, "ncsnpp_48k": NCSNpp.v48k}
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-5}  # relative to the largest output
 SMALL = {"channels": 8, "multipliers": (1, 2, 2), "blocks": 1, "bins": 32}
+
+
+VECTORS = Path(__file__).parents[1] / "data" / "parity" / "storm.npz"
+STORM = {
+    "denoiser": {"predictive": True},
+    "score_4": {},
+    "score_6": {"observations": 2},
+}
 
 
 def published(folder: Path, name: str) -> tuple[NCSNpp, dict[str, Tensor]]:
@@ -93,6 +102,32 @@ def test_full_size_layout(parity, name, count):
     assert trained == file["n_trainable"]
 
 
+@pytest.mark.parametrize(
+    ("name", "count", "unused"),
+    [("denoiser", 27_342_350, 2_364_032), ("score_4", 27_756_314, 0), ("score_6", 27_776_038, 0)],
+)
+def test_full_size_layout_of_storm(name, count, unused):
+    """The predictive network leaves out what the published one stores and never uses."""
+    with torch.device("meta"):
+        net = NCSNpp.storm(**STORM[name])
+    with np.load(VECTORS) as file:
+        theirs = json.loads(str(file["full_size_json"]))[name]
+    shapes, dead = theirs["state_dict"], []
+    if name == "denoiser":
+        dead = [key for key in shapes if key == "all_modules.0.W" or "Dense_0" in key]
+    ours = dict(net.named_parameters())
+    keys = published_keys(net)
+    used = [key for key in shapes if key not in dead]
+    assert list(keys.values()) == used
+    assert list(keys) == list(ours) == list(net.state_dict())
+    assert {key: list(ours[name].shape) for name, key in keys.items()} == {
+        key: shapes[key] for key in used
+    }
+    assert theirs["n_parameters"] == count
+    assert sum(math.prod(shapes[key]) for key in dead) == unused
+    assert sum(p.numel() for p in net.parameters()) == count - unused
+
+
 @pytest.mark.parametrize("size", [(8, 6), (2, 2)])
 def test_fir_is_upfirdn(size):
     x = torch.randn(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -103,6 +138,36 @@ def test_fir_is_upfirdn(size):
         up = upfirdn(2 * taps, up, up=2, axis=axis).take(range(1, 2 * x.shape[axis] + 1), axis)
     np.testing.assert_allclose(fir_down(x).numpy(), down, atol=1e-14)
     np.testing.assert_allclose(fir_up(x).numpy(), up, atol=1e-14)
+
+
+@pytest.mark.parametrize("size", [(128, 256, 256), (96, 5, 700), (8, 2, 2)])
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+def test_group_norm_keeps_single_precision(size, order):
+    norm = GroupNorm(size[0] // 4, size[0], eps=1e-6)
+    x = (torch.randn(*size) + 3 * torch.randn(2, size[0], 1, 1)).to(memory_format=order)
+    with torch.no_grad():
+        norm.weight.normal_()
+        norm.bias.normal_()
+        expected = nn.functional.group_norm(
+            x.double(), norm.num_groups, norm.weight.double(), norm.bias.double(), 1e-6
+        )
+        before = x.clone()
+        out = norm(x)
+        assert torch.equal(x, before)
+        assert (out - expected).abs().max() <= 1e-6 * expected.abs().max()
+        assert out.is_contiguous(memory_format=order)
+        spent = norm(x, spent=True)
+        assert spent.data_ptr() == x.data_ptr()
+        torch.testing.assert_close(spent, out)
+        constant = norm(torch.full((1, *size), 7.0))
+        assert constant.isfinite().all()  # the variance of a constant is not less than 0
+
+
+def test_with_and_without_gradients():
+    net = awake(divide_by_t="features")
+    out = net(*batch())
+    with torch.no_grad():
+        torch.testing.assert_close(net(*batch()), out.detach(), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values())
@@ -168,6 +233,40 @@ def test_conditioned_on_state_observation_and_time():
     out = net(x, y, t)
     for other in (net(y, x, t), net(x, 0 * y, t), net(x, y, t / 2)):
         assert (other - out).abs().max() > 1e-3 * out.abs().max()
+
+
+def test_several_observations():
+    net = awake(observations=2)
+    x, y, t = batch()
+    both = torch.cat([y, 2 * x], dim=1)
+    out = net(x, both, t)
+    assert out.shape == x.shape
+    for other in (net(x, both.flip(1), t), net(y, both, t), net(x, both, t / 2)):
+        assert (other - out).abs().max() > 1e-3 * out.abs().max()
+    with pytest.raises(ValueError, match="with 2 in place of the 1"):
+        net(x, y, t)
+
+
+def test_a_predictive_network_sees_the_observation_alone():
+    net = awake(predictive=True)
+    x, y, t = batch()
+    out = net(x, y, t)
+    assert torch.equal(net(y, y, t / 2), out)
+    assert (net(x, 2 * y, t) - out).abs().max() > 1e-3 * out.abs().max()
+    out.abs().square().mean().backward()
+    used = [p.grad is not None for p in net.parameters()]
+    assert all(used)  # none for the time or the state
+    with pytest.raises(ValueError, match="predictive=True knows no time"):
+        NCSNpp(**SMALL, predictive=True, divide_by_t="output")
+
+
+def test_what_is_not_centred_is_twice_the_input_less_one():
+    x, y, t = (
+        tensor.to(torch.complex128 if tensor.is_complex() else torch.float64) for tensor in batch()
+    )
+    plain, shifted = awake().double(), awake(centred=False).double()
+    offset = torch.complex(torch.tensor(1.0).double(), torch.tensor(1.0).double())
+    torch.testing.assert_close(shifted(x, y, t), plain(2 * x - offset, 2 * y - offset, t))
 
 
 def test_channels_last_throughout():
@@ -258,7 +357,7 @@ def test_refused_inputs():
     x, y, t = batch()
     with pytest.raises(TypeError, match="complex"):
         net(x.real, y.real, t)
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="must have the shape"):
         net(x, y[:1], t)
     with pytest.raises(ValueError, match="batch axis"):
         net(x.expand(2, 2, -1, -1), y.expand(2, 2, -1, -1), t)
@@ -275,6 +374,7 @@ def test_refused_inputs():
         ({"channels": 2}, "2 channels cannot be normalised"),
         ({"channels": 132}, "132 channels cannot be normalised"),
         ({"divide_by_t": "sigma"}, "'sigma'"),
+        ({"observations": 0}, "observations=0"),
     ],
 )
 def test_refused_arguments(change, message):

@@ -6,7 +6,9 @@ pytest.importorskip("lightning")
 
 from lightning.pytorch import Trainer
 
+from sgmse.checkpoints import load, save
 from sgmse.estimates import Estimate
+from sgmse.model import Regeneration
 from sgmse.training.errors import RecipeError
 from sgmse.training.losses import Truth
 from sgmse.training.module import Training
@@ -44,7 +46,7 @@ def generator_of(step: int) -> torch.Generator:
 
 def by_hand(recipe: Recipe, module: Training) -> tuple[torch.nn.Module, torch.nn.Module]:
     """(network, average) after the steps of a recipe, from its formulas."""
-    network, average = recipe.build_network(), recipe.build_network()
+    network, average = recipe.build_model().network, recipe.build_model().network
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=recipe.optimiser.weight_decay)
     steps = recipe.trainer.steps
     for step in range(steps):
@@ -80,8 +82,8 @@ def test_steps_are_their_formulas(training):
     for name, value in network.state_dict().items():
         torch.testing.assert_close(module.model.network.state_dict()[name], value, **close)
     for name, value in average.state_dict().items():
-        torch.testing.assert_close(module.average.module.state_dict()[name], value, **close)
-    started = module.recipe.build_network().state_dict()
+        torch.testing.assert_close(module.averaged.network.state_dict()[name], value, **close)
+    started = module.recipe.build_model().network.state_dict()
     moved = [float((network.state_dict()[n] - v).abs().max()) for n, v in started.items()]
     assert max(moved) > 1e-3  # so that the comparison says something
 
@@ -172,3 +174,78 @@ def test_a_training_whose_loss_learned_something_else_is_not_resumed(training):
     other = training(UNCERTAIN.replace("of:", "terms: 3, of:"))
     with pytest.raises(RecipeError, match="learns something else"):
         other.restore(uncertain.state())
+
+
+NCSN = "class: NCSNpp, channels: 4, multipliers: [1, 2], blocks: 1, bins: 64"
+STORM = (
+    f"predictor={{network: {{{NCSN}, predictive: true}}, loss: {{class: Reconstruction}}}}",
+    f"network={{{NCSN}, observations: 2, divide_by_t: features}}",
+    "sde={class: OUVE}",
+    "parametrization={class: Score, sign: -1}",
+    "loss={class: ScoreMatching}",
+    "times={low: 0.03}",
+)
+
+
+@pytest.mark.parametrize("predicted", [0.0, 3.0])
+def test_a_predictor_is_trained_on_its_own_loss_and_on_that_of_the_process(training, predicted):
+    """The sum of the losses of the paper, and where its gradients arrive."""
+    own = f"predictor.loss={{class: Reconstruction, complex: {predicted or 1e-9}}}"
+    module = training(*STORM, own, "trainer.steps=1", "trainer.clip=null")
+    recipe, generator, model = module.recipe, generator_of(0), awake(module)
+    clean, noisy = (
+        torch.stack(side) for side in zip(*(module.pairs[i] for i in range(2)), strict=True)
+    )
+    x0, y = recipe.transform.forward(clean)[:, None], recipe.transform.forward(noisy)[:, None]
+    t = recipe.times.draw(2, generator)
+    z = torch.randn(x0.shape, dtype=x0.dtype, generator=generator)
+    a, b, sigma = (s[:, None, None, None] for s in recipe.sde.scales(t))
+    anchor = model.predictor(y, y, torch.ones(2))
+    x_t = a * x0 + b * anchor + sigma * z
+    score = -model.network(x_t, torch.cat([y, anchor], dim=1), t)
+    c = recipe.transform.compression.factor
+    parts = {
+        "refiner/loss": (sigma * score + z).abs().square().mean(),
+        "predictor/complex": (anchor - x0).abs().square().mean() / (2 * c**2),
+    }
+    loss = parts["refiner/loss"] + predicted * parts["predictor/complex"]
+    loss.backward()
+    fit(module)
+    curves = module.curves[0]
+    for name, value in parts.items():
+        torch.testing.assert_close(curves[name], value.detach(), rtol=1e-4, atol=0)
+    torch.testing.assert_close(curves["loss"], loss.detach(), rtol=1e-4, atol=0)
+    for name in ("predictor", "network"):
+        ours, theirs = (
+            torch.cat([p.grad.flatten() for p in getattr(m, name).parameters() if p.requires_grad])
+            for m in (module.model, model)
+        )
+        assert theirs.abs().max() > 1e-4
+        assert (ours - theirs).abs().max() <= 1e-3 * theirs.abs().max()
+
+
+def awake(module: Training) -> Regeneration:
+    """A copy of its model, both with weights through which all gradients pass."""
+    torch.manual_seed(1)
+    for parameter in module.model.parameters():
+        if parameter.requires_grad:
+            parameter.data.normal_(std=0.2)
+    model = module.recipe.build_model()
+    assert isinstance(model, Regeneration)
+    model.load_state_dict(module.model.state_dict())
+    return model
+
+
+def test_a_model_with_a_predictor_is_averaged_saved_and_restored(training, tmp_path):
+    module = fit(training(*STORM, "trainer.steps=2"))
+    save(module.checkpoint({}), tmp_path)
+    again, average = load(tmp_path).model.state_dict(), module.averaged.state_dict()
+    assert again.keys() == average.keys()
+    assert all(torch.equal(again[name], value) for name, value in average.items())
+    other = training(*STORM)
+    other.restore(module.state())
+    for one, two in ((module.model, other.model), (module.averaged, other.averaged)):
+        ours, theirs = one.state_dict(), two.state_dict()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    noisy = module.pairs[0][1].numpy()
+    assert np.isfinite(module.enhancer().with_sampler(steps=10)(noisy, 8000)).all()

@@ -6,6 +6,7 @@ import yaml
 
 from sgmse.checkpoints import load, locate
 from sgmse.estimates import Score
+from sgmse.model import Regeneration
 from sgmse.networks import NCSNpp
 from sgmse.sdes import OUVE
 from sgmse.solvers import PredictorCorrector, Uniform
@@ -41,6 +42,69 @@ def test_sgmse_plus_is_as_published():
     assert (r.optimiser, r.ema, r.trainer.batch) == (Adam(1e-4), EMA(0.999), 8)
     assert r.schedule == Schedule()
     assert (r.solver, r.grid) == (PredictorCorrector(), Uniform(30, end=0.03))
+
+
+def test_storm_is_as_published():
+    r = load_recipe("storm")
+    with torch.device("meta"):
+        assert r.network.config == NCSNpp.storm(observations=2).config
+        assert r.predictor.network.config == NCSNpp.storm(predictive=True).config
+    assert r.predictor.conditioning == "both"
+    assert (r.sde, r.parametrization) == (OUVE(1.5, 0.05, 0.5), Score(sign=-1))
+    assert r.transform == Spectrogram(510, 128, Power(0.5, 0.33))
+    assert r.transform.frames(r.data.samples) == 256
+    assert (r.times, r.loss) == (Times(0.03), ScoreMatching())
+    assert (r.optimiser, r.ema, r.trainer.batch) == (Adam(1e-4), EMA(0.999), 8)
+    assert (r.solver, r.grid) == (PredictorCorrector(), Uniform(50, end=0.03))
+
+
+PREDICTOR = "{network: {class: SlimUNet, channels: [4, 8], blocks: [1, 1]}, conditioning: post}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["predictor.conditioning=both"], "'both' needs a network of 2 observations, not 1"),
+        (["predictor.conditioning=late"], "predictor.conditioning must be 'noisy' or 'post'"),
+        (
+            ["predictor.loss={class: ScoreMatching}"],
+            "predictor.loss.class: unknown 'ScoreMatching'",
+        ),
+        (
+            ["predictor.loss={class: Reconstruction, weighting: {class: EDMWeighting}}"],
+            "predictor: a prediction has no time to be weighted by; leave out EDMWeighting",
+        ),
+        (
+            ["predictor.loss={class: Reconstruction, perceptual: 1}"],
+            "predictor.loss: its perceptual part .* set predictor.loss.perceptual=0",
+        ),
+        (
+            [f"predictor.network={{class: NCSNpp, multipliers: {[1] * 8}}}"],
+            "transform.n_fft: 126 .* multiple of 128; 254 would do",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_predictor_is_named(recipe_file, overrides, message):
+    load_recipe(recipe_file, [f"predictor={PREDICTOR}"])
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(recipe_file, [f"predictor={PREDICTOR}", *overrides])
+
+
+def test_a_predictor_is_a_part_of_the_model(recipe_file):
+    without, with_one = (
+        load_recipe(recipe_file),
+        load_recipe(recipe_file, [f"predictor={PREDICTOR}"]),
+    )
+    with pytest.raises(RecipeError, match=r"it has predictor None, the recipe has .*Slim"):
+        with_one.check_model(without.model, "it has", "leave it")
+    with pytest.raises(RecipeError, match="the recipe has None"):
+        without.check_model(with_one.model, "it has", "leave it")
+    old = {name: part for name, part in without.model.items() if name != "predictor"}
+    without.check_model(old, "it has", "leave it")
+    assert isinstance(with_one.build_model(), Regeneration)
+    # the network of the process has the same first weights with a predictor as without
+    ours, theirs = (r.build_model().network.parameters() for r in (with_one, without))
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -172,8 +236,8 @@ def test_a_recipe_costs_no_weights_and_builds_them_from_its_seed(recipe_file):
     recipe = load_recipe(recipe_file)
     assert all(p.is_meta for p in recipe.network.parameters())
     before = torch.get_rng_state()
-    one, two = (list(recipe.build_network().parameters()) for _ in range(2))
-    other = list(load_recipe(recipe_file, ["trainer.seed=1"]).build_network().parameters())
+    one, two = (list(recipe.build_model().parameters()) for _ in range(2))
+    other = list(load_recipe(recipe_file, ["trainer.seed=1"]).build_model().parameters())
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
@@ -193,6 +257,9 @@ def test_weights_from_before_a_setting_was_added_are_still_those_of_the_model():
     recipe = load_recipe("sgmse_plus_16k")
     model = recipe.model
     assert model["parametrization"].pop("scaling") == "1"
+    recipe.check_model(model, "it has", "leave it")
+    for added in ("observations", "predictive", "centred"):
+        del model["network"][added]
     recipe.check_model(model, "it has", "leave it")
     for odd in ({"class": "Score", "colour": 1}, {"class": "Scor"}, {"sign": -1}, None, [1]):
         with pytest.raises(RecipeError, match="it has parametrization"):
