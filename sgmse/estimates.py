@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
 import torch
 from torch import Tensor
 
-from sgmse.sdes import SDE, expand, positive
+from sgmse.sdes import SDE, expand, positive, weighted
 
 
 class Estimate(NamedTuple):
@@ -78,8 +78,8 @@ class Noise(Parametrization):
     """output = noise."""
 
     def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
-        a, b, sigma = (expand(s, x) for s in sde.scales(t))
-        return Estimate((1 / a) * (x - b * y - sigma * output), output)
+        a, b, sigma = sde.scales(t)
+        return Estimate(weighted((1 / a, x), (-b / a, y), (-sigma / a, output)), output)
 
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
         return z
@@ -117,8 +117,7 @@ class Score(Parametrization):
     def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
         a, b, sigma = sde.scales(t)
         noise = expand(-self.sign * sigma * scale_of(self.scaling, sigma, t), x) * output
-        residual = x - expand(b, x) * y - expand(sigma, x) * noise
-        return Estimate(expand(1 / a, x) * residual, noise)
+        return Estimate(weighted((1 / a, x), (-b / a, y), (-sigma / a, noise)), noise)
 
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
         sigma = sde.scales(t).sigma
@@ -133,8 +132,9 @@ class Data(Parametrization):
     """output = x0.  Where sigma = 0 there is no noise to estimate, and it is 0."""
 
     def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
-        a, b, sigma = (expand(s, x) for s in sde.scales(t))
-        return Estimate(output, inverse(sigma) * (x - a * output - b * y))
+        a, b, sigma = sde.scales(t)
+        one = inverse(sigma)
+        return Estimate(output, weighted((one, x), (-one * a, output), (-one * b, y)))
 
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
         return x0
@@ -165,8 +165,7 @@ class Velocity(Parametrization):
         d = a * dsigma - da * sigma
         r, w = x - expand(b, x) * y, output - expand(db, x) * y
         return Estimate(
-            expand(dsigma / d, x) * r - expand(sigma / d, x) * w,
-            expand(a / d, x) * w - expand(da / d, x) * r,
+            weighted((dsigma / d, r), (-sigma / d, w)), weighted((a / d, w), (-da / d, r))
         )
 
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102

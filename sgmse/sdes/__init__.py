@@ -3,7 +3,16 @@
 Each states its a, b and sigma; `SDE` has what follows from them, for a user's own process too.
 """
 
-from sgmse.sdes.base import SDE, Coefficients, LinearBeta, Scales, expand, positive, rising
+from sgmse.sdes.base import (
+    SDE,
+    Coefficients,
+    LinearBeta,
+    Scales,
+    expand,
+    positive,
+    rising,
+    weighted,
+)
 from sgmse.sdes.bridges import BBED, SBVE, SBVP, BrownianBridge
 from sgmse.sdes.combinators import Scaled, Shifted
 from sgmse.sdes.diffusions import VE, VP, CosineVP, FlowMatching, LinearVE, SubVP
@@ -35,4 +44,5 @@ __all__ = [
     "expand",
     "positive",
     "rising",
+    "weighted",
 ]

@@ -41,6 +41,15 @@ def expand(scale: Tensor, like: Tensor) -> Tensor:
     return scale.reshape(scale.shape + (1,) * (like.ndim - scale.ndim))
 
 
+def weighted(*terms: tuple[Tensor, Tensor]) -> Tensor:
+    """The sum of tensors (batch, ...) by their weights (batch,): pairs of a weight and a tensor."""
+    (w, x), *others = terms
+    total = expand(w, x) * x
+    for w, x in others:
+        total.addcmul_(expand(w, x).to(x.dtype), x)  # a state for each term would cost more
+    return total
+
+
 def positive(owner: object, **values: float) -> None:
     """Refuse constants that are not positive and finite, by name."""
     for name, value in values.items():

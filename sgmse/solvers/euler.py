@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgmse.sdes import SDE, expand, positive
+from sgmse.sdes import SDE, expand, positive, weighted
 from sgmse.solvers.base import Memory, Model, Randn, Solver, needs_score
 
 
 def score(model: Model, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
     """-noise / sigma of the model's estimate."""
-    return -model(x, y, t).noise / expand(model.sde.scales(t).sigma, x)
+    return expand(-1 / model.sde.scales(t).sigma, x) * model(x, y, t).noise
 
 
 class Discretisation(Solver):
@@ -35,13 +35,15 @@ class Discretisation(Solver):
     def mean(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mean of x_s, like x, and the scale n of its noise, (batch,)."""
+        """Mean of x_s, a new tensor like x, and the scale n of its noise, (batch,)."""
 
     def step(  # noqa: D102
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
     ) -> tuple[Tensor, Memory]:
         mean, n = self.mean(model, x, y, t, s)
-        return (mean + expand(n, x) * randn(x) if self.draws(model.sde) else mean), None
+        if self.draws(model.sde):
+            mean.addcmul_(expand(n, x).to(x.dtype), randn(x))  # no one else has it
+        return mean, None
 
     def finish(  # noqa: D102
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
@@ -84,11 +86,12 @@ class EulerMaruyama(Discretisation):
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor
     ) -> tuple[Tensor, Tensor]:
         d = t - s if self.stepsize is None else torch.full_like(t, self.stepsize)
-        coefficients = model.sde.coefficients(t)
-        f, h, g = (expand(c, x) for c in coefficients)
+        f, h, g = model.sde.coefficients(t)
         share = (1 + self.eta**2) / 2
-        drift = f * x + h * y - share * g**2 * score(model, x, y, t)
-        return x - expand(d, x) * drift, self.eta * coefficients.g * d.sqrt()
+        noise = model(x, y, t).noise  # score = -noise / sigma
+        to_score = share * d * g**2 / model.sde.scales(t).sigma
+        mean = weighted((1 - d * f, x), (-d * h, y), (-to_score, noise))
+        return mean, self.eta * g * d.sqrt()
 
     def draws(self, sde: SDE) -> bool:  # noqa: D102
         return self.eta > 0
@@ -114,5 +117,5 @@ class ReverseDiffusion(Discretisation):
         A = a_t / a
         B = b_t - A * b
         q2 = (sigma_t**2 - (A * sigma) ** 2).clamp(min=0)
-        mean = x - expand(A - 1, x) * x - expand(B, x) * y
-        return mean + expand(q2, x) * score(model, x, y, t), q2.sqrt()
+        noise = model(x, y, t).noise  # score = -noise / sigma
+        return weighted((2 - A, x), (-B, y), (-q2 / sigma_t, noise)), q2.sqrt()

@@ -27,7 +27,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sgmse.sdes import SDE, expand
+from sgmse.sdes import SDE, weighted
 from sgmse.solvers.base import Memory, Model, Randn, Solver
 
 
@@ -40,15 +40,6 @@ class Weights(NamedTuple):
     z: Tensor
     h: Tensor
     k: Tensor
-
-
-def weighted(*terms: tuple[Tensor, Tensor]) -> Tensor:
-    """The sum of tensors (batch, ...) by their weights (batch,): pairs of a weight and a tensor."""
-    (w, x), *others = terms
-    total = expand(w, x) * x
-    for w, x in others:
-        total.addcmul_(expand(w, x).to(x.dtype), x)  # a state for each term would cost more
-    return total
 
 
 def integrals(k: Tensor) -> tuple[Tensor, Tensor]:

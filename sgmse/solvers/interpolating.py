@@ -21,9 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sgmse.sdes import SDE, expand
+from sgmse.sdes import SDE, weighted
 from sgmse.solvers.base import Memory, Model, Randn, Solver, needs_score
-from sgmse.solvers.euler import score
 
 #: Nodes and weights of Gauss and Legendre on [0, 1].
 GAUSS = [
@@ -74,24 +73,28 @@ class InterpolatingSDE(Solver):
     ) -> tuple[Tensor, Memory]:
         sde, m = model.sde, torch.lerp(t, s, 0.5)
         share = 1 + self.kappa**2
-        noise = noise_m = torch.zeros_like(x)
+        fresh: list[tuple[Tensor, Tensor]] = []
+        fresh_m: list[tuple[Tensor, Tensor]] = []
         if self.kappa > 0:
             variance = spread(sde, t, s)
-            noise = self.kappa * expand(variance.sqrt(), x) * randn(x)
+            z = randn(x)
+            fresh = [(self.kappa * variance.sqrt(), z)]
             if not self.published:
                 # A Brownian motion at m, given where it ends.
                 p = spread(sde, t, m) / torch.where(variance > 0, variance, 1.0)
                 bridge = (p * (1 - p) * variance).clamp(min=0).sqrt()
-                noise_m = expand(p, x) * noise + self.kappa * expand(bridge, x) * randn(x)
+                fresh_m = [(p * w, z) for w, z in fresh] + [(self.kappa * bridge, randn(x))]
 
-        score_t = score(model, x, y, t)
-        w_0, _ = integrals(sde, t, m)
-        to_m = expand(w_0 if self.published else share * w_0, x) * score_t
-        score_m = score(model, linear(sde, x, y, t, m, to_m + noise_m), y, m)
+        noise, sigma = model(x, y, t).noise, sde.scales(t).sigma  # score = -noise / sigma
+        (w_m, w_0), (_, w_1) = integrals(sde, t, torch.stack([m, s]))
+        to_m = (w_m if self.published else share * w_m) / -sigma
+        x_m = linear(sde, x, y, t, m, (to_m, noise), *fresh_m)
+        noise_m, sigma_m = model(x_m, y, m).noise, sde.scales(m).sigma
 
-        w_0, w_1 = (expand(w, x) for w in integrals(sde, t, s))
-        to_s = w_0 * score_t + w_1 * (score_t - score_m) / expand(t - m, x)
-        return linear(sde, x, y, t, s, share * to_s + noise), None
+        w_1 = w_1 / (t - m)
+        change = weighted((1 / sigma_m, noise_m), (-1 / sigma, noise))
+        to_s = (share * w_0 / -sigma, noise), (share * w_1, change)
+        return linear(sde, x, y, t, s, *to_s, *fresh), None
 
     def finish(  # noqa: D102
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
@@ -107,11 +110,16 @@ class InterpolatingSDE(Solver):
         return needs_score(self, sde, start)
 
 
-def linear(sde: SDE, x: Tensor, y: Tensor, t: Tensor, s: Tensor, added: Tensor) -> Tensor:
-    """r x + (b_s - r b_t) y + a_s added, r = a_s / a_t: the state at s with what was `added`."""
+def linear(
+    sde: SDE, x: Tensor, y: Tensor, t: Tensor, s: Tensor, *added: tuple[Tensor, Tensor]
+) -> Tensor:
+    """r x + (b_s - r b_t) y + a_s sum w added, r = a_s / a_t: the state at s with what was added.
+
+    `added` are pairs of a weight (batch,) and a tensor like x.
+    """
     (a_t, b_t, _), (a, b, _) = sde.scales(t), sde.scales(s)
     r = a / a_t
-    return expand(r, x) * x + expand(b - r * b_t, x) * y + expand(a, x) * added
+    return weighted((r, x), (b - r * b_t, y), *((a * w, part) for w, part in added))
 
 
 def spread(sde: SDE, t: Tensor, s: Tensor) -> Tensor:
@@ -121,15 +129,13 @@ def spread(sde: SDE, t: Tensor, s: Tensor) -> Tensor:
 
 
 def integrals(sde: SDE, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-    """w_0 and w_1, (batch,), by 16 points in v, u = t - (t - s) v^2: dense at t.
+    """w_0 and w_1, like s (..., batch), by 16 points in v, u = t - (t - s) v^2: dense at t.
 
     To rounding where g^2 / a is smooth over the step. Beside a = 0, where it has a pole, to 1e-6 in
     a step from t = 0.99 to 0.5, and to 2e-3 from 0.999.
     """
-    u = torch.stack([torch.lerp(t, s, v * v) for v, _ in GAUSS])
-    density = sde.coefficients(u).g ** 2 / sde.scales(u).a
-    whole, first = torch.zeros_like(t), torch.zeros_like(t)
-    for (v, w), d in zip(GAUSS, density, strict=True):
-        whole = whole + w * v * d
-        first = first + w * v**3 * d
-    return (t - s) * whole, -((t - s) ** 2) * first
+    points = torch.tensor(GAUSS, dtype=t.dtype).to(t.device)
+    v, w = points.reshape((16, 2) + (1,) * s.ndim).unbind(dim=1)
+    u = torch.lerp(t.expand_as(s), s, v**2)
+    density = w * v * sde.coefficients(u).g ** 2 / sde.scales(u).a
+    return (t - s) * density.sum(dim=0), -((t - s) ** 2) * (v**2 * density).sum(dim=0)

@@ -17,8 +17,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sgmse.sdes import weighted
 from sgmse.solvers.base import Memory, Model, Randn
-from sgmse.solvers.exponential import Exponential, Weights, bend, weighted
+from sgmse.solvers.exponential import Exponential, Weights, bend
 
 #: Up to this many times the length of the step before, a parabola is followed further.
 LONGEST = 1.5

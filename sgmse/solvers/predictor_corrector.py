@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sgmse.sdes import SDE, expand, positive
+from sgmse.sdes import SDE, positive, weighted
 from sgmse.solvers.base import LAST_START, Memory, Model, Randn, Solver
 from sgmse.solvers.euler import Discretisation, EulerMaruyama, score
 
@@ -59,9 +59,12 @@ class AnnealedLangevin(Corrector):
         return self.steps
 
     def correct(self, model: Model, x: Tensor, y: Tensor, t: Tensor, randn: Randn) -> Tensor:  # noqa: D102
-        e = expand(2 * (self.snr * model.sde.scales(t).sigma) ** 2, x)
+        sigma = model.sde.scales(t).sigma
+        e = 2 * (self.snr * sigma) ** 2
         for _ in range(self.steps):
-            x = x + e * score(model, x, y, t) + (2 * e).sqrt() * randn(x)
+            noise = model(x, y, t).noise  # score = -noise / sigma
+            one = torch.ones_like(e)
+            x = weighted((one, x), (-e / sigma, noise), ((2 * e).sqrt(), randn(x)))
         return x
 
 
@@ -87,13 +90,14 @@ class Langevin(Corrector):
     def correct(self, model: Model, x: Tensor, y: Tensor, t: Tensor, randn: Randn) -> Tensor:  # noqa: D102
         for _ in range(self.steps):
             gradient, z = score(model, x, y, t), randn(x)
-            e = expand(2 * (self.snr * self.norm(z) / self.norm(gradient)) ** 2, x)
-            x = x + e * gradient + (2 * e).sqrt() * z
+            e = 2 * (self.snr * self.norm(z) / self.norm(gradient)) ** 2
+            x = weighted((torch.ones_like(e), x), (e, gradient), ((2 * e).sqrt(), z))
         return x
 
     def norm(self, x: Tensor) -> Tensor:
         """The L2 norm of each item, (batch,)."""
-        norms = torch.linalg.vector_norm(x, dim=tuple(range(1, x.ndim)))
+        parts = torch.view_as_real(x) if x.is_complex() else x  # the norm of complex ones is slow
+        norms = torch.linalg.vector_norm(parts, dim=tuple(range(1, parts.ndim)))
         return norms.mean().expand_as(norms) if self.coupled else norms
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sgmse.sdes import SDE, Scales, expand, positive
+from sgmse.sdes import SDE, Scales, expand, positive, weighted
 from sgmse.solvers.base import LAST_START, Memory, Model, Randn, Solver, needs_flow
 from sgmse.solvers.exponential import Exponential
 
@@ -45,8 +45,8 @@ def velocity(model: Model, x: Tensor, y: Tensor, t: Tensor, rates: Scales | None
     `rates` are those of the model's process at t, where they are known.
     """
     x0, noise = model(x, y, t)
-    a, b, sigma = (expand(r, x) for r in (model.sde.rates(t) if rates is None else rates))
-    return (a * x0).addcmul_(b, y).addcmul_(sigma, noise)  # in place, where nothing else looks
+    a, b, sigma = model.sde.rates(t) if rates is None else rates
+    return weighted((a, x0), (b, y), (sigma, noise))
 
 
 def combine(x: Tensor, h: Tensor, weights: Sequence[float], k: Sequence[Tensor]) -> Tensor:
@@ -162,8 +162,7 @@ class Heun(ProbabilityFlow):
         # Nothing is later than a time at which a = 0.
         r = torch.where(a_t > 0, a / torch.where(a_t > 0, a_t, 1.0), 1.0)
         q = self.noise * (sigma**2 - (r * sigma_t) ** 2).clamp(min=0).sqrt()
-        r, h, q = (expand(w, x) for w in (r, b - r * b_t, q))
-        return r * x + h * y + q * randn(x), later
+        return weighted((r, x), (b - r * b_t, y), (q, randn(x))), later
 
     def draws(self, sde: SDE) -> bool:  # noqa: D102
         return self.churn > 0

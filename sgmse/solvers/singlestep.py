@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgmse.sdes import SDE, expand
+from sgmse.sdes import SDE, expand, weighted
 from sgmse.solvers.base import Memory, Model, Randn
-from sgmse.solvers.exponential import Exponential, Weights, bend, weighted
+from sgmse.solvers.exponential import Exponential, Weights, bend
 
 
 @dataclass(frozen=True)
