@@ -154,6 +154,12 @@ SOLVERS: list[Solver] = [
 GRIDS: list[Grid] = [Uniform(5), Polynomial(5), Cosine(5), LogSNR(5), AsinhSNR(5), Karras(5)]
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same draws for a test, whatever ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(params=SDES, ids=repr)
 def sde(request: pytest.FixtureRequest) -> SDE:
     """Every process of the library, with several constants."""

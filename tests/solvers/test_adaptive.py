@@ -274,8 +274,8 @@ def test_estimates_that_are_not_finite(bad, late):
     with pytest.raises(RuntimeError, match=r"stands still.* not finite, or jump; raise rtol"):
         solve(model, noise(2, 3), DormandPrince(), SPAN)
     # Steps of a fifth of the length before, down to the spacing of numbers: about 22 tries of 6,
-    # and as many where broken estimates begin, to get near to it.
-    assert calls < 600
+    # and about thrice as many where broken estimates begin, to get near to it.
+    assert calls < 800
 
 
 @pytest.mark.parametrize("sde", [SBVE(), BBED(), BrownianBridge()], ids=repr)
