@@ -11,6 +11,8 @@ A long file is processed in bounded memory by chaining generators:
             writer.write(block)
 """
 
+from __future__ import annotations
+
 import re
 import secrets
 import shlex
@@ -20,13 +22,15 @@ from dataclasses import dataclass, replace
 from errno import EISDIR
 from glob import glob, has_magic
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 import soxr
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Samples = NDArray[np.float32]  # (channels, samples)
 Floats = NDArray[np.floating]
@@ -241,7 +245,7 @@ class Writer:
         self.clipped = 0
         self._part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> Writer:
         about = self.info
         form = (about.sample_rate, about.channels, about.subtype, None, about.format)
         try:
@@ -318,6 +322,8 @@ def resample(
     n samples the signal is zero. A round trip is at least n long; its `length=n` gives exactly n.
     The filter is soxr's VHQ: linear phase, aliases below -140 dB. Not differentiable.
     """
+    import torch  # a second, which who only reads files does not wait for
+
     if audio.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"resample takes float32 or float64, not {audio.dtype}; convert it first")
     *batch, n = audio.shape

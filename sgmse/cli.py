@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sgmse
+from sgmse.commands import mix, score
 
 if TYPE_CHECKING:
     from sgmse.jobs import Job, Progress
@@ -102,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
             description="Train a model from a recipe (needs the extra 'train').",
         )
     )
+    mix.add(commands)
+    score.add(commands)
     return parser
 
 

@@ -33,24 +33,29 @@ FLOORS = [
     "evaluation",
     "distributed",
     "app",
+    "commands",
     "cli",
     "__main__",
 ]
 ALONE = {"networks", "audio", "transforms", "metrics", "streams"}
 
 # The front door, `import sgmse`, stands outside: it names what is public and imports it on demand.
-FRONT = {"", *FLOORS} - {"cli", "app", "__main__"}
+FRONT = {"", *FLOORS} - {"cli", "commands", "app", "__main__"}
 
 # Too slow, too large or too rare to be paid for by everyone who imports the package.
 HEAVY = {
+    "distillmos",
     "gradio",
+    "librosa",
     "lightning",
     "matplotlib",
+    "onnxruntime",
     "pandas",
     "pesq",
     "pyroomacoustics",
     "pystoi",
     "ray",
+    "speechmos",
     "tensorboard",
     "torchaudio",
 }

@@ -57,4 +57,6 @@ def test_the_commands_are_understood(command):
 
 
 def test_commands_are_found():
-    assert {command.split()[1] for command in COMMANDS} == {"convert", "enhance", "info", "train"}
+    assert {command.split()[1] for command in COMMANDS} == {
+        *("convert", "enhance", "info", "mix", "score", "train"),
+    }

@@ -1,12 +1,43 @@
 """Metrics: f(reference, estimate, sample_rate) -> float, a module for each family.
 
 Signals are one channel, arrays or tensors (CPU) of shape (samples,); what cannot be scored is a
-`MetricError`. PESQ and STOI come from packages: pip install 'sgmse-toolkit[metrics]'.
+`MetricError`. Those of the estimate alone are f(estimate, sample_rate); `composite` and `dnsmos`
+give several scores at once, as named tuples.
+
+PESQ, STOI and the composite measures need packages: pip install 'sgmse-toolkit[metrics]'; DNSMOS:
+'sgmse-toolkit[mos]'; DistillMOS: 'sgmse-toolkit[distillmos]'.
 """
 
+from sgmse.metrics.composite import Composite, composite
 from sgmse.metrics.energy_ratios import si_sar, si_sdr, si_sir
+from sgmse.metrics.likelihood_ratio import llr
+from sgmse.metrics.log_spectral import lsd
+from sgmse.metrics.mos import DNSMOS, distillmos, dnsmos
 from sgmse.metrics.pesq import pesq_nb, pesq_wb
+from sgmse.metrics.segmental_snr import segmental_snr
 from sgmse.metrics.signals import MetricError
+from sgmse.metrics.spectral_slope import wss
 from sgmse.metrics.stoi import estoi, stoi
+from sgmse.metrics.words import Transcriber, word_error_rate
 
-__all__ = ["MetricError", "estoi", "pesq_nb", "pesq_wb", "si_sar", "si_sdr", "si_sir", "stoi"]
+__all__ = [
+    "DNSMOS",
+    "Composite",
+    "MetricError",
+    "Transcriber",
+    "composite",
+    "distillmos",
+    "dnsmos",
+    "estoi",
+    "llr",
+    "lsd",
+    "pesq_nb",
+    "pesq_wb",
+    "segmental_snr",
+    "si_sar",
+    "si_sdr",
+    "si_sir",
+    "stoi",
+    "word_error_rate",
+    "wss",
+]

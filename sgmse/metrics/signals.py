@@ -59,8 +59,8 @@ def _array(name: str, signal: ArrayLike) -> Signal:
     return array
 
 
-def missing(package: str) -> ImportError:
-    """What to raise when a metric's package is not installed."""
+def missing(package: str, extra: str = "metrics") -> ImportError:
+    """What to raise when a metric's package, which the extra installs, is not there."""
     return ImportError(
-        f"this metric needs the package {package!r}: pip install 'sgmse-toolkit[metrics]'"
+        f"this metric needs the package {package!r}: pip install 'sgmse-toolkit[{extra}]'"
     )

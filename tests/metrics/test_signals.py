@@ -10,9 +10,22 @@ import soundfile
 import torch
 
 from sgmse import metrics
-from sgmse.metrics import MetricError, estoi, pesq_nb, pesq_wb, si_sdr, stoi
+from sgmse.metrics import (
+    MetricError,
+    composite,
+    estoi,
+    llr,
+    lsd,
+    pesq_nb,
+    pesq_wb,
+    segmental_snr,
+    si_sdr,
+    stoi,
+    wss,
+)
 
-METRICS = [pesq_wb, pesq_nb, stoi, estoi, si_sdr]
+DISTANCES = [lsd, llr, wss]
+METRICS = [pesq_wb, pesq_nb, stoi, estoi, si_sdr, segmental_snr, *DISTANCES]
 DATA = Path(__file__).parent.parent / "data"
 
 
@@ -26,7 +39,17 @@ def pair() -> tuple[np.ndarray, np.ndarray, int]:
 # Scores of the shipped pair: a change of a package or of the files is seen. 3 digits are printed.
 @pytest.mark.parametrize(
     ("metric", "score"),
-    [(pesq_wb, 1.062), (pesq_nb, 1.376), (stoi, 0.778), (estoi, 0.492), (si_sdr, 4.864)],
+    [
+        (pesq_wb, 1.062),
+        (pesq_nb, 1.376),
+        (stoi, 0.778),
+        (estoi, 0.492),
+        (si_sdr, 4.864),
+        (segmental_snr, 1.005),
+        (lsd, 6.138),
+        (llr, 2.708),
+        (wss, 40.361),
+    ],
 )
 def test_the_shipped_recording(metric, score):
     clean, rate = soundfile.read(DATA / "clean.wav")
@@ -38,15 +61,25 @@ def test_the_shipped_recording(metric, score):
 def test_clean_beats_less_noise_beats_noise(metric, pair):
     clean, noisy, rate = pair
     scores = [metric(clean, clean + g * (noisy - clean), rate) for g in (1.0, 0.3, 1e-3)]
-    assert scores[0] < scores[1] < scores[2]
+    assert scores == sorted(scores, reverse=metric in DISTANCES)
+    assert len(set(scores)) == 3
     assert all(type(score) is float for score in scores)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+def test_composite_opinions_rise_with_less_noise(pair):
+    clean, noisy, rate = pair
+    opinions = [composite(clean, clean + g * (noisy - clean), rate) for g in (1.0, 0.3, 0.1)]
+    for scores in zip(*opinions, strict=True):
+        assert scores[0] < scores[1] < scores[2]
+        assert all(type(score) is float for score in scores)
+
+
+@pytest.mark.parametrize("metric", [metric for metric in METRICS if metric is not segmental_snr])
 def test_level_does_not_count(metric, pair):
     clean, noisy, rate = pair
-    # PESQ rounds to float32 after scaling by the larger peak; the others are exact up to rounding
-    tolerance = 2e-3 if metric in (pesq_wb, pesq_nb) else 1e-6
+    # PESQ rounds to float32 after scaling by the larger peak; WSS and LSD have floors; the others
+    # are exact up to rounding
+    tolerance = {pesq_wb: 2e-3, pesq_nb: 2e-3, wss: 1e-2, lsd: 1e-3}.get(metric, 1e-6)
     expected = metric(clean, noisy, rate)
     assert metric(clean, 0.25 * noisy, rate) == pytest.approx(expected, abs=tolerance)
     assert metric(0.25 * clean, 0.25 * noisy, rate) == pytest.approx(expected, abs=tolerance)
@@ -96,7 +129,8 @@ def test_a_missing_package_names_the_extra(metric, package, pair, monkeypatch):
 
 
 def test_the_packages_are_imported_on_use_only():
-    code = "import sys, sgmse.metrics; assert not {'pesq', 'pystoi'} & set(sys.modules)"
+    heavy = {"pesq", "pystoi", "speechmos", "distillmos", "librosa", "onnxruntime"}
+    code = f"import sys, sgmse.metrics; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
 
 

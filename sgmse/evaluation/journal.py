@@ -1,0 +1,100 @@
+"""Rows of a table as they are scored, one a line of JSON: what an interrupted run goes on from.
+
+A line that was not written to its end is not read. The last line of a key counts.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import IO, Any
+
+Key = tuple[str, str, int | None, str]  # set, system, seed, name
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of one file of one system.
+
+    Args:
+        name: of the recording, its place in the folder without the suffix.
+        system: what made the enhanced file.
+        set: of recordings; "" where there is only one.
+        seed: of the system; None where it draws nothing or is not known.
+        values: by measure name; None where there is a problem.
+        problems: why there is no value, by measure name.
+        facts: what is known of the recording, such as {"snr_db": "2.5"}.
+        seconds: of audio.
+        sample_rate: in Hz, of the clean file.
+        excess: samples that the enhanced file was longer, before trimming.
+        delay: samples by which it is late; None where that cannot be said.
+        fingerprint: of all that the values depend on but the measure.
+    """
+
+    name: str
+    system: str
+    set: str = ""
+    seed: int | None = None
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    sample_rate: int = 0
+    excess: int = 0
+    delay: int | None = None
+    fingerprint: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What no other row of a table has."""
+        return self.set, self.system, self.seed, self.name
+
+
+class Journal:
+    """A file of rows that grows; opened with `with`, read at once.
+
+    Raises `ValueError` if the file exists and is no journal.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.rows = {row.key: row for row in _read(self.path)}
+
+    def __enter__(self) -> "Journal":
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: IO[str] = self.path.open("a", encoding="utf-8")
+        if self.path.stat().st_size and not self.path.read_bytes().endswith(b"\n"):
+            self._file.write("\n")  # the end of a line that was cut off
+        return self
+
+    def write(self, row: Row) -> None:
+        """Append a row; it survives the end of this process."""
+        self.rows[row.key] = row
+        self._file.write(json.dumps(asdict(row)) + "\n")
+        self._file.flush()
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _read(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    names = {f.name for f in fields(Row)}
+    rows: list[Row] = []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines):
+        values = _parsed(line)
+        if values is not None and values.keys() == names:
+            rows.append(Row(**values))
+        elif line and number == 0 and len(lines) > 1:
+            raise ValueError(f"{path} holds no scores; name another folder, or remove it")
+    return rows
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return None
+    return values if isinstance(values, dict) else None

@@ -1,0 +1,68 @@
+"""What a result depends on: contents of files, versions of packages, the machine."""
+
+import hashlib
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+# Whose versions can change a score; those that are not installed are left out.
+PACKAGES = (
+    *("sgmse-toolkit", "numpy", "scipy", "soundfile", "soxr", "torch", "pesq", "pystoi"),
+    *("speechmos", "distillmos", "librosa", "onnxruntime"),
+)
+ABSENT = "unreadable"  # in place of the digest of a file that cannot be read
+
+
+def versions() -> dict[str, str]:
+    """Of Python, this library and the packages that scores depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str | int]:
+    """Where it ran: system, processor and its logical cores."""
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+    }
+
+
+def digest(path: Path) -> str:
+    """BLAKE2b of the content of a file, 32 hexadecimal digits; `ABSENT` if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError:
+        return ABSENT
+
+
+def digests(paths: Iterable[Path]) -> dict[Path, str]:
+    """`digest` of each file, several at a time."""
+    different = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(different, pool.map(digest, different), strict=True))
+
+
+def combined(parts: Mapping[str, str]) -> str:
+    """One digest of named ones, whatever their order."""
+    text = "\n".join(f"{name}\0{parts[name]}" for name in sorted(parts))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
+    return names[0] if names else platform.processor()
