@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 for success, 1 for errors, 130 after an interrupt; misuse and help end in `SystemExit` with 2
     and 0.
     """
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser().parse_args(given, argparse.Namespace(given=given))
     try:
         return options.run(options)
     except KeyboardInterrupt:

@@ -174,7 +174,7 @@ def _run(options: argparse.Namespace) -> int:
             output,
             by=options.by,
             baseline=options.baseline,
-            command=shlex.join(["sgmse", *sys.argv[1:]]),
+            command=shlex.join(["sgmse", *options.given]),
             parquet=options.parquet,
         )
         if not options.quiet:
