@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sgmse
-from sgmse.commands import mix, score
+from sgmse.commands import bench, mix, score
 
 if TYPE_CHECKING:
     from sgmse.jobs import Job, Progress
@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
             description="Train a model from a recipe (needs the extra 'train').",
         )
     )
+    bench.add(commands)
     mix.add(commands)
     score.add(commands)
     return parser

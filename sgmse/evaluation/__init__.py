@@ -17,9 +17,12 @@ __all__ = [
     "Layout",
     "Measure",
     "Mixing",
+    "Outcome",
     "Pair",
     "Row",
     "Scores",
+    "Suite",
+    "System",
     "Task",
     "Threshold",
     "Unmatched",
@@ -28,9 +31,12 @@ __all__ = [
     "failures",
     "interval",
     "latex",
+    "listed",
+    "load_suite",
     "match",
     "mix",
     "paired",
+    "run_suite",
     "score",
     "score_tasks",
     "summary",
@@ -38,28 +44,41 @@ __all__ = [
     "to_json",
     "word_errors",
     "write",
+    "write_report",
 ]
 
 if _typing.TYPE_CHECKING:
+    from sgmse.evaluation.bench import run_suite
+    from sgmse.evaluation.clips import listed
     from sgmse.evaluation.gates import Threshold, failures
     from sgmse.evaluation.journal import Row
     from sgmse.evaluation.layouts import LAYOUTS, Layout, detect
     from sgmse.evaluation.measures import MEASURES, Measure, chosen, word_errors
     from sgmse.evaluation.mixing import Mixing, mix
+    from sgmse.evaluation.outcomes import Outcome
     from sgmse.evaluation.pairs import Pair, Unmatched, match
+    from sgmse.evaluation.report import write_report
     from sgmse.evaluation.scoring import Scores, Task, score, score_tasks
     from sgmse.evaluation.statistics import interval, paired
+    from sgmse.evaluation.suites import Suite, load_suite
+    from sgmse.evaluation.systems import System
     from sgmse.evaluation.tables import latex, summary, to_csv, to_json, write
 else:
     _PLACES = {
+        "bench": ("run_suite",),
+        "clips": ("listed",),
         "gates": ("Threshold", "failures"),
         "journal": ("Row",),
         "layouts": ("LAYOUTS", "Layout", "detect"),
         "measures": ("MEASURES", "Measure", "chosen", "word_errors"),
         "mixing": ("Mixing", "mix"),
+        "outcomes": ("Outcome",),
         "pairs": ("Pair", "Unmatched", "match"),
+        "report": ("write_report",),
         "scoring": ("Scores", "Task", "score", "score_tasks"),
         "statistics": ("interval", "paired"),
+        "suites": ("Suite", "load_suite"),
+        "systems": ("System",),
         "tables": ("latex", "summary", "to_csv", "to_json", "write"),
     }
 
