@@ -63,7 +63,6 @@ HEAVY = {
 # Modules without a test file of their own, and why.
 UNTESTED = {
     "sgmse/__main__.py": "one line; the tests of the command line run it",
-    "sgmse/networks/base.py": "a base class without behaviour; the tests of each network use it",
     "sgmse/solvers/base.py": "tests/solvers/test_solve.py runs it with every solver",
 }
 

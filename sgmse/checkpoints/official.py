@@ -43,7 +43,7 @@ from sgmse.solvers import (
 )
 from sgmse.transforms import Log, Power, Spectrogram
 
-__all__ = ["ncsnpp", "read", "recognises", "spectrogram", "trained"]
+__all__ = ["FIXED", "ncsnpp", "read", "recognises", "spectrogram", "trained"]
 
 BACKBONES = ("ncsnpp", "ncsnpp_v2", "ncsnpp_48k", "dcunet")
 SDES = ("ouve", "sbve", "ouvp")
@@ -54,7 +54,7 @@ KEPT = (
     *("num_frames", "format", "normalize", "sde_n"),
 )
 #: Of the networks: only with these values were any trained, and only these are built here.
-FIXED: Mapping[str, Any] = {
+FIXED: dict[str, Any] = {
     "nonlinearity": "swish",
     "resamp_with_conv": True,
     "conditional": True,

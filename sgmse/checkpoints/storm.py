@@ -19,6 +19,7 @@ length 1/N wherever they lead, as published.
 from collections.abc import Mapping
 from typing import Any
 
+from sgmse.checkpoints import official
 from sgmse.checkpoints.native import Checkpoint
 from sgmse.checkpoints.official import process, spectrogram, trained
 from sgmse.checkpoints.pickles import mapping
@@ -58,17 +59,9 @@ KEPT = (
     *("lr", "ema_decay", "batch_size", "num_frames", "format", "sde_n"),
 )
 #: Of the networks: only with these values were any trained, and only these are built here.
-FIXED: Mapping[str, Any] = {
-    "nonlinearity": "swish",
-    "resamp_with_conv": True,
-    "conditional": True,
-    "fir": True,
-    "skip_rescale": True,
-    "resblock_type": "biggan",
+FIXED: Mapping[str, Any] = official.FIXED | {
     "progressive": "output_skip",
     "progressive_input": "input_skip",
-    "progressive_combine": "sum",
-    "embedding_type": "fourier",
     "spatial_channels": 1,
 }
 

@@ -24,7 +24,7 @@ from sgmse.evaluation.provenance import combined, digest, digests
 from sgmse.evaluation.runs import Run, RunJournal
 from sgmse.evaluation.scoring import Scores, Task, resolved, score_tasks
 from sgmse.evaluation.suites import Suite, SuiteError
-from sgmse.evaluation.systems import Enhance, System
+from sgmse.evaluation.systems import Enhance, Maker
 from sgmse.evaluation.tables import means
 
 RUNS, SCORES = "runs.jsonl", "scores.jsonl"
@@ -96,6 +96,8 @@ def plan(suite: Suite, output: str | Path) -> Plan:
                 ready = system.ready(of, which)
             except ValueError as error:
                 raise SuiteError(f"systems.{name}, sets.{which}: {error}") from error
+            if ready is None and not isinstance(system, Maker):
+                raise SuiteError(f"systems.{name} has no files and makes none; derive it of Maker")
             for seed in suite.seeds if system.seeded else [None]:
                 folder = Path(output) / which / name / (UNSEEDED if seed is None else str(seed))
                 for pair in of:
@@ -161,7 +163,7 @@ def _item(run: Run, pair: Pair, folder: Path, ready: Mapping[str, Path] | None) 
 class _Worker:
     """What a worker process does: an item to its run. Raises `ImportError`, which concerns all."""
 
-    system: System
+    system: Maker
 
     def __call__(self, item: Item) -> Run:
         source, target = _noisy(item.pair), item.pair.enhanced
@@ -185,7 +187,7 @@ class _Worker:
 
 
 @lru_cache(maxsize=1)
-def _opened(system: System) -> Enhance:
+def _opened(system: Maker) -> Enhance:
     return system.opened()
 
 
@@ -213,8 +215,9 @@ def _enhance(
         # System by system, each with processes of its own, so that the memory is its own.
         for name, items in waiting.items():
             _prepare(items)
-            worker = _Worker(suite.systems[name])
-            outcomes = scattered(worker, items, min(workers, len(items)))
+            system = suite.systems[name]
+            assert isinstance(system, Maker)  # `plan` has seen to it
+            outcomes = scattered(_Worker(system), items, min(workers, len(items)))
             try:
                 with closing(outcomes):
                     for _, run in outcomes:

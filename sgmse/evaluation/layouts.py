@@ -11,7 +11,7 @@ of these layouts is read by `folder`.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from sgmse.audio import AudioError
@@ -216,14 +216,10 @@ _DNS_NAME = (
     r"clnsp\d+_(?:(?P<noise>[a-z]+(?:_[a-z]+)*)_\d{3,}.*|.+)"
     r"_snr(?P<snr_db>-?\d+)_tl(?P<level_db>-?\d+)_fileid_(?P<id>\d+)"
 )
+_DNS_FOLDER = "datasets/test_set/synthetic/no_reverb"
 DNS_2020 = Layout(
     "DNS-2020",
-    folders=(
-        (
-            "datasets/test_set/synthetic/no_reverb/clean",
-            "datasets/test_set/synthetic/no_reverb/noisy",
-        ),
-    ),
+    folders=((f"{_DNS_FOLDER}/clean", f"{_DNS_FOLDER}/noisy"),),
     noisy_name=_DNS_NAME,
     clean_name="clean_fileid_{id}",
     example="clnsp113_car_19980_0_snr18_tl-30_fileid_178",
@@ -234,18 +230,13 @@ DNS_2020 = Layout(
         "SI-SDR": Known(9.07, 0.2),
     },
 )
-DNS_2020_REVERB = Layout(
-    "DNS-2020-reverb",
-    folders=(
-        (
-            "datasets/test_set/synthetic/with_reverb/clean",
-            "datasets/test_set/synthetic/with_reverb/noisy",
-        ),
+DNS_2020_REVERB = replace(
+    DNS_2020,
+    name="DNS-2020-reverb",
+    folders=tuple(
+        (clean.replace("no_reverb", "with_reverb"), noisy.replace("no_reverb", "with_reverb"))
+        for clean, noisy in DNS_2020.folders
     ),
-    noisy_name=_DNS_NAME,
-    clean_name="clean_fileid_{id}",
-    example="clnsp113_car_19980_0_snr18_tl-30_fileid_178",
-    files=150,
     noisy_scores={
         "PESQ-WB": Known(1.822, 0.01),
         "STOI": Known(0.8662, 0.001),

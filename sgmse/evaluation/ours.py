@@ -17,13 +17,13 @@ from sgmse.checkpoints.hub import HUB
 from sgmse.checkpoints.native import CONFIG, WEIGHTS
 from sgmse.enhancer import CHANNELS_AT_ONCE, Enhancer, load
 from sgmse.evaluation.provenance import combined, digest, versions
-from sgmse.evaluation.systems import Enhance, Signal, System, Work, noise, peak_memory, put
+from sgmse.evaluation.systems import Enhance, Maker, Signal, Work, noise, peak_memory, put
 from sgmse.solvers import Grid, Solver
 from sgmse.streams import cut, segments
 
 
 @dataclass(frozen=True)
-class Ours(System):
+class Ours(Maker):
     """A model of this library.
 
     Args:

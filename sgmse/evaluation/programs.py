@@ -11,11 +11,11 @@ from time import perf_counter
 
 from sgmse import audio
 from sgmse.evaluation.provenance import combined, digest
-from sgmse.evaluation.systems import Enhance, System, SystemFailed, Work
+from sgmse.evaluation.systems import Enhance, Maker, SystemFailed, Work
 
 
 @dataclass(frozen=True)
-class Command(System):
+class Command(Maker):
     """Any program, started once for each file, without a shell.
 
     Args:

@@ -1,9 +1,9 @@
-"""What a benchmark runs: something that makes an enhanced file of a noisy one.
+"""What a benchmark runs: something that has, or makes, an enhanced file of a noisy one.
 
 A system is a frozen dataclass that says all that decides what comes out. `require` refuses, before
-any work, what cannot run; `opened` loads what is needed, once for many files. Those that work on
-arrays are `Waves`: files, channels and time are taken care of here. More are in `ours`, `peers`,
-`programs`.
+any work, what cannot run. A `Maker` loads in `opened` what it needs, once for many files; those
+that work on arrays are `Waves`: files, channels and time are taken care of here. More are in
+`ours`, `peers`, `programs`.
 """
 
 import secrets
@@ -76,6 +76,10 @@ class System(ABC):
         """What the enhanced files depend on beside the noisy ones and the seed."""
         return {"system": repr(self), **versions()}
 
+
+class Maker(System):
+    """A system that makes the enhanced files; the others have them `ready`."""
+
     @abstractmethod
     def opened(self) -> Enhance:
         """Ready to enhance files."""
@@ -95,10 +99,6 @@ class Noisy(System):
 
     def require(self) -> None:
         """Nothing is needed."""
-
-    def opened(self) -> Enhance:
-        """Never asked for."""
-        raise NotImplementedError("the noisy files are scored as they are")
 
 
 @dataclass(frozen=True)
@@ -140,16 +140,12 @@ class Folder(System):
     def require(self) -> None:
         """Nothing that `ready` does not ask for."""
 
-    def opened(self) -> Enhance:
-        """Never asked for."""
-        raise NotImplementedError("finished files are scored as they are")
-
 
 def _last(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-class Waves(System):
+class Waves(Maker):
     """A system that works on arrays."""
 
     @abstractmethod

@@ -27,3 +27,30 @@ class Network(nn.Module):
     def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         """The output at the state x, given the observation y, at the times t."""
         raise TypeError(f"{type(self).__name__} must define forward(x, y, t)")
+
+    def _check(self, x: Tensor, y: Tensor, t: Tensor) -> None:
+        """Refuse inputs of other types and shapes than those above."""
+        if not (x.is_complex() and y.is_complex()):
+            raise TypeError(f"x and y must be complex spectrograms; got {x.dtype} and {y.dtype}")
+        shape = (len(x), self.observations, *x.shape[2:])
+        if x.ndim != 4 or x.shape[1] != 1 or y.shape != shape:
+            raise ValueError(
+                f"x must have the shape (batch, 1, frequency, frame) and y, with "
+                f"{self.observations} in place of the 1, the same; got {tuple(x.shape)} and "
+                f"{tuple(y.shape)}; the channels of a recording belong on the batch axis"
+            )
+        if t.shape != x.shape[:1]:
+            raise ValueError(
+                f"t must have shape (batch,) = ({x.shape[0]},); got {tuple(t.shape)}, "
+                "use t.expand(batch) for a common time"
+            )
+
+    def _check_sizes(self, x: Tensor) -> None:
+        """Refuse frequencies and frames that are none, or no multiples of `divisor`."""
+        axes = zip(("frequencies", "frames"), x.shape[2:], self.divisor, strict=True)
+        for axis, size, divisor in axes:
+            if size == 0 or size % divisor:
+                raise ValueError(
+                    f"{size} {axis} are not a multiple of {divisor}; "
+                    f"pad them to {max(-(-size // divisor), 1) * divisor}"
+                )

@@ -19,6 +19,7 @@ and that is how it is computed: one real layer, where there were four of half th
 Parameters have names of their own here; `published_keys` gives those of the published code.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import pi, prod
 from typing import Any, Literal, NamedTuple, Self
@@ -228,7 +229,7 @@ NORMS: Mapping[str, type[SeparateNorm] | type[JointNorm]] = {
 }
 
 
-class Waves(nn.Module):
+class Waves(nn.Module, ABC):
     """exp(i phase), or real [sin, cos](phase) of half as many: (batch,) to (batch, 2 width)."""
 
     def __init__(self, width: int, complex_valued: bool) -> None:
@@ -236,9 +237,9 @@ class Waves(nn.Module):
         self.complex_valued = complex_valued
         self.count = width if complex_valued else width // 2
 
+    @abstractmethod
     def phase(self, t: Tensor) -> Tensor:
         """(batch,) to (batch, count), in rad."""
-        raise NotImplementedError
 
     def forward(self, t: Tensor) -> Tensor:
         phase = self.phase(t)
@@ -476,6 +477,7 @@ class DCUNet(Network):
             ValueError: for other shapes, and for sizes that the levels leave nothing of.
         """
         self._check(x, y, t)
+        self._check_sizes(x)
         frames = x.shape[3]
         h = torch.cat((x.real, y.real, x.imag, y.imag), dim=1)
         h = pad(h, (0, (1 - frames) % self.frame_stride))
@@ -492,20 +494,8 @@ class DCUNet(Network):
         h = h.to(x.real.dtype)  # autocast may have computed it in another one
         return torch.complex(h[:, :1], h[:, 1:])
 
-    def _check(self, x: Tensor, y: Tensor, t: Tensor) -> None:
-        if not (x.is_complex() and y.is_complex()):
-            raise TypeError(f"x and y must be complex spectrograms; got {x.dtype} and {y.dtype}")
-        if x.ndim != 4 or x.shape[1] != 1 or y.shape != x.shape:
-            raise ValueError(
-                "x and y must have one shape (batch, 1, frequency, frame); got "
-                f"{tuple(x.shape)} and {tuple(y.shape)}; the channels of a recording belong on the "
-                "batch axis"
-            )
-        if t.shape != x.shape[:1]:
-            raise ValueError(
-                f"t must have shape (batch,) = ({x.shape[0]},); got {tuple(t.shape)}, "
-                "use t.expand(batch) for a common time"
-            )
+    def _check_sizes(self, x: Tensor) -> None:
+        """Refuse sizes of which a level is left nothing; all others are padded in here."""
         sizes: Sequence[int] = x.shape[2:]
         for number, level in enumerate(self.levels, start=1):
             sizes = level.after(sizes) if min(sizes) > 0 else sizes

@@ -321,6 +321,7 @@ class MagnitudePreservingUNet(Network):
             ValueError: for other shapes, and for sizes that `divisor` does not divide.
         """
         self._check(x, y, t)
+        self._check_sizes(x)
         e = SILU * silu(self.embed(self.fourier(t)))
         seen = torch.cat((y.real, y.imag), dim=1)
 
@@ -335,28 +336,6 @@ class MagnitudePreservingUNet(Network):
             h = up(h, skips, e)
         h = self.output(h, self.gain).to(x.real.dtype)  # autocast may have computed it in another
         return torch.view_as_complex(h.permute(0, 2, 3, 1).contiguous())[:, None]
-
-    def _check(self, x: Tensor, y: Tensor, t: Tensor) -> None:
-        if not (x.is_complex() and y.is_complex()):
-            raise TypeError(f"x and y must be complex spectrograms; got {x.dtype} and {y.dtype}")
-        if x.ndim != 4 or x.shape[1] != 1 or y.shape != x.shape:
-            raise ValueError(
-                "x and y must have one shape (batch, 1, frequency, frame); got "
-                f"{tuple(x.shape)} and {tuple(y.shape)}; the channels of a recording belong on the "
-                "batch axis"
-            )
-        if t.shape != x.shape[:1]:
-            raise ValueError(
-                f"t must have shape (batch,) = ({x.shape[0]},); got {tuple(t.shape)}, "
-                "use t.expand(batch) for a common time"
-            )
-        axes = zip(("frequencies", "frames"), x.shape[2:], self.divisor, strict=True)
-        for axis, size, divisor in axes:
-            if size == 0 or size % divisor:
-                raise ValueError(
-                    f"{size} {axis} are not a multiple of {divisor}; "
-                    f"pad them to {max(-(-size // divisor), 1) * divisor}"
-                )
 
 
 # The published names of the parts of a block; those that are absent there are not in the table.

@@ -517,6 +517,7 @@ class NCSNpp(Network):
             ValueError: for other shapes, and for sizes that `divisor` does not divide.
         """
         self._check(x, y, t)
+        self._check_sizes(x)
         seen = y.split(1, dim=1) if self.predictive else (x, *y.split(1, dim=1))
         image = torch.cat([part for s in seen for part in (s.real, s.imag)], dim=1)
         if not self.centred:
@@ -539,29 +540,6 @@ class NCSNpp(Network):
             h = h / time
         h = h.to(image.dtype)  # autocast may have computed it in another one
         return torch.view_as_complex(h.permute(0, 2, 3, 1).contiguous())[:, None]
-
-    def _check(self, x: Tensor, y: Tensor, t: Tensor) -> None:
-        if not (x.is_complex() and y.is_complex()):
-            raise TypeError(f"x and y must be complex spectrograms; got {x.dtype} and {y.dtype}")
-        shape = (len(x), self.observations, *x.shape[2:])
-        if x.ndim != 4 or x.shape[1] != 1 or y.shape != shape:
-            raise ValueError(
-                f"x must have the shape (batch, 1, frequency, frame) and y, with "
-                f"{self.observations} in place of the 1, the same; got {tuple(x.shape)} and "
-                f"{tuple(y.shape)}; the channels of a recording belong on the batch axis"
-            )
-        if t.shape != x.shape[:1]:
-            raise ValueError(
-                f"t must have shape (batch,) = ({x.shape[0]},); got {tuple(t.shape)}, "
-                "use t.expand(batch) for a common time"
-            )
-        axes = zip(("frequencies", "frames"), x.shape[2:], self.divisor, strict=True)
-        for axis, size, divisor in axes:
-            if size == 0 or size % divisor:
-                raise ValueError(
-                    f"{size} {axis} are not a multiple of {divisor} (2^(levels - 1)); "
-                    f"pad them to {max(-(-size // divisor), 1) * divisor}"
-                )
 
 
 # Modules that are one entry of the published list `all_modules`, and the published names inside it.

@@ -212,6 +212,7 @@ class NemoNCSNpp(Network):
             ValueError: for other shapes.
         """
         self._check(x, y, t)
+        self._check_sizes(x)
         frequencies, frames = x.shape[2:]
         image = torch.cat((x.real, x.imag, y.real, y.imag), dim=1)
         image = pad(image, (0, -frames % self.pad_frames, 0, -frequencies % self.pad_frequencies))
@@ -234,21 +235,6 @@ class NemoNCSNpp(Network):
         out = self.output(total[..., : x.shape[2], : x.shape[3]])
         out = out.to(x.real.dtype)  # autocast may have computed it in another one
         return torch.view_as_complex(out.permute(0, 2, 3, 1).contiguous())[:, None]
-
-    def _check(self, x: Tensor, y: Tensor, t: Tensor) -> None:
-        if not (x.is_complex() and y.is_complex()):
-            raise TypeError(f"x and y must be complex spectrograms; got {x.dtype} and {y.dtype}")
-        if x.ndim != 4 or x.shape[1] != 1 or y.shape != x.shape or 0 in x.shape:
-            raise ValueError(
-                "x and y must have one shape (batch, 1, frequency, frame); got "
-                f"{tuple(x.shape)} and {tuple(y.shape)}; the channels of a recording belong on the "
-                "batch axis"
-            )
-        if t.shape != x.shape[:1]:
-            raise ValueError(
-                f"t must have shape (batch,) = ({x.shape[0]},); got {tuple(t.shape)}, "
-                "use t.expand(batch) for a common time"
-            )
 
 
 def silenced(h: Tensor, frames: int) -> Tensor:

@@ -167,14 +167,8 @@ class SlimUNet(Network):
         self.head.bias = nn.Parameter(torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0, 0.0]))
 
     def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:  # noqa: D102
-        if not (x.is_complex() and y.is_complex()):
-            raise ValueError(f"x and y must be complex spectrograms, not {x.dtype} and {y.dtype}")
-        frequencies, frames = x.shape[-2:]
-        if frequencies % self.divisor[0] or frames % self.divisor[1]:
-            raise ValueError(
-                f"{frequencies} frequencies x {frames} frames are not multiples of {self.divisor}; "
-                "pad the spectrogram or choose another n_fft"
-            )
+        self._check(x, y, t)
+        self._check_sizes(x)
         e = self.embed(t)
         h = torch.cat([x.real, y.real, x.imag, y.imag], dim=1)
         h = self.stem(h.contiguous(memory_format=torch.channels_last))

@@ -327,32 +327,6 @@ def test_activations_are_clipped(part):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"bins": 30}, r"30 frequencies are not a multiple of 4; pad them to 32"),
-        ({"frames": 20}, r"20 frames are not a multiple of 8; pad them to 24"),
-        ({"frames": 0}, "0 frames .* pad them to 8"),
-    ],
-)
-def test_refused_sizes(change, message):
-    with pytest.raises(ValueError, match=message):
-        awake()(*batch(**change))
-
-
-def test_refused_inputs():
-    net = awake()
-    x, y, t = batch()
-    with pytest.raises(TypeError, match="complex"):
-        net(x.real, y.real, t)
-    with pytest.raises(ValueError, match="one shape"):
-        net(x, y[:1], t)
-    with pytest.raises(ValueError, match="batch axis"):
-        net(x.expand(2, 2, -1, -1), y.expand(2, 2, -1, -1), t)
-    with pytest.raises(ValueError, match=r"\(batch,\)"):
-        net(x, y, t[:1])
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
         ({"multipliers": ()}, "one or more multipliers"),
         ({"blocks": 0}, "blocks=0"),
         ({"multipliers": (1, 0)}, r"multipliers=\[1, 0\]"),

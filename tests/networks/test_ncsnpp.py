@@ -340,32 +340,6 @@ def test_a_fresh_network_is_almost_its_bias():
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        ({"bins": 30}, ValueError, r"30 frequencies .* multiple of 4 .* 32"),
-        ({"frames": 17}, ValueError, r"17 frames .* multiple of 4 .* 20"),
-        ({"frames": 0}, ValueError, "0 frames"),
-    ],
-)
-def test_refused_sizes(change, error, message):
-    with pytest.raises(error, match=message):
-        awake()(*batch(**change))
-
-
-def test_refused_inputs():
-    net = awake()
-    x, y, t = batch()
-    with pytest.raises(TypeError, match="complex"):
-        net(x.real, y.real, t)
-    with pytest.raises(ValueError, match="must have the shape"):
-        net(x, y[:1], t)
-    with pytest.raises(ValueError, match="batch axis"):
-        net(x.expand(2, 2, -1, -1), y.expand(2, 2, -1, -1), t)
-    with pytest.raises(ValueError, match=r"\(batch,\)"):
-        net(x, y, t[:1])
-
-
-@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"multipliers": ()}, "one or more multipliers"),

@@ -32,12 +32,11 @@ def vectors():
 def test_parity():
     """15 frequencies and 35 frames, which the network pads to 16 and 48."""
     x, y, t, out = vectors()
-    net = network()
-    assert (net(x, y, t) - out).abs().max() <= 1e-9 * out.abs().max()
-    single = net.float()(x.to(torch.complex64), y.to(torch.complex64), t.float())
-    assert (single - out).abs().max() <= 1e-4 * out.abs().max()
-    last = net.to(memory_format=torch.channels_last).double()(x, y, t)
-    assert (last - out).abs().max() <= 1e-4 * out.abs().max()
+    assert (network()(x, y, t) - out).abs().max() <= 1e-9 * out.abs().max()
+    last = network().to(memory_format=torch.channels_last)(x, y, t)
+    assert (last - out).abs().max() <= 1e-9 * out.abs().max()
+    single = network().float()(x.to(torch.complex64), y.to(torch.complex64), t.float())
+    assert (single - out).abs().max() <= 1e-5 * out.abs().max()
 
 
 def test_the_published_size_and_keys():
@@ -108,15 +107,3 @@ def test_gradients_reach_all_that_is_trained():
 def test_refused_sizes(changes, says):
     with pytest.raises(ValueError, match=says):
         NemoNCSNpp(**SIZES | changes)
-
-
-def test_refused_inputs():
-    net, x = NemoNCSNpp(**SIZES), torch.zeros(2, 1, 8, 8, dtype=torch.complex64)
-    t = torch.ones(2)
-    with pytest.raises(TypeError, match="must be complex"):
-        net(x.real, x, t)
-    for wrong in (x[:, 0], x.expand(2, 2, 8, 8), x[..., :4], x[..., :0]):
-        with pytest.raises(ValueError, match="one shape"):
-            net(wrong, wrong if wrong.ndim == 4 and wrong.shape[-1] == 0 else x, t)
-    with pytest.raises(ValueError, match=r"t must have shape \(batch,\) = \(2,\)"):
-        net(x, x, t[:1])
