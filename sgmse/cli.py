@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sgmse
-from sgmse.commands import bench, mix, score
+from sgmse.commands import bench, mix, score, solvers
 
 if TYPE_CHECKING:
     from sgmse.jobs import Job, Progress
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     and 0.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parser().parse_args(given, argparse.Namespace(given=given))
+    options = _parser().parse_args(_joined(given), argparse.Namespace(given=given))
     try:
         return options.run(options)
     except KeyboardInterrupt:
@@ -59,6 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         print(f"sgmse: {_line(error)}", file=sys.stderr)
         return 1
+
+
+def _joined(given: list[str]) -> list[str]:
+    """With a name of two words as one argument: `bench solvers` beside `bench SUITE.yaml`."""
+    return [" ".join(given[:2]), *given[2:]] if given[:2] == ["bench", "solvers"] else given
 
 
 def _line(error: BaseException) -> str:
@@ -105,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     bench.add(commands)
+    solvers.add(commands)
     mix.add(commands)
     score.add(commands)
     return parser

@@ -2,6 +2,7 @@
 
 import math
 import re
+import shlex
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -16,7 +17,9 @@ import sgmse.likelihood
 import sgmse.model
 import sgmse.sdes
 import sgmse.solvers
+from sgmse import cli
 from sgmse.estimates import Parametrization
+from sgmse.evaluation import LAYOUTS, MEASURES, load_suite
 from sgmse.sdes import SDE
 from sgmse.solvers import Grid, Solver
 from sgmse.solvers.exponential import integrals
@@ -32,8 +35,14 @@ FUNCTIONS = {name: getattr(math, name) for name in dir(math) if not name.startsw
 FUNCTIONS["Ei"] = expi
 
 
-def blocks(page: Path) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+def blocks(page: Path, language: str = "python") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S)
+
+
+def commands() -> list[str]:
+    """Of all pages, those of this package."""
+    lines = [line for page in PAGES for text in blocks(page, "") for line in text.splitlines()]
+    return [line for line in lines if line.startswith("sgmse ")]
 
 
 def section(title: str) -> str:
@@ -51,8 +60,9 @@ def rows(text: str) -> list[list[list[str]]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_python_runs(page):
-    """All blocks of a page in one session, in the order of the text."""
+def test_the_python_runs(page, monkeypatch):
+    """All blocks of a page in one session, in the order of the text, in the repository."""
+    monkeypatch.chdir(DOCS.parent)
     session = {"__name__": page.stem}
     for text in blocks(page):
         exec(compile(text, page.name, "exec"), session)
@@ -60,6 +70,32 @@ def test_the_python_runs(page):
 
 def test_pages_are_found():
     assert blocks(DOCS / "theory.md")
+    assert {command.split()[1] for command in commands()} >= {"bench", "convert", "mix", "score"}
+
+
+@pytest.mark.parametrize("command", commands())
+def test_the_commands_are_understood(command):
+    words = shlex.split(command, comments=True)[1:]
+    assert cli._parser().parse_args(cli._joined(words)).run
+
+
+def test_suites_can_be_read(tmp_path):
+    texts = blocks(DOCS / "evaluation.md", "yaml")
+    assert texts
+    for text in texts:
+        (tmp_path / "suite.yaml").write_text(text)
+        assert load_suite(tmp_path / "suite.yaml").systems
+
+
+def test_the_measures_and_sets_have_their_places():
+    page = (DOCS / "evaluation.md").read_text("utf-8")
+    named = [measure.name.lower() for measure in MEASURES]
+    named += [layout.name for layout in LAYOUTS if layout.name != "mixed"]  # of sgmse mix
+    assert [name for name in named if f"`{name}`" not in page] == []
+    for layout in LAYOUTS:
+        line = next((line for line in page.splitlines() if f"`{layout.name}`" in line), "")
+        for known in layout.noisy_scores.values():
+            assert f"{known.value:g}" in line.replace("10.0", "10").replace("1.70", "1.7")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

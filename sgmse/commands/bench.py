@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sgmse.commands import reports
+
 if TYPE_CHECKING:
     from sgmse.evaluation.outcomes import Bar, Outcome
     from sgmse.evaluation.suites import Suite
@@ -32,13 +34,15 @@ A suite is a YAML file:
   baseline: noisy
 
 Relative paths start at its folder. The results are enhanced files, OUT_DIR/SET/SYSTEM/SEED/, one
-table of all files, scores.csv, and summary.md, summary.json and SET.tex. A run that was
+table of all files, scores.csv, summary.md, summary.json, SET.tex, figure.svg (with several sets
+SET.svg), and report.html, a page to listen to, if the extra 'report' is installed. A run that was
 interrupted goes on when it is called again: nothing is enhanced or scored twice.
 """
 EPILOG = """examples:
   sgmse bench suite.yaml --files 5                    a try with 5 recordings of each set
   sgmse bench suite.yaml -o results/ -j 4
   sgmse bench suite.yaml --fail-under default:pesq-wb=1.9
+  sgmse bench solvers --help                          another command: the samplers of one model
 
 exit code: 0; 1 for an error, a mean under its bar, or a system without any score; 130 after an
 interrupt
@@ -75,6 +79,13 @@ def add(parsers: Any) -> None:
     )
     option("--parquet", action="store_true", help="write scores.parquet too (needs pyarrow)")
     option(
+        "--report",
+        action=argparse.BooleanOptionalAction,
+        help="write report.html, one page with table, charts, sounds and spectrograms (default: if "
+        "the extra 'report' is installed)",
+    )
+    reports.add(parser)
+    option(
         "-j",
         "--jobs",
         type=_count,
@@ -103,6 +114,10 @@ def _run(options: argparse.Namespace) -> int:
     bars = [_bar(text, suite) for text in options.fail_under]
     if options.parquet:
         require_parquet()
+    with_report = reports.wanted(options)
+    if options.report_files is not None:
+        pairs = suite.pairs()
+        reports.check_names(options, [(name, p.name) for name, of in pairs.items() for p in of])
     output = Path(options.output or Path("runs", "bench", Path(options.suite).stem))
     bar = tqdm(desc="checking", unit=" files", disable=True if options.quiet else None)
 
@@ -126,7 +141,8 @@ def _run(options: argparse.Namespace) -> int:
             f"interrupted; what is done is kept in {output}: call again to go on", file=sys.stderr
         )
         return 130
-    outcome.write(output, command=shlex.join(["sgmse", *options.given]), parquet=options.parquet)
+    command = shlex.join(["sgmse", *options.given])
+    outcome.write(output, command=command, parquet=options.parquet)
     _tell(outcome, options.quiet)
     print(outcome.summary())
     if not options.quiet:
@@ -134,6 +150,14 @@ def _run(options: argparse.Namespace) -> int:
     faults = outcome.missed(bars) + outcome.unscored()
     if faults:
         print(f"sgmse: {'; '.join(faults)}", file=sys.stderr)
+    if with_report:
+        with reports.progress(options.quiet) as told:
+            extent = reports.extent(options)
+            page = outcome.report(output / reports.NAME, command=command, progress=told, **extent)
+        if not options.quiet:
+            print(f"the report is {page}")
+    elif options.report is None and not options.quiet:
+        print(f"sgmse: no report.html: {reports.missing()}", file=sys.stderr)
     return int(bool(faults))
 
 

@@ -3,9 +3,11 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sgmse.commands import reports
 
 if TYPE_CHECKING:
     from sgmse.evaluation.scoring import Scores
@@ -21,6 +23,7 @@ EPILOG = """examples:
   sgmse score clean/ enhanced/
   sgmse score clean/ noisy/ mine/ theirs/ --by snr_db       side by side, against the first
   sgmse score clean/ old=runs/1/out new=runs/2/out -o scores/    named, with files for a paper
+  sgmse score clean/ mine/ theirs/ --noisy noisy/ -o scores/ --report    a page to listen to, too
   sgmse score clean/ enhanced/ --fail-under pesq-wb=2.5 --fail-under estoi=0.7
 
 exit code: 0; 1 for an error, a mean under its bar, or nothing scored; 130 after an interrupt
@@ -102,6 +105,13 @@ def add(parsers: Any) -> None:
         "already, of unchanged files, is not scored again",
     )
     option("--parquet", action="store_true", help="with -o: scores.parquet too (needs pyarrow)")
+    option(
+        "--report",
+        action="store_true",
+        help="with -o: report.html too, one page with table, charts, sounds and spectrograms "
+        "(needs the extra 'report')",
+    )
+    reports.add(parser)
     option("-j", "--jobs", type=_jobs, metavar="N", help="processes (default: one for each core)")
     option("-q", "--quiet", action="store_true", help="print the table and errors only")
 
@@ -119,10 +129,12 @@ def _jobs(text: str) -> int:
 def _run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from sgmse.evaluation.clips import Recording, listed
     from sgmse.evaluation.gates import Threshold, failures
     from sgmse.evaluation.pairs import find_index
     from sgmse.evaluation.processes import cores
-    from sgmse.evaluation.scoring import named, resolved, score
+    from sgmse.evaluation.report import write_report
+    from sgmse.evaluation.scoring import matched, named, resolved, score
     from sgmse.evaluation.tables import checked_baseline, require_parquet, summary, write
 
     # All that can be refused is refused before the work.
@@ -137,6 +149,12 @@ def _run(options: argparse.Namespace) -> int:
             raise ValueError("--parquet goes with -o DIR, which says where")
         require_parquet()
     output = None if options.output is None else Path(options.output)
+    audio: Mapping[Recording, Mapping[str, Path]] = {}
+    if reports.wanted(options):
+        if output is None:
+            raise ValueError("--report goes with -o DIR, which says where")
+        audio = listed(matched(options.clean, folders, noisy=options.noisy, index=index)[0])
+        reports.check_names(options, audio)
     done = 0
     bar = tqdm(desc="scoring", unit=" files", disable=True if options.quiet else None)
 
@@ -166,6 +184,7 @@ def _run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(_interrupted(done, output), file=sys.stderr)
         return 130
+    command = shlex.join(["sgmse", *options.given])
     _tell(scores, options.quiet)
     print(summary(scores, options.by, options.baseline))
     if output is not None:
@@ -174,7 +193,7 @@ def _run(options: argparse.Namespace) -> int:
             output,
             by=options.by,
             baseline=options.baseline,
-            command=shlex.join(["sgmse", *options.given]),
+            command=command,
             parquet=options.parquet,
         )
         if not options.quiet:
@@ -186,6 +205,20 @@ def _run(options: argparse.Namespace) -> int:
     missed = failures(scores, thresholds, options.baseline)
     if missed:
         print(f"sgmse: {'; '.join(missed)}", file=sys.stderr)
+    if output is not None and options.report:
+        with reports.progress(options.quiet) as told:
+            page = write_report(
+                scores,
+                output / reports.NAME,
+                audio=audio,
+                by=options.by or None,
+                baseline=options.baseline,
+                command=command,
+                progress=told,
+                **reports.extent(options),
+            )
+        if not options.quiet:
+            print(f"the report is {page}")
     return int(bool(missed))
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "Pair",
     "Row",
     "Scores",
+    "Study",
     "Suite",
     "System",
     "Task",
@@ -36,6 +37,7 @@ __all__ = [
     "match",
     "mix",
     "paired",
+    "run_study",
     "run_suite",
     "score",
     "score_tasks",
@@ -60,6 +62,7 @@ if _typing.TYPE_CHECKING:
     from sgmse.evaluation.report import write_report
     from sgmse.evaluation.scoring import Scores, Task, score, score_tasks
     from sgmse.evaluation.statistics import interval, paired
+    from sgmse.evaluation.study import Study, run_study
     from sgmse.evaluation.suites import Suite, load_suite
     from sgmse.evaluation.systems import System
     from sgmse.evaluation.tables import latex, summary, to_csv, to_json, write
@@ -77,6 +80,7 @@ else:
         "report": ("write_report",),
         "scoring": ("Scores", "Task", "score", "score_tasks"),
         "statistics": ("interval", "paired"),
+        "study": ("Study", "run_study"),
         "suites": ("Suite", "load_suite"),
         "systems": ("System",),
         "tables": ("latex", "summary", "to_csv", "to_json", "write"),

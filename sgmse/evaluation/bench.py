@@ -16,6 +16,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from sgmse import audio
+from sgmse.evaluation.clips import listed
 from sgmse.evaluation.journal import Key, Row
 from sgmse.evaluation.outcomes import Outcome
 from sgmse.evaluation.pairs import Pair
@@ -132,7 +133,7 @@ def run_suite(
     tell = progress or (lambda stage, done, total: None)
     runs, enhanced = _enhance(suite, planned, target, workers, tell)
     items = [item for of in planned.items.values() for item in of]
-    scores = _score(suite, items, runs, target, workers, tell)
+    scores, tasks = _score(suite, items, runs, target, workers, tell)
     return Outcome(
         suite,
         scores,
@@ -141,6 +142,7 @@ def run_suite(
         _self_checks(suite, items, scores),
         workers,
         enhanced,
+        listed(tasks),
     )
 
 
@@ -259,8 +261,8 @@ def _score(
     output: Path,
     workers: int,
     tell: Progress,
-) -> Scores:
-    """The rows of all items, in order."""
+) -> tuple[Scores, Sequence[Task]]:
+    """The rows of all items, in order, and what was scored for them."""
     measures = resolved(suite.measures)
     tasks: dict[Key, Task] = {}
     failed: dict[Key, Row] = {}
@@ -292,7 +294,8 @@ def _score(
         progress=lambda done, total: tell("scoring", done, total),
     )
     rows = failed | {row.key: row for row in scores.rows}
-    return replace(scores, rows=tuple(rows[item.run.key] for item in items))
+    scores = replace(scores, rows=tuple(rows[item.run.key] for item in items))
+    return scores, list(tasks.values())
 
 
 def _costs(run: Run) -> dict[str, str]:

@@ -102,6 +102,24 @@ def spread(scores: Scores, recordings: Iterable[Recording], count: int) -> list[
     return evenly(ranked, count)
 
 
+def called(recordings: Iterable[Recording], names: Iterable[str]) -> list[Recording]:
+    """The recordings of these names, "name" or "set/name", each once, in the order of the names.
+
+    Raises `ValueError` for a name that none has.
+    """
+    known = list(recordings)
+    chosen: list[Recording] = []
+    for name in names:
+        found = [key for key in known if name in (key[1], "/".join(key))]
+        if not found:
+            raise ValueError(
+                f"there is no recording {name!r} to listen to; names have no suffix, such as "
+                + ", ".join(repr(key[1]) for key in known[:3])
+            )
+        chosen += found
+    return list(dict.fromkeys(chosen))
+
+
 def evenly(items: Sequence[Recording], count: int) -> list[Recording]:
     """`count` of the items with equal gaps, both ends among them; the middle one if count is 1."""
     if count >= len(items):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sgmse.evaluation.figures import Point, Series, chart, pareto
+from sgmse.evaluation.figures import Point, Series, chart, pareto, sheet
 from sgmse.evaluation.measures import Measure
 from sgmse.evaluation.scoring import Scores
 from sgmse.evaluation.statistics import Difference, Interval, stars
@@ -12,6 +12,8 @@ from sgmse.evaluation.tables import NOTHING, differences, means
 
 LABELS = 12  # a fact with more different labels is charted if it is asked for, numbers in bins
 BINS = 6
+#: Of the lines in charts of costs.
+LINES = "Dotted: no system reaches more for less. Dashed: systems without this cost."
 
 CostTable = Mapping[str, Mapping[str, float | None]]  # by system, by name such as "evaluations"
 
@@ -156,9 +158,16 @@ def cost_charts(scores: Scores, costs: CostTable, kinds: Mapping[str, int]) -> l
             )
             svgs.append((measure.name, svg))
         if svgs:
-            told = "Dotted: no system reaches more for less. Dashed: systems without this cost."
-            groups.append(Charts(f"Quality against {name}", told, svgs))
+            groups.append(Charts(f"Quality against {name}", LINES, svgs))
     return groups
+
+
+def cost_figure(scores: Scores, costs: CostTable, name: str) -> str:
+    """All measures against one cost, as one SVG element; "" where no system has this cost."""
+    kinds = {system: kind for kind, system in enumerate(scores.systems)}
+    of = {system: {name: found.get(name)} for system, found in costs.items()}
+    charts = [svg for group in cost_charts(scores, of, kinds) for _, svg in group.svgs]
+    return sheet(charts, kinds) if charts else ""
 
 
 def fact_charts(scores: Scores, by: Sequence[str] | None, kinds: Mapping[str, int]) -> list[Charts]:

@@ -8,7 +8,7 @@ A system keeps its colour and its marker, its `kind`, from chart to chart.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -26,6 +26,7 @@ SHAPES = (
     '<path d="M-1.7-5.2h3.4v3.5h3.5v3.4h-3.5v3.5h-3.4v-3.5h-3.5v-3.4h3.5z"/>',
     '<path d="M-5-5 5 5M-5 5 5-5" class="stroke"/>',
 )
+LINE = 20  # of a legend
 CHARACTER = 6.2  # the width of one in a label, which is 11 units high
 
 
@@ -134,6 +135,37 @@ def swatch(kind: int) -> str:
 def style() -> str:
     """The style sheet of the charts, figures.css."""
     return (files(__package__) / "figures.css").read_text(encoding="utf-8")
+
+
+def sheet(charts: Sequence[str], kinds: Mapping[str, int], columns: int = 2) -> str:
+    """Charts side by side, and the markers of systems by name below them, as one SVG element."""
+    columns = min(columns, len(charts))
+    width, bottom = columns * WIDTH, -(-len(charts) // columns) * HEIGHT
+    placed = [
+        chart.replace(
+            "<svg ",
+            f'<svg x="{i % columns * WIDTH}" y="{i // columns * HEIGHT}" '
+            f'width="{WIDTH}" height="{HEIGHT}" ',
+            1,
+        )
+        for i, chart in enumerate(charts)
+    ]
+    left, base = LEFT, bottom + LINE // 2
+    for name, kind in kinds.items():
+        text = _shortened(name, (width - LEFT) // round(CHARACTER) - 4)
+        room = 16 + CHARACTER * len(text)
+        if left > LEFT and left + room > width - RIGHT:
+            left, base = LEFT, base + LINE
+        placed.append(
+            f'<g class="series {_colour(kind)}" transform="translate({left:.0f} {base})">'
+            f"{SHAPES[kind % len(SHAPES)]}{_text(10, 4, text, 'start', 'label')}</g>"
+        )
+        left += round(room + 18)
+    height = base + LINE
+    return (
+        f'<svg class="chart" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'role="img">{"".join(placed)}</svg>'
+    )
 
 
 def standalone(svg: str) -> str:

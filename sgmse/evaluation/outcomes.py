@@ -1,19 +1,27 @@
 """What came of a suite, as tables: scores, costs, and where they come from."""
 
 import json
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sgmse.evaluation import tables
+from sgmse.evaluation.clips import Recording
+from sgmse.evaluation.exhibits import LINES, cost_figure
+from sgmse.evaluation.figures import standalone
 from sgmse.evaluation.gates import Threshold, failures
+from sgmse.evaluation.report import FILES, MEGABYTES, write_report
 from sgmse.evaluation.runs import Costs, Run, costs
-from sgmse.evaluation.scoring import Scores
+from sgmse.evaluation.scoring import Progress, Scores
 from sgmse.evaluation.suites import Suite
+from sgmse.evaluation.whole import put
 
 FORMAT = 1  # of summary.json
+SPEED = "real-time factor"
+#: What is charted of `Costs`, by name. `Row.facts` has them, too, by the names of the fields.
+CHARTED = {"evaluations": "evaluations", SPEED: "real_time_factor"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class Outcome:
         checks: what known sets score before enhancement, beside what is published.
         workers: processes.
         enhanced: how many files were enhanced now, not earlier.
+        audio: the files of each recording by label, as `sgmse.evaluation.clips.listed` gives them.
     """
 
     suite: Suite
@@ -45,6 +54,7 @@ class Outcome:
     checks: tuple[str, ...] = ()
     workers: int = 0
     enhanced: int = 0
+    audio: Mapping[Recording, Mapping[str, Path]] = field(default_factory=dict)
 
     @property
     def baseline(self) -> str:
@@ -61,13 +71,24 @@ class Outcome:
         told = {fact for row in self.of_set(name).rows for fact in row.facts}
         return [fact for fact in self.suite.by if fact in told]
 
-    def costs(self, name: str) -> dict[str, Costs]:
-        """What each system that was run took on a set."""
+    def costs(self, name: str | None = None) -> dict[str, Costs]:
+        """What each system that was run took on a set, on all of them if none is named."""
         of = {
-            system: [r for r in self.runs if (r.set, r.system) == (name, system)]
+            system: [r for r in self.runs if r.system == system and name in (None, r.set)]
             for system in self.suite.systems
         }
         return {system: costs(runs) for system, runs in of.items() if runs}
+
+    def charted(self, name: str | None = None) -> dict[str, dict[str, float | None]]:
+        """The costs by system that a report charts, those that are known of any system."""
+        found = self.costs(name)
+        known = [k for k, v in CHARTED.items() if any(getattr(c, v) for c in found.values())]
+        return {system: {k: getattr(c, CHARTED[k]) for k in known} for system, c in found.items()}
+
+    def figures(self) -> dict[str, str]:
+        """The measures against the real-time factor, an SVG file for each set on which any ran."""
+        drawn = {n: cost_figure(self.of_set(n), self.charted(n), SPEED) for n in self.suite.sets}
+        return {name: standalone(svg) for name, svg in drawn.items() if svg}
 
     def summary(self) -> str:
         """Markdown: for each set the scores, the breakdowns, the differences and the costs."""
@@ -120,15 +141,21 @@ class Outcome:
         }
 
     def write(self, folder: str | Path, *, command: str = "", parquet: bool = False) -> Path:
-        """Write scores.csv, summary.md and summary.json, and for each set SET.tex.
+        """Write scores.csv, summary.md, summary.json, and for each set SET.tex and its figure.
 
-        Each appears whole or not at all, in place of an earlier one. With `parquet` scores.parquet
-        too, which needs pyarrow.
+        The figure is called figure.svg, or SET.svg if there are several sets. Each file appears
+        whole or not at all, in place of an earlier one. With `parquet` scores.parquet too, which
+        needs pyarrow.
         """
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         told = self.to_json(command)
+        figures = self.figures()
+        several = len(self.suite.sets) > 1
+        places = [(f"{name}.svg" if several else "figure.svg", name) for name in figures]
         parts = [self.summary()]
+        parts += [f"![{name}: quality against {SPEED}]({quote(file)})" for file, name in places]
+        parts += [LINES] if places else []
         for title in ("notes", "problems"):
             lines = list(dict.fromkeys(line for of in told["sets"].values() for line in of[title]))
             if lines:
@@ -139,13 +166,41 @@ class Outcome:
             "summary.md": "\n\n".join(parts) + "\n",
             "summary.json": json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
             **{f"{name}.tex": tables.latex(self.of_set(name)) for name in self.suite.sets},
+            **{file: figures[name] for file, name in places},
         }
         for name, text in contents.items():
-            _put(target / name, text.encode())
+            put(target / name, text.encode())
         if parquet:
             tables.require_parquet()
-            _put(target / "scores.parquet", tables._parquet(self.scores))
+            put(target / "scores.parquet", tables.to_parquet(self.scores))
         return target
+
+    def report(
+        self,
+        file: str | Path,
+        *,
+        command: str = "",
+        files: int | Sequence[str] = FILES,
+        megabytes: float = MEGABYTES,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Write one HTML page of all sets, with sounds; see `write_report`, also for the rest."""
+        rows = tuple(
+            replace(row, facts={k: v for k, v in row.facts.items() if k not in CHARTED.values()})
+            for row in self.scores.rows
+        )
+        return write_report(
+            replace(self.scores, rows=rows),
+            file,
+            audio=self.audio,
+            costs=self.charted(),
+            by=self.suite.by or None,
+            baseline=self.baseline,
+            command=command,
+            files=files,
+            megabytes=megabytes,
+            progress=progress,
+        )
 
 
 def _cost_table(found: Mapping[str, Costs], workers: int) -> list[str]:
@@ -164,16 +219,7 @@ def _cost_table(found: Mapping[str, Costs], workers: int) -> list[str]:
     header = ["system", "real-time factor ↓", "evaluations", "peak memory [MiB]"]
     how = f"in {workers} processes of one thread each" if workers else "in one process"
     return [
-        tables._markdown(header, lines),
+        tables.markdown_table(header, lines),
         f"Seconds for a second of audio, without loading, reading and writing, {how}; evaluations "
         "of the network for each recording; memory of a process with Python and all libraries.",
     ]
-
-
-def _put(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

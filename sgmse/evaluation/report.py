@@ -7,12 +7,12 @@ The page forbids its own use of the network (its content security policy), and e
 comes from a file is text in it, never markup.
 """
 
-import secrets
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files as package_files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sgmse.evaluation.exhibits import CostTable, cost_charts, fact_charts, table
 from sgmse.evaluation.figures import style, swatch
 from sgmse.evaluation.scoring import Progress, Scores
 from sgmse.evaluation.tables import EXPLAINED, checked_baseline, notes, problems, to_json
+from sgmse.evaluation.whole import put
 
 FILES = 6
 MEGABYTES = 10.0
@@ -79,7 +80,7 @@ def write_report(
     Raises:
         ValueError: an unknown baseline, recording or coding; no rows; more than `megabytes` by the
             table and charts alone, or by the recordings that were named.
-        ImportError: matplotlib is missing and there are sounds.
+        ImportError: jinja2 is missing, or matplotlib and there are sounds.
     """
     if not scores.rows:
         raise ValueError("there are no scores to report; score at least one file")
@@ -87,6 +88,7 @@ def write_report(
     available = audio or {}
     wanted = _wanted(scores, available, files)
     listening.check(seconds, coding)
+    _require("jinja2")
     if wanted:
         listening.require()
     kinds = {system: kind for kind, system in enumerate(scores.systems)}
@@ -127,7 +129,20 @@ def write_report(
             )
         order = listening.evenly([one.recording for one in heard], len(kept) - 1)
         kept = [one for one in heard if one.recording in order]
-    return _put(Path(file), page)
+    return put(Path(file), page)
+
+
+def require() -> None:
+    """Raise `ImportError`, which names the remedy, unless reports with sounds can be written."""
+    for package in ("jinja2", "matplotlib"):
+        _require(package)
+
+
+def _require(package: str) -> None:
+    if find_spec(package) is None:
+        raise ImportError(
+            f"a report needs the package {package}: pip install 'sgmse-toolkit[report]'"
+        )
 
 
 # What can be listened to
@@ -141,13 +156,7 @@ def _wanted(
             raise ValueError(f"the number of recordings must be at least 0, not {files}")
         return listening.spread(scores, audio, files)
     scored = {(row.set, row.name) for row in scores.rows}
-    chosen: list[Recording] = []
-    for name in files:
-        found = [key for key in audio if key in scored and name in (key[1], "/".join(key))]
-        if not found:
-            raise ValueError(f"there is no recording {name!r} to listen to; names have no suffix")
-        chosen += found
-    return list(dict.fromkeys(chosen))
+    return listening.called([key for key in audio if key in scored], files)
 
 
 def _heard(scores: Scores, recording: Recording, shown: list[Clip]) -> _Heard:
@@ -218,14 +227,3 @@ def _page(content: Mapping[str, Any], heard: Sequence[_Heard]) -> bytes:
 
 def _read(name: str) -> str:
     return (package_files(__package__) / name).read_text(encoding="utf-8")
-
-
-def _put(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path

@@ -131,14 +131,7 @@ def score(
     """
     which = resolved(measures)
     _refuse_without_noisy(which, noisy)
-    place = find_index(clean) if index is None else index
-    facts = {} if place is None else read_index(place)
-    tasks: list[Task] = []
-    unmatched: dict[str, tuple[Unmatched, ...]] = {}
-    for name, folder in named(enhanced).items():
-        pairs, alone = match(clean, folder, noisy, facts)
-        tasks += [Task(pair, name) for pair in pairs]
-        unmatched[name] = tuple(alone)
+    tasks, unmatched = matched(clean, enhanced, noisy=noisy, index=index)
     scores = score_tasks(
         tasks,
         measures=which,
@@ -149,6 +142,28 @@ def score(
         progress=progress,
     )
     return replace(scores, unmatched=unmatched)
+
+
+def matched(
+    clean: str | Path,
+    enhanced: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
+    *,
+    noisy: str | Path | None = None,
+    index: str | Path | None = None,
+) -> tuple[list[Task], dict[str, tuple[Unmatched, ...]]]:
+    """What `score` does with the same arguments, and by system the files that belong to no pair.
+
+    Raises `ValueError` for folders without audio or without files that match.
+    """
+    place = find_index(clean) if index is None else index
+    facts = {} if place is None else read_index(place)
+    tasks: list[Task] = []
+    unmatched: dict[str, tuple[Unmatched, ...]] = {}
+    for name, folder in named(enhanced).items():
+        pairs, alone = match(clean, folder, noisy, facts)
+        tasks += [Task(pair, name) for pair in pairs]
+        unmatched[name] = tuple(alone)
+    return tasks, unmatched
 
 
 def score_tasks(

@@ -38,7 +38,7 @@ from sgmse.evaluation.scoring import DEFAULT, resolved
 from sgmse.evaluation.systems import Folder, Noisy, System
 from sgmse.training.errors import RecipeError
 from sgmse.training.reading import read
-from sgmse.training.recipe import _yaml
+from sgmse.training.recipe import parse_yaml
 
 #: What a suite may name: systems, and the classes of checkpoints for solvers and grids.
 SYSTEMS: tuple[type[System], ...] = (Noisy, Folder, Command, Ours, *PEERS)
@@ -188,7 +188,7 @@ def load_suite(path: str | Path) -> Suite:
         why = getattr(error, "strerror", None) or "it is no text"
         raise SuiteError(f"{path} cannot be read as a suite ({why}); name a YAML file") from error
     try:
-        return _suite(_yaml(text, str(path)), path)
+        return _suite(parse_yaml(text, str(path)), path)
     except (RecipeError, SuiteError) as error:
         said = str(error)
         raise SuiteError(said if str(path) in said else f"{path}: {said}") from error

@@ -6,7 +6,6 @@ A mean stands with half the width of its 95 % bootstrap interval over recordings
 import csv
 import io
 import json
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from sgmse.evaluation.statistics import (
     paired,
     stars,
 )
+from sgmse.evaluation.whole import put
 
 FORMAT = 1  # of summary.json
 NOTHING = "-"
@@ -127,7 +127,7 @@ def _same_files(scores: Scores, measure: str) -> bool:
 
 def summary(scores: Scores, by: Sequence[str] = (), baseline: str | None = None) -> str:
     """Markdown: the table of means, breakdowns by facts, and the differences to the baseline."""
-    parts = [_markdown(["system", *_headers(scores), "files", "problems"], _lines(scores))]
+    parts = [markdown_table(["system", *_headers(scores), "files", "problems"], _lines(scores))]
     for fact in by:
         lines = [
             [label or "not known", *line]
@@ -135,14 +135,14 @@ def summary(scores: Scores, by: Sequence[str] = (), baseline: str | None = None)
             for line in _lines(scores.where(fact, label))
         ]
         header = [fact, "system", *_headers(scores), "files", "problems"]
-        parts.append(_markdown(header, lines))
+        parts.append(markdown_table(header, lines))
     if len(scores.systems) > 1:
         base = checked_baseline(scores.systems, baseline)
         lines = [
             [system, *(_difference_cell(m, of[m.name]) for m in scores.measures)]
             for system, of in differences(scores, base).items()
         ]
-        parts += [_markdown([f"against {base}", *_headers(scores)], lines), EXPLAINED]
+        parts += [markdown_table([f"against {base}", *_headers(scores)], lines), EXPLAINED]
     return "\n\n".join(parts)
 
 
@@ -213,7 +213,7 @@ def _difference_cell(measure: Measure, about: Difference | None) -> str:
     return " ".join([cell, *filter(None, [stars(about.p)])])
 
 
-def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A table whose columns are aligned in plain text too."""
     cells = [[cell.replace("|", "\\|") for cell in line] for line in (header, *lines)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -326,15 +326,15 @@ def write(
         if told[title]:
             parts.append(f"{title.capitalize()}:\n\n" + "\n".join(f"- {t}" for t in told[title]))
     parts += [f"`{command}`"] if command else []
-    _put(target / "scores.csv", to_csv(scores).encode())
-    _put(target / "summary.md", ("\n\n".join(parts) + "\n").encode())
-    _put(target / "summary.tex", latex(scores).encode())
-    _put(
+    put(target / "scores.csv", to_csv(scores).encode())
+    put(target / "summary.md", ("\n\n".join(parts) + "\n").encode())
+    put(target / "summary.tex", latex(scores).encode())
+    put(
         target / "summary.json",
         (json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
     )
     if parquet:
-        _put(target / "scores.parquet", _parquet(scores))
+        put(target / "scores.parquet", to_parquet(scores))
     return target
 
 
@@ -346,19 +346,11 @@ def require_parquet() -> None:
         raise ImportError("parquet files need the package pyarrow: pip install pyarrow") from error
 
 
-def _parquet(scores: Scores) -> bytes:
+def to_parquet(scores: Scores) -> bytes:
+    """The records as a parquet file, which needs pyarrow."""
     import pyarrow
     from pyarrow import parquet
 
     sink = io.BytesIO()
     parquet.write_table(pyarrow.Table.from_pylist(records(scores)), sink)
     return sink.getvalue()
-
-
-def _put(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -2,14 +2,21 @@
 
 STOI: Taal et al. 2011. ESTOI, the extended one, also counts how modulated the noise is: Jensen and
 Taal 2016. They are not comparable with each other. Any sample rate: both work at 10 kHz inside.
-Computed by the package `pystoi`.
+Computed by the package `pystoi`. It adds noise of 1e-16 to signals in ESTOI, which is the same at
+every call here, so that equal signals have equal scores to the last bit.
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from sgmse.metrics.signals import MetricError, checked, missing
+
+_DRAWING = Lock()  # held while the global generator is not the caller's
 
 TOO_SHORT = 1e-5  # what pystoi returns, with only a warning, where it found no segment to score
 
@@ -31,7 +38,7 @@ def _stoi(reference: ArrayLike, estimate: ArrayLike, sample_rate: int, extended:
         import pystoi
     except ImportError as error:
         raise missing("pystoi") from error
-    with warnings.catch_warnings():
+    with _same_draws(), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         value = float(pystoi.stoi(s, s_hat, sample_rate, extended=extended))
     if value == TOO_SHORT:
@@ -40,3 +47,18 @@ def _stoi(reference: ArrayLike, estimate: ArrayLike, sample_rate: int, extended:
             " STOI needs a longer one"
         )
     return value
+
+
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    """Inside, numpy's global generator, which pystoi draws from, starts anew; then it goes on.
+
+    Threads wait for each other here, so that each puts back the state of the caller.
+    """
+    with _DRAWING:
+        state = np.random.get_state()  # noqa: NPY002
+        np.random.seed(0)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(state)  # noqa: NPY002

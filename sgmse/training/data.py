@@ -19,23 +19,25 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from sgmse import audio
+from sgmse.training.babble import Babble
 from sgmse.training.cache import Clips, cached
+from sgmse.training.crops import SILENCE, crop, odds, pick
 from sgmse.training.degradations import (
     Audio,
     Degradation,
+    Linear,
     Range,
     Room,
     Speed,
     add_noise,
+    alike,
     check_probability,
     check_range,
     decibels,
 )
 from sgmse.training.errors import RecipeError
 
-#: A clean crop below this mean power (-60 dB) is drawn again.
-SILENCE = 1e-6
-PATIENCE = 100  # crops, until the folder is called silent
+PATIENCE = 100  # silent crops, until the folder is called silent
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ class Pairs(Dataset[tuple[Tensor, Tensor]], ABC):
 
 @dataclass(frozen=True)
 class MixedSpeech(Source):
-    """Noisy speech mixed on the fly:  noisy = g (room(speech) + noise),  clean = g speech.
+    """Noisy speech mixed on the fly, with the peak of the noisy audio drawn by the gain g:
+
+        noisy = g degradations(kept(room(speech) + noise)),   clean = g kept(early(room)(speech))
 
     Speech and noise are cropped at random places of random files. Speech that is too short is put
     somewhere in silence, noise that is too short is repeated. The signal-to-noise ratio is that of
@@ -118,8 +122,12 @@ class MixedSpeech(Source):
         noise_level: range in dB of a further noise against what its file has.
         clean_balance, noise_balance: a file is drawn with a probability proportional to its length
             to this power: 1 treats all seconds alike, 0 all files.
+        babble: talkers in place of a noise; none if absent.
         room: reverberation; the speech alone has it, and the early part belongs to the target.
-        degradations: what then happens to the mixture, in this order.
+        kept: what then happens to mixture and target alike, in this order: a model learns to leave
+            it as it is.
+        degradations: what then happens to the mixture alone, in this order: a model learns to
+            undo it.
     """
 
     clean: Path = field(kw_only=True)
@@ -132,7 +140,9 @@ class MixedSpeech(Source):
     noise_level: Range = (-10.0, 10.0)
     clean_balance: float = 1.0
     noise_balance: float = 0.5
+    babble: Babble | None = None
     room: Room | None = None
+    kept: tuple[Linear, ...] = ()
     degradations: tuple[Degradation, ...] = ()
 
     folders = ("clean", "noise")
@@ -143,6 +153,17 @@ class MixedSpeech(Source):
         check_probability(self, more_noise=self.more_noise)
         if self.most_noises < 1:
             raise ValueError(f"MixedSpeech: most_noises must be at least 1, not {self.most_noises}")
+
+    def check(self, root: Path) -> list[list[str]]:  # noqa: D102
+        names = super().check(root)
+        talkers = self.babble.talkers[1] if self.babble else 0
+        if talkers >= len(names[0]):
+            raise RecipeError(
+                f"data.babble.talkers: {talkers} talkers and the target need {talkers + 1} "
+                f"recordings, and data.clean has {len(names[0])}; ask for fewer, or for no babble "
+                "with data.babble=null"
+            )
+        return names
 
     def open(self, root: Path, cache: Path, sample_rate: int, seed: int) -> "Pairs":  # noqa: D102
         clean, noise = self.read(root, cache, sample_rate)
@@ -155,8 +176,8 @@ class _Mixtures(Pairs):
     def __init__(self, source: MixedSpeech, clean: Clips, noise: Clips, seed: int) -> None:
         super().__init__(seed, clean.sample_rate)
         self.source, self.clean, self.noise = source, clean, noise
-        self.clean_odds = _odds(clean, source.clean_balance)
-        self.noise_odds = _odds(noise, source.noise_balance)
+        self.clean_odds = odds(clean, source.clean_balance)
+        self.noise_odds = odds(noise, source.noise_balance)
 
     @property
     def summary(self) -> str:
@@ -167,39 +188,45 @@ class _Mixtures(Pairs):
 
     def draw(self, index: int, rng: Generator) -> tuple[Audio, Audio]:
         source = self.source
-        clean = self.speech(rng)
+        clip, clean = self.speech(rng)
         room = source.room
         clean, noisy = (clean, clean) if room is None else room(clean, rng, self.sample_rate)
-        noise = self.some_noise(rng)
+        noise = self.some_noise(clip, rng)
         for _ in range(1, source.most_noises):
             if rng.random() >= source.more_noise:
                 break
             noise = noise + np.float32(
                 decibels(rng.uniform(*source.noise_level))
-            ) * self.some_noise(rng)
+            ) * self.some_noise(clip, rng)
         noisy = add_noise(noisy, noise, rng.uniform(*source.snr), self.sample_rate)
+        clean, noisy = alike(source.kept, clean, noisy, rng, self.sample_rate)
         for degradation in source.degradations:
             noisy = degradation(noisy, rng, self.sample_rate)
         return source.levelled(clean, noisy, rng)
 
-    def speech(self, rng: Generator) -> Audio:
-        """A crop that is not silent."""
+    def speech(self, rng: Generator) -> tuple[int, Audio]:
+        """A crop that is not silent, and the number of its clip."""
         speed, samples = self.source.clean_speed, self.source.samples
         for _ in range(PATIENCE):
             factor = speed.draw(rng)
-            found = crop(self.clean, self.clean_odds, speed.needs(samples, factor), rng)
+            clip = pick(self.clean_odds, rng)
+            found = crop(self.clean, clip, speed.needs(samples, factor), rng)
             speech = speed.apply(found, factor, samples)
             if np.mean(speech**2) > SILENCE:
-                return speech
+                return clip, speech
         raise RecipeError(
             f"data.clean: {PATIENCE} crops in a row are silent (below -60 dB); check the recordings"
         )
 
-    def some_noise(self, rng: Generator) -> Audio:
-        """A crop of noise."""
+    def some_noise(self, target: int, rng: Generator) -> Audio:
+        """A crop of noise, or a babble without the target's clip."""
+        babble = self.source.babble
+        if babble and rng.random() < babble.probability:
+            return babble(self.clean, target, self.source.samples, rng)
         speed, samples = self.source.noise_speed, self.source.samples
         factor = speed.draw(rng)
-        found = crop(self.noise, self.noise_odds, speed.needs(samples, factor), rng, repeat=True)
+        clip = pick(self.noise_odds, rng)
+        found = crop(self.noise, clip, speed.needs(samples, factor), rng, repeat=True)
         return speed.apply(found, factor, samples)
 
 
@@ -212,11 +239,13 @@ class Paired(Source):
 
     Args:
         clean, noisy: folders.
-        degradations: what happens to the noisy audio in addition, in this order.
+        kept: what happens to both alike, in this order.
+        degradations: what then happens to the noisy audio in addition, in this order.
     """
 
     clean: Path = field(kw_only=True)
     noisy: Path = field(kw_only=True)
+    kept: tuple[Linear, ...] = ()
     degradations: tuple[Degradation, ...] = ()
 
     folders = ("clean", "noisy")
@@ -260,6 +289,7 @@ class _Recordings(Pairs):
             np.pad(clips.read(clip, start, samples), (missing // 2, missing - missing // 2))
             for clips, clip in ((self.clean, c), (self.noisy, n))
         )
+        clean, noisy = alike(self.source.kept, clean, noisy, rng, self.sample_rate)
         for degradation in self.source.degradations:
             noisy = degradation(noisy, rng, self.sample_rate)
         return self.source.levelled(clean, noisy, rng)
@@ -282,21 +312,6 @@ class Consecutive(Sampler[list[int]]):
         for step in range(self.steps):
             first = self.start + (step * self.world + self.rank) * self.batch
             yield list(range(first, first + self.batch))
-
-
-def crop(
-    clips: Clips, odds: NDArray[np.float64], samples: int, rng: Generator, repeat: bool = False
-) -> Audio:
-    """`samples` samples of a random clip; one that is too short is repeated, or put in silence."""
-    clip = int(np.searchsorted(odds, rng.random(), side="right"))
-    length = int(clips.lengths[clip])
-    if length >= samples:
-        return clips.read(clip, int(rng.integers(0, length - samples + 1)), samples)
-    found = clips.read(clip)
-    if repeat:
-        return np.resize(found, samples)
-    before = int(rng.integers(0, samples - length + 1))
-    return np.pad(found, (before, samples - length - before))
 
 
 def matched(key: str, clean: list[str], noisy: list[str]) -> list[tuple[int, int]]:
@@ -341,14 +356,6 @@ def read_folder(key: str, folder: Path, cache: Path, sample_rate: int) -> Clips:
         return cached(folder, cache, sample_rate)
     except audio.AudioError as error:
         raise RecipeError(f"{key}: {error}") from error
-
-
-def _odds(clips: Clips, balance: float) -> NDArray[np.float64]:
-    """Cumulated probabilities of the clips."""
-    weights = clips.lengths.astype(np.float64) ** balance
-    odds = np.cumsum(weights / weights.sum())
-    odds[-1] = 1.0  # rounding must not leave a gap at the end
-    return odds
 
 
 @lru_cache(maxsize=2)

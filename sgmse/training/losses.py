@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from sgmse.estimates import Estimate
-from sgmse.sdes import SDE
+from sgmse.sdes import SDE, weighted
 from sgmse.training import perceptual
+from sgmse.training.resolutions import multi_resolution_loss
 from sgmse.training.weightings import LogVariance, SigmaSquared, Unweighted, Weighting
 from sgmse.transforms import Spectrogram
 
@@ -55,6 +56,10 @@ class Loss(ABC):
     def refusal(self, sde: SDE, t: Tensor) -> str | None:
         """Why it cannot be used with that process at times (batch,), with the remedy, or None."""
         return None
+
+    def untimed(self) -> str | None:
+        """Why it cannot judge a result, which has no time or noise, with the remedy, or None."""
+        return f"{type(self).__name__} compares estimates at a time; use Reconstruction"
 
     @abstractmethod
     def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:
@@ -133,6 +138,29 @@ def infinite(weighting: Weighting, sde: SDE, t: Tensor) -> str | None:
 
 
 @dataclass(frozen=True)
+class VelocityMatching(Loss):
+    """mean |v - v(x0, y, z)|^2 for v = a' x0 hat + b' y + sigma' noise hat: flow matching.
+
+    Lipman et al. 2023, arXiv:2210.02747, eq. 9; b' y is no error. It needs finite a' and sigma'.
+    """
+
+    def refusal(self, sde: SDE, t: Tensor) -> str | None:  # noqa: D102
+        a, _, sigma = sde.rates(t)
+        odd = ~(a.isfinite() & sigma.isfinite())
+        if not odd.any():
+            return None
+        return (
+            f"VelocityMatching: the velocity of {sde} is infinite at t = {float(t[odd][0]):g}; "
+            "train at other times, or use Reconstruction"
+        )
+
+    def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:  # noqa: D102
+        a, _, sigma = truth.sde.rates(truth.t)
+        off = weighted((a, estimate.x0 - truth.x0), (sigma, estimate.noise - truth.z))
+        return {"loss": off.abs().square().mean()}
+
+
+@dataclass(frozen=True)
 class Reconstruction(Loss):
     """A weighted sum of distances between the estimate X of x0, as audio x, and the truth X0, x0.
 
@@ -141,6 +169,8 @@ class Reconstruction(Loss):
         waveform    mean |x - x0|
         si_sdr      -mean log10(|s|^2 / |x - s|^2),  s = <x, x0> x0 / |x0|^2
         perceptual  mean points of PESQ that x falls short, as `quality_loss` has it; at 16 kHz
+        multi_resolution  mean distance of short-time magnitudes of x and x0 in windows of several
+                    lengths, `multi_resolution_loss`
 
     lambda is the weighting, 1 by default. In its parts si_sdr is given in dB. Published bridges use
     `complex` and a little `waveform` (Jukic et al. 2024).
@@ -151,10 +181,12 @@ class Reconstruction(Loss):
     waveform: float = 0.0
     si_sdr: float = 0.0
     perceptual: float = 0.0
+    multi_resolution: float = 0.0
     weighting: Weighting = field(default_factory=Unweighted)
 
     def __post_init__(self) -> None:
-        weights = (self.complex, self.magnitude, self.waveform, self.si_sdr, self.perceptual)
+        audible = (self.waveform, self.si_sdr, self.perceptual, self.multi_resolution)
+        weights = (self.complex, self.magnitude, *audible)
         if not all(isfinite(w) and w >= 0 for w in weights) or not any(weights):
             raise ValueError(f"{self}: weights must not be negative, and one must be positive")
         if not self.complex and self.weighting != Unweighted():
@@ -170,6 +202,11 @@ class Reconstruction(Loss):
     def refusal(self, sde: SDE, t: Tensor) -> str | None:  # noqa: D102
         return infinite(self.weighting, sde, t)
 
+    def untimed(self) -> str | None:  # noqa: D102
+        if self.weighting == Unweighted():
+            return None
+        return f"a result has no time to be weighted by; leave out {self.weighting}"
+
     def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:  # noqa: D102
         x, x0 = estimate.x0, truth.x0
         c = truth.transform.compression.factor
@@ -183,7 +220,7 @@ class Reconstruction(Loss):
         if self.magnitude:
             parts["magnitude"] = (x.abs() - x0.abs()).square().mean() / c**2
             loss = loss + self.magnitude * parts["magnitude"]
-        if self.waveform or self.si_sdr or self.perceptual:
+        if self.waveform or self.si_sdr or self.perceptual or self.multi_resolution:
             heard = truth.transform.inverse(x[:, 0], truth.audio.shape[-1])
         if self.waveform:
             parts["waveform"] = (heard - truth.audio).abs().mean()
@@ -195,6 +232,9 @@ class Reconstruction(Loss):
         if self.perceptual:
             parts["perceptual"] = perceptual.quality_loss(heard, truth.audio).mean()
             loss = loss + self.perceptual * parts["perceptual"]
+        if self.multi_resolution:
+            parts["multi_resolution"] = multi_resolution_loss(heard, truth.audio).mean()
+            loss = loss + self.multi_resolution * parts["multi_resolution"]
         return {"loss": loss, **parts}
 
 

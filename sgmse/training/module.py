@@ -4,7 +4,8 @@
     weights <- optimiser(grad loss(model(x_t, y, t), (x0, z)))
     average <- EMA(weights)
 
-With a predictor D its estimate takes the place of y in x_t, and grad loss(D(y), x0) is added.
+With a predictor D its estimate takes the place of y in x_t, and grad loss(D(y), x0) is added. Where
+the recipe says so (`Unrolled`), the loss is that of a sampler's result, in place of the estimate.
 
 All that is random in step n comes from (seed, n, rank), so that a training which resumes at step n
 is the one that was never interrupted.
@@ -12,6 +13,7 @@ is the one that was never interrupted.
 
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from math import inf
 from time import monotonic
 from typing import Any, cast
@@ -27,6 +29,7 @@ from sgmse.checkpoints import Checkpoint
 from sgmse.enhancer import Enhancer
 from sgmse.estimates import Estimate
 from sgmse.model import Regeneration, ScoreModel
+from sgmse.solvers import Randn
 from sgmse.training.data import Consecutive, Pairs
 from sgmse.training.errors import RecipeError
 from sgmse.training.losses import Truth
@@ -107,17 +110,27 @@ class Training(LightningModule):
         clean, noisy = batch
         x0, y = (recipe.transform.forward(audio)[:, None] for audio in (clean, noisy))
         t = recipe.times.draw(len(x0), generator)
-        z = torch.randn(x0.shape, dtype=x0.dtype, device=x0.device, generator=generator)
+        randn = draws_of(generator)
+        z = randn(x0)
+        unrolled = recipe.unrolled
+        # Of a key without the rank: all devices take as many steps.
+        steps = None if unrolled is None else unrolled.draw([settings.seed, self.step, 3])
         # The networks alone compute in bfloat16; the transform and the loss need float32.
         with torch.autocast(self.device.type, torch.bfloat16, settings.precision == "bf16"):
             model, anchor = self.model.observe(y)
-            estimate = model(recipe.sde.sample(x0, anchor, t, z), anchor, t)
+            if unrolled is None or steps is None:
+                estimate = model(recipe.sde.sample(x0, anchor, t, z), anchor, t)
+            else:
+                grid = replace(recipe.grid, steps=steps)
+                estimate = unrolled.result(model, anchor, recipe.solver, grid, randn)
         u = None if self.learned is None else self.learned(t)
         truth = Truth(x0, z, clean, recipe.transform, t, recipe.sde, u)
         terms = recipe.loss(estimate, truth)
         if recipe.predictor is not None:
             prediction = Estimate(x0=anchor, noise=torch.zeros_like(z))
             terms = joint(terms, recipe.predictor.loss(prediction, truth))
+        if steps is not None:
+            terms = {**terms, f"loss of {steps} steps": terms["loss"]}
 
         optimiser = self.optimizers()
         assert isinstance(optimiser, LightningOptimizer)  # the one of configure_optimizers
@@ -189,6 +202,7 @@ class Training(LightningModule):
             "hours": round(self.seconds / 3600, 2),
             "hours of audio": round(self.items * r.data.samples / r.sample_rate / 3600, 1),
             **{name: str(getattr(r, name)) for name in ("loss", "times", "optimiser", "ema")},
+            **({} if r.unrolled is None else {"unrolled": str(r.unrolled)}),
             **{f"validation {name}": round(score, 4) for name, score in scores.items()},
         }
         return Checkpoint(
@@ -249,6 +263,13 @@ class Training(LightningModule):
         except RuntimeError as error:
             why = " ".join(str(error).split())[:300]
             raise RecipeError(f"the weights do not fit the recipe's network: {why}") from error
+
+
+def draws_of(generator: torch.Generator) -> Randn:
+    """The noise that a generator draws."""
+    return lambda like: torch.randn(
+        like.shape, dtype=like.dtype, device=like.device, generator=generator
+    )
 
 
 def joint(refiner: Mapping[str, Tensor], predictor: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import torch
 from torch import Generator, Tensor, nn
@@ -77,6 +78,8 @@ class Schedule:
 
     Args:
         warmup: steps of the rise.
+        settle: steps n after which the plateau falls as sqrt(n / step); never if absent (Karras et
+            al. 2024, arXiv:2312.02696, eq. 67).
         decay: share of the whole training, at its end, in which the factor falls.
         final: what it falls to.
     """
@@ -84,16 +87,20 @@ class Schedule:
     warmup: int = 0
     decay: float = 0.0
     final: float = 0.0
+    settle: int | None = None
 
     def __post_init__(self) -> None:
         if self.warmup < 0 or not (0 <= self.decay <= 1 and 0 <= self.final <= 1):
             raise ValueError(f"{self}: warmup must not be negative, decay and final lie in [0, 1]")
+        if self.settle is not None and self.settle < 1:
+            raise ValueError(f"{self}: settle must be at least 1")
 
     def factor(self, step: int, progress: float) -> float:
         """For step 0, 1, ... at a progress from 0 to 1 of the whole training."""
         rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         fallen = min(max(progress - 1 + self.decay, 0) / self.decay, 1.0) if self.decay else 0.0
-        return rise * (1 - fallen * (1 - self.final))
+        settled = min(1.0, sqrt(self.settle / (step + 1))) if self.settle else 1.0
+        return rise * settled * (1 - fallen * (1 - self.final))
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,13 @@ from sgmse.estimates import Parametrization
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks.base import Network
 from sgmse.sdes import SDE
-from sgmse.solvers import Exponential, Grid, Solver, Uniform
+from sgmse.solvers import LAST_START, Exponential, Grid, Solver, Uniform
 from sgmse.training import data, degradations, losses, optimisation, weightings
 from sgmse.training.errors import RecipeError, require
 from sgmse.training.optimisation import EMA, Schedule, Times
 from sgmse.training.reading import plain, read
+from sgmse.training.sections import SCORE_RATES, Trainer, Validation
+from sgmse.training.unrolled import Unrolled
 from sgmse.transforms import Spectrogram
 
 #: What a recipe may name: the classes of checkpoints, and those of training alone.
@@ -31,95 +33,16 @@ RECIPE_CLASSES: Mapping[str, type] = {
     for c in (
         *CLASSES.values(),
         *(data.MixedSpeech, data.Paired),
-        *(degradations.Clip, degradations.LowPass),
-        *(losses.ScoreMatching, losses.Denoising, losses.Reconstruction),
+        *(degradations.LowPass, degradations.HighPass, degradations.Resampled),
+        *(degradations.Clip, degradations.Quantise, degradations.Codec, degradations.PacketLoss),
+        *(degradations.GainChanges, degradations.GainControl, degradations.Dropouts),
+        degradations.MicrophoneColour,
+        *(losses.ScoreMatching, losses.Denoising, losses.VelocityMatching, losses.Reconstruction),
         *(weightings.Unweighted, weightings.SigmaSquared),
         *(weightings.EDMWeighting, weightings.Uncertainty),
         *(optimisation.Adam, optimisation.AdamW),
     )
 }
-ScoreName = Literal["pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr"]
-#: Rates that a score is defined at, where not at all.
-SCORE_RATES: Mapping[str, tuple[int, ...]] = {"pesq_wb": (16000,), "pesq_nb": (8000, 16000)}
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Pairs that are enhanced with the averaged weights and scored while training goes on.
-
-    Args:
-        clean, noisy: folders with files of the same names.
-        files: how many, evenly spaced over the sorted names; all if absent.
-        every: steps between validations; there is always one at the end.
-        scores: which ones.
-        best: the score by which the best weights are kept.
-        examples: how many of the files TensorBoard gets as audio and spectrograms.
-    """
-
-    clean: Path
-    noisy: Path
-    files: int | None = None
-    every: int = 1000
-    scores: tuple[ScoreName, ...] = ("pesq_wb", "estoi", "si_sdr")
-    best: ScoreName = "pesq_wb"
-    examples: int = 3
-
-    def __post_init__(self) -> None:
-        if self.every < 1 or self.examples < 0 or (self.files is not None and self.files < 1):
-            raise ValueError("every and files must be at least 1, examples at least 0")
-        if self.best not in self.scores:
-            raise ValueError(f"best is {self.best}, which scores [{', '.join(self.scores)}] lack")
-
-
-@dataclass(frozen=True)
-class Trainer:
-    """How a training runs.
-
-    Args:
-        batch: pairs of a step, on each device.
-        steps: end after so many in all, those before an interruption included.
-        hours: end after so many of them, likewise; whatever is reached first ends it.
-        precision: of the network; the loss and the weights are float32.
-        clip: largest norm of the gradients.
-        seed: of all that is random.
-        accelerator, devices: what Lightning offers; "auto" and all of them by default.
-        workers: processes that prepare pairs; 0 prepares them in the training itself.
-        threads: of the processor for the network; torch's choice if absent.
-        channels_last: memory order of convolutions, quicker on most processors.
-        cache: folder for decoded audio; `cache` in the run folder if absent.
-        save_every: steps between savings of the training state.
-        log_every: steps between points of a curve.
-    """
-
-    batch: int = 8
-    steps: int | None = None
-    hours: float | None = None
-    precision: Literal["fp32", "bf16"] = "fp32"
-    clip: float | None = None
-    seed: int = 0
-    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
-    devices: int | None = None
-    workers: int = 1
-    threads: int | None = None
-    channels_last: bool = True
-    cache: Path | None = None
-    save_every: int = 500
-    log_every: int = 50
-
-    def __post_init__(self) -> None:
-        if self.steps is None and self.hours is None:
-            raise ValueError("say when to end, with steps or hours")
-        for name in ("batch", "steps", "devices", "threads", "save_every", "log_every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
-        for name in ("hours", "clip"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be positive, not {value}")
-        for name in ("seed", "workers"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,10 +62,8 @@ class Prediction:
     loss: losses.Reconstruction = field(default_factory=losses.Reconstruction)
 
     def __post_init__(self) -> None:
-        if self.loss.weighting != weightings.Unweighted():
-            raise ValueError(
-                f"a prediction has no time to be weighted by; leave out {self.loss.weighting}"
-            )
+        if why := self.loss.untimed():
+            raise ValueError(why)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,11 +75,14 @@ class Recipe:
         data: where the pairs come from.
         network: its shape; `build_model` makes one with weights.
         sde, parametrization, transform: with the network, the model.
+        latest: the largest time at which the network is asked, `ScoreModel.latest`; less than 1
+            for the score of a bridge, which has none at its end.
         predictor: what the process starts from, in place of the noisy audio if there is one.
         loss: what it is trained for.
         trainer: how.
         validation: what it is judged by; none if absent, and then the last weights are the best.
         times: at which it is trained.
+        unrolled: updates that train the result of the sampler instead; none if absent.
         optimiser, schedule, ema: from gradients to weights.
         solver, grid, padding: the sampler that validation uses and the checkpoint recommends.
         licence: of the weights, for the checkpoint.
@@ -172,9 +96,11 @@ class Recipe:
     transform: Spectrogram
     loss: losses.Loss
     trainer: Trainer
+    latest: float = 1.0
     predictor: Prediction | None = None
     validation: Validation | None = None
     times: Times = field(default_factory=Times)
+    unrolled: Unrolled | None = None
     optimiser: optimisation.Optimiser = field(default_factory=optimisation.Adam)
     schedule: Schedule = field(default_factory=Schedule)
     ema: EMA = field(default_factory=EMA)
@@ -186,9 +112,12 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.sample_rate < 1:
             raise ValueError(f"sample_rate must be positive, not {self.sample_rate}")
+        self._check_parametrization()
         model = assemble(**self.parts)  # says what does not go together
         if why := self.solver.refusal(self.sde, self.grid.start):
             raise ValueError(f"grid.start: {why}")
+        self._check_latest()
+        self._check_unrolled()
         for score in self.validation.scores if self.validation else ():
             if self.sample_rate not in SCORE_RATES.get(score, (self.sample_rate,)):
                 raise ValueError(
@@ -204,7 +133,7 @@ class Recipe:
                     f"not at {self.sample_rate}; set {name}.perceptual=0"
                 )
         times = torch.tensor([self.times.low, self.times.high, *[1.0] * (self.times.at_one > 0)])
-        if why := self.loss.refusal(self.sde, times):
+        if self.timed and (why := self.loss.refusal(self.sde, times)):
             raise ValueError(f"loss: {why}")
         bins, frames = model.divisor
         transform, samples = self.transform, self.data.samples
@@ -220,6 +149,40 @@ class Recipe:
                 f"needs a multiple of {frames}; {(fit - 1) * transform.hop} would do"
             )
 
+    def _check_parametrization(self) -> None:
+        why = self.parametrization.refusal(self.sde, 1.0) if self.latest == 1 else None
+        if why and not self.parametrization.refusal(self.sde, LAST_START):
+            raise ValueError(f"{why}; or set latest={LAST_START}, times.high and grid.start alike")
+
+    def _check_latest(self) -> None:
+        asked = {"grid.start": self.grid.start}
+        if self.timed:
+            at_one = {"times.at_one": 1.0} if self.times.at_one else {}
+            asked |= {"times.high": self.times.high} | at_one
+        for name, t in asked.items():
+            if t > self.latest:
+                remedy = "0" if name == "times.at_one" else f"{self.latest:g}"
+                raise ValueError(
+                    f"{name}: the network is asked up to t = {self.latest:g} (latest), not {t:g}; "
+                    f"set {name}={remedy}"
+                )
+
+    def _check_unrolled(self) -> None:
+        if self.unrolled is None:
+            return
+        if why := self.loss.untimed():
+            raise ValueError(f"loss: unrolled trains a result of the sampler, and {why}")
+        for steps in self.unrolled.steps:
+            try:
+                replace(self.grid, steps=steps)
+            except ValueError as error:
+                raise ValueError(f"unrolled.steps: {error}") from error
+
+    @property
+    def timed(self) -> bool:
+        """Whether any update trains an estimate at one of the `times`."""
+        return self.unrolled is None or self.unrolled.share < 1
+
     def _n_fft(self, bins: int) -> int:
         return 2 * (max(round(self.transform.frequencies / bins), 1) * bins - 1)
 
@@ -230,6 +193,7 @@ class Recipe:
             "network": self.network,
             "sde": self.sde,
             "parametrization": self.parametrization,
+            "latest": self.latest,
         }
         p = self.predictor
         return (
@@ -261,6 +225,7 @@ class Recipe:
 
     def check_model(self, model: Mapping[str, Any], owner: str, remedy: str) -> None:
         """Raise `RecipeError`, "<owner> <what differs> ...", for weights of another model."""
+        model = {"latest": 1.0} | dict(model)  # as those had it that do not say
         for name, here in self.model.items():
             if _complete(model.get(name)) != here:
                 raise RecipeError(
@@ -276,7 +241,7 @@ def model_of(checkpoint: Checkpoint) -> dict[str, Any]:
 def _plain_model(
     sample_rate: int, transform: Spectrogram, parts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    names = ("network", "sde", "parametrization", "predictor", "conditioning")
+    names = ("network", "sde", "parametrization", "latest", "predictor", "conditioning")
     tied = {name: parts.get(name) for name in names} | {"transform": transform}
     return {"sample_rate": sample_rate} | {n: plain(p, RECIPE_CLASSES) for n, p in tied.items()}
 
@@ -316,7 +281,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     not go together.
     """
     path = find_recipe(path)
-    values = _yaml(path.read_text(encoding="utf-8"), str(path))
+    values = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(values, dict):
         raise RecipeError(f"{path} is not a recipe: it has no keys")
     for override in overrides:
@@ -344,10 +309,11 @@ def _override(values: dict[str, Any], text: str) -> None:
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
             raise RecipeError(f"{text!r}: {'.'.join(path[: i + 1])} is no section of keys")
-    section[last] = _yaml(value, text)
+    section[last] = parse_yaml(value, text)
 
 
-def _yaml(text: str, where: str) -> Any:
+def parse_yaml(text: str, where: str) -> Any:
+    """The plain values of YAML; an error names `where`. Raises `RecipeError`."""
     yaml = require("yaml")
 
     class Loader(yaml.SafeLoader):  # type: ignore[name-defined]

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from sgmse.checkpoints import save
 from sgmse.training.module import Training
-from sgmse.training.recipe import RECIPE_CLASSES, Validation
+from sgmse.training.recipe import RECIPE_CLASSES
+from sgmse.training.sections import Validation
 from sgmse.training.state import save_state
 from sgmse.training.validation import Example, Pair, evaluate, figure, means
 
@@ -127,12 +128,14 @@ class Session(Callback):
         """The means since the last time, as points of curves, and for people."""
         if not module.curves:
             return
-        names = module.curves[0]
-        mean = {n: float(torch.stack([c[n].cpu() for c in module.curves]).mean()) for n in names}
+        points: dict[str, list[float]] = {}  # not every update has every term
+        for name, value in (item for curve in module.curves for item in curve.items()):
+            points.setdefault(name, []).append(float(value))
+        mean = {name: sum(values) / len(values) for name, values in points.items()}
         module.curves.clear()
         if trainer.is_global_zero:
-            points = {f"training/{name}": value for name, value in mean.items()}
-            board(trainer).log_metrics(points, module.step)
+            named = {f"training/{name}": value for name, value in mean.items()}
+            board(trainer).log_metrics(named, module.step)
             self._bar.set_postfix(loss=f"{mean['loss']:.3g}")
             if self._bar.disable:  # no terminal: a line for the file that the output goes to
                 parts = ", ".join(f"{name} {value:.4g}" for name, value in mean.items())

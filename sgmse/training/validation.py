@@ -18,7 +18,7 @@ from sgmse.training.cache import read_mono
 from sgmse.training.data import matched, recordings
 from sgmse.training.degradations import Audio
 from sgmse.training.errors import require
-from sgmse.training.recipe import Validation
+from sgmse.training.sections import Validation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

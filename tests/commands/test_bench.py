@@ -1,6 +1,8 @@
 """The command `sgmse bench`, as it is called."""
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def reporting(monkeypatch, capsys):
     """Runs `sgmse bench suite.yaml` without worker processes: (exit code, stdout, stderr)."""
     original = bench.run_suite
 
@@ -59,6 +61,12 @@ def run(monkeypatch, capsys):
     return run
 
 
+@pytest.fixture
+def run(reporting):
+    """The same without a report, which takes longer."""
+    return lambda *arguments: reporting("--no-report", *arguments)
+
+
 def test_a_suite_becomes_tables(run):
     code, out, err = run("-o", "a/b")
     assert (code, err) == (0, [])
@@ -69,7 +77,7 @@ def test_a_suite_becomes_tables(run):
     assert out.endswith("the results are in a/b; 4 files were enhanced and 12 scored now\n")
     assert {path.name for path in Path("a/b").iterdir()} == {
         *("mine", "runs.jsonl", "scores.jsonl"),
-        *("scores.csv", "summary.md", "summary.json", "mine.tex"),
+        *("scores.csv", "summary.md", "summary.json", "mine.tex", "figure.svg"),
     }
     assert len(list(Path("a/b/mine/model/unseeded").iterdir())) == 4
     told = json.loads(Path("a/b/summary.json").read_text())
@@ -120,6 +128,8 @@ def test_bars(run, bar, code, says):
         (["--fail-under", "lsd=5"], "LSD is not scored"),
         (["--fail-under", "si-sdr"], "is no threshold"),
         (["--systems", "x"], "--systems: no system is called 'x'; there are noisy, model, done"),
+        (["--report-files", "2"], "--report-files goes with --report"),
+        (["--report", "--report-files", "0,9,"], "there is no recording '9' to listen to"),
     ],
 )
 def test_refusals_come_before_the_work(run, arguments, says):
@@ -155,6 +165,65 @@ def test_a_system_without_scores_fails(run):
     assert err[-1] == "sgmse: done has no score"
     assert err[0].startswith("sgmse: done/0: ")
     assert "| done" in out
+
+
+def labels(page: str) -> list[str]:
+    """Of the players on a page, in order."""
+    return re.findall(r'<audio [^>]*aria-label="([^"]*)"', page)
+
+
+def headings(page: str) -> list[str]:
+    return re.findall(r"<h3><bdi>(.*?)</bdi>", page)
+
+
+def test_a_report_is_made_unasked(reporting):
+    pytest.importorskip("matplotlib")
+    code, out, err = reporting("-o", "a/b")
+    assert (code, err) == (0, [])
+    assert out.endswith("scored now\nthe report is a/b/report.html\n")
+    page = Path("a/b/report.html").read_text(encoding="utf-8")
+    assert labels(page) == ["clean", "noisy", "model", "done"] * 4
+    assert "Quality against evaluations" in page
+    assert "Quality against real-time factor" in page
+    assert "Quality by snr_db" in page
+    assert "<small>baseline</small>" in page
+    assert str(Path.cwd()) not in page
+
+
+def test_what_is_in_the_report(reporting):
+    pytest.importorskip("matplotlib")
+    suite = SUITE.replace("sets: {", "sets: {other: {clean: clean, noisy: done}, ")
+    Path("suite.yaml").write_text(suite)
+    options = ("--systems", "noisy,model", "-q", "-o", "out")
+    code, out, err = reporting(*options, "--report-files", "mine/3,0")
+    assert (code, err) == (0, [])
+    assert "report" not in out
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    assert headings(page) == ["3", "0", "0"]
+    tables = re.findall(r"<caption><bdi>(.*?)</bdi>", page)
+    assert tables == ["all sets", "other", "mine"]
+    assert {path.name for path in Path("out").glob("*.svg")} == {"other.svg", "mine.svg"}
+    assert reporting(*options, "--report-files", "2")[0] == 0
+    assert len(headings(Path("out/report.html").read_text(encoding="utf-8"))) == 2
+    code, out, err = reporting(*options, "--report-files", "2", "--report-megabytes", "0.001")
+    assert code == 1
+    assert out  # the tables all the same
+    assert "more than 0.001 MB; allow more" in err[-1]
+
+
+def test_without_the_packages_of_reports(reporting, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    remedy = "a report needs the package jinja2: pip install 'sgmse-toolkit[report]'"
+    for asked in (["--report"], ["--report-files", "1"], ["--report-megabytes", "2"]):
+        assert reporting(*asked, "-o", "out") == (1, "", [f"sgmse: {remedy}"])
+        assert not Path("out").exists()
+    code, out, err = reporting("-o", "out")
+    assert code == 0
+    assert out.endswith("12 scored now\n")
+    assert err == [f"sgmse: no report.html: {remedy}"]
+    assert not Path("out/report.html").exists()
+    assert reporting("-o", "out", "-q")[2] == []
+    assert reporting("-o", "out", "--no-report")[2] == []
 
 
 def test_an_interrupt_says_how_to_go_on(run, monkeypatch):

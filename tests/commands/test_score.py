@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -159,6 +160,7 @@ def test_nothing_scored_is_an_error(run):
         (["absent"], "there is no folder absent; check the spelling"),
         (["a=good", "a=noisy"], "two folders are called 'a'; give them different names: NAME=DIR"),
         (["good", "--measures", "si-sir"], "SI-SIR needs the noisy recordings"),
+        (["good", "--report", "--report-files", "9,"], "there is no recording '9' to listen to"),
     ],
 )
 def test_misuse_is_one_line_before_any_work(arguments, says, run, monkeypatch):
@@ -172,11 +174,42 @@ def test_misuse_is_one_line_before_any_work(arguments, says, run, monkeypatch):
 def test_options_that_need_another(run):
     words = "sgmse: --parquet goes with -o DIR, which says where"
     assert run("clean", "good", "--parquet") == (1, "", [words])
+    words = "sgmse: --report goes with -o DIR, which says where"
+    assert run("clean", "good", "--report") == (1, "", [words])
+    words = "sgmse: --report-megabytes goes with --report"
+    assert run("clean", "good", "-o", "out", "--report-megabytes", "3") == (1, "", [words])
     Path("index.csv").unlink()
     assert (
         "--by snr_db needs an index of the recordings"
         in run("clean", "good", "--by", "snr_db")[2][0]
     )
+
+
+def test_a_report(run):
+    pytest.importorskip("matplotlib")
+    Path("index.csv").write_text("name,snr_db,noise\n0,10,a\n1,10,b\n2,0,a\n3,0,b\n")
+    arguments = ["clean", "mine=good", "--noisy", "noisy", "-o", "out"]
+    code, out, err = run(*arguments, "--by", "snr_db", "--report", "--report-files", "3,1")
+    assert (code, err) == (0, [])
+    assert out.endswith("\nthe results are in out\nthe report is out/report.html\n")
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    assert re.findall(r"<h3><bdi>(.*?)</bdi>", page) == ["3", "1"]
+    assert re.findall(r'<audio [^>]*aria-label="(.*?)"', page) == ["clean", "noisy", "mine"] * 2
+    assert "Quality by snr_db" in page
+    assert "Quality by noise" not in page
+    assert "sgmse score --measures" in page
+    assert "report" not in run(*arguments, "--report", "--report-files", "0", "-q")[1]
+    assert "<audio" not in Path("out/report.html").read_text(encoding="utf-8")
+
+
+def test_a_report_needs_its_packages(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out, err = run("clean", "good", "-o", "out", "--report")
+    assert (code, out) == (1, "")
+    assert err == [
+        "sgmse: a report needs the package matplotlib: pip install 'sgmse-toolkit[report]'"
+    ]
+    assert not Path("out").exists()
 
 
 @pytest.mark.parametrize("jobs", ["0", "x"])

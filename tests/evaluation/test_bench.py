@@ -135,6 +135,20 @@ def test_what_it_took():
     assert outcome.enhanced == 9
 
 
+def test_what_there_is_to_listen_to():
+    outcome = run_suite(
+        replace(SUITE, systems={**SUITE.systems, "fails": Draws(0.02, (0,))}), "out"
+    )
+    assert list(outcome.audio) == [("set", name) for name in NAMES]
+    assert outcome.audio["set", "a/0"] == {
+        "clean": Path("clean/a/0.wav"),
+        "noisy": Path("noisy/a/0.flac"),
+        "quiet": Path("out/set/quiet/3/a/0.wav"),
+        "plain": Path("out/set/plain/unseeded/a/0.wav"),
+        "fails": Path("out/set/fails/4/a/0.wav"),
+    }
+
+
 def test_a_model_of_ours_is_counted_and_hashed():
     save(tiny.checkpoint(), "model")
     systems = {"noisy": Noisy(), "two steps": Ours("model", Exponential(eta=1.0), 2)}

@@ -10,7 +10,16 @@ import soundfile
 from numpy.testing import assert_allclose
 
 from sgmse.evaluation import clips as module
-from sgmse.evaluation.clips import clips, evenly, listed, picture, require, spectrogram, spread
+from sgmse.evaluation.clips import (
+    called,
+    clips,
+    evenly,
+    listed,
+    picture,
+    require,
+    spectrogram,
+    spread,
+)
 from sgmse.evaluation.journal import Row
 from sgmse.evaluation.measures import Measure, chosen
 from sgmse.evaluation.pairs import Pair
@@ -190,3 +199,13 @@ def test_even_choices_hold_both_ends():
     assert evenly(items, 2) == [items[0], items[-1]]
     assert evenly(items, 4) == [items[i] for i in (0, 3, 6, 9)]
     assert evenly(items[:3], 5) == items[:3]
+
+
+def test_recordings_by_name():
+    known = [("a", "1"), ("b", "1"), ("b", "c/2")]
+    assert called(known, ["c/2", "1", "b/1"]) == [known[2], known[0], known[1]]
+    assert called(known, []) == []
+    for name in ("2", "b", "1.wav"):
+        message = rf"no recording '{name}' to listen to; names have no suffix, such as '1', '1'"
+        with pytest.raises(ValueError, match=message):
+            called(known, ["1", name])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sgmse.evaluation.exhibits import BINS, cost_charts, fact_charts, tables
+from sgmse.evaluation.exhibits import BINS, cost_charts, cost_figure, fact_charts, tables
 from sgmse.evaluation.journal import Row
 from sgmse.evaluation.measures import chosen
 from sgmse.evaluation.scoring import Scores
@@ -185,3 +185,14 @@ def test_recordings_of_which_nothing_is_known_are_counted(scores):
 def test_an_unknown_fact(scores):
     with pytest.raises(ValueError, match="no recording has a fact 'snr'; known are snr_db, noise"):
         fact_charts(scores, ["snr"], KINDS)
+
+
+def test_a_figure_of_one_cost(scores):
+    costs = {"first": {"seconds": 1.0, "evaluations": 4}, "second": {"seconds": None}}
+    (group,) = cost_charts(scores, {"first": {"seconds": 1.0}}, KINDS)
+    figure = ET.fromstring(cost_figure(scores, costs, "seconds"))
+    panels = [element for element in figure if element.tag == "svg"]
+    for panel, (_, svg) in zip(panels, group.svgs, strict=True):
+        assert [ET.tostring(e) for e in panel] == [ET.tostring(e) for e in ET.fromstring(svg)]
+    assert [e.text for e in figure.findall("g/text")] == ["first", "second"]
+    assert cost_figure(scores, costs, "watts") == ""

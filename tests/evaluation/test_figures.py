@@ -3,6 +3,7 @@
 import math
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import pytest
 
@@ -20,6 +21,7 @@ from sgmse.evaluation.figures import (
     Series,
     chart,
     pareto,
+    sheet,
     standalone,
     swatch,
 )
@@ -184,3 +186,27 @@ def test_a_file_of_its_own_brings_its_colours():
     style = root[0].text
     assert all(f"--c{k}:" in style for k in range(COLOURS))
     assert "prefers-color-scheme: dark" in style
+
+
+def test_a_sheet_holds_charts_side_by_side_and_a_legend_below():
+    svg = chart([A, B], "x", "y")
+    names = {f"system <{i}> with a long name": i for i in range(9)}
+    root = ET.fromstring(sheet([svg] * 3, names))
+    size = [float(root.get(side)) for side in ("width", "height")]
+    assert root.get("viewBox") == f"0 0 {size[0]:g} {size[1]:g}"
+    panels = [[float(p.get(k)) for k in ("x", "y", "width", "height")] for p in root.findall("svg")]
+    assert panels == [[x, y, WIDTH, HEIGHT] for x, y in ((0, 0), (WIDTH, 0), (0, HEIGHT))]
+    entries = root.findall("g")
+    assert [entry.find("text").text for entry in entries] == list(names)
+    assert [f"c{i}" in entry.get("class") for i, entry in enumerate(entries)] == [True] * 9
+    spots = [re.findall(r"[\d.]+", entry.get("transform")) for entry in entries]
+    spots = [(float(x), float(y)) for x, y in spots]
+    rows = {y: [x for x, other in spots if other == y] for _, y in spots}
+    assert len(rows) > 1
+    for y, xs in rows.items():
+        assert 2 * HEIGHT < y < size[1]
+        assert all(b - a > 150 for a, b in pairwise(xs))  # a name is as long
+        assert max(xs) + 150 < size[0]
+    alone = ET.fromstring(sheet([svg], {"a": 0}))
+    assert float(alone.get("width")) == WIDTH
+    assert "&lt;0&gt;" in standalone(sheet([svg], names))

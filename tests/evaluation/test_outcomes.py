@@ -1,5 +1,8 @@
 import csv
 import json
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +70,10 @@ def test_costs():
     }
     lines = outcome().summary().splitlines()
     assert any(line.split()[1::2] == ["good", "0.5500", "4", "3"] for line in lines)
+    assert outcome().costs()["good"].real_time_factor == pytest.approx(6.6 / 12)
+    slow = [replace(run("hard", "good", "0"), seconds=2.0), run("easy", "good", "0")]
+    assert outcome(runs=tuple(slow)).costs()["good"].real_time_factor == 2.1 / 4
+    assert outcome(runs=tuple(slow)).costs("hard")["good"].real_time_factor == 1
     assert "real-time" not in outcome(runs=()).summary()
 
 
@@ -94,7 +101,10 @@ def test_files(tmp_path: Path):
     result = outcome(checks=("easy agrees",), workers=2)
     assert result.write(tmp_path / "a/b", command="sgmse bench x") == tmp_path / "a/b"
     names = {path.name for path in (tmp_path / "a/b").iterdir()}
-    assert names == {"scores.csv", "summary.md", "summary.json", "easy.tex", "hard.tex"}
+    assert names == {
+        *("scores.csv", "summary.md", "summary.json"),
+        *("easy.tex", "hard.tex", "easy.svg", "hard.svg"),
+    }
     with (tmp_path / "a/b/scores.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     assert len(table) == 18
@@ -120,3 +130,71 @@ def test_what_has_no_score():
     )
     result = outcome(one_set(), scores=Scores(rows, MEASURES))
     assert result.unscored() == ["bad has no score"]
+
+
+def test_what_is_charted():
+    assert outcome().charted("easy") == {
+        name: {"evaluations": 4, "real-time factor": pytest.approx(0.55)}
+        for name in ("good", "bad")
+    }
+    uncounted = outcome(runs=tuple(replace(r, evaluations=None) for r in outcome().runs))
+    assert uncounted.charted()["good"].keys() == {"real-time factor"}
+    assert outcome(runs=()).charted() == {}
+
+
+def test_figures(tmp_path: Path):
+    found = outcome().figures()
+    assert found.keys() == {"easy", "hard"}
+    text = [e.text for e in ET.fromstring(found["easy"]).iter() if e.tag.endswith("text")]
+    assert {"real-time factor", "SI-SDR [dB]", "LSD (less is better)", "noisy"} <= set(text)
+    told = [e.text for e in ET.fromstring(found["hard"]).iter() if e.tag.endswith("title")]
+    assert any(re.match(r"good: 11 \(.* at 0\.55", title) for title in told)
+    assert "evaluations" not in found["easy"]
+    name = "my set (8 kHz)"
+    single = Suite({name: SUITE.sets["easy"]}, SUITE.systems, measures=("si-sdr", "lsd"))
+    outcome(single).write(tmp_path / "one")
+    assert f"![{name}: quality against real-time factor](figure.svg)" in (
+        tmp_path / "one/summary.md"
+    ).read_text(encoding="utf-8")
+    outcome(replace(single, sets={**single.sets, "b": SUITE.sets["easy"]})).write(tmp_path)
+    target = re.findall(r"\]\((.*)\)", (tmp_path / "summary.md").read_text(encoding="utf-8"))[0]
+    assert target == "my%20set%20%288%20kHz%29.svg"
+    assert (tmp_path / f"{name}.svg").exists()
+    outcome(runs=()).write(tmp_path / "none")
+    assert not list((tmp_path / "none").glob("*.svg"))
+    assert "![" not in (tmp_path / "none/summary.md").read_text(encoding="utf-8")
+
+
+def test_a_report_of_all_sets(tmp_path: Path):
+    pytest.importorskip("jinja2")
+    rows = tuple(
+        replace(
+            r, facts={**r.facts, "real_time_factor": r.name, "evaluations": "4", "noise": r.name}
+        )
+        for r in outcome().scores.rows
+    )
+    result = outcome(scores=Scores(rows, MEASURES))
+    page = result.report(tmp_path / "report.html", command="sgmse bench x").read_text("utf-8")
+    assert re.findall(r"<caption><bdi>(.*?)</bdi>", page) == ["all sets", "easy", "hard"]
+    charts = re.findall(r"<figcaption>(.*?)</figcaption>", page)[:: len(MEASURES)]
+    assert charts == [
+        *("Quality against evaluations", "Quality against real-time factor", "Quality by snr_db"),
+    ]
+    assert re.search(r'class="baseline"><th scope="row" data-value="noisy"', page)
+    assert "sgmse bench x" in page
+    unasked = outcome(replace(SUITE, by=()), scores=Scores(rows, MEASURES))
+    page = unasked.report(tmp_path / "report.html").read_text("utf-8")
+    assert "Quality by noise" in page
+
+
+def test_a_report_of_one_system_has_no_charts_over_what_it_took(tmp_path: Path):
+    pytest.importorskip("jinja2")
+    rows = tuple(
+        replace(row("easy", "good", name), facts={"real_time_factor": name, "noise": name})
+        for name in "012"
+    )
+    suite = Suite({"easy": SUITE.sets["easy"]}, {"good": Noisy()}, measures=("si-sdr", "lsd"))
+    result = outcome(suite, scores=Scores(rows, MEASURES))
+    page = result.report(tmp_path / "report.html").read_text("utf-8")
+    assert "Quality by noise" in page
+    assert "Quality by real_time_factor" not in page

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -20,7 +21,7 @@ from sgmse.evaluation.clips import clips
 from sgmse.evaluation.journal import Row
 from sgmse.evaluation.measures import chosen
 from sgmse.evaluation.pairs import Unmatched
-from sgmse.evaluation.report import write_report
+from sgmse.evaluation.report import require, write_report
 from sgmse.evaluation.scoring import Scores
 
 pytest.importorskip("matplotlib")
@@ -251,6 +252,19 @@ def test_a_report_appears_whole_or_not_at_all(tmp_path, monkeypatch):
         write_report(made(), path, title="another")
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_packages_are_asked_for(package, monkeypatch, tmp_path):
+    require()
+    monkeypatch.setitem(sys.modules, package, None)
+    message = rf"{package}: pip install 'sgmse-toolkit\[report\]'"
+    with pytest.raises(ImportError, match=message):
+        require()
+    with pytest.raises(ImportError, match=message):
+        write(tmp_path)
+    if package == "matplotlib":  # draws the spectrograms alone
+        assert "<audio" not in write(tmp_path, audio=None)
 
 
 def test_progress_is_told(tmp_path):

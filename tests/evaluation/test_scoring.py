@@ -10,7 +10,7 @@ from sgmse.audio import Info, write
 from sgmse.evaluation import scoring
 from sgmse.evaluation.measures import Measure, chosen
 from sgmse.evaluation.pairs import Pair, Unmatched
-from sgmse.evaluation.scoring import Task, named, resolved, score, score_tasks
+from sgmse.evaluation.scoring import Task, matched, named, resolved, score, score_tasks
 from sgmse.metrics import si_sdr
 
 RATE = 8000
@@ -58,6 +58,18 @@ def test_every_file_of_every_system():
     assert near.keys() == far.keys() == {("", name) for name in CLEAN}
     assert all(near[key] > far[key] for key in near)
     assert scores.of("far") == list(scores.rows[6:])
+
+
+def test_what_is_scored_can_be_asked_for_before():
+    Path("index.csv").write_text("name,snr_db\ns0,5\n")
+    Path("far/s5.wav").unlink()
+    tasks, unmatched = matched("clean", ["near", "far"])
+    scores = score("clean", ["near", "far"], measures=["si-sdr"])
+    assert [task.key for task in tasks] == [row.key for row in scores.rows]
+    assert [task.pair.facts for task in tasks] == [row.facts for row in scores.rows]
+    assert unmatched == scores.unmatched
+    assert [len(files) for files in unmatched.values()] == [0, 1]
+    assert matched("clean", "near", noisy="far")[0][0].pair.noisy == Path("far/s0.wav")
 
 
 def test_one_system_and_two_files():

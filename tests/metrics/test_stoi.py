@@ -1,6 +1,9 @@
 """STOI and ESTOI against the package itself, and its limits."""
 
+# ruff: noqa: NPY002, the package draws from the old global generator
+
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,7 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("rate", [10000, 16000, 48000])
 def test_agrees_with_the_package(pair, rate):
-    # 1e-9: the package adds random numbers of 1e-16 in the extended measure
+    # 1e-9: in the extended measure the package adds random numbers of 1e-16, other ones each time
     assert stoi(*pair, rate) == pytest.approx(package.stoi(*pair, rate), abs=1e-9)
     assert estoi(*pair, rate) == pytest.approx(package.stoi(*pair, rate, extended=True), abs=1e-9)
 
@@ -43,3 +46,38 @@ def test_too_short_is_an_error_and_not_a_number(metric, pair):
         warnings.simplefilter("error")
         with pytest.raises(MetricError, match=r"less than 0\.4 s of the reference"):
             metric(mostly_silent, noisy, 16000)
+
+
+@pytest.mark.parametrize("metric", [stoi, estoi])
+def test_equal_signals_have_equal_scores_to_the_bit(metric, pair):
+    clean, noisy = (signal[:24000] for signal in pair)
+    noisy = np.where(np.arange(24000) % 8000 < 4000, noisy, 0)  # in silence the draws are heard
+    if metric is estoi:  # what is guarded against
+        assert len({package.stoi(clean, noisy, 16000, extended=True) for _ in range(30)}) > 1
+    scores = set()
+    for _ in range(10):
+        np.random.standard_normal(7)
+        scores.add(metric(clean, noisy, 16000))
+    assert len(scores) == 1
+
+
+@pytest.mark.parametrize("metric", [stoi, estoi])
+def test_draws_of_the_caller_go_on_as_if_nothing_were(metric, pair):
+    expected = np.random.RandomState(5).standard_normal(3)
+    np.random.seed(5)
+    draws = [np.random.standard_normal()]  # of two, one of which numpy keeps for the next call
+    metric(*pair, 16000)
+    draws.append(np.random.standard_normal())
+    with pytest.raises(MetricError):
+        metric(np.pad(pair[0][:3200], (0, 8000)), np.ones(11200), 16000)
+    draws.append(np.random.standard_normal())
+    np.testing.assert_array_equal(draws, expected)
+
+
+def test_threads_put_back_the_state_of_the_caller(pair):
+    np.random.seed(5)
+    before = np.random.get_state()
+    with ThreadPoolExecutor(4) as threads:
+        scores = set(threads.map(lambda _: estoi(*pair, 16000), range(8)))
+    assert len(scores) == 1
+    np.testing.assert_equal(np.random.get_state(), before)

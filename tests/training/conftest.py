@@ -1,5 +1,6 @@
 """Generated speech and noise, and a recipe that trains on them in a second."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,18 @@ def corpus(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def handful(tmp_path_factory) -> Path:
+    """clean and noisy, three pairs of a second."""
+    folder = tmp_path_factory.mktemp("handful")
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        clean = voice(i, 1.0)
+        write(folder / "clean" / f"{i}.wav", clean)
+        write(folder / "noisy" / f"{i}.wav", clean + 0.05 * rng.standard_normal(len(clean)))
+    return folder
+
+
 @pytest.fixture
 def recipe_file(corpus: Path, tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
@@ -91,3 +104,22 @@ def finished(corpus: Path, tmp_path_factory) -> Path:
     (place / "tiny.yaml").write_text(RECIPE)
     overrides = ["validation.examples=1"]
     return train(place / "tiny.yaml", data=corpus, output=place / "run", overrides=overrides)
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch):
+    """Send SIGINT to the training in the middle of a step."""
+    from sgmse.training.module import Training
+
+    step = Training.training_step
+
+    def at(number: int):
+        def interrupted(self, batch, batch_idx):
+            if self.step == number:
+                signal.raise_signal(signal.SIGINT)
+            return step(self, batch, batch_idx)
+
+        monkeypatch.setattr(Training, "training_step", interrupted)
+
+    yield at
+    monkeypatch.undo()

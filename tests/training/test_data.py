@@ -6,8 +6,9 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
-from sgmse.training.data import Consecutive, MixedSpeech, Paired, crop, matched
-from sgmse.training.degradations import Clip, Room, Speed, active_power
+from sgmse.training.babble import Babble
+from sgmse.training.data import Consecutive, MixedSpeech, Paired, matched
+from sgmse.training.degradations import Clip, HighPass, MicrophoneColour, Room, Speed, active_power
 from sgmse.training.errors import RecipeError
 
 RATE = 8000
@@ -136,16 +137,50 @@ def test_files_are_drawn_by_length(opened):
     np.testing.assert_allclose(np.diff(equal.clean_odds, prepend=0), 0.25)
 
 
-def test_short_clips_are_padded_or_repeated(corpus, tmp_path):
-    source = MixedSpeech(20000, clean=Path("clean"), noise=Path("noise"))
-    pairs = source.open(corpus, tmp_path / "cache", RATE, 0)
+def test_what_is_kept_befalls_both_alike(opened):
+    calm = mixed(clean_speed=STILL, noise_speed=STILL, peak=(0.0, 0.0), snr=(5.0, 5.0))
+    device = HighPass(1.0, (1000.0, 1000.0), (4, 4))
+    kept = MixedSpeech(**{**vars(calm), "kept": (device,)})
+    (clean, noisy), (bright, bright_noisy) = opened(calm)[0], opened(kept)[0]
     rng = np.random.default_rng(0)
-    speech = crop(pairs.clean, pairs.clean_odds, 20000, rng)
-    assert speech.shape == (20000,)
-    assert (speech == 0).mean() > 0.3  # the longest has 11200
-    noise = crop(pairs.noise, pairs.noise_odds, 20000, rng, repeat=True)
-    period = next(n for n in pairs.noise.lengths if np.array_equal(noise[n : 2 * n], noise[:n]))
-    assert (noise[: 20000 // period * period].reshape(-1, period) == noise[:period]).all()
+    expected = [device(a.numpy(), rng, RATE) for a in (clean, noisy)]
+    gain = float(bright_noisy.abs().max()) / np.abs(expected[1]).max()
+    np.testing.assert_allclose(bright, gain * expected[0], atol=1e-5)
+    np.testing.assert_allclose(bright_noisy, gain * expected[1], atol=1e-5)
+
+
+def test_a_random_device_is_the_same_for_both(opened):
+    quiet = mixed(snr=(100.0, 100.0), kept=(MicrophoneColour(1.0),))
+    for i in range(3):
+        clean, noisy = opened(quiet)[i]
+        torch.testing.assert_close(clean, noisy, atol=1e-4, rtol=0)
+
+
+def test_babble_is_a_noise(opened):
+    pairs = opened(mixed(babble=Babble(1.0, (2, 3)), more_noise=0.0, snr=(3.0, 3.0)))
+    pairs.noise.read = None  # not asked
+    clean, noisy = (a.numpy() for a in pairs[0])
+    ratio = active_power(clean, RATE) / active_power(noisy - clean, RATE)
+    assert 10 * np.log10(ratio) == pytest.approx(3, abs=0.01)
+
+
+def test_babble_leaves_the_clip_of_the_target_out(opened):
+    """Which clips are read: the target's first, the talkers' after it."""
+    pairs = opened(mixed(babble=Babble(1.0, (3, 3)), more_noise=0.0))
+    asked = []
+    read = pairs.clean.read
+    pairs.clean.read = lambda clip, *rest: asked.append(clip) or read(clip, *rest)
+    for i in range(20):
+        asked.clear()
+        pairs[i]
+        *_, target = asked[:-3]  # silent crops are drawn again
+        assert sorted({target, *asked[-3:]}) == [0, 1, 2, 3]
+
+
+def test_babble_needs_talkers(opened, corpus, tmp_path):
+    with pytest.raises(RecipeError, match=r"data\.babble\.talkers: 4 talkers .* need 5 .* has 4"):
+        opened(mixed(babble=Babble(0.1, (1, 4))))
+    assert not (tmp_path / "cache").exists()
 
 
 def test_silent_speech_is_refused(tmp_path):
@@ -175,6 +210,15 @@ def test_pairs_stay_aligned(paired):
         clean, noisy = pairs[i]
         torch.testing.assert_close(noisy, 3 * clean, atol=3e-4, rtol=0)  # 16 bits of each
         assert float(noisy.abs().max()) == pytest.approx(1)
+
+
+def test_paired_recordings_go_through_the_same_devices(paired):
+    source = Paired(**{**vars(PAIRED), "kept": (MicrophoneColour(1.0),)})
+    pairs, plain = (p.open(paired, paired / "cache", RATE, 0) for p in (source, PAIRED))
+    for i in range(3):
+        clean, noisy = pairs[i]
+        torch.testing.assert_close(noisy, 3 * clean, atol=1e-3, rtol=0)
+        assert not torch.allclose(noisy, plain[i][1], atol=1e-2)
 
 
 def test_an_epoch_takes_every_pair_once_in_its_own_order(paired):

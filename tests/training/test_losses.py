@@ -5,9 +5,17 @@ import torch
 from published import CONFIGS, loss_of, model_of, published
 
 from sgmse.estimates import Estimate
-from sgmse.sdes import OUVE, SBVE, expand
-from sgmse.training.losses import Denoising, Reconstruction, ScoreMatching, Truth, log10_si_sdr
+from sgmse.sdes import OUVE, SBVE, StraightFlow, expand
+from sgmse.training.losses import (
+    Denoising,
+    Reconstruction,
+    ScoreMatching,
+    Truth,
+    VelocityMatching,
+    log10_si_sdr,
+)
 from sgmse.training.perceptual import quality_loss
+from sgmse.training.resolutions import multi_resolution_loss
 from sgmse.training.weightings import EDMWeighting, SigmaSquared, Uncertainty, Unweighted
 from sgmse.transforms import Power, Spectrogram
 
@@ -265,3 +273,51 @@ def test_senseless_weights_are_refused(weights):
 def test_what_is_denoised_is_one_of_two():
     with pytest.raises(ValueError, match="of must be 'data' or 'mean', not 'score'"):
         Denoising("score")
+
+
+@pytest.mark.parametrize("sde", [StraightFlow(0.0, 0.487), StraightFlow(0.1, 0.3), OUVE()])
+def test_velocity_matching_is_the_error_of_the_velocity(sde):
+    """Of a' x0 + b' y + sigma' z; FlowSE's is y - x0 + (sigma_max - sigma_min) z."""
+    true = truth(random(0), sde)
+    y = torch.randn_like(true.x0)
+    estimate = Estimate(torch.randn_like(true.x0), torch.randn_like(true.z))
+    rates = [expand(rate, y) for rate in sde.rates(true.t)]
+    ours, theirs = (
+        sum(rate * part for rate, part in zip(rates, (x0, y, z), strict=True))
+        for x0, z in ((estimate.x0, estimate.noise), (true.x0, true.z))
+    )
+    loss = VelocityMatching()(estimate, true)["loss"]
+    torch.testing.assert_close(loss, (ours - theirs).abs().square().mean())
+    if isinstance(sde, StraightFlow):
+        published = y - true.x0 + (sde.sigma_max - sde.sigma_min) * true.z
+        torch.testing.assert_close(theirs, published)
+    assert VelocityMatching()(Estimate(true.x0, true.z), true)["loss"] == 0
+
+
+def test_velocity_matching_is_refused_where_a_velocity_is_infinite():
+    t = torch.tensor([0.5, 1.0])
+    assert VelocityMatching().refusal(StraightFlow(), t) is None
+    assert VelocityMatching().refusal(SBVE(), t[:1]) is None
+    assert "infinite at t = 1" in VelocityMatching().refusal(SBVE(), t)
+
+
+def test_several_resolutions_are_a_part_of_the_reconstruction():
+    transform = Spectrogram(510, 128, Power(0.5, 0.3))
+    audio = torch.randn(2, 4000, dtype=torch.float64)
+    x0 = transform.forward(audio)[:, None]
+    true = Truth(x0, torch.zeros_like(x0), audio, transform, T, OUVE())
+    estimate = Estimate(0.9 * x0, torch.zeros_like(x0))
+    terms = Reconstruction(complex=0, multi_resolution=2)(estimate, true)
+    expected = multi_resolution_loss(0.9**2 * audio, audio).mean()  # the compression is a root
+    torch.testing.assert_close(terms["multi_resolution"], expected)
+    torch.testing.assert_close(terms["loss"], 2 * expected)
+    with pytest.raises(ValueError, match="weights must not be negative"):
+        Reconstruction(multi_resolution=-1)
+
+
+def test_losses_say_whether_they_judge_results_without_a_time():
+    assert Reconstruction(complex=1, si_sdr=1).untimed() is None
+    weighted = Reconstruction(weighting=EDMWeighting())
+    assert "leave out EDMWeighting" in weighted.untimed()
+    for loss in (ScoreMatching(), Denoising(), VelocityMatching()):
+        assert "use Reconstruction" in loss.untimed()

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,6 @@ from lightning.pytorch import Trainer
 
 from sgmse.checkpoints import load, save
 from sgmse.estimates import Estimate
-from sgmse.model import Regeneration
 from sgmse.training.errors import RecipeError
 from sgmse.training.losses import Truth
 from sgmse.training.module import Training
@@ -176,6 +177,90 @@ def test_a_training_whose_loss_learned_something_else_is_not_resumed(training):
         other.restore(uncertain.state())
 
 
+def weights_after(module: Training) -> dict[str, torch.Tensor]:
+    return dict(fit(module).model.trained.state_dict())
+
+
+def test_one_unrolled_step_from_the_end_is_training_at_the_end(training):
+    sampler = ["solver={class: Exponential, start: 0}", "grid={class: Uniform, steps: 1, end: 0}"]
+    sampler.append("trainer.steps=3")
+    one = weights_after(training(*sampler, "unrolled={steps: [1]}"))
+    two = weights_after(training(*sampler, "times.at_one=1"))
+    assert all(torch.equal(one[name], value) for name, value in two.items())
+
+
+UNROLLED = (
+    "solver={class: Exponential, eta: 1}",
+    "grid={class: Uniform, steps: 4, end: 0.1}",
+    "trainer.steps=1",
+    "trainer.clip=null",
+)
+
+
+@pytest.mark.parametrize("gradient_steps", [1, 2, None])
+def test_an_unrolled_update_is_its_formula(training, gradient_steps):
+    """Three steps of the SDE written out, with the draws of the step after those of t and z."""
+    own = f"{{steps: [3], gradient_steps: {gradient_steps or 'null'}}}"
+    module = training(*UNROLLED, f"unrolled={own}")
+    recipe, generator = module.recipe, generator_of(0)
+    clean, noisy = (
+        torch.stack(side) for side in zip(*(module.pairs[i] for i in range(2)), strict=True)
+    )
+    x0, y = recipe.transform.forward(clean)[:, None], recipe.transform.forward(noisy)[:, None]
+    recipe.times.draw(2, generator)
+
+    def draw() -> torch.Tensor:
+        return torch.randn(x0.shape, dtype=x0.dtype, generator=generator)
+
+    draw()
+    network = awake(module, 1e-2).network
+    x, times = y, [1.0, 0.55, 0.1, 0.0]
+    for i, (t, s) in enumerate(pairwise(times)):
+        if gradient_steps is not None and i == 3 - gradient_steps:
+            x = x.detach()
+        estimate = network(x, y, torch.full((2,), t))
+        a_t, b_t, sigma_t = (float(v) for v in recipe.sde.scales(torch.tensor([t])))
+        a, b, sigma = (float(v) for v in recipe.sde.scales(torch.tensor([s])))
+        noise = (x - a_t * estimate - b_t * y) / sigma_t if sigma_t else torch.zeros_like(x)
+        shrink = a_t * sigma / (a * sigma_t) if sigma_t else 0.0
+        tau = sigma * (1 - shrink**2) ** 0.5
+        z = draw()
+        x = a * estimate + b * y + (sigma**2 - tau**2) ** 0.5 * noise + tau * z
+    truth = Truth(x0, z, clean, recipe.transform, torch.ones(2), recipe.sde)
+    loss = recipe.loss(Estimate(x, z), truth)["loss"]
+    loss.backward()
+    fit(module)
+    for name in ("loss", "loss of 3 steps"):
+        torch.testing.assert_close(module.curves[0][name], loss.detach(), rtol=1e-4, atol=0)
+    ours, theirs = (
+        torch.cat([p.grad.flatten() for p in n.parameters()])
+        for n in (module.model.network, network)
+    )
+    assert theirs.abs().max() > 1e-3
+    assert (ours - theirs).abs().max() <= 1e-3 * theirs.abs().max()
+
+
+def test_updates_of_several_kinds_take_turns(training):
+    module = fit(training(*UNROLLED, "trainer.steps=12", "unrolled={steps: [1, 2], share: 0.7}"))
+    kinds = [tuple(n for n in curve if n.startswith("loss of")) for curve in module.curves]
+    drawn = [module.recipe.unrolled.draw([0, step, 3]) for step in range(12)]
+    assert kinds == [() if n is None else (f"loss of {n} steps",) for n in drawn]
+    assert set(drawn) == {None, 1, 2}
+    assert "steps=(1, 2)" in module.checkpoint({}).training["unrolled"]
+
+
+def test_a_predictor_is_trained_through_the_unrolled_process(training):
+    own = "predictor.loss={class: Reconstruction, complex: 1e-9}"
+    result = "loss={class: Reconstruction}"
+    module = training(
+        *STORM, own, result, "trainer.steps=1", "unrolled={steps: [2]}", "grid.end=0.1"
+    )
+    awake(module)
+    fit(module)
+    gradients = [p.grad for p in module.model.predictor.parameters() if p.requires_grad]
+    assert max(float(g.abs().max()) for g in gradients) > 1e-3
+
+
 NCSN = "class: NCSNpp, channels: 4, multipliers: [1, 2], blocks: 1, bins: 64"
 STORM = (
     f"predictor={{network: {{{NCSN}, predictive: true}}, loss: {{class: Reconstruction}}}}",
@@ -224,14 +309,14 @@ def test_a_predictor_is_trained_on_its_own_loss_and_on_that_of_the_process(train
         assert (ours - theirs).abs().max() <= 1e-3 * theirs.abs().max()
 
 
-def awake(module: Training) -> Regeneration:
-    """A copy of its model, both with weights through which all gradients pass."""
+def awake(module: Training, moved: float | None = None) -> torch.nn.Module:
+    """A copy of its model, both with weights, new or moved, through which all gradients pass."""
     torch.manual_seed(1)
     for parameter in module.model.parameters():
         if parameter.requires_grad:
-            parameter.data.normal_(std=0.2)
+            new = torch.randn_like(parameter)
+            parameter.data = 0.2 * new if moved is None else parameter.data + moved * new
     model = module.recipe.build_model()
-    assert isinstance(model, Regeneration)
     model.load_state_dict(module.model.state_dict())
     return model
 

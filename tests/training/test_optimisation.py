@@ -34,6 +34,18 @@ def test_schedule_rises_stays_and_falls():
     assert Schedule().factor(0, 0.0) == Schedule().factor(99, 1.0) == 1
 
 
+def test_schedule_settles_as_published():
+    """The published rate of EDM2SE, whose updates have 16 recordings, relative to its reference."""
+    schedule = Schedule(warmup=62500, settle=30000)
+    for step in (1, 40_000, 62_500, 500_000):
+        seen = 16 * step
+        expected = min(seen / 1e6, 1) / math.sqrt(max(seen / (30_000 * 16), 1))
+        assert schedule.factor(step - 1, 0.0) == pytest.approx(expected)
+    assert Schedule(settle=100, decay=0.5).factor(399, 1.0) == 0
+    with pytest.raises(ValueError, match="settle must be at least 1"):
+        Schedule(settle=0)
+
+
 @pytest.mark.parametrize("warmup", [True, False])
 def test_average_is_its_formula(warmup):
     layer = nn.Linear(3, 2)

@@ -5,19 +5,14 @@ import torch
 import yaml
 
 from sgmse.checkpoints import load, locate
-from sgmse.estimates import Score
 from sgmse.model import Regeneration
-from sgmse.networks import NCSNpp
-from sgmse.sdes import OUVE
-from sgmse.solvers import PredictorCorrector, Uniform
-from sgmse.training.data import Paired
 from sgmse.training.degradations import Clip, Room
 from sgmse.training.errors import RecipeError, require
-from sgmse.training.losses import Denoising, Reconstruction, ScoreMatching
-from sgmse.training.optimisation import EMA, Adam, Schedule, Times
+from sgmse.training.losses import Denoising, Reconstruction
 from sgmse.training.recipe import RECIPE_CLASSES, dump_recipe, load_recipe, model_of, shipped
+from sgmse.training.unrolled import Unrolled
 from sgmse.training.weightings import EDMWeighting, SigmaSquared, Uncertainty, Unweighted
-from sgmse.transforms import Log, Power, Spectrogram
+from sgmse.transforms import Log
 
 
 def test_default_recipe_is_the_default_model():
@@ -27,35 +22,6 @@ def test_default_recipe_is_the_default_model():
     assert recipe.grid == shipped_model.grid
     assert recipe.padding == shipped_model.padding
     assert recipe.licence == shipped_model.licence
-
-
-def test_sgmse_plus_is_as_published():
-    r = load_recipe("sgmse_plus_16k")
-    assert isinstance(r.data, Paired)
-    assert isinstance(r.network, NCSNpp)
-    with torch.device("meta"):
-        assert r.network.config == NCSNpp.v1().config
-    assert (r.sde, r.parametrization) == (OUVE(1.5, 0.05, 0.5), Score(sign=-1))
-    assert r.transform == Spectrogram(510, 128, Power(0.5, 0.15))
-    assert r.transform.frames(r.data.samples) == 256
-    assert (r.times, r.loss) == (Times(0.03), ScoreMatching())
-    assert (r.optimiser, r.ema, r.trainer.batch) == (Adam(1e-4), EMA(0.999), 8)
-    assert r.schedule == Schedule()
-    assert (r.solver, r.grid) == (PredictorCorrector(), Uniform(30, end=0.03))
-
-
-def test_storm_is_as_published():
-    r = load_recipe("storm")
-    with torch.device("meta"):
-        assert r.network.config == NCSNpp.storm(observations=2).config
-        assert r.predictor.network.config == NCSNpp.storm(predictive=True).config
-    assert r.predictor.conditioning == "both"
-    assert (r.sde, r.parametrization) == (OUVE(1.5, 0.05, 0.5), Score(sign=-1))
-    assert r.transform == Spectrogram(510, 128, Power(0.5, 0.33))
-    assert r.transform.frames(r.data.samples) == 256
-    assert (r.times, r.loss) == (Times(0.03), ScoreMatching())
-    assert (r.optimiser, r.ema, r.trainer.batch) == (Adam(1e-4), EMA(0.999), 8)
-    assert (r.solver, r.grid) == (PredictorCorrector(), Uniform(50, end=0.03))
 
 
 PREDICTOR = "{network: {class: SlimUNet, channels: [4, 8], blocks: [1, 1]}, conditioning: post}"
@@ -72,7 +38,7 @@ PREDICTOR = "{network: {class: SlimUNet, channels: [4, 8], blocks: [1, 1]}, cond
         ),
         (
             ["predictor.loss={class: Reconstruction, weighting: {class: EDMWeighting}}"],
-            "predictor: a prediction has no time to be weighted by; leave out EDMWeighting",
+            "predictor: a result has no time to be weighted by; leave out EDMWeighting",
         ),
         (
             ["predictor.loss={class: Reconstruction, perceptual: 1}"],
@@ -170,6 +136,12 @@ def test_overrides_set_nested_values_and_sections(recipe_file):
         ("loss={class: ScoreMatching, weighting: EDM}", "one of EDMWeighting, SigmaSquared, Unc"),
         ("loss.weighting={class: SigmaSquared}", "loss: SigmaSquared.* infinite at t = 1 of SBVE"),
         ("solver={class: PredictorCorrector}", "grid.start: .*start=0.999"),
+        ("latest=0.9", r"grid.start: .* up to t = 0.9 \(latest\), not 1; set grid.start=0.9"),
+        ("latest=0", "latest must lie between 0 and 1"),
+        ("loss={class: VelocityMatching}", "loss: VelocityMatching: .* infinite at t = 1"),
+        ("unrolled={steps: [0]}", "unrolled: steps must be different numbers of at least 1"),
+        ("unrolled={step: [1]}", r"does not take 'step' \(did you mean 'steps'"),
+        ("schedule.settle=0", "settle must be at least 1"),
         ("transform.n_fft=128", "transform.n_fft: 128 .* multiple of 2; 126 would do"),
         ("data.samples=2048", "data.samples: 2048 give 65 frames, .* of 2; 2080 would do"),
         ("validation.best=estoi", "validation: best is estoi, which scores .* lack"),
@@ -185,6 +157,68 @@ def test_what_is_wrong_is_named_in_one_line(recipe_file, override, message):
     with pytest.raises(RecipeError, match=message) as caught:
         load_recipe(recipe_file, [override])
     assert "\n" not in str(caught.value)
+
+
+BRIDGE = (
+    "sde={class: BBED}",
+    "parametrization={class: Score, sign: -1}",
+    "loss={class: ScoreMatching}",
+    "latest=0.9",
+    "times={high: 0.9}",
+    "grid={class: Uniform, start: 0.9}",
+)
+
+
+def test_a_score_of_a_bridge_is_asked_before_its_end(recipe_file):
+    recipe = load_recipe(recipe_file, BRIDGE)
+    assert recipe.latest == recipe.build_model().latest == 0.9
+    for changed, message in (
+        ("latest=1.0", r"a\(1\) = 0; .*; or set latest=0.999, times.high and grid.start alike"),
+        (
+            "times.high=0.95",
+            r"times.high: .* up to t = 0.9 \(latest\), not 0.95; set times.high=0.9",
+        ),
+        (
+            "times.at_one=0.5",
+            r"times.at_one: .* up to t = 0.9 \(latest\), not 1; set times.at_one=0",
+        ),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(recipe_file, [*BRIDGE, changed])
+    # where all updates are unrolled, times are not asked
+    result = "loss={class: Reconstruction}"
+    load_recipe(recipe_file, [*BRIDGE, result, "times={}", "unrolled={}"])
+    with pytest.raises(RecipeError, match=r"times.high: .* set times.high=0.9"):
+        load_recipe(recipe_file, [*BRIDGE, result, "times={}", "unrolled={share: 0.5}"])
+
+
+def test_the_latest_time_is_a_part_of_the_model(recipe_file):
+    recipe = load_recipe(recipe_file, BRIDGE)
+    with pytest.raises(RecipeError, match=r"it has latest 0\.99, the recipe has 0\.9; leave it"):
+        recipe.check_model(recipe.model | {"latest": 0.99}, "it has", "leave it")
+    before = {name: part for name, part in recipe.model.items() if name != "latest"}
+    with pytest.raises(RecipeError, match=r"it has latest 1\.0, the recipe has 0\.9"):
+        recipe.check_model(before, "it has", "leave it")
+    whole = load_recipe(recipe_file)
+    whole.check_model({n: p for n, p in whole.model.items() if n != "latest"}, "it", "leave it")
+
+
+def test_results_of_the_sampler_are_trained_by_losses_that_judge_them(recipe_file, tmp_path):
+    recipe = load_recipe(recipe_file, ["unrolled={steps: [1, 4], weights: [1, 2.5], share: 0.5}"])
+    assert recipe.unrolled == Unrolled((1, 4), (1.0, 2.5), 1, 0.5)
+    path = tmp_path / "again.yaml"
+    path.write_text(dump_recipe(recipe))
+    assert load_recipe(path).unrolled == recipe.unrolled
+    every = load_recipe(recipe_file, ["unrolled={gradient_steps: null}"])
+    assert every.unrolled == Unrolled((1,), None, None)
+    points = "grid={class: Fitted, steps: 1, end: 0.5, points: [1.0, 0.0]}"
+    for overrides, message in (
+        (["loss={class: Denoising}"], "loss: unrolled .* use Reconstruction"),
+        (["loss.weighting={class: EDMWeighting}"], "leave out EDMWeighting"),
+        ([points, "unrolled.steps=[1, 2]"], r"unrolled.steps: a grid fitted .* fit again"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(recipe_file, ["unrolled={steps: [1]}", *overrides])
 
 
 def test_losses_name_their_weightings(recipe_file, tmp_path):
@@ -228,7 +262,7 @@ def test_a_file_that_is_no_recipe(tmp_path, text):
 
 
 def test_an_unknown_recipe_names_the_known_ones():
-    with pytest.raises(RecipeError, match=r"no recipe nothing; .* default, sgmse_plus_16k"):
+    with pytest.raises(RecipeError, match=r"no recipe nothing; .* default, .*, sgmse_plus_16k"):
         load_recipe("nothing")
 
 

@@ -20,25 +20,6 @@ from sgmse.training.state import load_state
 RATE = 8000
 
 
-@pytest.fixture
-def interrupt_at(monkeypatch):
-    """Send SIGINT to the training in the middle of a step."""
-    from sgmse.training.module import Training
-
-    step = Training.training_step
-
-    def at(number: int):
-        def interrupted(self, batch, batch_idx):
-            if self.step == number:
-                signal.raise_signal(signal.SIGINT)
-            return step(self, batch, batch_idx)
-
-        monkeypatch.setattr(Training, "training_step", interrupted)
-
-    yield at
-    monkeypatch.undo()
-
-
 def flat(value, name=""):
     """All tensors and numbers of nested dictionaries, by their path."""
     if isinstance(value, dict):
@@ -133,6 +114,23 @@ def test_what_the_loss_learns_is_resumed_too(recipe_file, corpus, tmp_path, inte
     # it is no part of the model
     names = checkpoints.load(tmp_path / "whole" / "last").model.state_dict()
     assert all(name.startswith("network.") for name in names)
+
+
+def test_unrolled_updates_are_resumed_to_the_bit(recipe_file, corpus, tmp_path, interrupt_at):
+    """Of a sampler that draws noise, with numbers of steps that are drawn."""
+    overrides = [
+        "validation=null",
+        "trainer.steps=6",
+        "unrolled={steps: [1, 2], share: 0.8}",
+        "solver={class: Exponential, eta: 1}",
+        "grid={class: Uniform, steps: 2, end: 0.1}",
+    ]
+    options = {"data": corpus, "overrides": overrides}
+    train(recipe_file, output=tmp_path / "whole", **options)
+    interrupt_at(2)
+    train(recipe_file, output=tmp_path / "parts", **options)
+    train(recipe_file, output=tmp_path / "parts", resume=True, **options)
+    assert_same_state(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_a_score_model_trains_too(recipe_file, corpus, tmp_path):

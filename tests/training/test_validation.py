@@ -7,7 +7,7 @@ import soundfile
 
 from sgmse.metrics import si_sdr
 from sgmse.training.errors import RecipeError
-from sgmse.training.recipe import Validation
+from sgmse.training.sections import Validation
 from sgmse.training.validation import Example, Pair, evaluate, figure, means, pairs_of
 
 RATE = 8000

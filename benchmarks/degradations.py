@@ -1,0 +1,150 @@
+"""What a degradation costs: python benchmarks/degradations.py
+
+Writes benchmarks/results/degradations.md and .json: milliseconds of the processor of each
+degradation, when it happens, for 2 s at 16 kHz; the mean over draws, in the quickest of rounds. The
+audio is generated: harmonics in syllables with noise at 10 dB. A pair of training costs the sum of
+these times their probabilities, which the recipe sets, and the reading of its crops; a worker makes
+pairs while the network learns.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import soundfile
+from numpy.random import Generator
+from tqdm import tqdm
+
+from sgmse.training.babble import Babble
+from sgmse.training.cache import cached
+from sgmse.training.data import MixedSpeech
+from sgmse.training.degradations import (
+    Audio,
+    Clip,
+    Codec,
+    Degradation,
+    Dropouts,
+    GainChanges,
+    GainControl,
+    HighPass,
+    LowPass,
+    MicrophoneColour,
+    PacketLoss,
+    Quantise,
+    Resampled,
+    Room,
+    Speed,
+    add_noise,
+)
+from sgmse.training.recipe import load_recipe
+
+HERE = Path(__file__).resolve().parent
+RATE, SAMPLES = 16000, 32385
+SLOW = 10  # ms
+
+Spoil = Callable[[Audio, Generator, int], object]
+
+
+def voice(seed: int, samples: int = SAMPLES) -> Audio:
+    """Harmonics of a gliding tone, in syllables."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(samples) / RATE
+    pitch = rng.uniform(100, 250) * (1 + 0.1 * np.sin(2 * np.pi * t))
+    phase = 2 * np.pi * np.cumsum(pitch) / RATE
+    tone = sum(np.sin(k * phase + rng.uniform(0, 6)) / k for k in range(1, 30))
+    audio = tone * np.clip(np.sin(2 * np.pi * 3 * t), 0, None)
+    return (0.3 * audio / np.abs(audio).max()).astype(np.float32)
+
+
+def milliseconds(spoil: Spoil, draws: int = 12, rounds: int = 3) -> float:
+    """The mean over draws, in the quickest of rounds; what is kept after a first draw is warm."""
+    noise = np.random.default_rng(0).standard_normal(SAMPLES).astype(np.float32)
+    audio = add_noise(voice(0), noise, 10, RATE)
+    times = []
+    for _ in range(1 + rounds):
+        began = time.process_time()
+        for seed in range(draws):
+            spoil(audio, np.random.default_rng(seed), RATE)
+        times.append((time.process_time() - began) / draws)
+    return 1000 * min(times[1:])
+
+
+def speed(audio: Audio, rng: Generator, sample_rate: int) -> Audio:
+    """`Speed`, always."""
+    change = Speed(1.0)
+    return change.apply(audio, change.draw(rng), SAMPLES)
+
+
+def cases(folder: Path) -> dict[str, Spoil]:
+    """Everything, by the name that the table has."""
+    for i in range(10):
+        file = folder / "clean" / f"{i}.wav"
+        file.parent.mkdir(exist_ok=True)
+        soundfile.write(file, voice(i, 3 * RATE), RATE)
+        (folder / "noise").mkdir(exist_ok=True)
+        soundfile.write(folder / "noise" / f"{i}.wav", voice(-i % 99, 5 * RATE), RATE)
+    clips = cached(folder / "clean", folder / "cache", RATE)
+    all_of_them: dict[str, Spoil] = {
+        "Speed": speed,
+        "Babble (3 to 8 talkers)": lambda _, rng, rate: Babble()(clips, 0, SAMPLES, rng),
+        "Room (new each time)": Room(1.0),
+        "Room (of a bank, once it is filled)": Room(1.0, bank=12),
+    }
+    plain: list[Degradation] = [
+        *(LowPass(), HighPass(), Resampled(), Clip(), Clip(soft=1.0), Quantise()),
+        *(GainChanges(), GainControl(), Dropouts(), PacketLoss(), MicrophoneColour()),
+    ]
+    for degradation in plain:
+        name = type(degradation).__name__
+        soft = isinstance(degradation, Clip) and degradation.soft
+        all_of_them[f"{name} (soft)" if soft else name] = replace(degradation, probability=1.0)  # type: ignore[type-var]
+    for coder in ("vorbis", "opus", "mp3", "mulaw", "alaw", "gsm", "g721", "ima_adpcm", "ms_adpcm"):
+        all_of_them[f"Codec: {coder}"] = Codec(1.0, (coder,))  # type: ignore[arg-type]
+    for recipe in ("default", "everything"):
+        source = load_recipe(recipe).data
+        assert isinstance(source, MixedSpeech)
+        room = source.room and replace(source.room, bank=12)
+        here = replace(source, clean=Path("clean"), noise=Path("noise"), room=room)
+        pairs = here.open(folder, folder / "cache", RATE, 0)
+        all_of_them[f"a whole pair of the recipe {recipe}"] = lambda _, rng, rate, pairs=pairs: (
+            pairs.draw(0, rng)
+        )
+    return all_of_them
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--output", type=Path, default=HERE / "results")
+    options = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        results = {
+            name: milliseconds(spoil, 60 if "pair" in name else 12)
+            for name, spoil in tqdm(cases(Path(folder)).items(), unit="degradation")
+        }
+    lines = ["| degradation | ms | |", "|---|---|---|"]
+    for name, ms in results.items():
+        lines.append(f"| {name} | {ms:.1f} | {f'more than {SLOW} ms' if ms > SLOW else ''} |")
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / "degradations.json").write_text(json.dumps(results, indent=1) + "\n")
+    introduction = " ".join((__doc__ or "").split("\n\n")[1].split()).split(": ", 1)[1]
+    (options.output / "degradations.md").write_text(
+        "# What a degradation costs\n\nMade by `python benchmarks/degradations.py`.\n\n"
+        f"{introduction[0].upper()}{introduction[1:]} soundfile {soundfile.__version__}, "
+        f"libsndfile {soundfile.__libsndfile_version__}, {platform.machine()}.\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
+    print(options.output / "degradations.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The sections of a recipe about the run itself: how it goes, and what it is judged by."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+ScoreName = Literal["pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr"]
+#: Rates that a score is defined at, where not at all.
+SCORE_RATES: Mapping[str, tuple[int, ...]] = {"pesq_wb": (16000,), "pesq_nb": (8000, 16000)}
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Pairs that are enhanced with the averaged weights and scored while training goes on.
+
+    Args:
+        clean, noisy: folders with files of the same names.
+        files: how many, evenly spaced over the sorted names; all if absent.
+        every: steps between validations; there is always one at the end.
+        scores: which ones.
+        best: the score by which the best weights are kept.
+        examples: how many of the files TensorBoard gets as audio and spectrograms.
+    """
+
+    clean: Path
+    noisy: Path
+    files: int | None = None
+    every: int = 1000
+    scores: tuple[ScoreName, ...] = ("pesq_wb", "estoi", "si_sdr")
+    best: ScoreName = "pesq_wb"
+    examples: int = 3
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.examples < 0 or (self.files is not None and self.files < 1):
+            raise ValueError("every and files must be at least 1, examples at least 0")
+        if self.best not in self.scores:
+            raise ValueError(f"best is {self.best}, which scores [{', '.join(self.scores)}] lack")
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """How a training runs.
+
+    Args:
+        batch: pairs of a step, on each device.
+        steps: end after so many in all, those before an interruption included.
+        hours: end after so many of them, likewise; whatever is reached first ends it.
+        precision: of the network; the loss and the weights are float32.
+        clip: largest norm of the gradients.
+        seed: of all that is random.
+        accelerator, devices: what Lightning offers; "auto" and all of them by default.
+        workers: processes that prepare pairs; 0 prepares them in the training itself.
+        threads: of the processor for the network; torch's choice if absent.
+        channels_last: memory order of convolutions, quicker on most processors.
+        cache: folder for decoded audio; `cache` in the run folder if absent.
+        save_every: steps between savings of the training state.
+        log_every: steps between points of a curve.
+    """
+
+    batch: int = 8
+    steps: int | None = None
+    hours: float | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
+    clip: float | None = None
+    seed: int = 0
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    devices: int | None = None
+    workers: int = 1
+    threads: int | None = None
+    channels_last: bool = True
+    cache: Path | None = None
+    save_every: int = 500
+    log_every: int = 50
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.hours is None:
+            raise ValueError("say when to end, with steps or hours")
+        for name in ("batch", "steps", "devices", "threads", "save_every", "log_every"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        for name in ("hours", "clip"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be positive, not {value}")
+        for name in ("seed", "workers"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
