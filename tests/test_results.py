@@ -2,51 +2,100 @@
 
 import importlib
 import json
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import SDES, SOLVERS
 from problems import slope
 from proofs import silent
 
+from sgmse.evaluation import run_suite
+from sgmse.evaluation.ours import Ours
+from sgmse.evaluation.suites import load_suite
+
 REPOSITORY = Path(__file__).resolve().parent.parent
-RESULTS = REPOSITORY / "benchmarks" / "results" / "corpus-test"
+RESULTS = REPOSITORY / "benchmarks" / "results"
+CORPUS = RESULTS / "corpus-test"
 # Rounding in another order moves a recording's PESQ now and then; means over 95 stay within these.
 TOLERANCES = {"PESQ-WB": 0.01, "STOI": 0.002, "ESTOI": 0.002, "SI-SDR": 0.05}
+SHOWN = {"PESQ-WB": 3, "STOI": 3, "ESTOI": 3, "SI-SDR": 2, "DNSMOS-OVRL": 2}  # digits in pages
+#: Measured before there was a benchmark, each peer by a script of its own.
+PEERS = {
+    "noisy": (1.332, 0.640, 5.16),
+    "noisereduce": (1.204, 0.646, 2.85),
+    "RNNoise": (1.564, 0.711, 8.53),
+    "DeepFilterNet3": (1.908, 0.748, 11.31),
+}
 
 
 def means(file: Path) -> dict[str, dict[str, float]]:
-    files = json.loads(file.read_text())["files"]
-    systems = [key for key in files[0] if key != "name"]
-    return {
-        system: {name: float(np.mean([f[system][name] for f in files])) for name in TOLERANCES}
-        for system in systems
-    }
+    """By system and measure, of the test set of the corpus."""
+    systems = json.loads(file.read_text())["sets"]["corpus-test"]["systems"]
+    return {s: {name: about["mean"] for name, about in of.items()} for s, of in systems.items()}
 
 
-@pytest.mark.parametrize("page", ["README.md", "sgmse/pretrained/default/README.md"])
-def test_pages_quote_the_results(page):
-    rows = [line for line in RESULTS.with_suffix(".md").read_text().splitlines() if "±" in line]
+def row(text: str, system: str) -> list[str]:
+    """The cells of a system in a table of a page."""
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("|")]
+    found = [[c.replace("*", "").strip() for c in r[2:-1]] for r in rows if system in r[1]]
+    assert len(found) == 1, f"{system} has {len(found)} rows"
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("page", "systems"),
+    [
+        (
+            "README.md",
+            {
+                "noisy": "noisy",
+                "default": "sgmse",
+                "DeepFilterNet3": "DeepFilterNet3",
+                **{name: name for name in ("RNNoise", "log-MMSE", "WebRTC", "Speex")},
+                "noisereduce": "noisereduce",
+            },
+        ),
+        ("sgmse/pretrained/default/README.md", {"noisy": "noisy", "default": "default"}),
+    ],
+)
+def test_pages_quote_the_results(page, systems):
+    results = means(CORPUS / "summary.json")
     text = (REPOSITORY / page).read_text()
-    for row in rows[:2]:  # the noisy input and the model, over the whole set
-        for number in row.split("|")[2:-1]:
-            assert number.split("±")[0].strip() in text, f"{page} does not say {number}"
+    for system, title in systems.items():
+        said = row(text, title)
+        for cell, (name, digits) in zip(said, SHOWN.items(), strict=False):
+            assert cell.split("±")[0].strip() == f"{results[system][name]:.{digits}f}", (page, name)
+
+
+def test_the_committed_results_are_those_of_the_committed_weights():
+    told = json.loads((CORPUS / "summary.json").read_text())["systems"]["default"]
+    assert told["weights"] == Ours().conditions()["weights"]
 
 
 def test_the_default_model_is_good_enough():
     """Better than the recording in every score, and than what a first model had to reach."""
-    noisy, model = means(RESULTS.with_suffix(".json")).values()
-    assert all(model[name] > noisy[name] for name in TOLERANCES)
+    results = means(CORPUS / "summary.json")
+    noisy, model = results["noisy"], results["default"]
+    assert all(model[name] > noisy[name] for name in SHOWN)
     assert model["PESQ-WB"] >= 1.80
     assert model["ESTOI"] >= 0.735
     assert model["SI-SDR"] >= 11.5
 
 
+@pytest.mark.parametrize("system", PEERS)
+def test_peers_score_what_is_known_of_them(system):
+    scores = means(CORPUS / "summary.json")[system]
+    # DeepFilterNet3, which hears each recording with a fresh state here, has 0.145 dB less than was
+    # measured then; a state that has heard recordings before gives up to 0.5 dB more.
+    decibels = 0.15 if system == "DeepFilterNet3" else 0.1
+    names = {"PESQ-WB": 0.02, "ESTOI": 0.005, "SI-SDR": decibels}
+    for known, (name, tolerance) in zip(PEERS[system], names.items(), strict=True):
+        assert scores[name] == pytest.approx(known, abs=tolerance), name
+
+
 def found(name: str) -> dict:
-    return json.loads((RESULTS.parent / f"{name}.json").read_text())
+    return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def test_the_matrix_of_solvers_is_that_of_the_code(monkeypatch):
@@ -86,10 +135,16 @@ def test_ten_evaluations_reach_the_posterior(process, most):
 
 
 @pytest.mark.slow
-def test_the_script_gives_the_committed_scores_again(shared, tmp_path):
-    script = REPOSITORY / "benchmarks" / "corpus.py"
-    subprocess.run([sys.executable, str(script), "--output", str(tmp_path)], check=True)
-    again = means(tmp_path / "corpus-test.json")
-    for system, scores in means(RESULTS.with_suffix(".json")).items():
+def test_the_suite_gives_the_committed_scores_again(shared, tmp_path):
+    measures = ("pesq-wb", "stoi", "estoi", "si-sdr")
+    given = load_suite(REPOSITORY / "benchmarks" / "corpus_test.yaml")
+    ours = {name: given.systems[name] for name in ("noisy", "default")}
+    suite = replace(given, systems=ours, measures=measures)
+    run_suite(suite, tmp_path, workers=2).write(tmp_path)
+    committed = means(CORPUS / "summary.json")
+    for system, scores in means(tmp_path / "summary.json").items():
         for name, tolerance in TOLERANCES.items():
-            assert again[system][name] == pytest.approx(scores[name], abs=tolerance), (system, name)
+            assert scores[name] == pytest.approx(committed[system][name], abs=tolerance), (
+                system,
+                name,
+            )

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
 from numpy.typing import NDArray
 
 from sgmse import audio
@@ -234,6 +233,8 @@ def _start(path: Path, seconds: float) -> tuple[NDArray[np.float32], int]:
 def _resampled(sound: NDArray[np.float32], source: int, target: int) -> NDArray[np.float32]:
     if source == target:
         return sound
+    import torch  # a second, which who asks for no report does not wait for
+
     return audio.resample(torch.from_numpy(sound), source, target).numpy()
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgmse.metrics.signals import MetricError, checked, missing
+from sgmse.metrics.signals import checked, missing
 
 if TYPE_CHECKING:
     import torch
@@ -38,13 +38,12 @@ class DNSMOS(NamedTuple):
 
 
 def dnsmos(estimate: ArrayLike, sample_rate: int) -> DNSMOS:
-    """DNSMOS of a signal (samples,) at 16 kHz within full scale, [-1, 1]. Raises `MetricError`."""
+    """DNSMOS of a signal (samples,) at 16 kHz. Raises `MetricError`.
+
+    Full scale is 1. A signal with a larger peak, which DNSMOS refuses, is scaled down to it.
+    """
     (s_hat,) = checked({"estimate": estimate}, sample_rate, rates=(RATE,))
-    if (peak := np.abs(s_hat).max()) > 1:
-        raise MetricError(
-            f"the estimate's peak is {peak:.3f}, beyond full scale, which is 1 for DNSMOS;"
-            " scale or limit it first"
-        )
+    s_hat = s_hat / max(1.0, np.abs(s_hat).max())
     try:
         from speechmos import dnsmos as package
     except ImportError as error:

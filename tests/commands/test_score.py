@@ -277,3 +277,15 @@ def test_ctrl_c_ends_all_processes_at_once_and_the_next_call_goes_on():
     )
     assert f"{kept} files were scored earlier" in done.stdout.decode()
     assert journal.read_text().count("\n") == 30
+
+
+def test_torch_is_waited_for_by_none_who_does_not_need_it():
+    """Its import takes longer than to score a few files."""
+    code = (
+        "import sys\nfrom sgmse.cli import main\n"
+        "if __name__ == '__main__':\n"
+        "    main(['score', 'clean', 'noisy', '--measures', 'si-sdr', '-j', '1', '-q'])\n"
+        "    sys.exit('torch' in sys.modules)"
+    )
+    Path("short.py").write_text(code)
+    subprocess.run([sys.executable, "short.py"], check=True, stdout=subprocess.DEVNULL)

@@ -86,10 +86,11 @@ def test_what_cannot_be_scored(metric, change, rate, words, packages, noisy):
         metric(change(noisy), rate)
 
 
-def test_dnsmos_knows_full_scale(packages, noisy):
-    with pytest.raises(MetricError, match=r"peak is 1\.250, beyond full scale"):
-        dnsmos(noisy / np.abs(noisy).max() * 1.25, RATE)
-    dnsmos(noisy / np.abs(noisy).max(), RATE)
+def test_dnsmos_scales_what_is_beyond_full_scale(packages, noisy):
+    full = noisy / np.abs(noisy).max()
+    for gain, given in ((1.25, 1.0), (1.0, 1.0), (0.5, 0.5)):  # below it the level counts
+        dnsmos(gain * full, RATE)
+        assert np.abs(packages.given[0]).max() == given
 
 
 @pytest.mark.parametrize(
