@@ -19,7 +19,7 @@ from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks.base import Network
 from sgmse.sdes import SDE
 from sgmse.solvers import LAST_START, Exponential, Grid, Solver, Uniform
-from sgmse.training import data, degradations, losses, optimisation, weightings
+from sgmse.training import data, degradations, losses, muon, optimisation, weightings
 from sgmse.training.errors import RecipeError, require
 from sgmse.training.optimisation import EMA, Schedule, Times
 from sgmse.training.reading import plain, read
@@ -40,7 +40,7 @@ RECIPE_CLASSES: Mapping[str, type] = {
         *(losses.ScoreMatching, losses.Denoising, losses.VelocityMatching, losses.Reconstruction),
         *(weightings.Unweighted, weightings.SigmaSquared),
         *(weightings.EDMWeighting, weightings.Uncertainty),
-        *(optimisation.Adam, optimisation.AdamW),
+        *(optimisation.Adam, optimisation.AdamW, muon.Muon),
     )
 }
 
