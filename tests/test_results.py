@@ -53,7 +53,7 @@ def row(text: str, system: str) -> list[str]:
                 "default": "sgmse",
                 "DeepFilterNet3": "DeepFilterNet3",
                 **{name: name for name in ("RNNoise", "log-MMSE", "WebRTC", "Speex")},
-                "noisereduce": "noisereduce",
+                **{name: name for name in ("noisereduce", "Wiener")},
             },
         ),
         ("sgmse/pretrained/default/README.md", {"noisy": "noisy", "default": "default"}),

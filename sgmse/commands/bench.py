@@ -25,7 +25,8 @@ A suite is a YAML file:
     default: {class: Ours}
     five steps: {class: Ours, steps: 5, solver: {class: Multistep}}
     RNNoise: {class: RNNoise}                         a peer (extra 'peers'); also DeepFilterNet3,
-                                                      WebRTC, Speex, NoiseReduce, LogMMSE
+                                                      WebRTC, Speex, NoiseReduce, LogMMSE,
+                                                      Wiener
     theirs: {class: Command, line: "denoise {input} {output}"}
     finished: {class: Folder, folder: "runs/{set}"}
   seeds: [0]                                          this and what follows may be left out

@@ -254,4 +254,35 @@ class LogMMSE(Peer):
         return run
 
 
-PEERS: tuple[type[Peer], ...] = (DeepFilterNet3, RNNoise, WebRTC, Speex, NoiseReduce, LogMMSE)
+@dataclass(frozen=True)
+class Wiener(Peer):
+    """The iterative Wiener filter of Lim and Oppenheim (1978), as `pyroomacoustics` has it.
+
+    The speech is modelled by linear prediction; the noise is taken to be white, and learnt from
+    frames of less energy than the threshold.
+
+    Args:
+        threshold: energy of the samples of a frame, relative to full scale.
+    """
+
+    threshold: float = 0.01
+    package = "pyroomacoustics"
+    module = "pyroomacoustics.denoise.iterative_wiener"
+    rate = 16000
+    delay = 256
+
+    def process(self, module: Any) -> Process:
+        """In frames of 32 ms; filled with zeros, as the package leaves out the end."""
+
+        def run(samples: Signal, rate: int) -> NDArray[Any]:
+            filled = np.pad(samples, (0, -len(samples) % self.delay)).astype(np.float64)
+            return module.apply_iterative_wiener(
+                filled, frame_len=2 * self.delay, thresh=self.threshold
+            )
+
+        return run
+
+
+PEERS: tuple[type[Peer], ...] = (
+    *(DeepFilterNet3, RNNoise, WebRTC, Speex, NoiseReduce, LogMMSE, Wiener),
+)
