@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sgmse.commands import reports
+from sgmse.commands import common, reports
 
 if TYPE_CHECKING:
     from sgmse.evaluation.outcomes import Bar, Outcome
@@ -64,7 +64,9 @@ def add(parsers: Any) -> None:
     option = parser.add_argument
     option("suite", metavar="SUITE.yaml", help="what to compare on what")
     option("-o", "--output", metavar="OUT_DIR", help="(default: runs/bench/NAME of the suite)")
-    option("--files", type=_count, metavar="N", help="of each set, evenly spaced (default: all)")
+    option(
+        "--files", type=common.count, metavar="N", help="of each set, evenly spaced (default: all)"
+    )
     option(
         "--systems",
         metavar="NAME,...",
@@ -89,22 +91,14 @@ def add(parsers: Any) -> None:
     option(
         "-j",
         "--jobs",
-        type=_count,
+        type=common.count,
         metavar="N",
         help="processes, of one thread each (default: one for each core)",
     )
     option("-q", "--quiet", action="store_true", help="print the tables and errors only")
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
-    return int(text)
-
-
 def _run(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from sgmse.evaluation.bench import run_suite
     from sgmse.evaluation.processes import cores
     from sgmse.evaluation.suites import load_suite
@@ -120,22 +114,8 @@ def _run(options: argparse.Namespace) -> int:
         pairs = suite.pairs()
         reports.check_names(options, [(name, p.name) for name, of in pairs.items() for p in of])
     output = Path(options.output or Path("runs", "bench", Path(options.suite).stem))
-    bar = tqdm(desc="checking", unit=" files", disable=True if options.quiet else None)
-
-    current = ""
-
-    def progress(stage: str, done: int, total: int) -> None:
-        nonlocal current
-        if stage != current:
-            current = stage
-            bar.reset(total)
-            bar.set_description(stage, refresh=False)
-            bar.initial = done  # made earlier: they say nothing of the speed
-        bar.n = done
-        bar.refresh()
-
     try:
-        with bar:
+        with common.stages(options.quiet) as progress:
             outcome = run_suite(suite, output, workers=options.jobs or cores(), progress=progress)
     except KeyboardInterrupt:
         print(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sgmse.commands import reports
+from sgmse.commands import common, reports
 
 if TYPE_CHECKING:
     from sgmse.evaluation.scoring import Scores
@@ -61,14 +61,14 @@ def add(parsers: Any) -> None:
     option("--noisy", metavar="DIR", help="what was enhanced, for si-sir and si-sar")
     option(
         "--measures",
-        type=_names,
-        default=_names(DEFAULT),
+        type=common.names,
+        default=common.names(DEFAULT),
         metavar="NAME,...",
         help=f"of {', '.join(MEASURES)} (default: {DEFAULT})",
     )
     option(
         "--by",
-        type=_names,
+        type=common.names,
         action="extend",
         default=[],
         metavar="COLUMN,...",
@@ -112,18 +112,14 @@ def add(parsers: Any) -> None:
         "(needs the extra 'report')",
     )
     reports.add(parser)
-    option("-j", "--jobs", type=_jobs, metavar="N", help="processes (default: one for each core)")
+    option(
+        "-j",
+        "--jobs",
+        type=common.count,
+        metavar="N",
+        help="processes (default: one for each core)",
+    )
     option("-q", "--quiet", action="store_true", help="print the table and errors only")
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _jobs(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
-    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sgmse.commands import common
+
 if TYPE_CHECKING:
     from sgmse.evaluation.study import Study
     from sgmse.evaluation.suites import NoisySet
@@ -78,10 +80,12 @@ def add(parsers: Any) -> None:
         help="with start, end and finish of the model's own one unless they are given (default: "
         "its kind, Uniform and AsinhSNR)",
     )
-    option("--files", type=_count, metavar="N", help="evenly spaced over the set (default: all)")
+    option(
+        "--files", type=common.count, metavar="N", help="evenly spaced over the set (default: all)"
+    )
     option(
         "--measures",
-        type=_names,
+        type=common.names,
         metavar="NAME,...",
         help="as for 'sgmse score' (default: pesq-wb,estoi,si-sdr)",
     )
@@ -107,25 +111,15 @@ def add(parsers: Any) -> None:
     option(
         "-j",
         "--jobs",
-        type=_count,
+        type=common.count,
         metavar="N",
         help="processes, of one thread each (default: one for each core)",
     )
     option("-q", "--quiet", action="store_true", help="print the tables and errors only")
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
-    return int(text)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def _wholes(text: str) -> tuple[int, ...]:
-    names = _names(text)
+    names = common.names(text)
     if not names or not all(name.isdecimal() for name in names):
         raise argparse.ArgumentTypeError(f"must be whole numbers such as 1,2,4, not {text!r}")
     return tuple(map(int, names))
@@ -133,42 +127,27 @@ def _wholes(text: str) -> tuple[int, ...]:
 
 def _numbers(text: str) -> tuple[float, ...]:
     try:
-        return tuple(map(float, _names(text)))
+        return tuple(map(float, common.names(text)))
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"must be numbers such as 0,0.5,1, not {text!r}")
 
 
 def _run(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from sgmse.evaluation import study as studies
     from sgmse.evaluation.processes import cores
 
     study = _study(options)
     output = Path(options.output or Path("runs", "bench", f"solvers-{Path(options.model).name}"))
     work = Path(options.work or output)
-    bar = tqdm(desc="checking", unit=" files", disable=True if options.quiet else None)
-    current = ""
-
-    def progress(stage: str, done: int, total: int) -> None:
-        nonlocal current
-        if stage != current:
-            current = stage
-            bar.reset(total)
-            bar.set_description(stage, refresh=False)
-            bar.initial = done  # made earlier: they say nothing of the speed
-        bar.n = done
-        bar.refresh()
-
     try:
-        with bar:
+        with common.stages(options.quiet) as progress:
             outcome = studies.run_study(
                 study,
                 _recordings(options),
                 work,
                 seeds=options.seeds,
-                measures=options.measures or studies.MEASURES,
+                measures=tuple(options.measures or studies.MEASURES),
                 files=options.files,
                 workers=options.jobs or cores(),
                 progress=progress,
