@@ -17,12 +17,12 @@ from shutil import rmtree
 
 from sgmse import audio
 from sgmse.evaluation.clips import listed
-from sgmse.evaluation.journal import Key, Row
+from sgmse.evaluation.journal import Journal, Key, Row
 from sgmse.evaluation.outcomes import Outcome
 from sgmse.evaluation.pairs import Pair
 from sgmse.evaluation.processes import scattered
 from sgmse.evaluation.provenance import combined, digest, digests
-from sgmse.evaluation.runs import Run, RunJournal
+from sgmse.evaluation.runs import Run
 from sgmse.evaluation.scoring import Scores, Task, resolved, score_tasks
 from sgmse.evaluation.suites import Suite, SuiteError
 from sgmse.evaluation.systems import Enhance, Maker
@@ -197,14 +197,14 @@ def _enhance(
     suite: Suite, planned: Plan, output: Path, workers: int, tell: Progress
 ) -> tuple[dict[Key, Run], int]:
     """The runs of all items that are not ready, and how many of them were made now."""
-    journal = RunJournal(output / RUNS)
+    journal = Journal(output / RUNS, Run)
     made = [item.pair.enhanced for of in planned.items.values() for item in of if not item.ready]
     contents = digests(path for path in made if path.exists())
     runs: dict[Key, Run] = {}
     waiting: dict[str, list[Item]] = {}
     for name, items in planned.items.items():
         for item in items:
-            old = journal.runs.get(item.run.key)
+            old = journal.entries.get(item.run.key)
             if item.ready:
                 continue
             if old is not None and _is_there(old, item, contents):

@@ -1,4 +1,4 @@
-"""Rows of a table as they are scored, one a line of JSON: what an interrupted run goes on from.
+"""What is done, one a line of JSON, and what an interrupted work goes on from: rows of a table.
 
 A line that was not written to its end is not read. The last line of a key counts.
 """
@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 Key = tuple[str, str, int | None, str]  # set, system, seed, name
 
@@ -50,46 +50,63 @@ class Row:
         return self.set, self.system, self.seed, self.name
 
 
-class Journal:
-    """A file of rows that grows; opened with `with`, read at once.
+class Entry(Protocol):
+    """A frozen dataclass of plain values with a key that no other of a journal has."""
 
-    Raises `ValueError` if the file exists and is no journal.
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def key(self) -> Key: ...  # noqa: D102
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class Journal(Generic[E]):
+    """A file that grows; opened with `with`, read at once.
+
+    Args:
+        path: of the file.
+        of: the class of the entries.
+
+    Raises `ValueError` if the file exists and is no journal of them.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, of: type[E]) -> None:
         self.path = Path(path)
-        self.rows = {row.key: row for row in _read(self.path)}
+        self.entries: dict[Key, E] = {entry.key: entry for entry in _read(self.path, of)}
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file: IO[str] = self.path.open("a", encoding="utf-8")
         if self.path.stat().st_size and not self.path.read_bytes().endswith(b"\n"):
             self._file.write("\n")  # the end of a line that was cut off
         return self
 
-    def write(self, row: Row) -> None:
-        """Append a row; it survives the end of this process."""
-        self.rows[row.key] = row
-        self._file.write(json.dumps(asdict(row)) + "\n")
+    def write(self, entry: E) -> None:
+        """Append an entry; it survives the end of this process."""
+        self.entries[entry.key] = entry
+        self._file.write(json.dumps(asdict(entry)) + "\n")
         self._file.flush()
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
 
-def _read(path: Path) -> list[Row]:
+def _read(path: Path, of: type[E]) -> list[E]:
     if not path.exists():
         return []
-    names = {f.name for f in fields(Row)}
-    rows: list[Row] = []
+    names = {f.name for f in fields(of)}
+    entries: list[E] = []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     for number, line in enumerate(lines):
         values = _parsed(line)
         if values is not None and values.keys() == names:
-            rows.append(Row(**values))
+            entries.append(of(**values))
         elif line and number == 0 and len(lines) > 1:
-            raise ValueError(f"{path} holds no scores; name another folder, or remove it")
-    return rows
+            kind = of.__name__.lower()
+            raise ValueError(f"{path} holds no {kind}s; name another folder, or remove it")
+    return entries
 
 
 def _parsed(line: str) -> dict[str, Any] | None:

@@ -1,14 +1,7 @@
-"""What each enhanced file of a benchmark took, one a line of JSON: what an interrupted one goes on
-from.
+"""What each enhanced file of a benchmark took; a `Journal` keeps it."""
 
-A line that was not written to its end is not read. The last line of a key counts.
-"""
-
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import IO
+from dataclasses import dataclass
 
 from sgmse.evaluation.journal import Key
 
@@ -66,47 +59,3 @@ def costs(runs: Iterable[Run]) -> Costs:
         sum(counts) / len(counts) if counts else None,
         max((run.memory for run in made if run.memory is not None), default=None),
     )
-
-
-class RunJournal:
-    """A file of runs that grows; opened with `with`, read at once.
-
-    Raises `ValueError` if the file exists and is no such journal.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.runs = {run.key: run for run in _read(self.path)}
-
-    def __enter__(self) -> "RunJournal":
-        self._file: IO[str] = self.path.open("a", encoding="utf-8")
-        if self.path.stat().st_size and not self.path.read_bytes().endswith(b"\n"):
-            self._file.write("\n")  # the end of a line that was cut off
-        return self
-
-    def write(self, run: Run) -> None:
-        """Append a run; it survives the end of this process."""
-        self.runs[run.key] = run
-        self._file.write(json.dumps(asdict(run)) + "\n")
-        self._file.flush()
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
-def _read(path: Path) -> list[Run]:
-    if not path.exists():
-        return []
-    names = {f.name for f in fields(Run)}
-    runs: list[Run] = []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    for number, line in enumerate(lines):
-        try:
-            values = json.loads(line)
-        except ValueError:
-            values = None
-        if isinstance(values, dict) and values.keys() == names:
-            runs.append(Run(**values))
-        elif line and number == 0 and len(lines) > 1:
-            raise ValueError(f"{path} holds no runs; name another folder, or remove it")
-    return runs

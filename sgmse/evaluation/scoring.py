@@ -187,8 +187,8 @@ def score_tasks(
         measure.require()
     contents = digests(path for task in tasks for path in _paths(task.pair).values())
     conditions = combined({**versions(), "align": str(align), "tolerance": repr(tolerance)})
-    keeping = None if journal is None else Journal(journal)
-    known = {} if keeping is None else keeping.rows
+    keeping = None if journal is None else Journal(journal, Row)
+    known = {} if keeping is None else keeping.entries
     rows: dict[Key, Row] = {}
     jobs: list[_Job] = []
     for task in tasks:

@@ -24,41 +24,41 @@ ROW = Row(
 
 def test_rows_come_back_as_they_were(tmp_path):
     path = tmp_path / "new" / "scores.jsonl"
-    with Journal(path) as journal:
-        assert journal.rows == {}
+    with Journal(path, Row) as journal:
+        assert journal.entries == {}
         journal.write(ROW)
-        assert Journal(path).rows == {ROW.key: ROW}  # at once, not at the end
+        assert Journal(path, Row).entries == {ROW.key: ROW}  # at once, not at the end
         journal.write(replace(ROW, name="b"))
     assert ROW.key == ("test", "mine", 3, "a/1")
-    assert list(Journal(path).rows.values()) == [ROW, replace(ROW, name="b")]
+    assert list(Journal(path, Row).entries.values()) == [ROW, replace(ROW, name="b")]
 
 
 def test_the_last_row_of_a_key_counts(tmp_path):
     later = replace(ROW, fingerprint="g")
     for row in (ROW, later):
-        with Journal(tmp_path / "j") as journal:
+        with Journal(tmp_path / "j", Row) as journal:
             journal.write(row)
-    assert Journal(tmp_path / "j").rows == {ROW.key: later}
+    assert Journal(tmp_path / "j", Row).entries == {ROW.key: later}
     assert len((tmp_path / "j").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize("cut", [1, 40])
 def test_a_line_that_was_cut_off_is_passed_over(cut, tmp_path):
     path = tmp_path / "j"
-    with Journal(path) as journal:
+    with Journal(path, Row) as journal:
         journal.write(ROW)
         journal.write(replace(ROW, name="b"))
     path.write_bytes(path.read_bytes()[:-cut])
     whole = {replace(ROW, name="b").key} if cut == 1 else set()  # only its end of line is gone
-    assert Journal(path).rows.keys() == {ROW.key} | whole
-    with Journal(path) as journal:
+    assert Journal(path, Row).entries.keys() == {ROW.key} | whole
+    with Journal(path, Row) as journal:
         journal.write(replace(ROW, name="c"))
-    assert Journal(path).rows.keys() == {ROW.key, replace(ROW, name="c").key} | whole
+    assert Journal(path, Row).entries.keys() == {ROW.key, replace(ROW, name="c").key} | whole
 
 
 def test_another_file_is_refused_and_kept(tmp_path):
     path = tmp_path / "j"
     path.write_text('{"my": "notes"}\nand more\n')
-    with pytest.raises(ValueError, match="holds no scores; name another folder, or remove it"):
-        Journal(path)
+    with pytest.raises(ValueError, match="holds no rows; name another folder, or remove it"):
+        Journal(path, Row)
     assert path.read_text() == '{"my": "notes"}\nand more\n'
