@@ -88,12 +88,13 @@ class Blocks(nn.ModuleList):
 class DualPath(nn.Module):
     """A bidirectional LSTM along time in each band, then one along the bands in each frame."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.norm_time, self.norm_band = ChannelNorm(channels), ChannelNorm(channels)
-        self.lstm_time = nn.LSTM(channels, channels // 2, bidirectional=True)
-        self.lstm_band = nn.LSTM(channels, channels // 2, bidirectional=True)
-        self.out_time, self.out_band = nn.Linear(channels, channels), nn.Linear(channels, channels)
+        self.lstm_time = nn.LSTM(channels, hidden, bidirectional=True)
+        self.lstm_band = nn.LSTM(channels, hidden, bidirectional=True)
+        self.out_time = nn.Linear(2 * hidden, channels)
+        self.out_band = nn.Linear(2 * hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         batch, channels, bands, frames = x.shape
@@ -114,6 +115,7 @@ class SlimUNet(Network):
         blocks: residual blocks on each level, on the way down and again on the way up; the first
             level has its own on the way up alone, the bottom on the way down alone.
         dual_paths: recurrent layers at the bottom.
+        hidden: width of their LSTMs, in each of two directions; half the channels there if absent.
         embedding: width of the embedding of t.
     """
 
@@ -123,6 +125,7 @@ class SlimUNet(Network):
         blocks: Sequence[int] = (1, 1, 2, 2, 2),
         dual_paths: int = 2,
         embedding: int = 64,
+        hidden: int | None = None,
     ) -> None:
         super().__init__()
         channels, blocks = tuple(channels), tuple(blocks)
@@ -130,14 +133,16 @@ class SlimUNet(Network):
             raise ValueError(
                 f"channels {channels} and blocks {blocks} must name the same levels, at least two"
             )
-        if channels[-1] % 2:
-            raise ValueError(f"the last of channels {channels} must be even, for two directions")
+        hidden = channels[-1] // 2 if hidden is None else hidden
+        if hidden < 1:
+            raise ValueError(f"hidden must be at least 1, not {hidden}")
         self.divisor = (2 ** (len(channels) - 1), 2)
         self.config = {
             "channels": list(channels),
             "blocks": list(blocks),
             "dual_paths": dual_paths,
             "embedding": embedding,
+            "hidden": hidden,
         }
         levels = range(1, len(channels))
         last = len(channels) - 1
@@ -150,7 +155,7 @@ class SlimUNet(Network):
             for i in levels
         )
         self.encoder = nn.ModuleList(Blocks(channels[i], blocks[i], embedding) for i in levels)
-        self.bottom = nn.ModuleList(DualPath(channels[-1]) for _ in range(dual_paths))
+        self.bottom = nn.ModuleList(DualPath(channels[-1], hidden) for _ in range(dual_paths))
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(channels[i], channels[i - 1], 4, stride=(2, 2), padding=1)
             if i == last

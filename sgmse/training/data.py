@@ -107,7 +107,8 @@ class Pairs(Dataset[tuple[Tensor, Tensor]], ABC):
 class MixedSpeech(Source):
     """Noisy speech mixed on the fly, with the peak of the noisy audio drawn by the gain g:
 
-        noisy = g degradations(kept(room(speech) + noise)),   clean = g kept(early(room)(speech))
+        noisy = g degradations(kept(room(speech) + changes(noise)))
+        clean = g kept(early(room)(speech))
 
     Speech and noise are cropped at random places of random files. Speech that is too short is put
     somewhere in silence, noise that is too short is repeated. The signal-to-noise ratio is that of
@@ -122,6 +123,8 @@ class MixedSpeech(Source):
         noise_level: range in dB of a further noise against what its file has.
         clean_balance, noise_balance: a file is drawn with a probability proportional to its length
             to this power: 1 treats all seconds alike, 0 all files.
+        noise_changes: what happens to each noise, in this order, before its level is set: a colour
+            makes many noises of one.
         babble: talkers in place of a noise; none if absent.
         room: reverberation; the speech alone has it, and the early part belongs to the target.
         kept: what then happens to mixture and target alike, in this order: a model learns to leave
@@ -140,6 +143,7 @@ class MixedSpeech(Source):
     noise_level: Range = (-10.0, 10.0)
     clean_balance: float = 1.0
     noise_balance: float = 0.5
+    noise_changes: tuple[Degradation, ...] = ()
     babble: Babble | None = None
     room: Room | None = None
     kept: tuple[Linear, ...] = ()
@@ -219,15 +223,18 @@ class _Mixtures(Pairs):
         )
 
     def some_noise(self, target: int, rng: Generator) -> Audio:
-        """A crop of noise, or a babble without the target's clip."""
-        babble = self.source.babble
+        """A crop of noise, or a babble without the target's clip, with its changes."""
+        babble, speed, samples = self.source.babble, self.source.noise_speed, self.source.samples
         if babble and rng.random() < babble.probability:
-            return babble(self.clean, target, self.source.samples, rng)
-        speed, samples = self.source.noise_speed, self.source.samples
-        factor = speed.draw(rng)
-        clip = pick(self.noise_odds, rng)
-        found = crop(self.noise, clip, speed.needs(samples, factor), rng, repeat=True)
-        return speed.apply(found, factor, samples)
+            noise = babble(self.clean, target, samples, rng)
+        else:
+            factor = speed.draw(rng)
+            clip = pick(self.noise_odds, rng)
+            found = crop(self.noise, clip, speed.needs(samples, factor), rng, repeat=True)
+            noise = speed.apply(found, factor, samples)
+        for change in self.source.noise_changes:
+            noise = change(noise, rng, self.sample_rate)
+        return noise
 
 
 @dataclass(frozen=True)

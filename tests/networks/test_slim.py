@@ -189,6 +189,13 @@ def test_weights_keep_their_meaning():
     torch.testing.assert_close(out[0, 0, [0, 7, 15], [0, 4, 9]], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_an_odd_bottom_is_refused():
-    with pytest.raises(ValueError, match=r"\(4, 7\) must be even"):
-        SlimUNet(channels=(4, 7), blocks=(1, 1))
+def test_the_width_of_the_recurrent_layers_is_a_choice():
+    """Half the channels each way if absent, so that older checkpoints load; as given otherwise."""
+    assert SlimUNet(**SMALL).config["hidden"] == 8
+    wide = SlimUNet(**SMALL, hidden=20)
+    assert SlimUNet(**wide.config).state_dict().keys() == wide.state_dict().keys()
+    assert wide.bottom[0].lstm_time.weight_hh_l0.shape == (4 * 20, 20)
+    x = torch.randn(2, 1, 8, 6, dtype=torch.complex64)
+    assert wide(x, x, torch.ones(2)).shape == x.shape
+    with pytest.raises(ValueError, match="hidden must be at least 1, not 0"):
+        SlimUNet(**SMALL, hidden=0)

@@ -156,6 +156,19 @@ def test_a_random_device_is_the_same_for_both(opened):
         torch.testing.assert_close(clean, noisy, atol=1e-4, rtol=0)
 
 
+def test_changes_of_the_noise_leave_speech_and_ratio_alone(opened):
+    quiet = {"clean_speed": STILL, "noise_speed": STILL, "more_noise": 0.0, "snr": (5.0, 5.0)}
+    device = HighPass(1.0, (1000.0, 1000.0), (4, 4))
+    clean, noisy = (a.numpy() for a in opened(mixed(**quiet))[0])
+    same, changed = (a.numpy() for a in opened(mixed(**quiet, noise_changes=(device,)))[0])
+    np.testing.assert_allclose(same / np.abs(same).max(), clean / np.abs(clean).max(), atol=1e-6)
+    expected, noise = device(noisy - clean, np.random.default_rng(0), RATE), changed - same
+    ratio = active_power(same, RATE) / active_power(noise, RATE)
+    assert 10 * np.log10(ratio) == pytest.approx(5, abs=0.01)
+    scale = float(noise @ expected / (expected @ expected))
+    np.testing.assert_allclose(noise, scale * expected, atol=1e-5)
+
+
 def test_babble_is_a_noise(opened):
     pairs = opened(mixed(babble=Babble(1.0, (2, 3)), more_noise=0.0, snr=(3.0, 3.0)))
     pairs.noise.read = None  # not asked
