@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sgmse
-from sgmse.commands import bench, mix, score, solvers
+from sgmse.commands import average, bench, mix, score, solvers
 
 if TYPE_CHECKING:
     from sgmse.jobs import Job, Progress
@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
             description="Train a model from a recipe (needs the extra 'train').",
         )
     )
+    average.add(commands)
     bench.add(commands)
     solvers.add(commands)
     mix.add(commands)

@@ -2,7 +2,7 @@
 
     x_t = a x0 + b y + sigma z,     t as `Times` draws it,     z ~ CN(0, 1)
     weights <- optimiser(grad loss(model(x_t, y, t), (x0, z)))
-    average <- EMA(weights)
+    average <- EMA(weights),     and the recipe's `averages` likewise
 
 With a predictor D its estimate takes the place of y in x_t, and grad loss(D(y), x0) is added. Where
 the recipe says so (`Unrolled`), the loss is that of a sampler's result, in place of the estimate.
@@ -30,6 +30,7 @@ from sgmse.enhancer import Enhancer
 from sgmse.estimates import Estimate
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.solvers import Randn
+from sgmse.training.averages import PowerAverages
 from sgmse.training.data import Consecutive, Pairs
 from sgmse.training.errors import RecipeError
 from sgmse.training.losses import Truth
@@ -64,6 +65,8 @@ class Training(LightningModule):
         if recipe.trainer.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = recipe.ema.of(self.model)
+        lengths = () if recipe.averages is None else recipe.averages.lengths
+        self.averages = PowerAverages(self.model.trained, lengths)
         # Only parameters that take gradients: a frozen one must not decay.
         self.weights = [p for p in self.model.parameters() if p.requires_grad]
         self.optimiser = recipe.optimiser.build(self.weights)
@@ -140,6 +143,7 @@ class Training(LightningModule):
         if norm.isfinite():
             optimiser.step()
             self.average.update_parameters(self.model)
+            self.averages.update(self.model.trained)
             self.skipped = 0
         else:
             self.skipped += 1
@@ -186,6 +190,11 @@ class Training(LightningModule):
         return max(by_steps, seconds / 3600 / hours)
 
     @property
+    def updates(self) -> int:
+        """Steps that changed the weights."""
+        return int(self.average.n_averaged)
+
+    @property
     def averaged(self) -> ScoreModel | Regeneration:
         """The model with the averaged weights, which are shared, not copied."""
         return cast(ScoreModel | Regeneration, self.average.module).eval()
@@ -196,25 +205,20 @@ class Training(LightningModule):
 
     def checkpoint(self, scores: dict[str, float]) -> Checkpoint:
         """The averaged model for a file, with what is worth knowing of its training."""
+        scored = {f"validation {name}": round(score, 4) for name, score in scores.items()}
+        return self.recipe.checkpoint(self.averaged, self.record | scored)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Plain values that say how the weights were trained."""
         r = self.recipe
-        training = {
+        return {
             "steps": self.step,
             "hours": round(self.seconds / 3600, 2),
             "hours of audio": round(self.items * r.data.samples / r.sample_rate / 3600, 1),
             **{name: str(getattr(r, name)) for name in ("loss", "times", "optimiser", "ema")},
             **({} if r.unrolled is None else {"unrolled": str(r.unrolled)}),
-            **{f"validation {name}": round(score, 4) for name, score in scores.items()},
         }
-        return Checkpoint(
-            model=self.averaged,
-            transform=r.transform,
-            sample_rate=r.sample_rate,
-            solver=r.solver,
-            grid=r.grid,
-            padding=r.padding,
-            licence=r.licence,
-            training=training,
-        )
 
     def state(self) -> TrainingState:
         """This moment."""
@@ -224,17 +228,19 @@ class Training(LightningModule):
             seconds=self.seconds,
             network=self.model.trained.state_dict(),
             average=self.averaged.trained.state_dict(),
-            updates=int(self.average.n_averaged),
+            updates=self.updates,
             optimiser=self.optimiser.state_dict(),
             learned={} if self.learned is None else self.learned.state_dict(),
             best=self.best,
             model=self.recipe.model,
+            averages=self.averages.states(),
         )
 
     def restore(self, state: TrainingState) -> None:
         """Go back to a moment of a training of the same model (`Recipe.check_model`).
 
-        Raises `RecipeError` if the loss learns something else than that training did.
+        Raises `RecipeError` if the loss learns something else than that training did, or if other
+        averages are kept.
         """
         here = {} if self.learned is None else self.learned.state_dict()
         if {n: v.shape for n, v in here.items()} != {n: v.shape for n, v in state.learned.items()}:
@@ -242,6 +248,7 @@ class Training(LightningModule):
                 "the weighting of the loss learns something else than the one the run was started "
                 "with; resume with the recipe it was started with, or start another run"
             )
+        self.averages.restore(state.averages, state.updates)
         if self.learned is not None:
             self.learned.load_state_dict(state.learned)
         self.load_weights(state.network, state.average)

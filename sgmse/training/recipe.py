@@ -20,6 +20,7 @@ from sgmse.networks.base import Network
 from sgmse.sdes import SDE
 from sgmse.solvers import LAST_START, Exponential, Grid, Solver, Uniform
 from sgmse.training import data, degradations, losses, muon, optimisation, weightings
+from sgmse.training.averages import Averages
 from sgmse.training.errors import RecipeError, require
 from sgmse.training.optimisation import EMA, Schedule, Times
 from sgmse.training.reading import plain, read
@@ -84,6 +85,7 @@ class Recipe:
         times: at which it is trained.
         unrolled: updates that train the result of the sampler instead; none if absent.
         optimiser, schedule, ema: from gradients to weights.
+        averages: others beside `ema`, to choose one after the training; none if absent.
         solver, grid, padding: the sampler that validation uses and the checkpoint recommends.
         licence: of the weights, for the checkpoint.
     """
@@ -104,6 +106,7 @@ class Recipe:
     optimiser: optimisation.Optimiser = field(default_factory=optimisation.Adam)
     schedule: Schedule = field(default_factory=Schedule)
     ema: EMA = field(default_factory=EMA)
+    averages: Averages | None = None
     solver: Solver = field(default_factory=Exponential)
     grid: Grid = field(default_factory=Uniform)
     padding: Literal["zero", "reflect"] = "zero"
@@ -206,6 +209,21 @@ class Recipe:
             torch.manual_seed(self.trainer.seed)
             made = {n: type(p)(**p.config) for n, p in self.parts.items() if isinstance(p, Network)}
         return assemble(**self.parts | made)
+
+    def checkpoint(
+        self, model: ScoreModel | Regeneration, training: Mapping[str, Any]
+    ) -> Checkpoint:
+        """A model with weights for a file, and what is worth knowing of its training."""
+        return Checkpoint(
+            model=model,
+            transform=self.transform,
+            sample_rate=self.sample_rate,
+            solver=self.solver,
+            grid=self.grid,
+            padding=self.padding,
+            licence=self.licence,
+            training=training,
+        )
 
     def below(self, root: Path) -> "Recipe":
         """The same with absolute folders, for a place apart from them."""

@@ -17,6 +17,7 @@ from sgmse.checkpoints import save
 from sgmse.training.module import Training
 from sgmse.training.recipe import RECIPE_CLASSES
 from sgmse.training.sections import Validation
+from sgmse.training.snapshots import AVERAGES, remove_later, save_snapshot
 from sgmse.training.state import save_state
 from sgmse.training.validation import Example, Pair, evaluate, figure, means
 
@@ -30,6 +31,7 @@ class Session(Callback):
 
         training_state.pt   to resume from
         last/, best/        checkpoints of the averaged weights
+        averages/           snapshots of the recipe's averages
         tensorboard/        curves, audio, spectrograms
 
     Ctrl-C (or SIGTERM) ends the training after the step; a second one ends it at once, and what has
@@ -49,13 +51,15 @@ class Session(Callback):
         self.interrupted = False
         self._bar = tqdm(disable=True)
         self._handlers: dict[int, Any] = {}
-        self._saved = self._validated = -1  # steps
+        self._saved = self._validated = self._kept = -1  # steps
 
     # Lightning calls these
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Show a bar and listen for signals."""
         assert isinstance(module, Training)
+        if trainer.is_global_zero:  # as for the curves: what comes after is written again
+            remove_later(self.folder / AVERAGES, module.step)
         self._bar = tqdm(
             total=module.recipe.trainer.steps,
             initial=module.step,
@@ -80,6 +84,9 @@ class Session(Callback):
             self._log(trainer, module)
         if module.step % settings.save_every == 0:
             self._save(trainer, module)
+        averages = module.recipe.averages
+        if averages is not None and module.step % averages.every == 0:
+            self._snapshot(trainer, module)
         hours = settings.hours
         over = self.interrupted or (hours is not None and module.seconds >= 3600 * hours)
         # One decision for all devices, or they would wait for each other.
@@ -96,6 +103,8 @@ class Session(Callback):
         self._save(trainer, module)
         # A device that got no signal must not wait in a validation for one that did.
         self.interrupted = trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
+        if not self.interrupted and module.recipe.averages is not None:
+            self._snapshot(trainer, module)
         if self.interrupted:
             self._write(trainer, module, {}, (LAST,))
         elif validation is None:
@@ -146,6 +155,19 @@ class Session(Callback):
         if trainer.is_global_zero and self._saved != module.step:
             save_state(module.state(), self.folder / STATE)
         self._saved = module.step
+
+    def _snapshot(self, trainer: Trainer, module: Training) -> None:
+        """The recipe's averages, once a step, if there has been an update."""
+        if trainer.is_global_zero and self._kept != module.step and module.updates:
+            save_snapshot(
+                self.folder / AVERAGES,
+                module.averages.states(),
+                step=module.step,
+                updates=module.updates,
+                model=module.recipe.model,
+                training=module.record,
+            )
+        self._kept = module.step
 
     def _write(
         self, trainer: Trainer, module: Training, scores: dict[str, float], names: Sequence[str]

@@ -35,6 +35,8 @@ class TrainingState:
         best: the best score so far; None before the first validation.
         model: `Recipe.model`, plain values that say what the weights belong to.
         learned: state dict of what the loss learns; empty for most, and absent in older files.
+        averages: state dicts of the averages of `Recipe.averages`, by length, after as many
+            updates; empty for most, and absent in older files.
     """
 
     step: int
@@ -47,6 +49,7 @@ class TrainingState:
     best: float | None
     model: Mapping[str, Any]
     learned: Mapping[str, Any] = field(default_factory=dict)
+    averages: Mapping[float, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def save_state(state: TrainingState, path: Path) -> None:
@@ -71,7 +74,8 @@ def load_state(path: Path) -> TrainingState:
     names = {f.name for f in fields(TrainingState)}
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise RecipeError(f"{path} is not a training state of format {FORMAT}")
-    values.setdefault("learned", {})
+    for absent in ("learned", "averages"):
+        values.setdefault(absent, {})
     if values.keys() != names:
         odd = ", ".join(sorted(values.keys() ^ names))
         raise RecipeError(f"{path} is not a whole training state; missing or unknown: {odd}")

@@ -87,6 +87,11 @@ def handful(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def recipe() -> str:
+    return RECIPE
+
+
 @pytest.fixture
 def recipe_file(corpus: Path, tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"

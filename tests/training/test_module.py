@@ -177,6 +177,15 @@ def test_a_training_whose_loss_learned_something_else_is_not_resumed(training):
         other.restore(uncertain.state())
 
 
+def test_a_training_that_kept_other_averages_is_not_resumed(training):
+    plain, averaged = training(), training("averages={lengths: [0.1]}")
+    assert plain.state().averages == {}
+    for module, state in ((plain, averaged.state()), (averaged, plain.state())):
+        with pytest.raises(RecipeError, match=r"averages\.lengths: the run was started with"):
+            module.restore(state)
+    averaged.restore(averaged.state())
+
+
 def weights_after(module: Training) -> dict[str, torch.Tensor]:
     return dict(fit(module).model.trained.state_dict())
 

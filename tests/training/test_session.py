@@ -3,11 +3,13 @@ import signal
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 pytest.importorskip("lightning")
 
 from sgmse import checkpoints
 from sgmse.training import session, train
+from sgmse.training.snapshots import find_snapshots
 from sgmse.training.state import load_state
 
 
@@ -97,3 +99,49 @@ def test_without_a_terminal_progress_is_printed(recipe_file, corpus, tmp_path, c
     run(recipe_file, corpus, tmp_path / "run", "validation=null")
     out = capsys.readouterr().out
     assert re.findall(r"step (\d+) after \d+ s: loss ", out) == ["2", "4", "6", "8"]
+
+
+AVERAGED = ("validation=null", "averages={lengths: [0.05, 0.2], every: 3}")
+
+
+def test_snapshots_are_kept_and_a_run_that_resumes_has_the_same(
+    recipe_file, corpus, tmp_path, interrupt_at
+):
+    whole = run(recipe_file, corpus, tmp_path / "whole", *AVERAGED)
+    interrupt_at(4)
+    parts = run(recipe_file, corpus, tmp_path / "parts", *AVERAGED)
+    assert [s.step for s in find_snapshots(parts / "averages")] == [3]
+    # as if it had been killed after a snapshot that its state does not know of
+    late = parts / "averages" / "step-00000006.safetensors"
+    other = late.with_name("step-00000007.safetensors")
+    for path in (late, other):
+        path.write_bytes(b"garbage")
+    run(recipe_file, corpus, parts, *AVERAGED, resume=True)
+    one, two = (find_snapshots(folder / "averages") for folder in (whole, parts))
+    assert [s.step for s in one] == [s.step for s in two] == [3, 6, 8]
+    assert [s.updates for s in two] == [3, 6, 8]
+    assert two[-1].lengths == (0.05, 0.2)
+    assert two[-1].training["steps"] == 8
+    for a, b in zip(one, two, strict=True):
+        left, right = load_file(a.path), load_file(b.path)
+        assert left.keys() == right.keys()
+        assert all((left[name] == right[name]).all() for name in left)
+    # the short average is nearer the last weights than the long one, the EMA is another
+    state = load_state(parts / "training_state.pt")
+    name = max(state.network, key=lambda name: state.network[name].numel())
+    short, long = (abs(state.averages[n][name] - state.network[name]).sum() for n in (0.05, 0.2))
+    assert 0 < short < long
+    assert (state.averages[0.2][name] == load_file(two[-1].path)[f"1/{name}"]).all()
+
+
+def test_without_an_update_there_is_no_snapshot(recipe_file, corpus, tmp_path, monkeypatch):
+    from sgmse.training import losses
+
+    call = losses.Reconstruction.__call__
+    monkeypatch.setattr(
+        losses.Reconstruction,
+        "__call__",
+        lambda self, e, t: {"loss": call(self, e, t)["loss"] * float("nan")},
+    )
+    folder = run(recipe_file, corpus, tmp_path / "run", *AVERAGED, "trainer.steps=3")
+    assert not (folder / "averages").exists()

@@ -17,6 +17,7 @@ STATE = TrainingState(
     optimiser={"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 0.1}]},
     best=None,
     model={"sde": {"class": "SBVE", "k": 2.6}},
+    averages={0.05: {"w": torch.full((2, 3), 0.1)}},
 )
 
 
@@ -26,19 +27,21 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     state = load_state(path)
     assert torch.equal(state.network["w"], STATE.network["w"])
     assert torch.equal(state.average["w"], STATE.average["w"])
+    assert torch.equal(state.averages[0.05]["w"], STATE.averages[0.05]["w"])
     assert state.optimiser == STATE.optimiser
-    tensors = {"network": {}, "average": {}}
+    tensors = {"network": {}, "average": {}, "averages": {}}
     assert replace(state, **tensors) == replace(STATE, **tensors)
     assert [p.name for p in path.parent.iterdir()] == ["state.pt"]
 
 
-def test_a_state_from_before_losses_learned_anything(tmp_path):
+@pytest.mark.parametrize("name", ["learned", "averages"])
+def test_a_state_from_before_there_was_more_to_keep(tmp_path, name):
     path = tmp_path / "state.pt"
     save_state(STATE, path)
     values = torch.load(path)
-    assert values.pop("learned") == {}
+    values.pop(name)
     torch.save(values, path)
-    assert load_state(path).learned == {}
+    assert getattr(load_state(path), name) == {}
 
 
 def test_a_failure_leaves_the_state_before(tmp_path):

@@ -1,0 +1,186 @@
+"""The average of a training chosen after it: made of its snapshots, scored, the best one written.
+
+Needs the packages that the scores of the recipe's validation need.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from sgmse.checkpoints import save
+from sgmse.enhancer import Enhancer
+from sgmse.model import Regeneration, ScoreModel
+from sgmse.training.averages import Fit, Profile, check_length, fit
+from sgmse.training.errors import RecipeError
+from sgmse.training.recipe import RECIPE_CLASSES, load_recipe
+from sgmse.training.sections import Validation
+from sgmse.training.snapshots import AVERAGES, Snapshot, combine, find_snapshots
+from sgmse.training.validation import Pair, evaluate, means, pairs_of
+
+RESULT = "averaged"
+#: What is tried where nothing is asked for, as far as the snapshots give it.
+LENGTHS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25)
+#: The largest `Fit.miss` of an average that is called one of that length.
+MISS = 0.1
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was tried, and what came of it.
+
+    Args:
+        folder: of the model.
+        length: of its average.
+        step: that the average ends at.
+        scores: mean of each score by length; none where there was nothing to choose.
+    """
+
+    folder: Path
+    length: float
+    step: int
+    scores: dict[float, dict[str, float]]
+
+
+def choose(
+    run: str | Path,
+    *,
+    lengths: Sequence[float] | None = None,
+    step: int | None = None,
+    output: str | Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Chosen:
+    """Make averages of several lengths, score them, write the best as a model.
+
+    The scores are those of the recipe's validation, on its pairs; each length is printed as it is
+    scored. Where there is a GPU it is used.
+
+    Args:
+        run: the folder of a run whose recipe has `averages`.
+        lengths: sigma_rel of each; if absent, those of `LENGTHS` that the snapshots give and those
+            stored.
+        step: one with a snapshot, where the averages end; the last one if absent.
+        output: where the model goes; `averaged` in the run folder if absent.
+        overrides: changes to the recipe of the run, "key.sub=value".
+
+    Raises:
+        RecipeError: there are no snapshots, none of that step, they do not give a length, there is
+            nothing to choose by, or the output exists; before any work.
+    """
+    run = Path(run)
+    folder = run / RESULT if output is None else Path(output)
+    if not (run / "recipe.yaml").is_file():
+        raise RecipeError(f"{run} is not the folder of a run: it has no recipe.yaml")
+    recipe = load_recipe(run / "recipe.yaml", overrides)
+    snapshots = _until(find_snapshots(run / AVERAGES), run, step)
+    last = snapshots[-1]
+    recipe.check_model(last.model, "the snapshots have", "leave that change of the recipe out")
+    fits = _fits(snapshots, lengths)
+    if folder.exists():
+        raise RecipeError(f"{folder} exists; choose another place with --output, or remove it")
+    validation = recipe.validation
+    pairs = [] if validation is None else pairs_of(validation, Path())
+    if validation is None and len(fits) > 1:
+        raise RecipeError(
+            "the recipe has no validation to choose a length by; give one length with --lengths, "
+            "or set validation"
+        )
+
+    model = recipe.build_model().eval().requires_grad_(False)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    if recipe.trainer.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    best, scores = next(iter(fits)), {}
+    if validation is not None:
+        enhancer = Enhancer.of(recipe.checkpoint(model, {}))
+        print("  ".join(["length", *(f"{name:>8}" for name in validation.scores)]))
+        for length, average in fits.items():
+            _fill(model, snapshots, average)
+            scores[length] = _scored(enhancer, pairs, validation, f"length {length:g}")
+            values = [f"{scores[length][name]:8.3f}" for name in validation.scores]
+            print("  ".join([f"{length:<6g}", *values]), flush=True)
+        best = _best(scores, validation.best)
+    _fill(model, snapshots, fits[best])
+    training = {key: value for key, value in last.training.items() if key != "ema"} | {
+        "average": f"power function of length {best:g}, made of {len(snapshots)} snapshots",
+        **{f"validation {n}": round(score, 4) for n, score in scores.get(best, {}).items()},
+    }
+    save(recipe.checkpoint(model, training), folder, classes=RECIPE_CLASSES)
+    return Chosen(folder, best, last.step, scores)
+
+
+def _until(snapshots: Sequence[Snapshot], run: Path, step: int | None) -> list[Snapshot]:
+    """Those up to a step, one for each number of updates."""
+    if not snapshots:
+        raise RecipeError(
+            f"{run} has no snapshots of averages; train with averages in the recipe, such as "
+            "--set 'averages={every: 500}'"
+        )
+    steps = [snapshot.step for snapshot in snapshots]
+    if step is not None and step not in steps:
+        shown = ", ".join(map(str, steps if len(steps) < 8 else [*steps[:3], "...", *steps[-3:]]))
+        raise RecipeError(f"{run} has no snapshot of step {step}; it has {shown}")
+    end = steps[-1] if step is None else step
+    # Steps without an update between two snapshots make one of them superfluous.
+    return list({s.updates: s for s in snapshots if s.step <= end}.values())
+
+
+def _fits(snapshots: Sequence[Snapshot], lengths: Sequence[float] | None) -> dict[float, Fit]:
+    """By length, in their order; if none are asked for, all that are possible."""
+    stored = [profile for snapshot in snapshots for profile in snapshot.profiles]
+    last = snapshots[-1]
+    possible = {
+        length: found
+        for length in sorted({*LENGTHS, *last.lengths})
+        if (found := fit(stored, Profile(last.updates, length))).miss <= MISS
+    }
+    if lengths is None:
+        return possible
+    fits: dict[float, Fit] = {}
+    for length in lengths:
+        check_length(length)
+        fits[length] = fit(stored, Profile(last.updates, length))
+        if fits[length].miss > MISS:
+            raise RecipeError(
+                f"the {len(snapshots)} snapshots do not give the length {length:g} (the nearest is "
+                f"off by {fits[length].miss:.0%}); choose from {min(possible):g} to "
+                f"{max(possible):g}, or train with a smaller averages.every or nearer "
+                "averages.lengths"
+            )
+    if not fits:
+        raise RecipeError("there is no length to make an average of; give one at least")
+    return fits
+
+
+def _fill(model: ScoreModel | Regeneration, snapshots: Sequence[Snapshot], average: Fit) -> None:
+    """Give the model the weights of an average."""
+    names = {name for name, _ in model.trained.named_parameters()}
+    try:
+        model.trained.load_state_dict(combine(snapshots, average.weights.tolist(), names))
+    except RuntimeError as error:
+        why = " ".join(str(error).split())[:300]
+        raise RecipeError(f"the snapshots do not fit the recipe's network: {why}") from error
+
+
+def _scored(
+    enhancer: Enhancer, pairs: Sequence[Pair], validation: Validation, what: str
+) -> dict[str, float]:
+    """The mean of each score over the pairs."""
+    bar = tqdm(pairs, desc=what, unit="file", disable=None, leave=False)
+    rows = [evaluate(enhancer, [pair], validation.scores)[0] for pair in bar]
+    return means(np.concatenate(rows), validation.scores)
+
+
+def _best(scores: Mapping[float, Mapping[str, float]], name: str) -> float:
+    """The length of the highest score, of equal ones the shortest."""
+    defined = {length: s[name] for length, s in scores.items() if not isnan(s[name])}
+    if not defined:
+        raise RecipeError(
+            f"{name} is not defined on anything that they enhance, which may be silent; "
+            "choose by another score: --set validation.best=NAME"
+        )
+    return max(sorted(defined), key=lambda length: defined[length])
