@@ -1,0 +1,272 @@
+"""Which process, estimate and network: python benchmarks/designs.py CORPUS
+
+Trains every design from scratch for the same time on the same processor, by the recipe `default`
+with a few changes, and scores it with 1, 2, 4 and 8 evaluations on recordings of CORPUS/valid.
+Writes benchmarks/results/designs.md and .json. What is done is kept in runs/designs, so that it can
+be interrupted and started again.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from sgmse.checkpoints import load_model
+from sgmse.enhancer import Enhancer
+from sgmse.evaluation.statistics import interval
+from sgmse.training.sections import Validation
+from sgmse.training.validation import Pair, evaluate, pairs_of
+
+HERE = Path(__file__).resolve().parent
+STEPS = (1, 2, 4, 8)
+SCORES = ("pesq_wb", "estoi", "si_sdr")
+TITLES = {"pesq_wb": "PESQ-WB", "estoi": "ESTOI", "si_sdr": "SI-SDR"}
+DIGITS = {"pesq_wb": 3, "estoi": 3, "si_sdr": 2}
+PAGE = """# Which process, estimate and network
+
+Made by `python benchmarks/designs.py CORPUS`.
+
+Each design is trained from scratch for {minutes} minutes on {threads} threads of one processor,
+with the same loss of the estimate of clean speech, the same data and optimiser, half of the items
+at t = 1; then the ODE of the process is solved in 1, 2, 4 and 8 steps for {files} recordings of the
+validation set. What differs from the first row is named. The last column is the mean difference
+over the recordings, ± half a 95 % bootstrap interval; it does not cover what another seed of the
+training would change. So short a training favours what learns quickly.
+
+{table}
+"""
+#: Changes of the recipe for a short training of several evaluations.
+SHORT = (
+    "optimiser={class: Muon, lr: 3e-3}",
+    "schedule={warmup: 50, decay: 0.6}",
+    "ema.decay=0.98",
+    "times={low: 0.02, high: 0.99, at_one: 0.5}",
+    "validation=null",
+    "trainer.batch=4",
+    "trainer.steps=1000000",
+    "trainer.save_every=1000000",
+)
+
+
+class Design(NamedTuple):
+    """A row of the table: what is compared, and the changes of the recipe that make it."""
+
+    what: str
+    name: str
+    changes: tuple[str, ...] = ()
+
+
+def slim(channels: Sequence[int], blocks: Sequence[int], dual_paths: int, hidden: int) -> str:
+    """A network in a recipe."""
+    return (
+        f"network={{class: SlimUNet, channels: {list(channels)}, blocks: {list(blocks)}, "
+        f"dual_paths: {dual_paths}, hidden: {hidden}}}"
+    )
+
+
+FLAT = slim((16, 32, 64), (1, 1, 1), 6, 64)
+HALF = slim((16, 32, 64), (1, 1, 1), 3, 64)
+PREDICTOR = (
+    "predictor={network: {class: SlimUNet, channels: [16, 32, 64], blocks: [1, 1, 1], "
+    "dual_paths: 3, hidden: 64}, conditioning: noisy, loss: {class: Reconstruction, complex: 30, "
+    "magnitude: 70, si_sdr: 1, perceptual: 0.7}}"
+)
+OUVE = "sde={class: OUVE, theta: 1.5, sigma_min: 0.05, sigma_max: 0.5}"
+EDM = "parametrization={class: EDM, sigma_data: 0.3}"
+VELOCITY = "parametrization={class: Velocity}"
+SCORE = "parametrization={class: Score, sign: -1, scaling: 1/sigma}"
+#: A bridge has no score, and no finite velocity, where it begins.
+BEFORE_ONE = (
+    "latest=0.999",
+    "grid={class: Uniform, steps: 1, start: 0.999, end: 0.0}",
+    "times={low: 0.02, high: 0.999}",
+)
+DESIGNS = (
+    Design("network", "SlimUNet, 3 levels, 6 dual paths (the reference)", (FLAT,)),
+    Design("network", "SlimUNet, 3 levels, 3 dual paths", (HALF,)),
+    Design(
+        "network",
+        "SlimUNet, 4 levels, 6 dual paths",
+        (slim((16, 32, 64, 96), (1, 1, 1, 1), 6, 96),),
+    ),
+    Design(
+        "network",
+        "SlimUNet, 5 levels, 2 dual paths",
+        (slim((16, 32, 64, 96, 128), (1, 1, 2, 2, 2), 2, 64),),
+    ),
+    Design(
+        "network",
+        "NCSN++, 16 to 64 channels",
+        (
+            "network={class: NCSNpp, channels: 16, multipliers: [1, 2, 4, 4], blocks: 1, "
+            "attention_resolutions: []}",
+        ),
+    ),
+    Design("network", "predictor and refiner, 3 dual paths each", (HALF, PREDICTOR)),
+    Design("process", "OUVE", (FLAT, OUVE)),
+    Design("process", "BBED", (FLAT, "sde={class: BBED}")),
+    Design("process", "straight flow", (FLAT, "sde={class: StraightFlow}")),
+    Design("estimate", "SB-VE, velocity", (FLAT, VELOCITY, *BEFORE_ONE)),
+    Design("estimate", "SB-VE, EDM", (FLAT, EDM)),
+    Design("estimate", "straight flow, velocity", (FLAT, "sde={class: StraightFlow}", VELOCITY)),
+    Design("estimate", "OUVE, score", (FLAT, OUVE, SCORE)),
+    Design("estimate", "OUVE, EDM", (FLAT, OUVE, EDM)),
+)
+
+
+def folder_of(design: Design) -> str:
+    """Where a design is kept."""
+    return "".join(c if c.isalnum() else "-" for c in design.name)
+
+
+class Options(NamedTuple):
+    """On what, how long and on how many threads."""
+
+    corpus: Path
+    minutes: float
+    threads: int
+
+
+def trained(design: Design, options: Options, runs: Path) -> Path:
+    """The checkpoint of a design, from its training if it was not done yet."""
+    folder = runs / folder_of(design)
+    if not (folder / "last").exists():
+        changes = (
+            *SHORT,
+            *design.changes,
+            f"trainer.hours={options.minutes / 60:.4f}",
+            f"trainer.threads={options.threads}",
+            f"trainer.cache={(runs / 'cache').resolve()}",
+        )
+        command = [sys.executable, "-m", "sgmse", "train", "default", "--data", str(options.corpus)]
+        command += ["-o", str(folder)]
+        for change in changes:
+            command += ["--set", change]
+        state = folder / "training_state.pt"
+        state.unlink(missing_ok=True)  # interrupted: a resumed one would not be as quick as others
+        subprocess.run(command, check=True)
+    return folder / "last"
+
+
+@contextmanager
+def counted(network: nn.Module) -> Iterator[list[float]]:
+    """A list of one number: the multiplications of the layers of a network that runs in here."""
+    total = [0.0]
+
+    def count(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: object) -> None:
+        if isinstance(layer, nn.LSTM):
+            total[0] += inputs[0][..., 0].numel() * sum(
+                p.numel() for p in layer.parameters() if p.ndim > 1
+            )
+        elif isinstance(layer, nn.ConvTranspose2d):
+            total[0] += inputs[0][:, 0].numel() * layer.weight.numel()
+        elif isinstance(layer, nn.Conv2d | nn.Linear):
+            assert isinstance(output, torch.Tensor)
+            positions = (
+                output[:, 0].numel() if isinstance(layer, nn.Conv2d) else output[..., 0].numel()
+            )
+            total[0] += positions * layer.weight.numel()
+
+    handles = [layer.register_forward_hook(count) for layer in network.modules()]
+    try:
+        yield total
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def judged(checkpoint: Path, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Scores for each number of steps, a list over the recordings, and what an evaluation costs."""
+    kept = load_model(checkpoint)
+    enhancer = Enhancer.of(kept)
+    with counted(enhancer.model) as total:
+        enhancer.with_sampler(steps=1)(np.full(4 * 16000, 0.1, np.float32), 16000)
+    scores = {}
+    for steps in STEPS:
+        table, _ = evaluate(enhancer.with_sampler(steps=steps), pairs, SCORES)
+        scores[str(steps)] = {
+            name: column.tolist() for name, column in zip(SCORES, table.T, strict=True)
+        }
+    return {
+        "updates": kept.training["steps"],
+        "weights": sum(p.numel() for p in enhancer.model.parameters()),
+        "gmac": total[0] / 4e9,
+        "scores": scores,
+    }
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as Markdown; the best mean of each column is bold."""
+    columns = [(score, str(steps)) for steps in STEPS for score in SCORES]
+    means = np.array([[np.mean(r["scores"][n][s]) for s, n in columns] for r in results])
+    tops = means.max(axis=0)
+    heads = ["design", "weights", "GMAC/s", "updates"]
+    heads += [f"{TITLES[score]}, {steps}" for score, steps in columns]
+    heads += ["PESQ-WB, 1 less the first"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    first = np.array(results[0]["scores"]["1"]["pesq_wb"])
+    what = ""
+    for result, row in zip(results, means, strict=True):
+        if result["what"] != what:
+            what = result["what"]
+            lines.append(f"| **{what}** |" + " |" * (len(heads) - 1))
+        cells = [result["name"], f"{result['weights'] / 1e6:.2f} M", f"{result['gmac']:.2f}"]
+        cells.append(str(result["updates"]))
+        for (score, _), mean, top in zip(columns, row, tops, strict=True):
+            text = f"{mean:.{DIGITS[score]}f}"
+            cells.append(f"**{text}**" if mean == top else text)
+        gain = np.array(result["scores"]["1"]["pesq_wb"]) - first
+        cells.append(
+            "" if result is results[0] else f"{gain.mean():+.3f} ± {interval(gain).half_width:.3f}"
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("corpus", type=Path, help="folder with train and valid")
+    parser.add_argument("--minutes", type=float, default=4.0, help="of training, for each design")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--files", type=int, default=30, help="of valid")
+    parser.add_argument("--runs", type=Path, default=Path("runs/designs"))
+    parser.add_argument("--output", type=Path, default=HERE / "results")
+    given = parser.parse_args()
+    options = Options(given.corpus.resolve(), given.minutes, given.threads)
+    pairs = pairs_of(
+        Validation(Path("valid/clean"), Path("valid/noisy"), files=given.files), options.corpus
+    )
+    torch.set_num_threads(given.threads)
+    results = []
+    for design in tqdm(DESIGNS, unit="design"):
+        checkpoint = trained(design, options, given.runs)
+        kept = checkpoint.parent / "judged.json"
+        if not kept.exists():
+            part = kept.with_suffix(".part")
+            part.write_text(json.dumps(judged(checkpoint, pairs)))
+            part.replace(kept)
+        results.append({"what": design.what, "name": design.name, **json.loads(kept.read_text())})
+    given.output.mkdir(parents=True, exist_ok=True)
+    (given.output / "designs.json").write_text(json.dumps(results) + "\n")
+    (given.output / "designs.md").write_text(
+        PAGE.format(
+            minutes=f"{given.minutes:g}",
+            threads=given.threads,
+            files=len(pairs),
+            table=table(results),
+        )
+    )
+    print(given.output / "designs.md")
+
+
+if __name__ == "__main__":
+    main()
