@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sgmse
-from sgmse.commands import average, bench, mix, score, solvers
+from sgmse.commands import average, bench, mix, score, solvers, train
 
 if TYPE_CHECKING:
     from sgmse.jobs import Job, Progress
@@ -102,13 +102,7 @@ def _parser() -> argparse.ArgumentParser:
             description="Write a published checkpoint as a folder: weights, config and card.",
         )
     )
-    _add_train(
-        commands.add_parser(
-            "train",
-            help="train a model from a recipe",
-            description="Train a model from a recipe (needs the extra 'train').",
-        )
-    )
+    train.add(commands)
     average.add(commands)
     bench.add(commands)
     solvers.add(commands)
@@ -193,24 +187,6 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="DIR", help="where the model goes")
     _add_compat(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace a model that is there")
-
-
-def _add_train(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(run=_train)
-    add = parser.add_argument
-    add("recipe", help="a YAML file, or the name of a recipe in the package")
-    add("--data", metavar="DIR", help="folder that relative paths in the recipe start from")
-    add("-o", "--output", metavar="DIR", help="folder of the run (default: runs/NAME)")
-    add("--from", dest="start", metavar="MODEL", help=f"start from its weights: {MODEL}")
-    add("--resume", action="store_true", help="go on where the run in that folder stopped")
-    add(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a change to the recipe, such as trainer.steps=1000; may be given several times",
-    )
 
 
 def _format(text: str) -> str:
@@ -379,19 +355,4 @@ def _convert(options: argparse.Namespace) -> int:
         options.checkpoint, options.folder, compat=options.compat, overwrite=options.overwrite
     )
     print(f"{options.checkpoint} -> {folder}")
-    return 0
-
-
-def _train(options: argparse.Namespace) -> int:
-    from sgmse.training import train
-
-    folder = train(
-        options.recipe,
-        overrides=options.overrides,
-        data=options.data,
-        output=options.output,
-        from_=options.start,
-        resume=options.resume,
-    )
-    print(f"the run is in {folder}")
     return 0

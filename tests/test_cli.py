@@ -420,43 +420,6 @@ def test_an_interrupt_before_the_work(run, monkeypatch):
     assert run("a.wav") == (130, [], ["interrupted; finished files are kept"])
 
 
-# Train
-
-
-def test_what_is_said_of_a_training_reaches_it(monkeypatch, capsys):
-    calls = []
-
-    def train(recipe, *, overrides, data, output, from_, resume):
-        calls.append((recipe, overrides, data, output, from_, resume))
-        return Path("runs/mine")
-
-    monkeypatch.setattr(sgmse.training, "train", train)
-    command = ["--data", "corpus", "--from", "default", "-o", "runs/mine", "--resume"]
-    changes = ["--set", "trainer.steps=3", "--set", "loss={class: Data}"]
-    assert cli.main(["train", *changes, "default", *command]) == 0
-    assert capsys.readouterr().out == "the run is in runs/mine\n"
-    assert cli.main(["train", "mine.yaml"]) == 0
-    assert calls == [
-        (
-            "default",
-            ["trainer.steps=3", "loss={class: Data}"],
-            "corpus",
-            "runs/mine",
-            "default",
-            True,
-        ),
-        ("mine.yaml", [], None, None, None, False),
-    ]
-
-
-def test_a_recipe_that_cannot_be_used_is_one_line(capsys):
-    assert cli.main(["train", "--set", "trainer.stepps=3", "default"]) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert re.fullmatch(r"sgmse: [^\n]*stepps[^\n]*\n", err)
-    assert names() == []
-
-
 # Misuse and help
 
 

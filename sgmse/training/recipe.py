@@ -20,6 +20,7 @@ from sgmse.networks.base import Network
 from sgmse.sdes import SDE
 from sgmse.solvers import LAST_START, Exponential, Grid, Solver, Uniform
 from sgmse.training import data, degradations, losses, muon, optimisation, weightings
+from sgmse.training.adversarial import Adversarial
 from sgmse.training.averages import Averages
 from sgmse.training.errors import RecipeError, require
 from sgmse.training.optimisation import EMA, Schedule, Times
@@ -84,6 +85,7 @@ class Recipe:
         validation: what it is judged by; none if absent, and then the last weights are the best.
         times: at which it is trained.
         unrolled: updates that train the result of the sampler instead; none if absent.
+        adversarial: discriminators that judge results, too; none if absent.
         optimiser, schedule, ema: from gradients to weights.
         averages: others beside `ema`, to choose one after the training; none if absent.
         solver, grid, padding: the sampler that validation uses and the checkpoint recommends.
@@ -103,6 +105,7 @@ class Recipe:
     validation: Validation | None = None
     times: Times = field(default_factory=Times)
     unrolled: Unrolled | None = None
+    adversarial: Adversarial | None = None
     optimiser: optimisation.Optimiser = field(default_factory=optimisation.Adam)
     schedule: Schedule = field(default_factory=Schedule)
     ema: EMA = field(default_factory=EMA)
@@ -121,6 +124,7 @@ class Recipe:
             raise ValueError(f"grid.start: {why}")
         self._check_latest()
         self._check_unrolled()
+        self._check_adversarial()
         for score in self.validation.scores if self.validation else ():
             if self.sample_rate not in SCORE_RATES.get(score, (self.sample_rate,)):
                 raise ValueError(
@@ -180,6 +184,13 @@ class Recipe:
                 replace(self.grid, steps=steps)
             except ValueError as error:
                 raise ValueError(f"unrolled.steps: {error}") from error
+
+    def _check_adversarial(self) -> None:
+        if self.adversarial is not None:
+            times = self.times if self.unrolled is None else None
+            run = (self.trainer.steps, self.data.samples)
+            if why := self.adversarial.refusal(times, self.grid, self.sde, *run):
+                raise ValueError(f"adversarial: {why}")
 
     @property
     def timed(self) -> bool:
@@ -256,6 +267,20 @@ def model_of(checkpoint: Checkpoint) -> dict[str, Any]:
     return _plain_model(checkpoint.sample_rate, checkpoint.transform, checkpoint.model.parts)
 
 
+def _like(origin: Checkpoint) -> dict[str, Any]:
+    """The values of a recipe that a model has, those that are not None."""
+    values = model_of(origin) | {
+        "solver": plain(origin.solver, RECIPE_CLASSES),
+        "grid": plain(origin.grid, RECIPE_CLASSES),
+        "padding": origin.padding,
+        "licence": origin.licence,
+    }
+    predictor, conditioning = values.pop("predictor"), values.pop("conditioning")
+    if predictor is not None:
+        values["predictor"] = {"network": predictor, "conditioning": conditioning}
+    return values
+
+
 def _plain_model(
     sample_rate: int, transform: Spectrogram, parts: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -292,8 +317,12 @@ def find_recipe(name: str | Path) -> Path:
     raise RecipeError(f"there is no recipe {name}; give a YAML file or one of {', '.join(known)}")
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    path: str | Path, overrides: Sequence[str] = (), origin: Checkpoint | None = None
+) -> Recipe:
     """The recipe of a file (or a shipped one's name), with `key.sub=value` set over it.
+
+    What it leaves out of a model and its sampler is that of `origin`, if there is one.
 
     Raises `RecipeError` for YAML that cannot be read, unknown keys, wrong types and values that do
     not go together.
@@ -302,12 +331,15 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     values = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(values, dict):
         raise RecipeError(f"{path} is not a recipe: it has no keys")
+    if origin is not None:
+        values = _like(origin) | values
     for override in overrides:
         _override(values, override)
     try:
         return read(Recipe, values, RECIPE_CLASSES)
     except RecipeError as error:
-        raise RecipeError(f"{path}: {error}") from error
+        hint = "" if "network" in values else "; give all of a model, or start from one with --from"
+        raise RecipeError(f"{path}: {error}{hint}") from error
 
 
 def dump_recipe(recipe: Recipe) -> str:

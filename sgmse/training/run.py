@@ -9,13 +9,18 @@ from pathlib import Path
 
 import torch
 
-from sgmse.checkpoints import load_model
+from sgmse.checkpoints import Checkpoint, load_model
 from sgmse.training.errors import RecipeError, require
 from sgmse.training.recipe import Recipe, dump_recipe, find_recipe, load_recipe, model_of, shipped
 
+#: In a run folder: its whole recipe.
+RECIPE = "recipe.yaml"
+#: The recipe for a model that is given; it has no model of its own.
+FINE_TUNE = "fine_tune"
+
 
 def train(
-    recipe: str | Path,
+    recipe: str | Path | None = None,
     *,
     overrides: Sequence[str] = (),
     data: str | Path | None = None,
@@ -26,13 +31,15 @@ def train(
     """Train as a recipe says, or go on with it.
 
     Args:
-        recipe: a YAML file, or the name of one in the package.
+        recipe: a YAML file, or the name of one in the package; if absent, the one of the run that
+            is resumed, or `fine_tune` for a model to start from.
         overrides: changes to it, "key.sub=value".
         data: the folder that relative folders in the recipe are in; that of the recipe if absent,
             and the working folder for a recipe of the package.
         output: the run folder; runs/<name of the recipe> if absent.
         resume: go on, to the step, where the run in that folder stopped.
-        from_: a model (folder or name) whose weights to start from.
+        from_: a model (folder or name) whose weights to start from; it also gives the parts of a
+            model and the sampler where the recipe has none.
 
     Returns:
         The run folder: `best` and `last` are checkpoints, `training_state.pt` is what resuming
@@ -44,15 +51,41 @@ def train(
     """
     for module in ("yaml", "lightning", "tensorboard", "matplotlib"):
         require(module)
-    path = find_recipe(recipe)
-    parsed = load_recipe(path, overrides)
+    if resume and from_ is not None:
+        raise RecipeError("a run that resumes has its weights already; leave one of the two out")
+    path = find_recipe(recipe) if recipe is not None else _implied(output, resume, from_)
+    origin = None if from_ is None else load_model(from_)
+    parsed = load_recipe(path, overrides, origin)
     root = Path(data) if data is not None else Path() if path in shipped().values() else path.parent
     folder = Path(output) if output is not None else Path("runs") / path.stem
     with _quiet():
-        return _run(parsed, root.resolve(), folder, resume, from_)
+        return _run(parsed, root.resolve(), folder, resume, from_, origin)
 
 
-def _run(recipe: Recipe, root: Path, folder: Path, resume: bool, from_: str | Path | None) -> Path:
+def _implied(output: str | Path | None, resume: bool, from_: str | Path | None) -> Path:
+    """The recipe that nobody named."""
+    if resume:
+        if output is None:
+            raise RecipeError("name the run to resume with --output, or its recipe")
+        if not (Path(output) / RECIPE).is_file():
+            raise RecipeError(f"{output} holds no run to resume; name one with --output")
+        return Path(output) / RECIPE
+    if from_ is None:
+        raise RecipeError(
+            f"name a recipe, one of {', '.join(shipped())} or a YAML file, or a model to start "
+            "from with --from"
+        )
+    return find_recipe(FINE_TUNE)
+
+
+def _run(
+    recipe: Recipe,
+    root: Path,
+    folder: Path,
+    resume: bool,
+    from_: str | Path | None,
+    origin: Checkpoint | None,
+) -> Path:
     # These import Lightning, which takes seconds.
     from lightning.pytorch import Trainer
     from lightning.pytorch.loggers import TensorBoardLogger
@@ -67,8 +100,6 @@ def _run(recipe: Recipe, root: Path, folder: Path, resume: bool, from_: str | Pa
     say = rank_zero_only(print)
     settings = recipe.trainer
     state_file = folder / STATE
-    if resume and from_ is not None:
-        raise RecipeError("a run that resumes has its weights already; leave one of the two out")
     if resume and not state_file.exists():
         raise RecipeError(f"{folder} holds no {STATE} to resume from; name the run with --output")
     if not resume and state_file.exists():
@@ -82,7 +113,6 @@ def _run(recipe: Recipe, root: Path, folder: Path, resume: bool, from_: str | Pa
     if state is not None:
         remedy = "resume with the recipe it was started with, or start another run"
         recipe.check_model(state.model, "the run was started with", remedy)
-    origin = None if from_ is None else load_model(from_)
     if origin is not None:
         remedy = "change the recipe, or start from another model"
         recipe.check_model(model_of(origin), f"the model {from_} has", remedy)
@@ -128,7 +158,7 @@ def _run(recipe: Recipe, root: Path, folder: Path, resume: bool, from_: str | Pa
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".recipe.{os.getpid()}.part"
     part.write_text(dump_recipe(recipe.below(root)), encoding="utf-8")
-    part.replace(folder / "recipe.yaml")
+    part.replace(folder / RECIPE)
     weights = sum(p.numel() for p in module.model.parameters())
     name = type(module.model.network).__name__
     say(f"{name}, {weights / 1e6:.2f} M weights; {data.summary}; {len(pairs)} pairs to validate on")
