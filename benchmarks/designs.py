@@ -1,9 +1,9 @@
 """Which process, estimate and network: python benchmarks/designs.py CORPUS
 
-Trains every design from scratch for the same time on the same processor, by the recipe `default`
-with a few changes, and scores it with 1, 2, 4 and 8 evaluations on recordings of CORPUS/valid.
-Writes benchmarks/results/designs.md and .json. What is done is kept in runs/designs, so that it can
-be interrupted and started again.
+Times an update of every design, which needs a quiet machine, then trains each from scratch for as
+many updates as take the same time, by the recipe `default` with a few changes, and scores it with
+1, 2, 4 and 8 evaluations on recordings of CORPUS/valid. Writes benchmarks/results/designs.md and
+.json. What is done is kept in runs/designs, so that it can be interrupted and started again.
 """
 
 import argparse
@@ -24,10 +24,13 @@ from sgmse.checkpoints import load_model
 from sgmse.enhancer import Enhancer
 from sgmse.evaluation.statistics import interval
 from sgmse.training.sections import Validation
+from sgmse.training.state import load_state
 from sgmse.training.validation import Pair, evaluate, pairs_of
 
 HERE = Path(__file__).resolve().parent
 STEPS = (1, 2, 4, 8)
+#: Updates of the two trainings whose difference is the cost of an update.
+TIMED = (5, 20)
 SCORES = ("pesq_wb", "estoi", "si_sdr")
 TITLES = {"pesq_wb": "PESQ-WB", "estoi": "ESTOI", "si_sdr": "SI-SDR"}
 DIGITS = {"pesq_wb": 3, "estoi": 3, "si_sdr": 2}
@@ -35,12 +38,13 @@ PAGE = """# Which process, estimate and network
 
 Made by `python benchmarks/designs.py CORPUS`.
 
-Each design is trained from scratch for {minutes} minutes on {threads} threads of one processor,
-with the same loss of the estimate of clean speech, the same data and optimiser, half of the items
-at t = 1; then the ODE of the process is solved in 1, 2, 4 and 8 steps for {files} recordings of the
-validation set. What differs from the first row is named. The last column is the mean difference
-over the recordings, ± half a 95 % bootstrap interval; it does not cover what another seed of the
-training would change. So short a training favours what learns quickly.
+Each design is trained from scratch for as many updates as take {minutes} minutes on {threads}
+threads of a processor that does nothing else, with the same loss of the estimate of clean speech,
+the same data and optimiser, half of the items at t = 1. Then the ODE of the process is solved in 1,
+2, 4 and 8 steps for {files} recordings of the validation set. What differs from the first row is
+named. The last column is the mean difference over the recordings, ± half a 95 % bootstrap interval;
+it does not cover what another seed of the training would change. So short a training favours what
+learns quickly.
 
 {table}
 """
@@ -52,8 +56,7 @@ SHORT = (
     "times={low: 0.02, high: 0.99, at_one: 0.5}",
     "validation=null",
     "trainer.batch=4",
-    "trainer.steps=1000000",
-    "trainer.save_every=1000000",
+    "trainer.save_every=100",
 )
 
 
@@ -136,25 +139,36 @@ class Options(NamedTuple):
     threads: int
 
 
-def trained(design: Design, options: Options, runs: Path) -> Path:
-    """The checkpoint of a design, from its training if it was not done yet."""
-    folder = runs / folder_of(design)
-    if not (folder / "last").exists():
-        changes = (
-            *SHORT,
-            *design.changes,
-            f"trainer.hours={options.minutes / 60:.4f}",
-            f"trainer.threads={options.threads}",
-            f"trainer.cache={(runs / 'cache').resolve()}",
-        )
-        command = [sys.executable, "-m", "sgmse", "train", "default", "--data", str(options.corpus)]
-        command += ["-o", str(folder)]
-        for change in changes:
-            command += ["--set", change]
-        state = folder / "training_state.pt"
-        state.unlink(missing_ok=True)  # interrupted: a resumed one would not be as quick as others
-        subprocess.run(command, check=True)
-    return folder / "last"
+def run(design: Design, options: Options, folder: Path, updates: int) -> Path:
+    """A training of so many updates from scratch, or from where it was interrupted."""
+    state = folder / "training_state.pt"
+    if state.exists() and load_state(state).step == updates:
+        return folder
+    changes = (
+        *SHORT,
+        *design.changes,
+        f"trainer.steps={updates}",
+        f"trainer.threads={options.threads}",
+        f"trainer.cache={(folder.parent.parent / 'cache').resolve()}",
+    )
+    command = [sys.executable, "-m", "sgmse", "train", "default", "--data", str(options.corpus)]
+    command += ["-o", str(folder), *(["--resume"] if state.exists() else [])]
+    for change in changes:
+        command += ["--set", change]
+    subprocess.run(command, check=True)
+    return folder
+
+
+def seconds(design: Design, options: Options, folder: Path) -> float:
+    """What an update costs, of two short trainings on a machine that does nothing else."""
+    kept = folder / "seconds.json"
+    if not kept.exists():
+        spent = [
+            load_state(run(design, options, folder / f"{n}", n) / "training_state.pt").seconds
+            for n in TIMED
+        ]
+        kept.write_text(json.dumps((spent[1] - spent[0]) / (TIMED[1] - TIMED[0])))
+    return json.loads(kept.read_text())
 
 
 @contextmanager
@@ -197,7 +211,6 @@ def judged(checkpoint: Path, pairs: Sequence[Pair]) -> dict[str, Any]:
             name: column.tolist() for name, column in zip(SCORES, table.T, strict=True)
         }
     return {
-        "updates": kept.training["steps"],
         "weights": sum(p.numel() for p in enhancer.model.parameters()),
         "gmac": total[0] / 4e9,
         "scores": scores,
@@ -235,7 +248,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("corpus", type=Path, help="folder with train and valid")
-    parser.add_argument("--minutes", type=float, default=4.0, help="of training, for each design")
+    parser.add_argument("--minutes", type=float, default=4.0, help="of training a design")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--files", type=int, default=30, help="of valid")
     parser.add_argument("--runs", type=Path, default=Path("runs/designs"))
@@ -247,14 +260,20 @@ def main() -> None:
     )
     torch.set_num_threads(given.threads)
     results = []
-    for design in tqdm(DESIGNS, unit="design"):
-        checkpoint = trained(design, options, given.runs)
-        kept = checkpoint.parent / "judged.json"
+    folders = [given.runs / folder_of(design) for design in DESIGNS]
+    timed = tqdm(list(zip(DESIGNS, folders, strict=True)), desc="costs", unit="design")
+    costs = [seconds(design, options, folder) for design, folder in timed]
+    trained = tqdm(list(zip(DESIGNS, folders, costs, strict=True)), unit="design")
+    for design, folder, cost in trained:
+        updates = round(60 * given.minutes / cost)
+        kept = folder / f"judged-{updates}.json"
         if not kept.exists():
+            checkpoint = run(design, options, folder / f"{updates}", updates) / "last"
             part = kept.with_suffix(".part")
             part.write_text(json.dumps(judged(checkpoint, pairs)))
             part.replace(kept)
-        results.append({"what": design.what, "name": design.name, **json.loads(kept.read_text())})
+        told = {"what": design.what, "name": design.name, "updates": updates, "seconds": cost}
+        results.append(told | json.loads(kept.read_text()))
     given.output.mkdir(parents=True, exist_ok=True)
     (given.output / "designs.json").write_text(json.dumps(results) + "\n")
     (given.output / "designs.md").write_text(
