@@ -6,6 +6,7 @@
 
 With a predictor D its estimate takes the place of y in x_t, and grad loss(D(y), x0) is added. Where
 the recipe says so (`Unrolled`), the loss is that of a sampler's result, in place of the estimate.
+And where it says so (`Adversarial`), discriminators learn beside the network and add to the loss.
 
 All that is random in step n comes from (seed, n, rank), so that a training which resumes at step n
 is the one that was never interrupted.
@@ -30,6 +31,7 @@ from sgmse.enhancer import Enhancer
 from sgmse.estimates import Estimate
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.solvers import Randn
+from sgmse.training.adversarial import Adversary, results
 from sgmse.training.averages import PowerAverages
 from sgmse.training.data import Consecutive, Pairs
 from sgmse.training.errors import RecipeError
@@ -75,6 +77,10 @@ class Training(LightningModule):
             # Not to be pulled towards 0, which is no smaller a value of u than others.
             u = {"params": list(self.learned.parameters()), "weight_decay": 0.0}
             self.optimiser.add_param_group(u)
+        self.adversary: Adversary | None = None
+        if recipe.adversarial is not None:
+            half = recipe.trainer.precision == "bf16"
+            self.adversary = Adversary(recipe.adversarial, recipe.trainer.seed, half)
         self.step = self.items = self.skipped = 0
         self.best: float | None = None
         self.spent, self.started = 0.0, monotonic()
@@ -102,7 +108,9 @@ class Training(LightningModule):
         )
 
     def on_train_start(self) -> None:
-        """Start the clock."""
+        """Start the clock; what Lightning does not know of goes to the device, too."""
+        if self.adversary is not None:
+            self.adversary.to(self.device)
         self.started = monotonic()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -132,6 +140,10 @@ class Training(LightningModule):
         if recipe.predictor is not None:
             prediction = Estimate(x0=anchor, noise=torch.zeros_like(z))
             terms = joint(terms, recipe.predictor.loss(prediction, truth))
+        if self.adversary is not None:
+            judged = results(t, recipe.grid, recipe.sde) | (steps is not None)
+            parts = self.adversary(estimate, truth, judged, self.step, self.average_of_devices)
+            terms = {**terms, **parts, "loss": terms["loss"] + parts.get("loss", 0.0)}
         if steps is not None:
             terms = {**terms, f"loss of {steps} steps": terms["loss"]}
 
@@ -168,10 +180,17 @@ class Training(LightningModule):
 
     def set_rate(self) -> float:
         """The learning rate of this step, as scheduled."""
-        rate = self.recipe.optimiser.lr * self.recipe.schedule.factor(self.step, self.progress)
+        progress, schedule = self.progress, self.recipe.schedule
+        rate = self.recipe.optimiser.lr * schedule.factor(self.step, progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
+        if self.adversary is not None:
+            self.adversary.set_rate(schedule, self.step, progress)
         return rate
+
+    def average_of_devices(self, values: Tensor) -> Tensor:
+        """The mean over all devices, which wait for each other here."""
+        return cast(Tensor, self.trainer.strategy.reduce(values, reduce_op="mean"))
 
     @property
     def seconds(self) -> float:
@@ -218,6 +237,7 @@ class Training(LightningModule):
             "hours of audio": round(self.items * r.data.samples / r.sample_rate / 3600, 1),
             **{name: str(getattr(r, name)) for name in ("loss", "times", "optimiser", "ema")},
             **({} if r.unrolled is None else {"unrolled": str(r.unrolled)}),
+            **({} if r.adversarial is None else {"adversarial": str(r.adversarial)}),
         }
 
     def state(self) -> TrainingState:
@@ -234,13 +254,14 @@ class Training(LightningModule):
             best=self.best,
             model=self.recipe.model,
             averages=self.averages.states(),
+            adversary={} if self.adversary is None else self.adversary.state(),
         )
 
     def restore(self, state: TrainingState) -> None:
         """Go back to a moment of a training of the same model (`Recipe.check_model`).
 
         Raises `RecipeError` if the loss learns something else than that training did, or if other
-        averages are kept.
+        averages are kept, or other discriminators.
         """
         here = {} if self.learned is None else self.learned.state_dict()
         if {n: v.shape for n, v in here.items()} != {n: v.shape for n, v in state.learned.items()}:
@@ -248,6 +269,13 @@ class Training(LightningModule):
                 "the weighting of the loss learns something else than the one the run was started "
                 "with; resume with the recipe it was started with, or start another run"
             )
+        if bool(state.adversary) != (self.adversary is not None):
+            raise RecipeError(
+                f"adversarial: the run was started {'with' if state.adversary else 'without'} it; "
+                "resume with the recipe it was started with, or start another run"
+            )
+        if self.adversary is not None:
+            self.adversary.restore(state.adversary)
         self.averages.restore(state.averages, state.updates)
         if self.learned is not None:
             self.learned.load_state_dict(state.learned)

@@ -37,6 +37,7 @@ class TrainingState:
         learned: state dict of what the loss learns; empty for most, and absent in older files.
         averages: state dicts of the averages of `Recipe.averages`, by length, after as many
             updates; empty for most, and absent in older files.
+        adversary: `Adversary.state`; empty for most, and absent in older files.
     """
 
     step: int
@@ -50,6 +51,7 @@ class TrainingState:
     model: Mapping[str, Any]
     learned: Mapping[str, Any] = field(default_factory=dict)
     averages: Mapping[float, Mapping[str, Any]] = field(default_factory=dict)
+    adversary: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save_state(state: TrainingState, path: Path) -> None:
@@ -74,7 +76,7 @@ def load_state(path: Path) -> TrainingState:
     names = {f.name for f in fields(TrainingState)}
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise RecipeError(f"{path} is not a training state of format {FORMAT}")
-    for absent in ("learned", "averages"):
+    for absent in ("learned", "averages", "adversary"):
         values.setdefault(absent, {})
     if values.keys() != names:
         odd = ", ".join(sorted(values.keys() ^ names))

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -268,6 +270,123 @@ def test_a_predictor_is_trained_through_the_unrolled_process(training):
     fit(module)
     gradients = [p.grad for p in module.model.predictor.parameters() if p.requires_grad]
     assert max(float(g.abs().max()) for g in gradients) > 1e-3
+
+
+ADVERSARIAL = (
+    "adversarial={weight: 0.5, features: 2, rise: 0, "
+    "discriminators: {windows: [64, 128], channels: [4]}}"
+)
+
+
+def test_discriminators_add_to_the_loss_from_their_start_on(training):
+    """Before it, all is as without them, to the bit."""
+    options = ("trainer.steps=4", "trainer.clip=null", "times.at_one=1")
+    plain = fit(training(*options)).curves
+    module = fit(training(*options, ADVERSARIAL, "adversarial.start=2"))
+    judged = module.curves
+    for one, two in zip(plain[:2], judged[:2], strict=True):
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[name], two[name]) for name in one)
+    assert judged[2].keys() - plain[2].keys() == {"adversarial", "features", "discriminator"}
+    for name in ("complex", "magnitude", "si_sdr"):
+        assert torch.equal(judged[2][name], plain[2][name])
+    more = 0.5 * judged[2]["adversarial"] + 2 * judged[2]["features"]
+    torch.testing.assert_close(judged[2]["loss"], plain[2]["loss"] + more)
+    assert not torch.equal(judged[2]["gradient"], plain[2]["gradient"])
+    assert not torch.equal(judged[3]["complex"], plain[3]["complex"])
+    # of the plateau in a decay of the second half, the third step after a warm-up of two
+    rates = [group["lr"] for group in module.adversary.optimiser.param_groups]
+    assert rates == pytest.approx([2e-4 * (1 - 0.5 * 0.9)])
+    assert not any("adversary" in name or "discrim" in name for name in module.state_dict())
+    assert "windows=(64, 128)" in module.checkpoint({}).training["adversarial"]
+    assert "adversarial" not in training().record
+
+
+def test_only_results_are_judged(training):
+    """Of a batch, the items at t = 1; of unrolled updates, all; of others none."""
+    shares = []
+
+    def watch(module: Training) -> Training:
+        learn = module.adversary.learn
+
+        def watched(x, x0, share, average):
+            shares.append(share)
+            return learn(x, x0, share, average)
+
+        module.adversary.learn = watched
+        return fit(module)
+
+    module = watch(training("trainer.steps=8", "times.at_one=0.7", ADVERSARIAL))
+    drawn = [module.recipe.times.draw(2, generator_of(step)) for step in range(8)]
+    assert shares == [float((t == 1).float().mean()) for t in drawn]
+    assert set(shares) == {0, 0.5, 1}
+    assert ["features" in curve for curve in module.curves] == [share > 0 for share in shares]
+    shares.clear()
+    module = watch(
+        training(*UNROLLED, "trainer.steps=8", "unrolled={steps: [2], share: 0.5}", ADVERSARIAL)
+    )
+    assert shares == ["loss of 2 steps" in curve for curve in module.curves]
+    assert set(shares) == {0, 1}
+
+
+def test_a_training_with_other_discriminators_is_not_resumed(training):
+    plain, judged = training(), training(ADVERSARIAL)
+    assert plain.state().adversary == {}
+    for module, state, how in ((plain, judged, "with"), (judged, plain, "without")):
+        with pytest.raises(RecipeError, match=f"adversarial: the run was started {how} it; resume"):
+            module.restore(state.state())
+    other = training(ADVERSARIAL, "adversarial.discriminators.windows=[64]")
+    with pytest.raises(RecipeError, match="started with others than Discriminators"):
+        other.restore(judged.state())
+    judged.restore(judged.state())
+
+
+TWO_DEVICES = """
+import sys
+from pathlib import Path
+import torch
+from lightning.pytorch import Trainer
+from sgmse.training.module import Training
+from sgmse.training.recipe import load_recipe
+
+recipe_file, *folders = sys.argv[1:4]
+corpus, folder = map(Path, folders)
+recipe = load_recipe(recipe_file, sys.argv[4:])
+module = Training(recipe, recipe.data.open(corpus, folder / "cache", recipe.sample_rate, 0))
+trainer = Trainer(accelerator="cpu", devices=2, strategy="ddp", max_epochs=1, logger=False,
+    enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    use_distributed_sampler=False)
+trainer.fit(module)
+gradients = [float(curve["gradient"]) for curve in module.curves]
+kept = (module.model.state_dict(), module.adversary.state(), gradients)
+torch.save(kept, folder / f"{trainer.global_rank}.pt")
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_learn_as_one(training, recipe_file, corpus, tmp_path):
+    """Each has pairs, times and shares of its own; weights and gradients are the same."""
+    script = tmp_path / "script.py"
+    script.write_text(TWO_DEVICES)
+    overrides = ["trainer.steps=6", "trainer.batch=1", "times.at_one=0.5", ADVERSARIAL]
+    training(*overrides).pairs[0]  # the cache, which both would write
+    command = [sys.executable, script, recipe_file, corpus, tmp_path, *overrides]
+    subprocess.run(command, check=True, capture_output=True)
+    (one, adversary, gradients), (two, other, others) = (
+        torch.load(tmp_path / f"{rank}.pt") for rank in range(2)
+    )
+    assert gradients == others
+    first = training(*overrides)
+    for ours, theirs, start in (
+        (one, two, first.model.state_dict()),
+        (
+            adversary["discriminators"],
+            other["discriminators"],
+            first.state().adversary["discriminators"],
+        ),
+    ):
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+        assert not all(torch.equal(ours[name], start[name]) for name in ours)
 
 
 NCSN = "class: NCSNpp, channels: 4, multipliers: [1, 2], blocks: 1, bins: 64"

@@ -133,6 +133,30 @@ def test_unrolled_updates_are_resumed_to_the_bit(recipe_file, corpus, tmp_path, 
     assert_same_state(tmp_path / "whole", tmp_path / "parts")
 
 
+def test_discriminators_are_resumed_to_the_bit_and_stay_in_the_run(
+    recipe_file, corpus, tmp_path, interrupt_at
+):
+    small = "{windows: [64, 128], channels: [4]}"
+    overrides = [
+        "validation=null",
+        "trainer.steps=6",
+        f"adversarial={{start: 1, rise: 3, discriminators: {small}}}",
+    ]
+    options = {"data": corpus, "overrides": overrides}
+    train(recipe_file, output=tmp_path / "whole", **options)
+    interrupt_at(3)
+    train(recipe_file, output=tmp_path / "parts", **options)
+    before = load_state(tmp_path / "parts" / "training_state.pt").adversary
+    train(recipe_file, output=tmp_path / "parts", resume=True, **options)
+    assert_same_state(tmp_path / "whole", tmp_path / "parts")
+    after = load_state(tmp_path / "parts" / "training_state.pt").adversary
+    for name, value in before["discriminators"].items():
+        assert not torch.equal(value, after["discriminators"][name])
+    assert before["optimiser"]["state"]
+    names = checkpoints.load(tmp_path / "whole" / "last").model.state_dict()
+    assert all(name.startswith("network.") for name in names)
+
+
 def test_a_score_model_trains_too(recipe_file, corpus, tmp_path):
     folder = train(
         recipe_file,

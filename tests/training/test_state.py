@@ -18,6 +18,7 @@ STATE = TrainingState(
     best=None,
     model={"sde": {"class": "SBVE", "k": 2.6}},
     averages={0.05: {"w": torch.full((2, 3), 0.1)}},
+    adversary={"optimiser": {"state": {}}},
 )
 
 
@@ -34,7 +35,7 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["state.pt"]
 
 
-@pytest.mark.parametrize("name", ["learned", "averages"])
+@pytest.mark.parametrize("name", ["learned", "averages", "adversary"])
 def test_a_state_from_before_there_was_more_to_keep(tmp_path, name):
     path = tmp_path / "state.pt"
     save_state(STATE, path)
