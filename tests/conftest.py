@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from sgmse.estimates import (
     EDM,
@@ -67,6 +68,10 @@ from sgmse.solvers import (
     UniPC,
 )
 
+# The same examples in every run: a test that fails now and then is no use to who did not break it.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.load_profile("fixed")
+
 torch.set_num_threads(1)  # tensors here are small, and the tests run in two processes
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -100,6 +105,12 @@ if mine := os.environ.get("SGMSE_SDE"):
     module, _, expression = mine.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     SDES = [eval(expression, vars(importlib.import_module(module)))]
+
+#: For proofs that take long together: one process of each family at once, the others as slow tests.
+FAMILIES = (OUVE(), SBVE(), BBED(), VP(), FlowMatching(), StraightFlow())
+OFTEN = [
+    sde if mine or sde in FAMILIES else pytest.param(sde, marks=pytest.mark.slow) for sde in SDES
+]
 
 PARAMETRIZATIONS: list[Parametrization] = [
     Score(),

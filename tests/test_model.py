@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import GRIDS, PARAMETRIZATIONS
+from conftest import GRIDS, OFTEN, PARAMETRIZATIONS
 from problems import Gaussian, noise, times
 from published import CONFIGS, SIMPLER, model_of, published
 from tiny import Predictive, regeneration
@@ -96,6 +96,7 @@ def test_every_parametrization_samples_as_the_exact_model(sde, parametrization):
     check_samples(sde, parametrization, Multistep(eta=0.5), Uniform(5))
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 def test_every_solver_samples_from_a_model_as_from_the_exact_one(sde, solver):
     check_samples(sde, EDM(), solver, LogSNR(5))
 

@@ -82,7 +82,7 @@ def test_the_formulas(sde):
     check_facts(FACTS[type(sde)], sde)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(list(FACTS)).flatmap(lambda p: FACTS[p].any), st.floats(0.001, 0.999))
 def test_any_constants(sde, t):
     check_any(FACTS[type(sde)], sde, t)

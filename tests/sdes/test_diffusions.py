@@ -105,7 +105,7 @@ def test_the_formulas_of_the_papers(process):
     check_facts(FACTS[process], process())
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(list(FACTS)).flatmap(lambda p: FACTS[p].any), st.floats(0.001, 0.999))
 def test_any_constants(sde, t):
     check_any(FACTS[type(sde)], sde, t)

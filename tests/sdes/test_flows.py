@@ -33,7 +33,7 @@ def test_the_formulas_of_the_papers(sde):
     assert not sde.pinned
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None)
 @given(FACTS[StraightFlow].any, st.floats(0.001, 0.999))
 def test_any_constants(sde, t):
     check_any(FACTS[StraightFlow], sde, t)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import OFTEN
 from problems import Gaussian, noise, slope, times
 from proofs import VARIANCES, errors, fair, response, silent
 
@@ -27,6 +28,7 @@ def startable(solver: Solver, sde, grid):
     return replace(grid, start=LAST_START) if solver.refusal(sde, grid.start) else grid
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 def test_order(sde, solver):
     """At least the declared one; the orders at more steps are in benchmarks/results."""
     if solver.refusal(sde, 0.9):
@@ -72,6 +74,7 @@ def test_costs_what_it_says(sde, solver):
         assert 5 * solver.evaluations < nfe <= 6 * solver.evaluations + more
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 def test_sde_solvers_end_in_the_posterior(sde, solver):
     """Mean and variance of their samples, and so those of the flow, are those of the process."""
     if solver.refusal(sde, 0.9) or solver.order == 0 or isinstance(solver, DormandPrince):

@@ -18,7 +18,7 @@ ENDS = st.one_of(st.just(0.0), st.floats(1e-6, 0.45))
 
 
 def test_descends_from_start_to_end(sde, grid):
-    @settings(deadline=None, max_examples=20, derandomize=True)
+    @settings(deadline=None, max_examples=20)
     @given(STEPS, STARTS, ENDS, st.booleans())
     def holds(steps, start, end, finish):
         t = replace(grid, steps=steps, start=start, end=end, finish=finish).times(sde)

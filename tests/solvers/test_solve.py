@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import OFTEN
 from problems import Gaussian, noise
 
 from sgmse.estimates import Estimate
@@ -118,6 +119,7 @@ def test_a_deterministic_solver_asks_for_no_noise(sde):
         solve(Gaussian(sde), noise(1, 2), solver, Uniform(4), x=noise(1, 2, seed=1), randn=refuse)
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 def test_an_item_does_not_see_the_others(sde, solver):
     problem, y, z = Gaussian(sde, MEAN, VARIANCE), noise(3, 2, 4, seed=1), draws(3, 2, 4)
     grid = suited(LogSNR(4), solver, sde)

@@ -108,7 +108,7 @@ def test_kept_takes_linear_ones_alone(name):
 
 
 @each
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None)
 @given(
     signal=st.sampled_from(sorted(SIGNALS)),
     samples=st.sampled_from([1, 2, 399, 400, 3001]),
