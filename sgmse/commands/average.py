@@ -20,14 +20,14 @@ EPILOG = """examples:
 
 def add(parsers: Any) -> None:
     """Describe the command to the subparsers of the command line."""
-    parser = parsers.add_parser(
+    parser = common.command(
+        parsers,
         "average",
-        help="choose the average of the weights of a finished training",
+        _run,
+        title="choose the average of the weights of a finished training",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=_run)
     option = parser.add_argument
     option("folder", metavar="RUN", help="the folder of a run")
     option(
@@ -45,14 +45,10 @@ def add(parsers: Any) -> None:
         help="where the averages end, one with a snapshot (default: the last)",
     )
     option("-o", "--output", metavar="DIR", help="where the model goes (default: RUN/averaged)")
-    option(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a change to the recipe of the run, such as validation.files=50 or, if the recordings "
-        "were moved, validation.clean=DIR; may be given several times",
+    common.add_changes(
+        parser,
+        "a change to the recipe of the run, such as validation.files=50 or, if the recordings were "
+        "moved, validation.clean=DIR",
     )
 
 

@@ -53,14 +53,14 @@ SHOWN = 20  # problems that are printed; the files have them all
 
 def add(parsers: Any) -> None:
     """Describe the command to the subparsers of the command line."""
-    parser = parsers.add_parser(
+    parser = common.command(
+        parsers,
         "bench",
-        help="compare systems on test sets",
+        _run,
+        title="compare systems on test sets",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=_run)
     option = parser.add_argument
     option("suite", metavar="SUITE.yaml", help="what to compare on what")
     option("-o", "--output", metavar="OUT_DIR", help="(default: runs/bench/NAME of the suite)")

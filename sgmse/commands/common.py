@@ -1,12 +1,56 @@
-"""What several commands share: kinds of arguments, and a bar that shows how far the work is."""
+"""What several commands share: how they are described, kinds of arguments, a bar for their work."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sgmse.evaluation.bench import Progress
+
+
+def command(
+    parsers: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    title: str,
+    description: str,
+    epilog: str,
+) -> argparse.ArgumentParser:
+    """Describe a command to the subparsers of the command line.
+
+    Args:
+        parsers: the subparsers.
+        name: what is typed.
+        run: from its options to the exit code.
+        title: its line in `sgmse --help`.
+        description, epilog: what its own help begins and ends with, lines kept as they are.
+
+    Returns:
+        Its parser, which takes its arguments.
+    """
+    parser: argparse.ArgumentParser = parsers.add_parser(
+        name,
+        help=title,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_changes(parser: argparse.ArgumentParser, what: str) -> None:
+    """The option --set of commands that read a recipe; `what` says what it changes."""
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"{what}; may be given several times",
+    )
 
 
 def count(text: str) -> int:

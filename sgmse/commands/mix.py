@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sgmse.commands import common
+
 if TYPE_CHECKING:
     from sgmse.evaluation.mixing import Mixed
 
@@ -23,14 +25,14 @@ EPILOG = """examples:
 
 def add(parsers: Any) -> None:
     """Describe the command to the subparsers of the command line."""
-    parser = parsers.add_parser(
+    parser = common.command(
+        parsers,
         "mix",
-        help="make a noisy test set of clean speech and noise",
+        _run,
+        title="make a noisy test set of clean speech and noise",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=_run)
     option = parser.add_argument
     option(
         "clean", metavar="CLEAN_DIR", help="folder of clean speech; its folders name the speakers"

@@ -41,14 +41,14 @@ SHOWN = 20  # problems that are printed; the files have them all
 
 def add(parsers: Any) -> None:
     """Describe the command to the subparsers of the command line."""
-    parser = parsers.add_parser(
+    parser = common.command(
+        parsers,
         "score",
-        help="score enhanced recordings against clean ones",
+        _run,
+        title="score enhanced recordings against clean ones",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=_run)
     option = parser.add_argument
     option("clean", metavar="CLEAN_DIR", help="the references")
     option(

@@ -39,14 +39,14 @@ SOLVERS = "Exponential, Multistep, Multistep(eta=0, start=1), UniPC, Singlestep,
 
 def add(parsers: Any) -> None:
     """Describe the command to the subparsers of the command line, under its name of two words."""
-    parser = parsers.add_parser(
+    parser = common.command(
+        parsers,
         "bench solvers",
-        help="compare the samplers of one model",
+        _run,
+        title="compare the samplers of one model",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=_run)
     option = parser.add_argument
     option("--clean", metavar="DIR", help="the references")
     option("--noisy", metavar="DIR", help="what is enhanced, files of the same names")

@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from sgmse.commands import common
+
 DESCRIPTION = "Train a model from a recipe, or train one further (needs the extra 'train')."
 EPILOG = """examples:
   sgmse train default --data corpus
@@ -14,14 +16,14 @@ EPILOG = """examples:
 
 def add(parsers: Any) -> None:
     """Describe the command to the subparsers of the command line."""
-    parser = parsers.add_parser(
+    parser = common.command(
+        parsers,
         "train",
-        help="train a model from a recipe, or train one further",
+        _run,
+        title="train a model from a recipe, or train one further",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=_run)
     option = parser.add_argument
     option(
         "recipe",
@@ -39,14 +41,7 @@ def add(parsers: Any) -> None:
         "need not describe the model then",
     )
     option("--resume", action="store_true", help="go on where the run in that folder stopped")
-    option(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a change to the recipe, such as trainer.steps=1000; may be given several times",
-    )
+    common.add_changes(parser, "a change to the recipe, such as trainer.steps=1000")
 
 
 def _run(options: argparse.Namespace) -> int:

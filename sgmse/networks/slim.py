@@ -1,9 +1,9 @@
 """A small network for a CPU: a convolutional U-Net with recurrent layers at the bottom.
 
-Dense 3 x 3 convolutions in channels-last order are by far the cheapest arithmetic on a CPU, so they
-do nearly all of the work. Every level halves the frequencies, the last one the frames too; at the
-bottom, where there are few positions left, bidirectional LSTMs look along all of time and all of
-frequency. Normalisation is over channels alone: one frame never changes the scale of another.
+Dense 3 x 3 convolutions in channels-last order, by far the cheapest arithmetic on a CPU, lead down
+to a level of fewer positions and back. Every level halves the frequencies, the last one the frames
+too; at the bottom bidirectional LSTMs look along all of time and all of frequency. Normalisation is
+over channels alone: one frame never changes the scale of another.
 
 The output is a masked sum of what is already there and a correction,
 

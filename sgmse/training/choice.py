@@ -17,7 +17,7 @@ from sgmse.enhancer import Enhancer
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.training.averages import Fit, Profile, check_length, fit
 from sgmse.training.errors import RecipeError
-from sgmse.training.recipe import RECIPE_CLASSES, load_recipe
+from sgmse.training.recipe import RECIPE, RECIPE_CLASSES, load_recipe
 from sgmse.training.sections import Validation
 from sgmse.training.snapshots import AVERAGES, Snapshot, combine, find_snapshots
 from sgmse.training.validation import Pair, evaluate, means, pairs_of
@@ -73,9 +73,9 @@ def choose(
     """
     run = Path(run)
     folder = run / RESULT if output is None else Path(output)
-    if not (run / "recipe.yaml").is_file():
-        raise RecipeError(f"{run} is not the folder of a run: it has no recipe.yaml")
-    recipe = load_recipe(run / "recipe.yaml", overrides)
+    if not (run / RECIPE).is_file():
+        raise RecipeError(f"{run} is not the folder of a run: it has no {RECIPE}")
+    recipe = load_recipe(run / RECIPE, overrides)
     snapshots = _until(find_snapshots(run / AVERAGES), run, step)
     last = snapshots[-1]
     recipe.check_model(last.model, "the snapshots have", "leave that change of the recipe out")

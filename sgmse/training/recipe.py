@@ -29,6 +29,8 @@ from sgmse.training.sections import SCORE_RATES, Trainer, Validation
 from sgmse.training.unrolled import Unrolled
 from sgmse.transforms import Spectrogram
 
+#: The whole recipe of a run, in its folder.
+RECIPE = "recipe.yaml"
 #: What a recipe may name: the classes of checkpoints, and those of training alone.
 RECIPE_CLASSES: Mapping[str, type] = {
     c.__name__: c

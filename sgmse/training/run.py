@@ -11,10 +11,16 @@ import torch
 
 from sgmse.checkpoints import Checkpoint, load_model
 from sgmse.training.errors import RecipeError, require
-from sgmse.training.recipe import Recipe, dump_recipe, find_recipe, load_recipe, model_of, shipped
+from sgmse.training.recipe import (
+    RECIPE,
+    Recipe,
+    dump_recipe,
+    find_recipe,
+    load_recipe,
+    model_of,
+    shipped,
+)
 
-#: In a run folder: its whole recipe.
-RECIPE = "recipe.yaml"
 #: The recipe for a model that is given; it has no model of its own.
 FINE_TUNE = "fine_tune"
 

@@ -1,9 +1,34 @@
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 
 import pytest
 import tqdm
 
-from sgmse.commands.common import count, names, stages
+from sgmse.commands.common import add_changes, command, count, names, stages
+
+
+def test_a_command_is_described_and_run(capsys):
+    top = ArgumentParser(prog="p")
+    parser = command(
+        top.add_subparsers(),
+        "do it",
+        lambda options: len(options.overrides),
+        title="its line",
+        description="What it does,\n  in two lines.",
+        epilog="examples:\n  p do",
+    )
+    add_changes(parser, "a change to it")
+    for arguments, changes in (([], 0), (["--set", "a=1", "--set", "b={c: 2}"], 2)):
+        options = top.parse_args(["do it", *arguments])
+        assert options.run(options) == changes
+    with pytest.raises(SystemExit):
+        top.parse_args(["--help"])
+    assert "its line" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        top.parse_args(["do it", "--help"])
+    told = capsys.readouterr().out
+    assert "What it does,\n  in two lines." in told
+    assert "examples:\n  p do" in told
+    assert "a change to it; may be given several times" in told
 
 
 def test_counts():
