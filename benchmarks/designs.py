@@ -1,16 +1,19 @@
 """Which process, estimate and network: python benchmarks/designs.py CORPUS
 
-Times an update of every design, which needs a quiet machine, then trains each from scratch for as
-many updates as take the same time, by the recipe `default` with a few changes, and scores it with
-1, 2, 4 and 8 evaluations on recordings of CORPUS/valid. Writes benchmarks/results/designs.md and
-.json. What is done is kept in runs/designs, so that it can be interrupted and started again.
+Times an update of every design, then trains each from scratch for as many updates as take the same
+time, by the recipe `default` with a few changes, and scores it with 1, 2, 4 and 8 evaluations on
+recordings of CORPUS/valid. One design is on each core of the machine, which must do nothing else.
+Writes benchmarks/results/designs.md and .json. What is done is kept in runs/designs, so that it can
+be interrupted and started again.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,8 +41,8 @@ PAGE = """# Which process, estimate and network
 
 Made by `python benchmarks/designs.py CORPUS`.
 
-Each design is trained from scratch for as many updates as take {minutes} minutes on {threads}
-threads of a processor that does nothing else, with the same loss of the estimate of clean speech,
+Each design is trained from scratch for as many updates as take {minutes} minutes on one core
+(another design is on each of the others), with the same loss of the estimate of clean speech,
 the same data and optimiser, half of the items at t = 1. Then the ODE of the process is solved in 1,
 2, 4 and 8 steps for {files} recordings of the validation set. What differs from the first row is
 named. The last column is the mean difference over the recordings, ± half a 95 % bootstrap interval;
@@ -132,11 +135,11 @@ def folder_of(design: Design) -> str:
 
 
 class Options(NamedTuple):
-    """On what, how long and on how many threads."""
+    """On what and how long."""
 
     corpus: Path
     minutes: float
-    threads: int
+    files: int
 
 
 def run(design: Design, options: Options, folder: Path, updates: int) -> Path:
@@ -148,19 +151,21 @@ def run(design: Design, options: Options, folder: Path, updates: int) -> Path:
         *SHORT,
         *design.changes,
         f"trainer.steps={updates}",
-        f"trainer.threads={options.threads}",
+        "trainer.threads=1",
         f"trainer.cache={(folder.parent.parent / 'cache').resolve()}",
     )
     command = [sys.executable, "-m", "sgmse", "train", "default", "--data", str(options.corpus)]
     command += ["-o", str(folder), *(["--resume"] if state.exists() else [])]
     for change in changes:
         command += ["--set", change]
-    subprocess.run(command, check=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log.txt").open("a") as log:
+        subprocess.run(command, check=True, stdout=log, stderr=log)
     return folder
 
 
 def seconds(design: Design, options: Options, folder: Path) -> float:
-    """What an update costs, of two short trainings on a machine that does nothing else."""
+    """What an update costs, of two short trainings."""
     kept = folder / "seconds.json"
     if not kept.exists():
         spent = [
@@ -196,6 +201,26 @@ def counted(network: nn.Module) -> Iterator[list[float]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def trained(design: Design, options: Options, folder: Path, cost: float) -> dict[str, Any]:
+    """A row of the results, for as many updates as there is time at so many seconds each."""
+    torch.set_num_threads(1)
+    updates = round(60 * options.minutes / cost)
+    kept = folder / f"judged-{updates}-{options.files}.json"
+    if not kept.exists():
+        checkpoint = run(design, options, folder / f"{updates}", updates) / "last"
+        part = kept.with_suffix(".part")
+        part.write_text(json.dumps(judged(checkpoint, validation(options))))
+        part.replace(kept)
+    told = {"what": design.what, "name": design.name, "updates": updates, "seconds": cost}
+    return told | json.loads(kept.read_text())
+
+
+def validation(options: Options) -> list[Pair]:
+    """The recordings that are scored."""
+    section = Validation(Path("valid/clean"), Path("valid/noisy"), files=options.files)
+    return list(pairs_of(section, options.corpus))
 
 
 def judged(checkpoint: Path, pairs: Sequence[Pair]) -> dict[str, Any]:
@@ -249,38 +274,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("corpus", type=Path, help="folder with train and valid")
     parser.add_argument("--minutes", type=float, default=4.0, help="of training a design")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="designs at once")
     parser.add_argument("--files", type=int, default=30, help="of valid")
     parser.add_argument("--runs", type=Path, default=Path("runs/designs"))
     parser.add_argument("--output", type=Path, default=HERE / "results")
     given = parser.parse_args()
-    options = Options(given.corpus.resolve(), given.minutes, given.threads)
-    pairs = pairs_of(
-        Validation(Path("valid/clean"), Path("valid/noisy"), files=given.files), options.corpus
-    )
-    torch.set_num_threads(given.threads)
-    results = []
+    options = Options(given.corpus.resolve(), given.minutes, given.files)
     folders = [given.runs / folder_of(design) for design in DESIGNS]
-    timed = tqdm(list(zip(DESIGNS, folders, strict=True)), desc="costs", unit="design")
-    costs = [seconds(design, options, folder) for design, folder in timed]
-    trained = tqdm(list(zip(DESIGNS, folders, costs, strict=True)), unit="design")
-    for design, folder, cost in trained:
-        updates = round(60 * given.minutes / cost)
-        kept = folder / f"judged-{updates}.json"
-        if not kept.exists():
-            checkpoint = run(design, options, folder / f"{updates}", updates) / "last"
-            part = kept.with_suffix(".part")
-            part.write_text(json.dumps(judged(checkpoint, pairs)))
-            part.replace(kept)
-        told = {"what": design.what, "name": design.name, "updates": updates, "seconds": cost}
-        results.append(told | json.loads(kept.read_text()))
+    same = [options] * len(DESIGNS)
+    with ProcessPoolExecutor(given.jobs) as pool:
+        timed = pool.map(seconds, DESIGNS, same, folders)
+        costs = list(tqdm(timed, "costs", len(DESIGNS), unit="design"))
+        rows = pool.map(trained, DESIGNS, same, folders, costs)
+        results = list(tqdm(rows, "designs", len(DESIGNS), unit="design"))
     given.output.mkdir(parents=True, exist_ok=True)
     (given.output / "designs.json").write_text(json.dumps(results) + "\n")
     (given.output / "designs.md").write_text(
         PAGE.format(
             minutes=f"{given.minutes:g}",
-            threads=given.threads,
-            files=len(pairs),
+            files=given.files,
             table=table(results),
         )
     )

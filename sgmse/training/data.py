@@ -107,7 +107,8 @@ class Pairs(Dataset[tuple[Tensor, Tensor]], ABC):
 class MixedSpeech(Source):
     """Noisy speech mixed on the fly, with the peak of the noisy audio drawn by the gain g:
 
-        noisy = g degradations(kept(room(speech) + changes(noise)))
+        speech = clean_changes(crop),    noise = noise_changes(crop)
+        noisy = g degradations(kept(room(speech) + noise))
         clean = g kept(early(room)(speech))
 
     Speech and noise are cropped at random places of random files. Speech that is too short is put
@@ -123,6 +124,8 @@ class MixedSpeech(Source):
         noise_level: range in dB of a further noise against what its file has.
         clean_balance, noise_balance: a file is drawn with a probability proportional to its length
             to this power: 1 treats all seconds alike, 0 all files.
+        clean_changes: what happens to the speech, in this order, before all else: a `NoiseGate`
+            takes out of it what noise it has.
         noise_changes: what happens to each noise, in this order, before its level is set: a colour
             makes many noises of one.
         babble: talkers in place of a noise; none if absent.
@@ -143,6 +146,7 @@ class MixedSpeech(Source):
     noise_level: Range = (-10.0, 10.0)
     clean_balance: float = 1.0
     noise_balance: float = 0.5
+    clean_changes: tuple[Degradation, ...] = ()
     noise_changes: tuple[Degradation, ...] = ()
     babble: Babble | None = None
     room: Room | None = None
@@ -193,6 +197,8 @@ class _Mixtures(Pairs):
     def draw(self, index: int, rng: Generator) -> tuple[Audio, Audio]:
         source = self.source
         clip, clean = self.speech(rng)
+        for change in source.clean_changes:
+            clean = change(clean, rng, self.sample_rate)
         room = source.room
         clean, noisy = (clean, clean) if room is None else room(clean, rng, self.sample_rate)
         noise = self.some_noise(clip, rng)

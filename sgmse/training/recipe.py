@@ -41,6 +41,7 @@ RECIPE_CLASSES: Mapping[str, type] = {
         *(degradations.Clip, degradations.Quantise, degradations.Codec, degradations.PacketLoss),
         *(degradations.GainChanges, degradations.GainControl, degradations.Dropouts),
         degradations.MicrophoneColour,
+        degradations.NoiseGate,
         *(losses.ScoreMatching, losses.Denoising, losses.VelocityMatching, losses.Reconstruction),
         *(weightings.Unweighted, weightings.SigmaSquared),
         *(weightings.EDMWeighting, weightings.Uncertainty),

@@ -20,6 +20,7 @@ from sgmse.training.degradations.base import (
 from sgmse.training.degradations.codecs import Codec
 from sgmse.training.degradations.colour import MicrophoneColour
 from sgmse.training.degradations.gains import Dropouts, GainChanges, GainControl
+from sgmse.training.degradations.gate import NoiseGate
 from sgmse.training.degradations.overdrive import Clip, Quantise
 from sgmse.training.degradations.packets import PacketLoss
 from sgmse.training.degradations.rooms import SPEED_OF_SOUND, Room
@@ -38,6 +39,7 @@ __all__ = [
     "Linear",
     "LowPass",
     "MicrophoneColour",
+    "NoiseGate",
     "PacketLoss",
     "Quantise",
     "Range",
