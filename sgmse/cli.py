@@ -153,6 +153,13 @@ def _add_enhance(parser: argparse.ArgumentParser) -> None:
         help="steps of the solver: more take longer (default: the model's own)",
     )
     add(
+        "--shifts",
+        type=_positive,
+        metavar="N",
+        help="average N results with the frames of the spectrogram at other places: N times as "
+        "slow, a little cleaner (default: the model's own)",
+    )
+    add(
         "--seed",
         type=_whole,
         default=0,
@@ -252,6 +259,7 @@ def _enhance(options: argparse.Namespace) -> int:
         device=None if options.device == "auto" else options.device,
         solver=options.solver,
         steps=options.steps,
+        shifts=options.shifts,
         compat=options.compat,
     )
     # Threads that wait for each other's cores are slower than none.
@@ -329,6 +337,7 @@ def _info(options: argparse.Namespace) -> int:
         "sample rate": f"{checkpoint.sample_rate} Hz",
         "solver": checkpoint.solver,
         "grid": checkpoint.grid,
+        "shifts": checkpoint.shifts,
         "licence": checkpoint.licence or "not stated",
     } | {f"training: {key}": value for key, value in training.items()}
     width = max(map(len, rows))

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sgmse import audio as files
-from sgmse.checkpoints import CLASSES, Checkpoint, load_model
+from sgmse.checkpoints import CLASSES, Checkpoint, check_frames, load_model
 from sgmse.model import Regeneration, ScoreModel
+from sgmse.outputs import beside, check_target, make_folder
 from sgmse.solvers import LAST_START, Grid, Solver, solve
 from sgmse.streams import Block, as_rows, cut, in_segments, mixed, peaks
 from sgmse.transforms import Spectrogram
@@ -78,6 +79,9 @@ class Enhancer:
         overlap: seconds of the fades.
         frames: their number is padded to a multiple of this, and of what the network divides. With
             more than 1, as published, the added ones sound in the last half frame of the audio.
+        shifts: how many results are averaged, each with the frames at another place: n of them lie
+            hop / n samples apart (Defossez et al. 2019, arXiv:1911.13254, sec. 4.4). What depends
+            on where the frames begin is an error, and a mean has less of it.
     """
 
     model: ScoreModel | Regeneration
@@ -89,8 +93,10 @@ class Enhancer:
     segment: float = 20.0
     overlap: float = 1.0
     frames: int = 1
+    shifts: int = 1
 
     def __post_init__(self) -> None:
+        check_frames(self.frames, self.shifts, self.transform.hop)
         if not 0 < 2 * self.overlap <= self.segment:
             raise ValueError(
                 f"segment {self.segment} s must be at least twice overlap {self.overlap} s, "
@@ -107,11 +113,13 @@ class Enhancer:
     def of(cls, checkpoint: Checkpoint) -> "Enhancer":
         """The enhancer of a checkpoint, with its recommended sampler."""
         c = checkpoint
-        sampler = c.solver, c.grid
-        return cls(c.model, c.transform, *sampler, c.sample_rate, c.padding, frames=c.frames)
+        made = cls(c.model, c.transform, c.solver, c.grid, c.sample_rate, c.padding)
+        return replace(made, frames=c.frames, shifts=c.shifts)
 
-    def with_sampler(self, solver: Solver | None = None, steps: int | None = None) -> "Enhancer":
-        """The same model with another solver or number of steps, if that makes speech better."""
+    def with_sampler(
+        self, solver: Solver | None = None, steps: int | None = None, shifts: int | None = None
+    ) -> "Enhancer":
+        """The same with another solver, number of steps or shifts, if that makes speech better."""
         solver = self.solver if solver is None else solver
         if not isinstance(solver, Solver):
             raise TypeError(f"solver must be an object such as Exponential(), not {solver!r}")
@@ -123,7 +131,8 @@ class Enhancer:
             )
         if solver.refusal(self.model.sde, grid.start):
             grid = replace(grid, start=min(grid.start, LAST_START))
-        return replace(self, solver=solver, grid=grid)
+        shifts = self.shifts if shifts is None else shifts
+        return replace(self, solver=solver, grid=grid, shifts=shifts)
 
     def __call__(
         self,
@@ -205,10 +214,10 @@ class Enhancer:
         target = beside(source, format) if target is None else Path(target)
         _check_options(seed, dry)
         about = files.info(source)
-        _check_target(target, source, overwrite)
+        check_target(target, source, overwrite)
         files.written_as(target, about, format)
         levels = peaks(files.blocks(source))  # also proves the file whole and finite
-        _make_folder(target.parent)
+        make_folder(target.parent)
         with files.Writer(target, about, format) as writer:
             stream = self._stream(
                 files.blocks(source), levels, about.sample_rate, about.frames, seed, dry, progress
@@ -282,15 +291,19 @@ class Enhancer:
 
         def report(done: int, steps: int) -> None:
             if progress is not None:
-                progress(fresh / self.sample_rate / steps / len(batches))
+                progress(fresh / self.sample_rate / steps / self.shifts / len(batches))
 
         outputs = []
         for batch in batches:
-            y = self.spectrogram(batch)
             noise = Draws(seed, number)
-            model, anchor = self.model.observe(y)
-            x = solve(model, anchor, self.solver, self.grid, randn=noise, callback=report).x
-            outputs.append(self.audio(x, batch.shape[1]))
+            results = []
+            for shift in range(self.shifts):
+                late = round(shift * self.transform.hop / self.shifts)
+                shifted = torch.nn.functional.pad(batch, (late, 0))
+                model, anchor = self.model.observe(self.spectrogram(shifted))
+                x = solve(model, anchor, self.solver, self.grid, randn=noise, callback=report).x
+                results.append(self.audio(x, shifted.shape[1])[:, late:])
+            outputs.append(torch.stack(results).mean(dim=0))
         clean = torch.cat(outputs).cpu().numpy().astype(segment.dtype, copy=False)
         if not np.isfinite(clean).all():
             raise RuntimeError(
@@ -320,37 +333,11 @@ class Enhancer:
         return self.transform.inverse(x, padded)[:, :samples]
 
 
-def beside(source: Path, suffix: str | None = None) -> Path:
-    """`<name>_enhanced` beside a file, with its own suffix or another one."""
-    ending = source.suffix if suffix is None else f".{suffix.lower().removeprefix('.')}"
-    return source.with_name(f"{source.stem}_enhanced{ending}")
-
-
 def _check_options(seed: int, dry: float) -> None:
     if index(seed) < 0:
         raise ValueError(f"seed must be at least 0, not {seed}")
     if not 0 <= dry <= 1:
         raise ValueError(f"dry must lie between 0 and 1, not {dry}")
-
-
-def _check_target(target: Path, source: Path, overwrite: bool) -> None:
-    if not target.exists():
-        return
-    if target.samefile(source):
-        raise files.AudioError(target, "is the input itself", "choose another name")
-    if target.is_dir():
-        raise files.AudioError(target, "is a folder", "name a file in it")
-    if not overwrite:
-        remedy = "use --overwrite (overwrite=True) or choose another name"
-        raise files.AudioError(target, "exists already", remedy)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        why = f"cannot be made ({error.strerror})"
-        raise files.AudioError(folder, why, "choose another folder") from error
 
 
 def load(
@@ -359,6 +346,7 @@ def load(
     device: str | torch.device | None = None,
     solver: Solver | None = None,
     steps: int | None = None,
+    shifts: int | None = None,
     compat: str | None = None,
     classes: Mapping[str, type] = CLASSES,
 ) -> Enhancer:
@@ -369,7 +357,7 @@ def load(
             ("file.ckpt"), or "hf://owner/name" for a repository on the Hugging Face hub.
         device: where it runs; with CUDA where there is a GPU for it, else on the CPU. Others, such
             as "mps", only on request.
-        solver, steps: in place of the recommended ones.
+        solver, steps, shifts: in place of the recommended ones.
         compat: "sgmse" for the arithmetic of the published sampler, of a published checkpoint.
         classes: names in the model's config; extend `sgmse.checkpoints.CLASSES` by your own.
 
@@ -378,7 +366,7 @@ def load(
         ValueError: there is no such device, or the model cannot be sampled so.
     """
     checkpoint = load_model(name_or_path, compat=compat, classes=classes)
-    enhancer = Enhancer.of(checkpoint).with_sampler(solver, steps)
+    enhancer = Enhancer.of(checkpoint).with_sampler(solver, steps, shifts)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

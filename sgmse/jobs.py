@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sgmse.audio import FOREIGN, SUFFIXES, AudioError, find, info
-from sgmse.enhancer import Progress, beside
+from sgmse.enhancer import Progress
+from sgmse.outputs import beside
 
 KNOWN = FOREIGN | SUFFIXES.keys()  # suffixes by which a name is known to be meant for a file
 

@@ -27,6 +27,7 @@ FLOORS = [
     "metrics",
     "checkpoints",
     "streams",
+    "outputs",
     "enhancer",
     "jobs",
     "training",

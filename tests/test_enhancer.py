@@ -20,7 +20,7 @@ from sgmse import audio as files
 from sgmse.audio import AudioError, Info, Writer, info, read, write
 from sgmse.checkpoints import save
 from sgmse.compat import SBODE
-from sgmse.enhancer import ClippingWarning, Draws, Enhancer, beside
+from sgmse.enhancer import ClippingWarning, Draws, Enhancer
 from sgmse.estimates import Data
 from sgmse.metrics.energy_ratios import si_sdr
 from sgmse.model import ScoreModel
@@ -344,16 +344,16 @@ def test_segments_are_close_to_the_whole():
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44101])
 @pytest.mark.parametrize("channels", [1, 2, 5])
-@pytest.mark.parametrize("steps", [1, 3])
-def test_progress_adds_up_to_the_duration(rate, channels, steps):
-    model = PIECES.with_sampler(steps=steps)
+@pytest.mark.parametrize(("steps", "shifts"), [(1, 1), (3, 1), (2, 3)])
+def test_progress_adds_up_to_the_duration(rate, channels, steps, shifts):
+    model = PIECES.with_sampler(steps=steps, shifts=shifts)
     for samples in (1, 320, 2000):
         calls = []
         model(sound(channels, samples), rate, progress=calls.append)
         assert all(seconds >= 0 for seconds in calls)
         # rounded up to a sample of the model
         assert samples / rate <= sum(calls) + 1e-9 < samples / rate + 1 / RATE + 1e-6
-        assert len(calls) >= steps * -(-channels // 4)
+        assert len(calls) >= steps * shifts * -(-channels // 4)
 
 
 def test_an_exception_in_progress_ends_the_work():
@@ -642,12 +642,6 @@ def test_an_end_in_the_middle_leaves_nothing_and_keeps_the_old(wav, monkeypatch,
     assert names(wav.parent) == ["x.wav", "y.wav"]
 
 
-def test_names_beside():
-    assert beside(Path("a/b.c.wav")) == Path("a/b.c_enhanced.wav")
-    assert beside(Path("a/b"), "FLAC") == Path("a/b_enhanced.flac")
-    assert beside(Path("a/b.wav"), ".ogg") == Path("a/b_enhanced.ogg")
-
-
 # Loading
 
 
@@ -689,6 +683,30 @@ def test_added_frames_are_heard_as_published():
     heard = published.audio(x, 700)
     torch.testing.assert_close(heard[:, :inside], audio[:, :inside], rtol=0, atol=1e-5)
     assert (heard - audio)[:, inside:].abs().max() > 1e-3
+
+
+def test_shifts_are_a_mean_over_the_places_of_the_frames():
+    audio = sound(1, 700)
+    late = [0, 5, 11]  # thirds of a hop of 16
+    whole = replace(TINY, transform=replace(TINY.transform, ends="zero"))
+    apart = [whole(np.pad(audio, ((0, 0), (n, 0))), RATE)[:, n:] for n in late]
+    assert np.abs(apart[0] - apart[1]).max() > 1e-3
+    together = whole.with_sampler(shifts=3)(audio, RATE)
+    np.testing.assert_allclose(together, np.mean(apart, axis=0), atol=1e-6)
+    np.testing.assert_array_equal(whole.with_sampler(shifts=1)(audio, RATE), apart[0])
+
+
+@pytest.mark.parametrize("shifts", [2, 16])
+def test_shifts_of_what_does_not_depend_on_frames_change_nothing(shifts):
+    audio = sound(2, 3000)
+    model = replace(enhancer(Identity()), segment=0.1, overlap=0.04, shifts=shifts)
+    np.testing.assert_allclose(model(audio, RATE), audio, atol=1e-5)
+
+
+@pytest.mark.parametrize("shifts", [0, 17, 1.5])
+def test_shifts_lie_within_a_hop(shifts):
+    with pytest.raises(ValueError, match=f"shifts must be a whole number from 1 to 16.*{shifts}"):
+        TINY.with_sampler(shifts=shifts)
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:77", "nonsense", "mps"])

@@ -2,7 +2,7 @@
 
 from sgmse.checkpoints.hub import from_pretrained, push_to_hub, save_pretrained
 from sgmse.checkpoints.locate import PACKAGED, load_model, locate
-from sgmse.checkpoints.native import Checkpoint, CheckpointError, load, save
+from sgmse.checkpoints.native import Checkpoint, CheckpointError, check_frames, load, save
 from sgmse.checkpoints.objects import CLASSES, from_dict, to_dict
 from sgmse.checkpoints.published import convert
 
@@ -11,6 +11,7 @@ __all__ = [
     "PACKAGED",
     "Checkpoint",
     "CheckpointError",
+    "check_frames",
     "convert",
     "from_dict",
     "from_pretrained",

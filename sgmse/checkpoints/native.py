@@ -57,6 +57,7 @@ class Checkpoint:
         training: plain values that say how it was trained and how it scores.
         frames: their number is padded to a multiple of this, too, as the published models do. With
             more than 1, the added ones sound in the last half frame of the audio, as there.
+        shifts: how many results, with the frames at other places, are averaged.
     """
 
     model: ScoreModel | Regeneration
@@ -68,16 +69,27 @@ class Checkpoint:
     licence: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
     frames: int = 1
+    shifts: int = 1
 
     def __post_init__(self) -> None:
         if not isinstance(self.sample_rate, int) or self.sample_rate <= 0:
             raise ValueError(f"sample_rate must be a whole number of Hz, not {self.sample_rate!r}")
-        if not isinstance(self.frames, int) or self.frames < 1:
-            raise ValueError(f"frames must be a whole number of at least 1, not {self.frames!r}")
+        check_frames(self.frames, self.shifts, self.transform.hop)
         if self.padding not in ("zero", "reflect"):
             raise ValueError(f"padding must be 'zero' or 'reflect', not {self.padding!r}")
         if not isinstance(self.training, Mapping):
             raise ValueError(f"training must be a table of values, not {self.training!r}")
+
+
+def check_frames(frames: int, shifts: int, hop: int) -> None:
+    """Refuse what is no number of frames to pad to, or of shifts within `hop` samples."""
+    if not isinstance(frames, int) or frames < 1:
+        raise ValueError(f"frames must be a whole number of at least 1, not {frames!r}")
+    if not isinstance(shifts, int) or not 1 <= shifts <= hop:
+        raise ValueError(
+            f"shifts must be a whole number from 1 to {hop}, the samples from one frame to the "
+            f"next, not {shifts!r}"
+        )
 
 
 def save(
@@ -105,6 +117,7 @@ def save(
         "grid": to_dict(checkpoint.grid, classes),
         "padding": checkpoint.padding,
         "frames": checkpoint.frames,
+        "shifts": checkpoint.shifts,
         "licence": checkpoint.licence,
         "training": dict(checkpoint.training),
     }
@@ -139,7 +152,7 @@ def load(folder: str | Path, *, classes: Mapping[str, type] = CLASSES) -> Checkp
 def _described(folder: Path, classes: Mapping[str, type]) -> Checkpoint:
     """The checkpoint of which the config speaks, without its weights."""
     config = _config(folder)
-    known = ("sample_rate", *PARTS, *OPTIONAL, "padding", "frames", "licence", "training")
+    known = ("sample_rate", *PARTS, *OPTIONAL, "padding", "frames", "shifts", "licence", "training")
     if missing := [key for key in known[: 1 + len(PARTS)] if key not in config]:
         raise CheckpointError(f"{folder / CONFIG} does not say its {', '.join(missing)}")
     if odd := [key for key in config if key not in known]:

@@ -29,7 +29,7 @@ class Ours(Maker):
     Args:
         model: "default", a folder, a published checkpoint or "hf://owner/name"; a relative path
             starts at the folder of the suite.
-        solver, steps, grid: in place of the recommended ones; `steps` are those of the grid.
+        solver, steps, grid, shifts: in place of the recommended ones; `steps` are the grid's.
         compat: "sgmse" for the arithmetic of the published sampler.
         device: where it runs; CUDA where there is a GPU for it, else the CPU, if absent.
     """
@@ -38,6 +38,7 @@ class Ours(Maker):
     solver: Solver | None = None
     steps: int | None = None
     grid: Grid | None = None
+    shifts: int | None = None
     compat: Literal["sgmse"] | None = None
     device: str | None = None
 
@@ -60,7 +61,7 @@ class Ours(Maker):
         """What the model and its sampler are, and whether it draws noise."""
         e = self.enhancer()
         device = next(e.model.parameters(), torch.empty(0)).device.type
-        pieces = f"{e.segment} s, {e.overlap} s, {e.padding}, {e.frames}"
+        pieces = f"{e.segment} s, {e.overlap} s, {e.padding}, {e.frames}, {e.shifts}"
         about = f"{e.solver} on {e.grid}, {pieces}, {device}"
         pinned = e.model.sde.pinned and e.grid.start == 1
         return about, e.solver.draws(e.model.sde) or not pinned
@@ -87,7 +88,7 @@ class Ours(Maker):
         enhancer = load(self.model, device=self.device, compat=self.compat)
         if self.grid is not None:
             enhancer = replace(enhancer, grid=self.grid)
-        return enhancer.with_sampler(self.solver, self.steps)
+        return enhancer.with_sampler(self.solver, self.steps, self.shifts)
 
     def enhance(self, samples: Signal, sample_rate: int, seed: int = 0) -> Signal:
         """One recording (samples,) at a rate in Hz; loads the model each time."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from sgmse.checkpoints import CLASSES, Checkpoint, from_dict
+from sgmse.checkpoints import CLASSES, Checkpoint, check_frames, from_dict
 from sgmse.estimates import Parametrization
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks.base import Network
@@ -91,7 +91,8 @@ class Recipe:
         adversarial: discriminators that judge results, too; none if absent.
         optimiser, schedule, ema: from gradients to weights.
         averages: others beside `ema`, to choose one after the training; none if absent.
-        solver, grid, padding: the sampler that validation uses and the checkpoint recommends.
+        solver, grid, shifts, padding, frames: of the sampler that validation uses and the
+            checkpoint recommends.
         licence: of the weights, for the checkpoint.
     """
 
@@ -115,12 +116,15 @@ class Recipe:
     averages: Averages | None = None
     solver: Solver = field(default_factory=Exponential)
     grid: Grid = field(default_factory=Uniform)
+    shifts: int = 1
     padding: Literal["zero", "reflect"] = "zero"
+    frames: int = 1
     licence: str = ""
 
     def __post_init__(self) -> None:
         if self.sample_rate < 1:
             raise ValueError(f"sample_rate must be positive, not {self.sample_rate}")
+        check_frames(self.frames, self.shifts, self.transform.hop)
         self._check_parametrization()
         model = assemble(**self.parts)  # says what does not go together
         if why := self.solver.refusal(self.sde, self.grid.start):
@@ -234,7 +238,9 @@ class Recipe:
             sample_rate=self.sample_rate,
             solver=self.solver,
             grid=self.grid,
+            shifts=self.shifts,
             padding=self.padding,
+            frames=self.frames,
             licence=self.licence,
             training=training,
         )
@@ -275,7 +281,9 @@ def _like(origin: Checkpoint) -> dict[str, Any]:
     values = model_of(origin) | {
         "solver": plain(origin.solver, RECIPE_CLASSES),
         "grid": plain(origin.grid, RECIPE_CLASSES),
+        "shifts": origin.shifts,
         "padding": origin.padding,
+        "frames": origin.frames,
         "licence": origin.licence,
     }
     predictor, conditioning = values.pop("predictor"), values.pop("conditioning")

@@ -44,6 +44,7 @@ def assert_same(a: Checkpoint, b: Checkpoint) -> None:
         "grid",
         "padding",
         "frames",
+        "shifts",
         "licence",
         "training",
     ):
@@ -64,7 +65,7 @@ def test_a_round_trip_changes_no_bit(tmp_path, sde):
 
 
 def test_a_round_trip_keeps_the_sampler(tmp_path, solver, grid):
-    ours = replace(checkpoint(), solver=solver, grid=grid)
+    ours = replace(checkpoint(), solver=solver, grid=grid, shifts=3)
     assert_same(load(save(ours, tmp_path)), ours)
 
 
@@ -108,6 +109,9 @@ def test_a_round_trip_of_a_model_with_a_predictor(tmp_path, conditioning):
         ({"predictor": "Predictive"}, "predictor is a str, not a Network"),
         ({"predictor": None}, "does not fit its config"),
         ({"frames": 0}, "frames must be a whole number of at least 1, not 0"),
+        ({"shifts": 0}, "shifts must be a whole number from 1 to 16, .* not 0"),
+        ({"shifts": 17}, "shifts must be a whole number from 1 to 16, .* not 17"),
+        ({"shifts": "2"}, "shifts must be a whole number from 1 to 16, .* not '2'"),
     ],
 )
 def test_a_bad_predictor_is_named(tmp_path, changes, says):
@@ -130,7 +134,7 @@ def test_a_round_trip_of_a_latest_time(tmp_path):
 
 
 def test_a_config_from_before_there_were_predictors(folder):
-    edit(folder, latest=..., frames=...)
+    edit(folder, latest=..., frames=..., shifts=...)
     assert_same(load(folder), checkpoint())
 
 

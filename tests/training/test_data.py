@@ -156,6 +156,19 @@ def test_a_random_device_is_the_same_for_both(opened):
         torch.testing.assert_close(clean, noisy, atol=1e-4, rtol=0)
 
 
+def test_changes_of_the_speech_are_in_target_and_mixture(opened):
+    alone = {"clean_speed": STILL, "snr": (100.0, 100.0)}
+    device = Clip(1.0, (10.0, 10.0))
+    before = opened(mixed(**alone))[0][0].numpy()
+    clean, noisy = (a.numpy() for a in opened(mixed(**alone, clean_changes=(device,)))[0])
+    expected = device(before, np.random.default_rng(0), RATE)
+    assert not np.allclose(expected, before, atol=1e-2 * np.abs(before).max())
+    for changed in (clean, noisy):
+        np.testing.assert_allclose(
+            changed / np.abs(changed).max(), expected / np.abs(expected).max(), atol=1e-4
+        )
+
+
 def test_changes_of_the_noise_leave_speech_and_ratio_alone(opened):
     quiet = {"clean_speed": STILL, "noise_speed": STILL, "more_noise": 0.0, "snr": (5.0, 5.0)}
     device = HighPass(1.0, (1000.0, 1000.0), (4, 4))

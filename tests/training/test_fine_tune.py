@@ -51,9 +51,20 @@ def test_what_a_recipe_says_of_the_model_must_be_true(finished, corpus, tmp_path
     options = {"data": corpus, "output": tmp_path / "run", "from_": finished / "best"}
     with pytest.raises(RecipeError, match=r"best has sde .*SBVE.* the recipe has .*BBED"):
         train(overrides=[*TINY, "sde={class: BBED}"], **options)
+    with pytest.raises(RecipeError, match=r"shifts must be a whole number .* not 999"):
+        train(overrides=[*TINY, "shifts=999"], **options)
     # The sampler may be another one.
     train(overrides=[*TINY, "trainer.steps=1", "grid.steps=3"], **options)
     assert checkpoints.load(tmp_path / "run" / "last").grid.steps == 3
+
+
+def test_frames_are_padded_and_shifted_as_before(finished, corpus, tmp_path):
+    model = replace(checkpoints.load(finished / "best"), frames=4, shifts=3)
+    checkpoints.save(model, tmp_path / "model")
+    options = {"data": corpus, "output": tmp_path / "run", "from_": tmp_path / "model"}
+    train(overrides=[*TINY, "trainer.steps=1"], **options)
+    after = checkpoints.load(tmp_path / "run" / "last")
+    assert (after.frames, after.shifts) == (4, 3)
 
 
 def test_without_a_model_there_is_nothing_to_tune():
