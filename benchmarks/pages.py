@@ -6,6 +6,7 @@ fails where a page differs.
 """
 
 import argparse
+import csv
 import json
 import re
 import sys
@@ -13,9 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sgmse.evaluation.statistics import paired, stars
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "results" / "corpus-test" / "summary.json"
+SCORES = RESULTS.with_name("scores.csv")  # of each recording
 README, CARD = ROOT / "README.md", ROOT / "sgmse" / "pretrained" / "default" / "README.md"
 MEASURES = {"PESQ-WB": 3, "STOI": 3, "ESTOI": 3, "SI-SDR": 2, "DNSMOS-OVRL": 2}
 HEADS = ("PESQ-WB", "STOI", "ESTOI", "SI-SDR", "DNSMOS")
@@ -74,6 +78,29 @@ def broken_down(told: Mapping[str, Any], by: str, title: str) -> str:
     return markdown([title, *HEADS, "recordings"], rows)
 
 
+def against_peers(told: Mapping[str, Any]) -> str:
+    """What the model's scores are above those of each peer, recording by recording."""
+    with SCORES.open(encoding="utf-8", newline="") as file:
+        scores = {(row["system"], row["name"]): row for row in csv.DictReader(file)}
+    names = sorted({name for _, name in scores})
+    systems: Systems = told["systems"]
+    rows = []
+    for peer in sorted(systems, key=lambda system: -systems[system]["PESQ-WB"]["mean"]):
+        if peer in ("default", "noisy"):
+            continue
+        row = [NAMES.get(peer, peer)]
+        for measure, digits in MEASURES.items():
+            ours, theirs = (
+                [float(scores[system, name][measure]) for name in names]
+                for system in ("default", peer)
+            )
+            about = paired(ours, theirs)
+            half = (about.high - about.low) / 2
+            row.append(f"{about.mean:+.{digits}f} ± {half:.{digits}f} {stars(about.p)}".rstrip())
+        rows.append(row)
+    return markdown(["default less", *HEADS], rows)
+
+
 def pages() -> dict[Path, str]:
     """Each page as it should be."""
     told = json.loads(RESULTS.read_text(encoding="utf-8"))["sets"]["corpus-test"]
@@ -81,6 +108,7 @@ def pages() -> dict[Path, str]:
         README: {"scores": beside_peers(told)},
         CARD: {
             "scores": with_intervals(told),
+            "differences": against_peers(told),
             "by SNR": broken_down(told, "snr_db", "SNR [dB]"),
             "by noise": broken_down(told, "noise", "noise"),
         },
