@@ -7,7 +7,11 @@ over channels alone: one frame never changes the scale of another.
 
 The output is a masked sum of what is already there and a correction,
 
-    net(x, y, t) = m_x x + m_y y + r,      m_x, m_y, r complex and of the shape of x.
+    net(x, y, t)(n) = m_x(n) x(n) + sum_k m_k(n) y(n + k) + r(n),      |k| <= K = (taps - 1) / 2
+
+with m_x, m_k, r complex and of the shape of x, and zeros beyond the first frame and the last. With
+several taps a bin is a linear combination of the frames around it, so that a voice keeps its fine
+structure where frames overlap (deep filtering; Mack and Habets 2019, arXiv:1904.08369).
 """
 
 from collections.abc import Sequence
@@ -117,6 +121,7 @@ class SlimUNet(Network):
         dual_paths: recurrent layers at the bottom.
         hidden: width of their LSTMs, in each of two directions; half the channels there if absent.
         embedding: width of the embedding of t.
+        taps: frames of y in the sum, an odd number.
     """
 
     def __init__(
@@ -126,6 +131,7 @@ class SlimUNet(Network):
         dual_paths: int = 2,
         embedding: int = 64,
         hidden: int | None = None,
+        taps: int = 1,
     ) -> None:
         super().__init__()
         channels, blocks = tuple(channels), tuple(blocks)
@@ -136,6 +142,8 @@ class SlimUNet(Network):
         hidden = channels[-1] // 2 if hidden is None else hidden
         if hidden < 1:
             raise ValueError(f"hidden must be at least 1, not {hidden}")
+        if taps < 1 or taps % 2 == 0:
+            raise ValueError(f"taps must be an odd number of frames, not {taps}")
         self.divisor = (2 ** (len(channels) - 1), 2)
         self.config = {
             "channels": list(channels),
@@ -143,7 +151,9 @@ class SlimUNet(Network):
             "dual_paths": dual_paths,
             "embedding": embedding,
             "hidden": hidden,
+            "taps": taps,
         }
+        self.taps = taps
         levels = range(1, len(channels))
         last = len(channels) - 1
         self.embed = TimeEmbedding(embedding)
@@ -166,10 +176,12 @@ class SlimUNet(Network):
             Blocks(channels[i - 1], blocks[i - 1], embedding) for i in levels
         )
         self.norm = ChannelNorm(channels[0])
-        self.head = nn.Conv2d(channels[0], 6, 3, padding=1)
+        self.head = nn.Conv2d(channels[0], 6 + 2 * (taps - 1), 3, padding=1)
         nn.init.zeros_(self.head.weight)
         # At first the output is y, the best guess that needs no training.
-        self.head.bias = nn.Parameter(torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0, 0.0]))
+        first = torch.zeros(self.head.out_channels)
+        first[1] = 1.0
+        self.head.bias = nn.Parameter(first)
 
     def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:  # noqa: D102
         self._check(x, y, t)
@@ -187,8 +199,13 @@ class SlimUNet(Network):
         for up, decoder in zip(reversed(self.up), reversed(self.decoder), strict=True):
             h = up(h) + skips.pop()
             h = decoder(h, e)
-        real_x, real_y, real, imag_x, imag_y, imag = (
-            self.head(functional.silu(self.norm(h))).to(x.real.dtype).split(1, dim=1)
-        )
+        answer = self.head(functional.silu(self.norm(h))).to(x.real.dtype)
+        real_x, real_y, real, imag_x, imag_y, imag = answer[:, :6].split(1, dim=1)
         mask_x, mask_y = torch.complex(real_x, imag_x), torch.complex(real_y, imag_y)
-        return mask_x * x + mask_y * y + torch.complex(real, imag)
+        out = mask_x * x + mask_y * y + torch.complex(real, imag)
+        beyond, frames = self.taps // 2, y.shape[-1]
+        around = functional.pad(y, (beyond, beyond))
+        for i, k in enumerate(k for k in range(self.taps) if k != beyond):
+            mask = torch.complex(answer[:, 6 + 2 * i, None], answer[:, 7 + 2 * i, None])
+            out = out + mask * around[..., k : k + frames]
+        return out

@@ -53,6 +53,39 @@ def test_a_fresh_network_answers_with_the_observation():
     assert torch.equal(default(x, y, t), y)
 
 
+def test_taps_are_a_filter_along_the_frames():
+    network = awake(taps=5)
+    m = torch.randn(7, dtype=torch.complex64, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        network.head.weight.zero_()
+        # x, y, the correction; then the frames of y before and after, the earliest first.
+        network.head.bias[:6] = torch.view_as_real(m[:3]).T.flatten()
+        network.head.bias[6:] = torch.view_as_real(m[3:]).flatten()
+    x, y, t = inputs()
+    zeros = torch.zeros(2, 1, 16, 2, dtype=y.dtype)
+    early, before, after, late = (
+        torch.cat([zeros, y, zeros], dim=-1)[..., k : k + 10] for k in (0, 1, 3, 4)
+    )
+    expected = m[0] * x + m[1] * y + m[2]
+    expected = expected + m[3] * early + m[4] * before + m[5] * after + m[6] * late
+    torch.testing.assert_close(network(x, y, t), expected)
+
+
+def test_a_fresh_filter_answers_with_the_observation_and_learns():
+    x, y, t = inputs()
+    network = SlimUNet(**SMALL, taps=3)
+    out = network(x, y, t)
+    assert torch.equal(out, y)
+    (out - x).abs().square().sum().backward()
+    assert (network.head.weight.grad.abs().sum(dim=(1, 2, 3)) > 0).all()
+
+
+@pytest.mark.parametrize("taps", [0, 2, -1])
+def test_refused_taps(taps):
+    with pytest.raises(ValueError, match=f"taps must be an odd number of frames, not {taps}"):
+        SlimUNet(**SMALL, taps=taps)
+
+
 @pytest.mark.parametrize(
     ("channels", "divisor"), [([8, 8], (2, 2)), ([8, 8, 8], (4, 2)), ([4] * 5, (16, 2))]
 )
