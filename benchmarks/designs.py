@@ -58,6 +58,7 @@ SHORT = (
     "ema.decay=0.98",
     "times={low: 0.02, high: 0.99, at_one: 0.5}",
     "validation=null",
+    "shifts=1",
     "trainer.batch=4",
     "trainer.save_every=100",
 )
@@ -84,7 +85,7 @@ HALF = slim((16, 32, 64), (1, 1, 1), 3, 64)
 PREDICTOR = (
     "predictor={network: {class: SlimUNet, channels: [16, 32, 64], blocks: [1, 1, 1], "
     "dual_paths: 3, hidden: 64}, conditioning: noisy, loss: {class: Reconstruction, complex: 30, "
-    "magnitude: 70, si_sdr: 1, perceptual: 0.7}}"
+    "magnitude: 70, si_sdr: 5, perceptual: 2}}"
 )
 OUVE = "sde={class: OUVE, theta: 1.5, sigma_min: 0.05, sigma_max: 0.5}"
 EDM = "parametrization={class: EDM, sigma_data: 0.3}"
@@ -98,6 +99,7 @@ BEFORE_ONE = (
 )
 DESIGNS = (
     Design("network", "SlimUNet, 3 levels, 6 dual paths (the reference)", (FLAT,)),
+    Design("network", "the same, a filter of 5 frames", (FLAT[:-1] + ", taps: 5}",)),
     Design("network", "SlimUNet, 3 levels, 3 dual paths", (HALF,)),
     Design(
         "network",

@@ -21,6 +21,7 @@ def test_default_recipe_is_the_default_model():
     assert recipe.solver == shipped_model.solver
     assert recipe.grid == shipped_model.grid
     assert recipe.padding == shipped_model.padding
+    assert (recipe.frames, recipe.shifts) == (shipped_model.frames, shipped_model.shifts)
     assert recipe.licence == shipped_model.licence
 
 
