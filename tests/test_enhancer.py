@@ -767,7 +767,7 @@ rng = np.random.default_rng(0)
 with Writer(path, Info(rate, channels)) as writer:
     for _ in range(30 * 60):
         writer.write(0.1 * rng.standard_normal((channels, rate), dtype=np.float32))
-sgmse.load(device="cpu").enhance_file(path)
+sgmse.load(device="cpu", shifts=1).enhance_file(path)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
