@@ -1,10 +1,10 @@
 """Which process, estimate and network: python benchmarks/designs.py CORPUS
 
-Times an update of every design, then trains each from scratch for as many updates as take the same
-time, by the recipe `default` with a few changes, and scores it with 1, 2, 4 and 8 evaluations on
-recordings of CORPUS/valid. One design is on each core of the machine, which must do nothing else.
-Writes benchmarks/results/designs.md and .json. What is done is kept in runs/designs, so that it can
-be interrupted and started again.
+Times an update of every network, then trains each design from scratch for as many updates as take
+the same time, by the recipe `default` with a few changes, and scores it with 1, 2, 4 and 8
+evaluations on recordings of CORPUS/valid. One design is on each core of the machine, which must do
+nothing else. Writes benchmarks/results/designs.md and .json. What is done is kept in runs/designs,
+so that it can be interrupted and started again.
 """
 
 import argparse
@@ -32,8 +32,8 @@ from sgmse.training.validation import Pair, evaluate, pairs_of
 
 HERE = Path(__file__).resolve().parent
 STEPS = (1, 2, 4, 8)
-#: Updates of the two trainings whose difference is the cost of an update.
-TIMED = (5, 20)
+#: Updates of two trainings, whose difference is the cost of an update; how often it is measured.
+TIMED, ROUNDS = (5, 35), 3
 SCORES = ("pesq_wb", "estoi", "si_sdr")
 TITLES = {"pesq_wb": "PESQ-WB", "estoi": "ESTOI", "si_sdr": "SI-SDR"}
 DIGITS = {"pesq_wb": 3, "estoi": 3, "si_sdr": 2}
@@ -41,13 +41,13 @@ PAGE = """# Which process, estimate and network
 
 Made by `python benchmarks/designs.py CORPUS`.
 
-Each design is trained from scratch for as many updates as take {minutes} minutes on one core
-(another design is on each of the others), with the same loss of the estimate of clean speech,
-the same data and optimiser, half of the items at t = 1. Then the ODE of the process is solved in 1,
-2, 4 and 8 steps for {files} recordings of the validation set. What differs from the first row is
-named. The last column is the mean difference over the recordings, ± half a 95 % bootstrap interval;
-it does not cover what another seed of the training would change. So short a training favours what
-learns quickly.
+Each design is trained from scratch for as many updates as its network makes in {minutes} minutes on
+one core (another design is on each of the others), with the same loss of the estimate of clean
+speech, the same data and optimiser, half of the items at t = 1. Then the ODE of the process is
+solved in 1, 2, 4 and 8 steps for {files} recordings of the validation set. What differs from the
+first row is named. The last column is the mean difference over the recordings, ± half a 95 %
+bootstrap interval; it does not cover what another seed of the training would change. So short a
+training favours what learns quickly.
 
 {table}
 """
@@ -65,10 +65,14 @@ SHORT = (
 
 
 class Design(NamedTuple):
-    """A row of the table: what is compared, and the changes of the recipe that make it."""
+    """A row of the table: what is compared, and the changes of the recipe that make it.
+
+    What an update costs is a matter of `network` alone.
+    """
 
     what: str
     name: str
+    network: tuple[str, ...]
     changes: tuple[str, ...] = ()
 
 
@@ -80,14 +84,23 @@ def slim(channels: Sequence[int], blocks: Sequence[int], dual_paths: int, hidden
     )
 
 
-FLAT = slim((16, 32, 64), (1, 1, 1), 6, 64)
-HALF = slim((16, 32, 64), (1, 1, 1), 3, 64)
+FLAT = (slim((16, 32, 64), (1, 1, 1), 6, 64),)
+TAPS = (FLAT[0][:-1] + ", taps: 5}",)
+HALF = (slim((16, 32, 64), (1, 1, 1), 3, 64),)
+FOUR = (slim((16, 32, 64, 96), (1, 1, 1, 1), 6, 96),)
+FIVE = (slim((16, 32, 64, 96, 128), (1, 1, 2, 2, 2), 2, 64),)
+NCSNPP = (
+    "network={class: NCSNpp, channels: 16, multipliers: [1, 2, 4, 4], blocks: 1, "
+    "attention_resolutions: []}",
+)
 PREDICTOR = (
     "predictor={network: {class: SlimUNet, channels: [16, 32, 64], blocks: [1, 1, 1], "
     "dual_paths: 3, hidden: 64}, conditioning: noisy, loss: {class: Reconstruction, complex: 30, "
     "magnitude: 70, si_sdr: 5, perceptual: 2}}"
 )
 OUVE = "sde={class: OUVE, theta: 1.5, sigma_min: 0.05, sigma_max: 0.5}"
+BBED = "sde={class: BBED}"
+STRAIGHT = "sde={class: StraightFlow}"
 EDM = "parametrization={class: EDM, sigma_data: 0.3}"
 VELOCITY = "parametrization={class: Velocity}"
 SCORE = "parametrization={class: Score, sign: -1, scaling: 1/sigma}"
@@ -98,36 +111,21 @@ BEFORE_ONE = (
     "times={low: 0.02, high: 0.999}",
 )
 DESIGNS = (
-    Design("network", "SlimUNet, 3 levels, 6 dual paths (the reference)", (FLAT,)),
-    Design("network", "the same, a filter of 5 frames", (FLAT[:-1] + ", taps: 5}",)),
-    Design("network", "SlimUNet, 3 levels, 3 dual paths", (HALF,)),
-    Design(
-        "network",
-        "SlimUNet, 4 levels, 6 dual paths",
-        (slim((16, 32, 64, 96), (1, 1, 1, 1), 6, 96),),
-    ),
-    Design(
-        "network",
-        "SlimUNet, 5 levels, 2 dual paths",
-        (slim((16, 32, 64, 96, 128), (1, 1, 2, 2, 2), 2, 64),),
-    ),
-    Design(
-        "network",
-        "NCSN++, 16 to 64 channels",
-        (
-            "network={class: NCSNpp, channels: 16, multipliers: [1, 2, 4, 4], blocks: 1, "
-            "attention_resolutions: []}",
-        ),
-    ),
-    Design("network", "predictor and refiner, 3 dual paths each", (HALF, PREDICTOR)),
-    Design("process", "OUVE", (FLAT, OUVE)),
-    Design("process", "BBED", (FLAT, "sde={class: BBED}")),
-    Design("process", "straight flow", (FLAT, "sde={class: StraightFlow}")),
-    Design("estimate", "SB-VE, velocity", (FLAT, VELOCITY, *BEFORE_ONE)),
-    Design("estimate", "SB-VE, EDM", (FLAT, EDM)),
-    Design("estimate", "straight flow, velocity", (FLAT, "sde={class: StraightFlow}", VELOCITY)),
-    Design("estimate", "OUVE, score", (FLAT, OUVE, SCORE)),
-    Design("estimate", "OUVE, EDM", (FLAT, OUVE, EDM)),
+    Design("network", "SlimUNet, 3 levels, 6 dual paths (the reference)", FLAT),
+    Design("network", "the same, a filter of 5 frames", TAPS),
+    Design("network", "SlimUNet, 3 levels, 3 dual paths", HALF),
+    Design("network", "SlimUNet, 4 levels, 6 dual paths", FOUR),
+    Design("network", "SlimUNet, 5 levels, 2 dual paths", FIVE),
+    Design("network", "NCSN++, 16 to 64 channels", NCSNPP),
+    Design("network", "predictor and refiner, 3 dual paths each", (*HALF, PREDICTOR)),
+    Design("process", "OUVE", FLAT, (OUVE,)),
+    Design("process", "BBED", FLAT, (BBED,)),
+    Design("process", "straight flow", FLAT, (STRAIGHT,)),
+    Design("estimate", "SB-VE, velocity", FLAT, (VELOCITY, *BEFORE_ONE)),
+    Design("estimate", "SB-VE, EDM", FLAT, (EDM,)),
+    Design("estimate", "straight flow, velocity", FLAT, (STRAIGHT, VELOCITY)),
+    Design("estimate", "OUVE, score", FLAT, (OUVE, SCORE)),
+    Design("estimate", "OUVE, EDM", FLAT, (OUVE, EDM)),
 )
 
 
@@ -151,6 +149,7 @@ def run(design: Design, options: Options, folder: Path, updates: int) -> Path:
         return folder
     changes = (
         *SHORT,
+        *design.network,
         *design.changes,
         f"trainer.steps={updates}",
         "trainer.threads=1",
@@ -167,14 +166,15 @@ def run(design: Design, options: Options, folder: Path, updates: int) -> Path:
 
 
 def seconds(design: Design, options: Options, folder: Path) -> float:
-    """What an update costs, of two short trainings."""
+    """What an update costs, of pairs of short trainings."""
     kept = folder / "seconds.json"
     if not kept.exists():
-        spent = [
-            load_state(run(design, options, folder / f"{n}", n) / "training_state.pt").seconds
-            for n in TIMED
-        ]
-        kept.write_text(json.dumps((spent[1] - spent[0]) / (TIMED[1] - TIMED[0])))
+        costs = []
+        for turn in range(ROUNDS):
+            runs = [run(design, options, folder / f"{turn}-{n}", n) for n in TIMED]
+            spent = [load_state(of / "training_state.pt").seconds for of in runs]
+            costs.append((spent[1] - spent[0]) / (TIMED[1] - TIMED[0]))
+        kept.write_text(json.dumps(float(np.median(costs))))
     return json.loads(kept.read_text())
 
 
@@ -283,11 +283,24 @@ def main() -> None:
     given = parser.parse_args()
     options = Options(given.corpus.resolve(), given.minutes, given.files)
     folders = [given.runs / folder_of(design) for design in DESIGNS]
-    same = [options] * len(DESIGNS)
+    # The first design with each network stands for all that have it.
+    firsts = {design.network: i for i, design in reversed(list(enumerate(DESIGNS)))}
     with ProcessPoolExecutor(given.jobs) as pool:
-        timed = pool.map(seconds, DESIGNS, same, folders)
-        costs = list(tqdm(timed, "costs", len(DESIGNS), unit="design"))
-        rows = pool.map(trained, DESIGNS, same, folders, costs)
+        timed = pool.map(
+            seconds,
+            [DESIGNS[i] for i in firsts.values()],
+            [options] * len(firsts),
+            [folders[i] for i in firsts.values()],
+        )
+        found = list(tqdm(timed, "costs", len(firsts), unit="network"))
+        costs = dict(zip(firsts, found, strict=True))
+        rows = pool.map(
+            trained,
+            DESIGNS,
+            [options] * len(DESIGNS),
+            folders,
+            [costs[design.network] for design in DESIGNS],
+        )
         results = list(tqdm(rows, "designs", len(DESIGNS), unit="design"))
     given.output.mkdir(parents=True, exist_ok=True)
     (given.output / "designs.json").write_text(json.dumps(results) + "\n")

@@ -199,6 +199,8 @@ class SlimUNet(Network):
         for up, decoder in zip(reversed(self.up), reversed(self.decoder), strict=True):
             h = up(h) + skips.pop()
             h = decoder(h, e)
+        # Masks and correction, the real parts before the imaginary ones, as in weights that were
+        # saved before there were taps; then a pair for each other frame.
         answer = self.head(functional.silu(self.norm(h))).to(x.real.dtype)
         real_x, real_y, real, imag_x, imag_y, imag = answer[:, :6].split(1, dim=1)
         mask_x, mask_y = torch.complex(real_x, imag_x), torch.complex(real_y, imag_y)
