@@ -168,7 +168,10 @@ GRIDS: list[Grid] = [Uniform(5), Polynomial(5), Cosine(5), LogSNR(5), AsinhSNR(5
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     """The same draws for a test, whatever ran before it."""
-    torch.manual_seed(0)
+    # torch.manual_seed would note three stack traces for devices that are not there: 2 ms.
+    torch.default_generator.manual_seed(0)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(0)
 
 
 @pytest.fixture(params=SDES, ids=repr)
