@@ -76,16 +76,18 @@ class Design(NamedTuple):
     changes: tuple[str, ...] = ()
 
 
-def slim(channels: Sequence[int], blocks: Sequence[int], dual_paths: int, hidden: int) -> str:
+def slim(
+    channels: Sequence[int], blocks: Sequence[int], dual_paths: int, hidden: int, taps: int = 1
+) -> str:
     """A network in a recipe."""
     return (
         f"network={{class: SlimUNet, channels: {list(channels)}, blocks: {list(blocks)}, "
-        f"dual_paths: {dual_paths}, hidden: {hidden}}}"
+        f"dual_paths: {dual_paths}, hidden: {hidden}, taps: {taps}}}"
     )
 
 
 FLAT = (slim((16, 32, 64), (1, 1, 1), 6, 64),)
-TAPS = (FLAT[0][:-1] + ", taps: 5}",)
+TAPS = (slim((16, 32, 64), (1, 1, 1), 6, 64, taps=5),)
 HALF = (slim((16, 32, 64), (1, 1, 1), 3, 64),)
 FOUR = (slim((16, 32, 64, 96), (1, 1, 1, 1), 6, 96),)
 FIVE = (slim((16, 32, 64, 96, 128), (1, 1, 2, 2, 2), 2, 64),)
