@@ -25,6 +25,16 @@ def test_default_recipe_is_the_default_model():
     assert recipe.licence == shipped_model.licence
 
 
+def test_everything_can_start_from_the_default_model():
+    recipe, default = load_recipe("everything"), load_recipe("default")
+    assert recipe.model == default.model
+    assert (recipe.solver, recipe.grid, recipe.shifts) == (
+        default.solver,
+        default.grid,
+        default.shifts,
+    )
+
+
 PREDICTOR = "{network: {class: SlimUNet, channels: [4, 8], blocks: [1, 1]}, conditioning: post}"
 
 
