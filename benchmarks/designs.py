@@ -98,7 +98,7 @@ NCSNPP = (
 PREDICTOR = (
     "predictor={network: {class: SlimUNet, channels: [16, 32, 64], blocks: [1, 1, 1], "
     "dual_paths: 3, hidden: 64}, conditioning: noisy, loss: {class: Reconstruction, complex: 30, "
-    "magnitude: 70, si_sdr: 5, perceptual: 2}}"
+    "magnitude: 70, si_sdr: 8, perceptual: 4, multi_resolution: 3}}"
 )
 OUVE = "sde={class: OUVE, theta: 1.5, sigma_min: 0.05, sigma_max: 0.5}"
 BBED = "sde={class: BBED}"
@@ -277,7 +277,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("corpus", type=Path, help="folder with train and valid")
-    parser.add_argument("--minutes", type=float, default=4.0, help="of training a design")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of training a design")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="designs at once")
     parser.add_argument("--files", type=int, default=30, help="of valid")
     parser.add_argument("--runs", type=Path, default=Path("runs/designs"))

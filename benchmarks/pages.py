@@ -1,8 +1,8 @@
 """The scores that pages quote, from the committed results: python benchmarks/pages.py
 
-Puts the tables of benchmarks/results/corpus-test into README.md and into the card of the default
-model, between the comments `<!-- NAME -->` and `<!-- end -->`. With --check it changes nothing and
-fails where a page differs.
+Puts the tables of corpus-test, settings and clean-in in benchmarks/results into README.md and into
+the card of the default model, between the comments `<!-- NAME -->` and `<!-- end -->`. With --check
+it changes nothing and fails where a page differs.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from sgmse.evaluation.statistics import paired, stars
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-RESULTS = HERE / "results" / "corpus-test" / "summary.json"
-SCORES = RESULTS.with_name("scores.csv")  # of each recording
+RESULTS = HERE / "results"
+SCORES = RESULTS / "corpus-test" / "scores.csv"  # of each recording
 README, CARD = ROOT / "README.md", ROOT / "sgmse" / "pretrained" / "default" / "README.md"
 MEASURES = {"PESQ-WB": 3, "STOI": 3, "ESTOI": 3, "SI-SDR": 2, "DNSMOS-OVRL": 2}
 HEADS = ("PESQ-WB", "STOI", "ESTOI", "SI-SDR", "DNSMOS")
@@ -60,9 +61,19 @@ def cells(of: Mapping[str, Mapping[str, float]]) -> list[str]:
 
 def with_intervals(told: Mapping[str, Any]) -> str:
     """The recordings and the model."""
-    systems: Systems = told["systems"]
-    rows = [[name, *cells(systems[name])] for name in ("noisy", "default")]
+    rows = [[name, *cells(told["systems"][name])] for name in ("noisy", "default")]
     return markdown(["system", *HEADS], rows)
+
+
+def unharmed(sets: Mapping[str, Any]) -> str:
+    """The model on recordings that are clean, set by set."""
+    rows = [[name, *cells(told["systems"]["default"])] for name, told in sets.items()]
+    return markdown(["recordings", *HEADS], rows)
+
+
+def sets_of(name: str) -> Mapping[str, Any]:
+    """Committed results by test set."""
+    return json.loads((RESULTS / name / "summary.json").read_text(encoding="utf-8"))["sets"]
 
 
 def broken_down(told: Mapping[str, Any], by: str, title: str) -> str:
@@ -88,26 +99,45 @@ def against_peers(told: Mapping[str, Any]) -> str:
     for peer in sorted(systems, key=lambda system: -systems[system]["PESQ-WB"]["mean"]):
         if peer in ("default", "noisy"):
             continue
-        row = [NAMES.get(peer, peer)]
-        for measure, digits in MEASURES.items():
-            ours, theirs = (
-                [float(scores[system, name][measure]) for name in names]
-                for system in ("default", peer)
-            )
-            about = paired(ours, theirs)
-            half = (about.high - about.low) / 2
-            row.append(f"{about.mean:+.{digits}f} ± {half:.{digits}f} {stars(about.p)}".rstrip())
-        rows.append(row)
+        ours, theirs = (
+            {m: [float(scores[system, name][m]) for name in names] for m in MEASURES}
+            for system in ("default", peer)
+        )
+        found = {m: asdict(paired(ours[m], theirs[m])) for m in MEASURES}
+        rows.append([NAMES.get(peer, peer), *differences(found)])
     return markdown(["default less", *HEADS], rows)
+
+
+def differences(found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Means of differences with half the width of their intervals, and stars."""
+    parts = []
+    for measure, digits in MEASURES.items():
+        about = found[measure]
+        half = (about["high"] - about["low"]) / 2
+        text = f"{about['mean']:+.{digits}f} ± {half:.{digits}f} {stars(about['p'])}"
+        parts.append(text.rstrip())
+    return parts
+
+
+def against_the_default(told: Mapping[str, Any]) -> str:
+    """What other settings of the model change, recording by recording."""
+    rows = [
+        [name, *differences(found), f"{told['costs'][name]['real_time_factor']:.3f}"]
+        for name, found in told["differences"].items()
+        if name != "noisy"
+    ]
+    return markdown(["less the default", *HEADS, "real-time factor"], rows)
 
 
 def pages() -> dict[Path, str]:
     """Each page as it should be."""
-    told = json.loads(RESULTS.read_text(encoding="utf-8"))["sets"]["corpus-test"]
+    told = sets_of("corpus-test")["corpus-test"]
     tables = {
         README: {"scores": beside_peers(told)},
         CARD: {
             "scores": with_intervals(told),
+            "settings": against_the_default(sets_of("settings")["valid"]),
+            "clean": unharmed(sets_of("clean-in")),
             "differences": against_peers(told),
             "by SNR": broken_down(told, "snr_db", "SNR [dB]"),
             "by noise": broken_down(told, "noise", "noise"),

@@ -41,7 +41,7 @@ LONGEST = 1 / sqrt(12)
 class Averages:
     """Averages that a training keeps beside its moving average, to choose one afterwards.
 
-    A snapshot takes 4 bytes for each weight and length: 9 MB for the default model and two
+    A snapshot takes 4 bytes for each weight and length: 12 MB for the default model and two
     lengths, 525 MB for a network of 65.6 M weights. While training, as much memory is taken once.
 
     Args:
