@@ -38,6 +38,7 @@ from sgmse.training.degradations import (
     HighPass,
     LowPass,
     MicrophoneColour,
+    NoiseGate,
     PacketLoss,
     Quantise,
     Resampled,
@@ -102,6 +103,7 @@ def cases(folder: Path) -> dict[str, Spoil]:
     plain: list[Degradation] = [
         *(LowPass(), HighPass(), Resampled(), Clip(), Clip(soft=1.0), Quantise()),
         *(GainChanges(), GainControl(), Dropouts(), PacketLoss(), MicrophoneColour()),
+        NoiseGate(),
     ]
     for degradation in plain:
         name = type(degradation).__name__

@@ -4,7 +4,7 @@ Times an update of every network, then trains each design from scratch for as ma
 the same time, by the recipe `default` with a few changes, and scores it with 1, 2, 4 and 8
 evaluations on recordings of CORPUS/valid. One design is on each core of the machine, which must do
 nothing else. Writes benchmarks/results/designs.md and .json. What is done is kept in runs/designs,
-so that it can be interrupted and started again.
+so that it can be interrupted and started again; empty it after a change of the recipe.
 """
 
 import argparse
@@ -46,8 +46,12 @@ one core (another design is on each of the others), with the same loss of the es
 speech, the same data and optimiser, half of the items at t = 1. Then the ODE of the process is
 solved in 1, 2, 4 and 8 steps for {files} recordings of the validation set. What differs from the
 first row is named. The last column is the mean difference over the recordings, ± half a 95 %
-bootstrap interval; it does not cover what another seed of the training would change. So short a
-training favours what learns quickly.
+bootstrap interval; it does not cover what another seed of the training would change, nor what the
+measured cost of an update, which scatters by up to a tenth, does to the number of updates. SB-VE
+with velocity is not trained at t = 1 but evenly up to 0.999, where its sampler begins.
+
+So short a training favours what learns quickly: it compares processes, estimates and kinds of
+networks, but does not say how deep a network should be that is trained for hours.
 
 {table}
 """
@@ -88,6 +92,7 @@ def slim(
 
 FLAT = (slim((16, 32, 64), (1, 1, 1), 6, 64),)
 TAPS = (slim((16, 32, 64), (1, 1, 1), 6, 64, taps=5),)
+NINE = (slim((16, 32, 64), (1, 1, 1), 9, 64, taps=5),)
 HALF = (slim((16, 32, 64), (1, 1, 1), 3, 64),)
 FOUR = (slim((16, 32, 64, 96), (1, 1, 1, 1), 6, 96),)
 FIVE = (slim((16, 32, 64, 96, 128), (1, 1, 2, 2, 2), 2, 64),)
@@ -115,6 +120,7 @@ BEFORE_ONE = (
 DESIGNS = (
     Design("network", "SlimUNet, 3 levels, 6 dual paths (the reference)", FLAT),
     Design("network", "the same, a filter of 5 frames", TAPS),
+    Design("network", "the same, a filter of 5 frames, 9 dual paths (the default model)", NINE),
     Design("network", "SlimUNet, 3 levels, 3 dual paths", HALF),
     Design("network", "SlimUNet, 4 levels, 6 dual paths", FOUR),
     Design("network", "SlimUNet, 5 levels, 2 dual paths", FIVE),
@@ -251,7 +257,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     columns = [(score, str(steps)) for steps in STEPS for score in SCORES]
     means = np.array([[np.mean(r["scores"][n][s]) for s, n in columns] for r in results])
     tops = means.max(axis=0)
-    heads = ["design", "weights", "GMAC/s", "updates"]
+    heads = ["design", "weights", "GMAC/s", "seconds an update", "updates"]
     heads += [f"{TITLES[score]}, {steps}" for score, steps in columns]
     heads += ["PESQ-WB, 1 less the first"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
@@ -262,7 +268,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
             what = result["what"]
             lines.append(f"| **{what}** |" + " |" * (len(heads) - 1))
         cells = [result["name"], f"{result['weights'] / 1e6:.2f} M", f"{result['gmac']:.2f}"]
-        cells.append(str(result["updates"]))
+        cells += [f"{result['seconds']:.2f}", str(result["updates"])]
         for (score, _), mean, top in zip(columns, row, tops, strict=True):
             text = f"{mean:.{DIGITS[score]}f}"
             cells.append(f"**{text}**" if mean == top else text)

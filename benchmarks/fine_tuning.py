@@ -68,7 +68,7 @@ def mixtures(folder: Path, clean: Sequence[Path]) -> list[Pair]:
         assert rate == RATE
         rng = np.random.default_rng([1, i % 10])
         noise = tool(rng, len(speech) / RATE)
-        noisy = add_noise(speech, noise, SNRS[i % len(SNRS)], RATE)
+        noisy = add_noise(speech, noise, SNRS[i // 10 % len(SNRS)], RATE)
         gain = min(1.0, 0.99 / float(np.abs(noisy).max()))
         paths = folder / "clean" / f"{i}.wav", folder / "noisy" / f"{i}.wav"
         for path, audio in zip(paths, (speech, noisy), strict=True):
