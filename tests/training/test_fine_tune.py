@@ -14,7 +14,11 @@ from sgmse.networks import SlimUNet
 from sgmse.training import RecipeError, load_recipe, train
 from sgmse.training.state import load_state
 
-TINY = ["data.samples=2016", "trainer.steps=6", "trainer.accelerator=cpu", "trainer.workers=0"]
+#: Three recordings of a second, at 8 kHz, where PESQ's band does not fit.
+TINY = [
+    *("data.samples=2400", "trainer.steps=6", "trainer.accelerator=cpu", "trainer.workers=0"),
+    "loss.perceptual=0",
+]
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,8 @@ def test_a_run_resumes_by_its_own_recipe(finished, tuned, corpus, tmp_path, inte
 
 def test_what_a_recipe_says_of_the_model_must_be_true(finished, corpus, tmp_path):
     options = {"data": corpus, "output": tmp_path / "run", "from_": finished / "best"}
+    with pytest.raises(RecipeError, match=r"16000 Hz, not at 8000; set loss.perceptual=0"):
+        train(overrides=TINY[:-1], **options)
     with pytest.raises(RecipeError, match=r"best has sde .*SBVE.* the recipe has .*BBED"):
         train(overrides=[*TINY, "sde={class: BBED}"], **options)
     with pytest.raises(RecipeError, match=r"shifts must be a whole number .* not 999"):
