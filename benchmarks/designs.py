@@ -35,7 +35,7 @@ STEPS = (1, 2, 4, 8)
 #: Updates of two trainings, whose difference is the cost of an update; how often it is measured.
 TIMED, ROUNDS = (5, 35), 3
 SCORES = ("pesq_wb", "estoi", "si_sdr")
-TITLES = {"pesq_wb": "PESQ-WB", "estoi": "ESTOI", "si_sdr": "SI-SDR"}
+TITLES = {"pesq_wb": "PESQ-WB", "estoi": "ESTOI", "si_sdr": "SI-SDR [dB]"}
 DIGITS = {"pesq_wb": 3, "estoi": 3, "si_sdr": 2}
 PAGE = """# Which process, estimate and network
 
@@ -48,7 +48,8 @@ solved in 1, 2, 4 and 8 steps for {files} recordings of the validation set. What
 first row is named. The last column is the mean difference over the recordings, ± half a 95 %
 bootstrap interval; it does not cover what another seed of the training would change, nor what the
 measured cost of an update, which scatters by up to a tenth, does to the number of updates. SB-VE
-with velocity is not trained at t = 1 but evenly up to 0.999, where its sampler begins.
+with velocity is not trained at t = 1, where the velocity of the bridge has no bound, but evenly up
+to 0.999, where its sampler begins, and learns next to nothing.
 
 So short a training favours what learns quickly: it compares processes, estimates and kinds of
 networks, but does not say how deep a network should be that is trained for hours.
