@@ -316,7 +316,10 @@ class Enhancer:
         """(batch, samples) to (batch, 1, frequency, frame), padded and placed for the network."""
         audio = audio.to(next(self.model.parameters(), torch.empty(0)))
         missing = max(self.transform.shortest - audio.shape[1], 0)
-        x = self.transform.forward(torch.nn.functional.pad(audio, (0, missing)))[:, None]
+        audio = torch.nn.functional.pad(audio, (0, missing))
+        more = self.transform.covering(audio.shape[1]) - audio.shape[1]
+        mode = "reflect" if self.transform.ends == "reflect" else "constant"
+        x = self.transform.forward(torch.nn.functional.pad(audio, (0, more), mode))[:, None]
         extra = -x.shape[-1] % lcm(self.frames, self.model.divisor[1])
         if self.padding == "reflect":
             while extra:  # in pieces, since a reflection is shorter than what it reflects
@@ -327,7 +330,7 @@ class Enhancer:
 
     def audio(self, spectrogram: Tensor, samples: int) -> Tensor:
         """The inverse of `spectrogram`: (batch, samples)."""
-        padded = max(samples, self.transform.shortest)
+        padded = self.transform.covering(max(samples, self.transform.shortest))
         own = self.transform.frames(padded) if self.frames == 1 else None
         x = spectrogram[:, 0, :, :own]
         return self.transform.inverse(x, padded)[:, :samples]

@@ -110,6 +110,15 @@ class Spectrogram:
         """Frames of so many samples of audio."""
         return 1 + samples // self.hop
 
+    def covering(self, samples: int) -> int:
+        """To how many samples audio must be padded for none to lie under the foot of a window only.
+
+        After the last frame's centre there is one window alone where frames overlap by half, and
+        the inverse divides by what little is left of it: errors of an estimate become a click.
+        """
+        # A third of n_fft from its centre a Hann window is 1/4.
+        return samples if 3 * self.hop <= self.n_fft else samples + -samples % self.hop
+
     def window(self, like: Tensor) -> Tensor:
         """The periodic Hann window in the precision and on the device of `like`."""
         return torch.hann_window(self.n_fft, dtype=like.real.dtype, device=like.device)

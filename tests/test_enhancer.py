@@ -785,3 +785,16 @@ def test_half_an_hour_takes_little_memory(tmp_path, rate, channels):
     unit = 1 if sys.platform == "darwin" else 1024
     assert int(done.stdout) * unit < 1.5e9
     assert info(tmp_path / "long_enhanced.wav") == info(path)
+
+
+@pytest.mark.parametrize("shifts", [1, 2])
+def test_no_recording_ends_with_a_click(shifts):
+    """Wherever the last frame lies, whose window alone covers what comes after its centre."""
+    noisy, _ = read(DATA / "noisy.wav")
+    enhancer = sgmse.load(shifts=shifts)
+    hop = enhancer.transform.hop
+    # At these lengths the last sample is far from the centre of the last frame, or at it.
+    for rest in (0, hop - hop // shifts - 1, hop - 1):
+        clean = enhancer(noisy[0, : 40 * hop + rest], 16000)
+        before, end = np.abs(clean[:-hop]).max(), np.abs(clean[-hop:]).max()
+        assert end < before

@@ -169,3 +169,20 @@ def test_audio_is_left_alone():
     Spectrogram().inverse(spectrogram, 1000)
     assert torch.equal(audio, copy)
     assert torch.equal(spectrogram, kept)
+
+
+@pytest.mark.parametrize(("n_fft", "hop"), [(510, 255), (510, 200), (512, 128), (6, 3)])
+def test_what_covers_the_audio_keeps_errors_small(n_fft, hop):
+    """An error of a frame is not divided by the foot of its window."""
+    transform = Spectrogram(n_fft, hop, Power(exponent=1.0, factor=1.0))
+    window = torch.hann_window(n_fft)
+    for samples in range(2 * n_fft, 2 * n_fft + hop + 1):
+        padded = transform.covering(samples)
+        assert samples <= padded < samples + hop
+        last = hop * (transform.frames(padded) - 1)  # the centre of the last frame
+        distance = max(samples - 1 - last, 0)
+        assert window[n_fft // 2 - distance] >= 0.25 - 1e-6
+    # Spectrograms whose frames overlap by more are those of the published checkpoints, sample for
+    # sample.
+    if 3 * hop <= n_fft:
+        assert all(transform.covering(n) == n for n in range(2 * n_fft, 3 * n_fft))
