@@ -317,7 +317,7 @@ class Enhancer:
         audio = audio.to(next(self.model.parameters(), torch.empty(0)))
         missing = max(self.transform.shortest - audio.shape[1], 0)
         audio = torch.nn.functional.pad(audio, (0, missing))
-        more = self.transform.covering(audio.shape[1]) - audio.shape[1]
+        more = self._covering(audio.shape[1]) - audio.shape[1]
         mode = "reflect" if self.transform.ends == "reflect" else "constant"
         x = self.transform.forward(torch.nn.functional.pad(audio, (0, more), mode))[:, None]
         extra = -x.shape[-1] % lcm(self.frames, self.model.divisor[1])
@@ -328,9 +328,13 @@ class Enhancer:
                 extra -= piece
         return torch.nn.functional.pad(x, (0, extra))
 
+    def _covering(self, samples: int) -> int:
+        """Published models, which take frames by the dozen, get the audio as in their code."""
+        return self.transform.covering(samples) if self.frames == 1 else samples
+
     def audio(self, spectrogram: Tensor, samples: int) -> Tensor:
         """The inverse of `spectrogram`: (batch, samples)."""
-        padded = self.transform.covering(max(samples, self.transform.shortest))
+        padded = self._covering(max(samples, self.transform.shortest))
         own = self.transform.frames(padded) if self.frames == 1 else None
         x = spectrogram[:, 0, :, :own]
         return self.transform.inverse(x, padded)[:, :samples]
