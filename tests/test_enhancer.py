@@ -787,6 +787,16 @@ def test_half_an_hour_takes_little_memory(tmp_path, rate, channels):
     assert info(tmp_path / "long_enhanced.wav") == info(path)
 
 
+@pytest.mark.parametrize("ends", ["reflect", "zero"])
+def test_the_identity_stays_where_frames_overlap_by_half(ends):
+    transform = Spectrogram(62, 31, ends=ends)
+    model = replace(enhancer(Identity()), transform=transform, shifts=2)
+    for samples in (1, 31, 310, 325, 340):
+        audio = sound(2, samples)
+        # Rounding in float32; divided by the foot of a window it would be a hundred times more.
+        np.testing.assert_allclose(model(audio, RATE), audio, atol=2e-6)
+
+
 @pytest.mark.parametrize("shifts", [1, 2])
 def test_no_recording_ends_with_a_click(shifts):
     """Wherever the last frame lies, whose window alone covers what comes after its centre."""

@@ -14,7 +14,7 @@ from sgmse.networks import SlimUNet
 from sgmse.training import RecipeError, load_recipe, train
 from sgmse.training.state import load_state
 
-#: Three recordings of a second, at 8 kHz, where PESQ's band does not fit.
+#: A few steps on short crops; the recordings have 8 kHz, at which PESQ is not defined.
 TINY = [
     *("data.samples=2400", "trainer.steps=6", "trainer.accelerator=cpu", "trainer.workers=0"),
     "loss.perceptual=0",

@@ -35,6 +35,14 @@ def test_everything_can_start_from_the_default_model():
     )
 
 
+def test_fine_tuning_has_the_loss_of_the_default_model():
+    tuning, default = (
+        yaml.safe_load(shipped()[name].read_text()) for name in ("fine_tune", "default")
+    )
+    for section in ("loss", "times"):
+        assert tuning[section] == default[section]
+
+
 PREDICTOR = "{network: {class: SlimUNet, channels: [4, 8], blocks: [1, 1]}, conditioning: post}"
 
 
