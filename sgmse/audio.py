@@ -29,6 +29,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from sgmse.errors import ArgumentError, ArgumentTypeError, AudioError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -55,16 +57,6 @@ RATES = {
     "OPUS": (8000, 12000, 16000, 24000, 48000),
     "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
 }
-
-
-class AudioError(ValueError):
-    """A file cannot be read, understood or written; `str` is one line: file: problem; remedy."""
-
-    def __init__(self, path: str | Path, problem: str, remedy: str) -> None:
-        super().__init__(path, problem, remedy)
-
-    def __str__(self) -> str:
-        return "{}: {}; {}".format(*self.args).replace("\n", " ")
 
 
 @dataclass(frozen=True)
@@ -309,7 +301,7 @@ def resampled_length(n: int, source_rate: int, target_rate: int) -> int:
     """Samples that n samples become: ceil(n target_rate / source_rate)."""
     for rate in (source_rate, target_rate):
         if rate <= 0 or rate != int(rate):
-            raise ValueError(f"a sample rate is a positive whole number of Hz, not {rate}")
+            raise ArgumentError(f"a sample rate is a positive whole number of Hz, not {rate}")
     return -(-n * target_rate // source_rate)
 
 
@@ -325,7 +317,9 @@ def resample(
     import torch  # a second, which who only reads files does not wait for
 
     if audio.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"resample takes float32 or float64, not {audio.dtype}; convert it first")
+        raise ArgumentTypeError(
+            f"resample takes float32 or float64, not {audio.dtype}; convert it first"
+        )
     *batch, n = audio.shape
     length = resampled_length(n, source_rate, target_rate) if length is None else length
     if audio.numel() == 0:

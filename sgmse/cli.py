@@ -244,7 +244,7 @@ def _enhance(options: argparse.Namespace) -> int:
     import torch
     from tqdm import tqdm
 
-    from sgmse.audio import AudioError
+    from sgmse.errors import AudioError
     from sgmse.jobs import plan, run
 
     jobs, problems = plan(
@@ -303,7 +303,7 @@ def _enhance(options: argparse.Namespace) -> int:
 @contextmanager
 def _warnings(say: Callable[[str], None] | None) -> Iterator[None]:
     """Hand what enhancing warns of to `say`, a line each, or to no one; others stay as they are."""
-    from sgmse.enhancer import ClippingWarning
+    from sgmse.errors import ClippingWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore" if say is None else "always", ClippingWarning)

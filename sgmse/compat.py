@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import OUVP, SBVE, SDE, Coefficients, Scaled, Scales, expand, positive
 from sgmse.solvers import EulerMaruyama, Solver
 from sgmse.solvers.base import Memory, Model, Randn, needs_flow
@@ -38,7 +39,7 @@ def deviations(sde: SDE, t: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]
     if isinstance(sde, Scaled):
         sde = sde.process
     if not isinstance(sde, SBVE):
-        raise ValueError(f"{sde} is not an SBVE, for which alone the published bridges are made")
+        raise ArgumentError(f"{sde} is not an SBVE, for which alone the published bridges are made")
     k, c = sde.k, sde.c
     log_k = torch.log(torch.tensor(k, dtype=t.dtype, device=t.device))
     done, total = (
@@ -69,7 +70,7 @@ class PublishedBridge(Solver):
 
     def __post_init__(self) -> None:
         if self.told not in get_args(Told):
-            raise ValueError(f"told must be 'target' or 'state', not {self.told!r}")
+            raise ArgumentError(f"told must be 'target' or 'state', not {self.told!r}")
 
     def clean(self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """The estimate x0 at the state of time t, in a step to s."""

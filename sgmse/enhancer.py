@@ -25,6 +25,7 @@ from torch import Tensor
 
 from sgmse import audio as files
 from sgmse.checkpoints import CLASSES, Checkpoint, check_frames, load_model
+from sgmse.errors import ArgumentError, ArgumentTypeError, ClippingWarning, ResultError
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.outputs import beside, check_target, make_folder
 from sgmse.solvers import LAST_START, Grid, Solver, solve
@@ -34,10 +35,6 @@ from sgmse.transforms import Spectrogram
 Audio = TypeVar("Audio", NDArray[np.floating], Tensor)
 #: Called with the seconds of audio that are done since the last call.
 Progress = Callable[[float], object]
-
-
-class ClippingWarning(UserWarning):
-    """Samples of a result lay beyond full scale, and its file holds no larger ones."""
 
 
 CHANNELS_AT_ONCE = 4  # a batch of the network: recordings with more channels take several
@@ -98,13 +95,13 @@ class Enhancer:
     def __post_init__(self) -> None:
         check_frames(self.frames, self.shifts, self.transform.hop)
         if not 0 < 2 * self.overlap <= self.segment:
-            raise ValueError(
+            raise ArgumentError(
                 f"segment {self.segment} s must be at least twice overlap {self.overlap} s, "
                 "and both positive"
             )
         frequencies, divisor = self.transform.frequencies, self.model.divisor[0]
         if frequencies % divisor:
-            raise ValueError(
+            raise ArgumentError(
                 f"{self.transform} has {frequencies} frequencies, and the network takes multiples "
                 f"of {divisor}; use n_fft = {2 * (-(-frequencies // divisor) * divisor - 1)}"
             )
@@ -122,10 +119,12 @@ class Enhancer:
         """The same with another solver, number of steps or shifts, if that makes speech better."""
         solver = self.solver if solver is None else solver
         if not isinstance(solver, Solver):
-            raise TypeError(f"solver must be an object such as Exponential(), not {solver!r}")
+            raise ArgumentTypeError(
+                f"solver must be an object such as Exponential(), not {solver!r}"
+            )
         grid = self.grid if steps is None else replace(self.grid, steps=steps)
         if grid.steps < solver.fewest_steps:
-            raise ValueError(
+            raise ArgumentError(
                 f"with so few steps ({grid.steps}) {type(solver).__name__} makes recordings worse; "
                 f"take at least {solver.fewest_steps} (--steps, steps=) or another solver"
             )
@@ -161,7 +160,7 @@ class Enhancer:
                 mix.
         """
         if not (sample_rate > 0 and sample_rate == int(sample_rate)):
-            raise ValueError(
+            raise ArgumentError(
                 f"sample_rate must be a positive whole number of Hz, not {sample_rate}"
             )
         _check_options(seed, dry)
@@ -306,7 +305,7 @@ class Enhancer:
             outputs.append(torch.stack(results).mean(dim=0))
         clean = torch.cat(outputs).cpu().numpy().astype(segment.dtype, copy=False)
         if not np.isfinite(clean).all():
-            raise RuntimeError(
+            raise ResultError(
                 f"{self.solver} on {self.grid} gave samples that are not finite; "
                 "take more steps or another solver"
             )
@@ -342,9 +341,9 @@ class Enhancer:
 
 def _check_options(seed: int, dry: float) -> None:
     if index(seed) < 0:
-        raise ValueError(f"seed must be at least 0, not {seed}")
+        raise ArgumentError(f"seed must be at least 0, not {seed}")
     if not 0 <= dry <= 1:
-        raise ValueError(f"dry must lie between 0 and 1, not {dry}")
+        raise ArgumentError(f"dry must lie between 0 and 1, not {dry}")
 
 
 def load(
@@ -381,7 +380,9 @@ def load(
         enhancer.model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         why = str(error).split("\n")[0].rstrip(".")
-        raise ValueError(f"device {str(device)!r} is not available ({why}); use 'cpu'") from error
+        raise ArgumentError(
+            f"device {str(device)!r} is not available ({why}); use 'cpu'"
+        ) from error
     return enhancer
 
 

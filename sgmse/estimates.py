@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, expand, positive, weighted
 
 
@@ -70,7 +71,7 @@ def check_choices(owner: Parametrization) -> None:
         value = getattr(owner, field)
         if get_origin(hint) is Literal and value not in get_args(hint):
             known = ", ".join(map(repr, get_args(hint)))
-            raise ValueError(f"{type(owner).__name__}: {field} must be {known}, not {value!r}")
+            raise ArgumentError(f"{type(owner).__name__}: {field} must be {known}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Score(Parametrization):
 
     def __post_init__(self) -> None:
         if self.sign not in (-1, 1):
-            raise ValueError(f"Score: sign must be 1 or -1, not {self.sign}")
+            raise ArgumentError(f"Score: sign must be 1 or -1, not {self.sign}")
         check_choices(self)
 
     def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102

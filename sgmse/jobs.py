@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from sgmse.audio import FOREIGN, SUFFIXES, AudioError, find, info
+from sgmse.audio import FOREIGN, SUFFIXES, find, info
 from sgmse.enhancer import Progress
+from sgmse.errors import ArgumentError, AudioError
 from sgmse.outputs import beside
 
 KNOWN = FOREIGN | SUFFIXES.keys()  # suffixes by which a name is known to be meant for a file
@@ -59,7 +60,7 @@ def plan(
             file, an output file whose suffix contradicts `format`.
     """
     if format is not None and format not in SUFFIXES:
-        raise ValueError(f"format must be one of {', '.join(SUFFIXES)}, not {format!r}")
+        raise ArgumentError(f"format must be one of {', '.join(SUFFIXES)}, not {format!r}")
     folder = None if output is None or _is_file(output) else Path(output)
     places, problems = _places(inputs, folder, recursive)
     if folder is not None:
@@ -70,11 +71,13 @@ def plan(
     elif output is None:
         pairs = [(source, beside(source, format)) for source in places]
     elif len(places) > 1:
-        raise ValueError(f"{len(places)} inputs cannot all be written to {output}; name a folder")
+        raise ArgumentError(
+            f"{len(places)} inputs cannot all be written to {output}; name a folder"
+        )
     else:
         suffix = _suffix(output)
         if format and suffix in KNOWN and SUFFIXES.get(suffix) != SUFFIXES[format]:
-            raise ValueError(f"{output} is no name for {format}; change one of them")
+            raise ArgumentError(f"{output} is no name for {format}; change one of them")
         pairs = [(source, Path(output)) for source in places]
     _refuse_collisions(pairs)
     return [Job(source, target, _seconds(source)) for source, target in pairs], problems
@@ -194,7 +197,7 @@ def _refuse_collisions(pairs: Sequence[tuple[Path, Path]]) -> None:
             else:
                 why = f"is where {other} goes; name another folder, or enhance them in two calls"
                 hint = ""
-            raise ValueError(f"{source} would be written to {target}, which {why}{hint}")
+            raise ArgumentError(f"{source} would be written to {target}, which {why}{hint}")
 
 
 def _seconds(path: Path) -> float:

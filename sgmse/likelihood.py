@@ -27,6 +27,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, Scales, expand
 from sgmse.solvers.base import Model
 from sgmse.solvers.grids import time_of
@@ -57,7 +58,7 @@ class Exact(Divergence):
     def directions(self, x: Tensor) -> Tensor:  # noqa: D102
         size = dimensions(x)
         if size > self.most:
-            raise ValueError(
+            raise ArgumentError(
                 f"Exact takes {size} backward passes in each evaluation, one a real dimension, and "
                 f"its limit is {self.most}: use Hutchinson() or raise most"
             )
@@ -89,7 +90,7 @@ class Hutchinson(Divergence):
 
     def __post_init__(self) -> None:
         if self.samples < 1:
-            raise ValueError(f"Hutchinson: samples must be at least 1, not {self.samples}")
+            raise ArgumentError(f"Hutchinson: samples must be at least 1, not {self.samples}")
 
     def directions(self, x: Tensor) -> Tensor:  # noqa: D102
         generator = torch.Generator().manual_seed(self.seed)
@@ -241,7 +242,7 @@ def log_likelihood(
         units = size * (log(nodes.tanh[0] / nodes.sech[0] / scale) + log(nodes.sech[-1]))
         nats = prior.log_prob(w, y, left) + trace + units
     if not nats.isfinite().all():
-        raise ValueError(
+        raise ArgumentError(
             f"the likelihood is not finite: nats = {nats.tolist()}; the model may not be able to "
             f"answer at t = {start:g} or {end:g}: use a smaller start or a larger end"
         )
@@ -309,17 +310,17 @@ def check(
 ) -> None:
     """Refuse what `log_likelihood` cannot do, with the remedy."""
     if y is None and sde.observed:
-        raise ValueError(f"{sde} leads to an observation: pass it as y")
+        raise ArgumentError(f"{sde} leads to an observation: pass it as y")
     if y is not None and y.shape != x0.shape:
-        raise ValueError(f"x0 {tuple(x0.shape)} and y {tuple(y.shape)} must have the same shape")
+        raise ArgumentError(f"x0 {tuple(x0.shape)} and y {tuple(y.shape)} must have the same shape")
     if steps < 1:
-        raise ValueError(f"steps must be at least 1, not {steps}")
+        raise ArgumentError(f"steps must be at least 1, not {steps}")
     if not 0 <= end < start <= 1:
-        raise ValueError(f"0 <= end < start <= 1 is needed, not end {end}, start {start}")
+        raise ArgumentError(f"0 <= end < start <= 1 is needed, not end {end}, start {start}")
     if sde.scales(torch.tensor([end], dtype=torch.float64)).sigma == 0:
-        raise ValueError(
+        raise ArgumentError(
             f"{sde} has no noise at t = {end:g}, and without noise the data may have no density; "
             "use a later end, such as 1e-3"
         )
     if not scale > 0:
-        raise ValueError(f"scale must be positive, not {scale}")
+        raise ArgumentError(f"scale must be positive, not {scale}")

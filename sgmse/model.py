@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate, Parametrization
 from sgmse.networks import Network
 from sgmse.sdes import SDE, expand
@@ -41,9 +42,9 @@ class ScoreModel(nn.Module):
     ) -> None:
         super().__init__()
         if not (isinstance(latest, int | float) and 0 < latest <= 1):
-            raise ValueError(f"latest must lie between 0 and 1, not {latest!r}")
+            raise ArgumentError(f"latest must lie between 0 and 1, not {latest!r}")
         if why := parametrization.refusal(sde, latest):
-            raise ValueError(why)
+            raise ArgumentError(why)
         self.network = network
         self.sde = sde
         self.parametrization = parametrization
@@ -122,11 +123,11 @@ class Regeneration(nn.Module):
         super().__init__()
         if conditioning not in get_args(Conditioning):
             known = ", ".join(map(repr, get_args(Conditioning)))
-            raise ValueError(f"conditioning must be {known}, not {conditioning!r}")
+            raise ArgumentError(f"conditioning must be {known}, not {conditioning!r}")
         wanted = {"predictor": 1, "network": 2 if conditioning == "both" else 1}
         for name, network in (("predictor", predictor), ("network", refiner.network)):
             if network.observations != wanted[name]:
-                raise ValueError(
+                raise ArgumentError(
                     f"conditioning {conditioning!r} needs a {name} of {wanted[name]} observations, "
                     f"not {network.observations}"
                 )

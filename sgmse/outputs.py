@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sgmse.audio import AudioError
+from sgmse.errors import AudioError
 
 
 def beside(source: Path, suffix: str | None = None) -> Path:

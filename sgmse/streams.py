@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sgmse.errors import ArgumentError, ArgumentTypeError
+
 Block = NDArray[np.floating]  # (channels, samples)
 
 
@@ -22,20 +24,22 @@ def as_rows(audio: NDArray[np.floating] | Tensor) -> Block:
     """
     if not isinstance(audio, np.ndarray | Tensor):
         kind = type(audio).__name__
-        raise TypeError(f"audio must be a numpy array or a tensor, not a {kind}; convert it first")
+        raise ArgumentTypeError(
+            f"audio must be a numpy array or a tensor, not a {kind}; convert it first"
+        )
     real = isinstance(audio, np.ndarray) and np.issubdtype(audio.dtype, np.floating)
     if not (real or (isinstance(audio, Tensor) and audio.is_floating_point())):
-        raise TypeError(
+        raise ArgumentTypeError(
             f"audio must be floating point in [-1, 1], not {audio.dtype}; "
             "divide 16 bit integers by 32768"
         )
     shape = tuple(audio.shape)
     if len(shape) not in (1, 2):
-        raise ValueError(f"audio must be (samples,) or (channels, samples), not {shape}")
+        raise ArgumentError(f"audio must be (samples,) or (channels, samples), not {shape}")
     if 0 in shape:
-        raise ValueError(f"audio of shape {shape} is empty; give at least one sample")
+        raise ArgumentError(f"audio of shape {shape} is empty; give at least one sample")
     if len(shape) == 2 and shape[0] > max(shape[1], 8):
-        raise ValueError(
+        raise ArgumentError(
             f"audio of shape {shape} looks like (samples, channels); pass audio.T instead"
         )
     wide = audio.dtype.itemsize > 4
@@ -44,7 +48,7 @@ def as_rows(audio: NDArray[np.floating] | Tensor) -> Block:
     else:
         array = audio.astype(np.float64 if wide else np.float32, copy=False)
     if not np.isfinite(array).all():
-        raise ValueError("audio holds NaN or infinite samples; replace them first")
+        raise ArgumentError("audio holds NaN or infinite samples; replace them first")
     return array.reshape(-1, shape[-1])
 
 

@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
+
 
 @dataclass(frozen=True)
 class Power:
@@ -23,7 +25,7 @@ class Power:
 
     def __post_init__(self) -> None:
         if not (0 < self.exponent <= 1 and self.factor > 0 and isfinite(self.factor)):
-            raise ValueError(f"{self}: exponent must lie in (0, 1] and factor must be positive")
+            raise ArgumentError(f"{self}: exponent must lie in (0, 1] and factor must be positive")
 
     def compress(self, x: Tensor) -> Tensor:
         """Complex in, complex out, of the same shape."""
@@ -49,7 +51,7 @@ class Log:
 
     def __post_init__(self) -> None:
         if not (self.factor > 0 and isfinite(self.factor)):
-            raise ValueError(f"{self}: factor must be positive")
+            raise ArgumentError(f"{self}: factor must be positive")
 
     def compress(self, x: Tensor) -> Tensor:
         """Complex in, complex out, of the same shape."""
@@ -88,13 +90,13 @@ class Spectrogram:
 
     def __post_init__(self) -> None:
         if self.n_fft < 4 or self.n_fft % 2:
-            raise ValueError(f"n_fft must be an even number of at least 4, not {self.n_fft}")
+            raise ArgumentError(f"n_fft must be an even number of at least 4, not {self.n_fft}")
         if not 0 < self.hop <= self.n_fft // 2:
-            raise ValueError(
+            raise ArgumentError(
                 f"hop must lie between 1 and n_fft / 2 = {self.n_fft // 2}, not {self.hop}"
             )
         if self.ends not in ("reflect", "zero"):
-            raise ValueError(f"ends must be 'reflect' or 'zero', not {self.ends!r}")
+            raise ArgumentError(f"ends must be 'reflect' or 'zero', not {self.ends!r}")
 
     @property
     def frequencies(self) -> int:
@@ -126,7 +128,7 @@ class Spectrogram:
     def forward(self, audio: Tensor) -> Tensor:
         """Float (..., samples) to complex (..., frequency, frame)."""
         if audio.shape[-1] < self.shortest:
-            raise ValueError(
+            raise ArgumentError(
                 f"{audio.shape[-1]} samples are too short for n_fft = {self.n_fft}; "
                 f"pad the audio to at least {self.shortest} samples"
             )

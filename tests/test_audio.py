@@ -14,7 +14,6 @@ import soundfile
 import torch
 
 from sgmse.audio import (
-    AudioError,
     Info,
     Writer,
     blocks,
@@ -27,6 +26,7 @@ from sgmse.audio import (
     write,
     written_as,
 )
+from sgmse.errors import AudioError
 
 RATES = [8000, 11025, 16000, 22050, 44100, 44101, 48000, 96000]
 LENGTHS = [1, 2, 7, 100, 4411]

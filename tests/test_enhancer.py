@@ -17,10 +17,11 @@ from tiny import RATE, TRANSFORM, Identity, Pointwise, checkpoint, enhancer, reg
 
 import sgmse
 from sgmse import audio as files
-from sgmse.audio import AudioError, Info, Writer, info, read, write
+from sgmse.audio import Info, Writer, info, read, write
 from sgmse.checkpoints import save
 from sgmse.compat import SBODE
-from sgmse.enhancer import ClippingWarning, Draws, Enhancer
+from sgmse.enhancer import Draws, Enhancer
+from sgmse.errors import AudioError, ClippingWarning
 from sgmse.estimates import Data
 from sgmse.metrics.energy_ratios import si_sdr
 from sgmse.model import ScoreModel

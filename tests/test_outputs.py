@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sgmse.audio import AudioError
+from sgmse.errors import AudioError
 from sgmse.outputs import beside, check_target, make_folder
 
 

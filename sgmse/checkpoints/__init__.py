@@ -2,9 +2,10 @@
 
 from sgmse.checkpoints.hub import from_pretrained, push_to_hub, save_pretrained
 from sgmse.checkpoints.locate import PACKAGED, load_model, locate
-from sgmse.checkpoints.native import Checkpoint, CheckpointError, check_frames, load, save
+from sgmse.checkpoints.native import Checkpoint, check_frames, load, save
 from sgmse.checkpoints.objects import CLASSES, from_dict, to_dict
 from sgmse.checkpoints.published import convert
+from sgmse.errors import CheckpointError
 
 __all__ = [
     "CLASSES",

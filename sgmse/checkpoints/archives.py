@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import yaml
 
 from sgmse.checkpoints import pickles
-from sgmse.checkpoints.native import CheckpointError
+from sgmse.errors import CheckpointError
 
 __all__ = ["CONFIG", "WEIGHTS", "packed", "unpack"]
 

@@ -22,10 +22,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from sgmse.checkpoints import official
-from sgmse.checkpoints.native import Checkpoint, CheckpointError
+from sgmse.checkpoints.native import Checkpoint
 from sgmse.checkpoints.pickles import mapping
 from sgmse.checkpoints.reading import Settings, load_weights, table
 from sgmse.compat import CorrectedReverse
+from sgmse.errors import CheckpointError
 from sgmse.estimates import Score
 from sgmse.model import ScoreModel
 from sgmse.sdes import BBED, SDE

@@ -21,10 +21,11 @@ from typing import Any
 
 from torch import Tensor
 
-from sgmse.checkpoints.native import Checkpoint, CheckpointError
+from sgmse.checkpoints.native import Checkpoint
 from sgmse.checkpoints.pickles import mapping
 from sgmse.checkpoints.reading import built, fill
 from sgmse.compat import SBODE
+from sgmse.errors import CheckpointError
 from sgmse.estimates import Additive
 from sgmse.model import ScoreModel
 from sgmse.networks.magnitude_preserving import MagnitudePreservingUNet, published_keys

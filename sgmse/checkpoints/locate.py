@@ -6,8 +6,9 @@ from pathlib import Path
 
 from sgmse.checkpoints import native, published
 from sgmse.checkpoints.hub import HUB, fetch
-from sgmse.checkpoints.native import Checkpoint, CheckpointError
+from sgmse.checkpoints.native import Checkpoint
 from sgmse.checkpoints.objects import CLASSES
+from sgmse.errors import ArgumentError, CheckpointError
 
 #: Models inside the package.
 PACKAGED = ("default",)
@@ -34,7 +35,7 @@ def load_model(
     if path.is_file():
         return published.read(path, compat)
     if compat is not None:
-        raise ValueError(
+        raise ArgumentError(
             f"{name_or_path} is no published checkpoint, which alone have a sampler with "
             f"compat={compat!r}; leave it out"
         )

@@ -18,6 +18,7 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 from sgmse.checkpoints.objects import CLASSES, from_dict, to_dict
+from sgmse.errors import ArgumentError, CheckpointError
 from sgmse.estimates import Parametrization
 from sgmse.model import Regeneration, ScoreModel, assemble
 from sgmse.networks.base import Network
@@ -37,10 +38,6 @@ PARTS: Mapping[str, type] = {
 }
 #: Parts of the model that a config need not speak of.
 OPTIONAL = ("latest", "predictor", "conditioning")
-
-
-class CheckpointError(ValueError):
-    """A model cannot be found or read; the message is one line with the remedy."""
 
 
 @dataclass(frozen=True)
@@ -73,20 +70,22 @@ class Checkpoint:
 
     def __post_init__(self) -> None:
         if not isinstance(self.sample_rate, int) or self.sample_rate <= 0:
-            raise ValueError(f"sample_rate must be a whole number of Hz, not {self.sample_rate!r}")
+            raise ArgumentError(
+                f"sample_rate must be a whole number of Hz, not {self.sample_rate!r}"
+            )
         check_frames(self.frames, self.shifts, self.transform.hop)
         if self.padding not in ("zero", "reflect"):
-            raise ValueError(f"padding must be 'zero' or 'reflect', not {self.padding!r}")
+            raise ArgumentError(f"padding must be 'zero' or 'reflect', not {self.padding!r}")
         if not isinstance(self.training, Mapping):
-            raise ValueError(f"training must be a table of values, not {self.training!r}")
+            raise ArgumentError(f"training must be a table of values, not {self.training!r}")
 
 
 def check_frames(frames: int, shifts: int, hop: int) -> None:
     """Refuse what is no number of frames to pad to, or of shifts within `hop` samples."""
     if not isinstance(frames, int) or frames < 1:
-        raise ValueError(f"frames must be a whole number of at least 1, not {frames!r}")
+        raise ArgumentError(f"frames must be a whole number of at least 1, not {frames!r}")
     if not isinstance(shifts, int) or not 1 <= shifts <= hop:
-        raise ValueError(
+        raise ArgumentError(
             f"shifts must be a whole number from 1 to {hop}, the samples from one frame to the "
             f"next, not {shifts!r}"
         )
@@ -163,11 +162,13 @@ def _described(folder: Path, classes: Mapping[str, type]) -> Checkpoint:
         parts = {name: from_dict(config.pop(name), classes) for name in PARTS}
         for name, kind in PARTS.items():
             if not isinstance(parts[name], kind):
-                raise ValueError(f"{name} is a {type(parts[name]).__name__}, not a {kind.__name__}")
+                raise ArgumentError(
+                    f"{name} is a {type(parts[name]).__name__}, not a {kind.__name__}"
+                )
         core = {name: parts.pop(name) for name in ("network", "sde", "parametrization")}
         more = {name: from_dict(config.pop(name), classes) for name in OPTIONAL if name in config}
         if not isinstance(more.get("predictor"), Network | None):
-            raise ValueError(f"predictor is a {type(more['predictor']).__name__}, not a Network")
+            raise ArgumentError(f"predictor is a {type(more['predictor']).__name__}, not a Network")
         return Checkpoint(model=assemble(**core, **more), **parts, **config)
     except ValueError as error:
         why = _short(error)

@@ -23,9 +23,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from sgmse.checkpoints.native import Checkpoint, CheckpointError
+from sgmse.checkpoints.native import Checkpoint
 from sgmse.checkpoints.reading import Settings, built, fill, only, table
 from sgmse.compat import SBODE, SBSDE, FlowEuler
+from sgmse.errors import CheckpointError
 from sgmse.estimates import Data, Parametrization, Score, Velocity
 from sgmse.model import ScoreModel
 from sgmse.networks.nemo import NemoNCSNpp, published_keys

@@ -12,6 +12,7 @@ from inspect import signature
 from typing import Any
 
 from sgmse.compat import SBODE, SBSDE, CorrectedReverse, FlowEuler, PublishedOUVP
+from sgmse.errors import ArgumentError
 from sgmse.estimates import EDM, Additive, Data, Noise, Preconditioned, Score, Velocity
 from sgmse.networks import DCUNet, MagnitudePreservingUNet, NCSNpp, NemoNCSNpp, SlimUNet
 from sgmse.networks.base import Network
@@ -90,14 +91,14 @@ def to_dict(value: Any, classes: Mapping[str, type] = CLASSES) -> Any:
         return [to_dict(item, classes) for item in value]
     name = type(value).__name__
     if classes.get(name) is not type(value):
-        raise ValueError(
+        raise ArgumentError(
             f"{name} is not one of the classes that a file may name; "
             f"pass classes=CLASSES | {{'{name}': {name}}} when saving and when loading"
         )
     if isinstance(value, Network):
         return {"class": name, **value.config}
     if not is_dataclass(value):
-        raise ValueError(f"{name} is neither a network nor a dataclass and has no written form")
+        raise ArgumentError(f"{name} is neither a network nor a dataclass and has no written form")
     settings = {f.name: to_dict(getattr(value, f.name), classes) for f in fields(value)}
     return {"class": name} | settings
 
@@ -115,12 +116,12 @@ def from_dict(value: Any, classes: Mapping[str, type] = CLASSES) -> Any:
     arguments = {key: from_dict(item, classes) for key, item in value.items()}
     name = arguments.pop("class", None)
     if not isinstance(name, str) or name not in classes:
-        raise ValueError(f"unknown class {name!r}; known are {', '.join(sorted(classes))}")
+        raise ArgumentError(f"unknown class {name!r}; known are {', '.join(sorted(classes))}")
     known = list(signature(classes[name]).parameters)
     if odd := [key for key in arguments if key not in known]:
-        raise ValueError(f"{name} does not take {', '.join(odd)}; it takes {', '.join(known)}")
+        raise ArgumentError(f"{name} does not take {', '.join(odd)}; it takes {', '.join(known)}")
     try:
         return classes[name](**arguments)
     except Exception as error:  # whatever a constructor makes of values it was not written for
         said = str(error) or type(error).__name__
-        raise ValueError(said if name in said else f"{name}: {said}") from error
+        raise ArgumentError(said if name in said else f"{name}: {said}") from error

@@ -21,10 +21,11 @@ to t_eps; for files trained on the folders of WSJ0-REVERB the 50 steps and snr 0
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from sgmse.checkpoints.native import Checkpoint, CheckpointError
+from sgmse.checkpoints.native import Checkpoint
 from sgmse.checkpoints.pickles import mapping
 from sgmse.checkpoints.reading import Settings, built, load_weights, plain, table
 from sgmse.compat import SBODE, SBSDE, PublishedOUVP
+from sgmse.errors import CheckpointError
 from sgmse.estimates import Data, Parametrization, Preconditioned, Score
 from sgmse.model import ScoreModel
 from sgmse.networks import NCSNpp

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sgmse.checkpoints.interpreter import LARGEST_PICKLE, PickleError, Stub, mapping, unpickle
-from sgmse.checkpoints.native import CheckpointError
+from sgmse.errors import CheckpointError
 
 __all__ = ["Stub", "mapping", "parse", "read"]
 

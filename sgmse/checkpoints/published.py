@@ -22,8 +22,9 @@ from types import ModuleType
 from typing import Any
 
 from sgmse.checkpoints import archives, bbed, edm2se, flowse, nemo, official, pickles, storm
-from sgmse.checkpoints.native import CARD, CONFIG, WEIGHTS, Checkpoint, CheckpointError, save
+from sgmse.checkpoints.native import CARD, CONFIG, WEIGHTS, Checkpoint, save
 from sgmse.checkpoints.pickles import mapping
+from sgmse.errors import ArgumentError, CheckpointError
 
 FILES = (WEIGHTS, CONFIG, CARD)
 FAMILIES: tuple[ModuleType, ...] = (storm, bbed, official, edm2se, nemo, flowse)
@@ -41,7 +42,7 @@ def read(path: str | Path, compat: str | None = None) -> Checkpoint:
         ValueError: an unknown `compat`.
     """
     if compat not in (None, "sgmse"):
-        raise ValueError(f"compat must be None or 'sgmse', not {compat!r}")
+        raise ArgumentError(f"compat must be None or 'sgmse', not {compat!r}")
     contents = archives.unpack(path) if archives.packed(path) else pickles.read(path)
     for family in FAMILIES:
         if family.recognises(contents):

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
-from sgmse.checkpoints.native import CheckpointError
 from sgmse.checkpoints.pickles import mapping
+from sgmse.errors import CheckpointError
 from sgmse.networks.base import Network
 
 __all__ = [

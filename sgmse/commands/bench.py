@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgmse.commands import common, reports
+from sgmse.errors import ArgumentError
 
 if TYPE_CHECKING:
     from sgmse.evaluation.outcomes import Bar, Outcome
@@ -152,7 +153,7 @@ def _chosen(suite: "Suite", options: argparse.Namespace) -> "Suite":
     for name in names:
         if name not in suite.systems:
             known = ", ".join(suite.systems)
-            raise ValueError(f"--systems: no system is called {name!r}; there are {known}")
+            raise ArgumentError(f"--systems: no system is called {name!r}; there are {known}")
     baseline = suite.baseline if suite.baseline in names else None
     systems = {name: system for name, system in suite.systems.items() if name in names}
     return replace(suite, systems=systems, baseline=baseline)
@@ -167,7 +168,7 @@ def _bar(text: str, suite: "Suite") -> "Bar":
     system, colon, rest = text.rpartition(":")
     if colon and system not in suite.systems:
         known = ", ".join(suite.systems)
-        raise ValueError(f"--fail-under: no system is called {system!r}; there are {known}")
+        raise ArgumentError(f"--fail-under: no system is called {system!r}; there are {known}")
     return Bar(Threshold.parse(rest, resolved(suite.measures)), system if colon else None)
 
 

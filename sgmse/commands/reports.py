@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from sgmse.errors import ArgumentError
+
 if TYPE_CHECKING:
     from sgmse.evaluation.clips import Recording
     from sgmse.evaluation.scoring import Progress
@@ -51,7 +53,7 @@ def wanted(options: argparse.Namespace) -> bool:
     asked = extent(options)
     if options.report is False:
         if asked:
-            raise ValueError(f"--report-{next(iter(asked))} goes with --report")
+            raise ArgumentError(f"--report-{next(iter(asked))} goes with --report")
         return False
     if options.report or asked:
         require()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgmse.commands import common, reports
+from sgmse.errors import ArgumentError
 
 if TYPE_CHECKING:
     from sgmse.evaluation.scoring import Scores
@@ -142,13 +143,13 @@ def _run(options: argparse.Namespace) -> int:
     _check_columns(options.by, index)
     if options.parquet:
         if options.output is None:
-            raise ValueError("--parquet goes with -o DIR, which says where")
+            raise ArgumentError("--parquet goes with -o DIR, which says where")
         require_parquet()
     output = None if options.output is None else Path(options.output)
     audio: Mapping[Recording, Mapping[str, Path]] = {}
     if reports.wanted(options):
         if output is None:
-            raise ValueError("--report goes with -o DIR, which says where")
+            raise ArgumentError("--report goes with -o DIR, which says where")
         audio = listed(matched(options.clean, folders, noisy=options.noisy, index=index)[0])
         reports.check_names(options, audio)
     done = 0
@@ -228,7 +229,9 @@ def _folders(texts: Sequence[str]) -> dict[str, str] | list[str]:
     for text, (name, _, path), given in zip(texts, found, is_named, strict=True):
         key = name if given else Path(text).resolve().name
         if key in names:
-            raise ValueError(f"two folders are called {key!r}; give them different names: NAME=DIR")
+            raise ArgumentError(
+                f"two folders are called {key!r}; give them different names: NAME=DIR"
+            )
         names[key] = path if given else text
     return names
 
@@ -239,11 +242,11 @@ def _check_columns(by: Sequence[str], index: "str | Path | None") -> None:
     if not by:
         return
     if index is None:
-        raise ValueError(f"--by {by[0]} needs an index of the recordings; name it with --index")
+        raise ArgumentError(f"--by {by[0]} needs an index of the recordings; name it with --index")
     columns = list(next(iter(read_index(index).values()), {}))
     for column in by:
         if column not in columns:
-            raise ValueError(f"{index} has no column {column!r}; it has {', '.join(columns)}")
+            raise ArgumentError(f"{index} has no column {column!r}; it has {', '.join(columns)}")
 
 
 def _tell(scores: "Scores", quiet: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgmse.commands import common
+from sgmse.errors import ArgumentError
 
 if TYPE_CHECKING:
     from sgmse.evaluation.study import Study
@@ -197,5 +198,5 @@ def _recordings(options: argparse.Namespace) -> "NoisySet":
     )
     both, one = clean is not None and noisy is not None, root is not None
     if both == one or (one and (clean or noisy)) or (both and options.layout):
-        raise ValueError("give --clean and --noisy, or --set and perhaps --layout")
+        raise ArgumentError("give --clean and --noisy, or --set and perhaps --layout")
     return NoisySet(clean, noisy, root, options.layout)

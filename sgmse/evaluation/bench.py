@@ -16,6 +16,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from sgmse import audio
+from sgmse.errors import MissingPackageError, SuiteError
 from sgmse.evaluation.clips import listed
 from sgmse.evaluation.journal import Journal, Key, Row
 from sgmse.evaluation.outcomes import Outcome
@@ -24,7 +25,7 @@ from sgmse.evaluation.processes import scattered
 from sgmse.evaluation.provenance import combined, digest, digests
 from sgmse.evaluation.runs import Run
 from sgmse.evaluation.scoring import Scores, Task, resolved, score_tasks
-from sgmse.evaluation.suites import Suite, SuiteError
+from sgmse.evaluation.suites import Suite
 from sgmse.evaluation.systems import Enhance, Maker
 from sgmse.evaluation.tables import means
 
@@ -85,7 +86,7 @@ def plan(suite: Suite, output: str | Path) -> Plan:
             system.require()
             conditions[name] = system.conditions()
         except ImportError as error:
-            raise ImportError(with_name + str(error)) from error
+            raise MissingPackageError(with_name + str(error)) from error
         except ValueError as error:
             raise SuiteError(with_name + str(error)) from error
     contents = digests(p.noisy for of in pairs.values() for p in of if p.noisy is not None)

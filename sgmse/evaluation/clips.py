@@ -12,6 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from sgmse import audio
+from sgmse.errors import ArgumentError, MissingPackageError
 from sgmse.evaluation.scoring import Scores, Task
 
 Recording = tuple[str, str]  # set, name
@@ -111,7 +112,7 @@ def called(recordings: Iterable[Recording], names: Iterable[str]) -> list[Record
     for name in names:
         found = [key for key in known if name in (key[1], "/".join(key))]
         if not found:
-            raise ValueError(
+            raise ArgumentError(
                 f"there is no recording {name!r} to listen to; names have no suffix, such as "
                 + ", ".join(repr(key[1]) for key in known[:3])
             )
@@ -203,15 +204,15 @@ def picture(power: NDArray[np.float64], peak: float) -> bytes:
 def check(seconds: float, coding: str) -> None:
     """Raise `ValueError` for an unknown coding or a length that is not above 0."""
     if coding not in CODINGS:
-        raise ValueError(f"no coding is called {coding!r}; choose from {', '.join(CODINGS)}")
+        raise ArgumentError(f"no coding is called {coding!r}; choose from {', '.join(CODINGS)}")
     if not seconds > 0:
-        raise ValueError(f"clips must be longer than 0 s, not {seconds:g}")
+        raise ArgumentError(f"clips must be longer than 0 s, not {seconds:g}")
 
 
 def require() -> None:
     """Raise `ImportError`, which names the remedy, unless spectrograms can be drawn."""
     if find_spec("matplotlib") is None:
-        raise ImportError(
+        raise MissingPackageError(
             "spectrograms need the package matplotlib: pip install 'sgmse-toolkit[report]'"
         )
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sgmse import audio
-from sgmse.audio import AudioError, Samples
+from sgmse.audio import Samples
+from sgmse.errors import AudioError, MetricError
 from sgmse.evaluation.measures import Measure
 from sgmse.evaluation.pairs import Pair
-from sgmse.metrics import MetricError
 
 TOLERANCE = 0.1  # seconds of difference in length that are trimmed
 FARTHEST = 1.0  # seconds of delay that are looked for

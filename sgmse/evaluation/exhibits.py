@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sgmse.errors import ArgumentError
 from sgmse.evaluation.figures import Point, Series, chart, pareto, sheet
 from sgmse.evaluation.measures import Measure
 from sgmse.evaluation.scoring import Scores
@@ -175,7 +176,7 @@ def fact_charts(scores: Scores, by: Sequence[str] | None, kinds: Mapping[str, in
     known = list(dict.fromkeys(fact for row in scores.rows for fact in row.facts))
     unknown = [fact for fact in by or () if fact not in known]
     if unknown:
-        raise ValueError(f"no recording has a fact {unknown[0]!r}; known are {', '.join(known)}")
+        raise ArgumentError(f"no recording has a fact {unknown[0]!r}; known are {', '.join(known)}")
     telling = [fact for fact in known if _is_telling(scores, fact)]
     groups = []
     for fact in telling if by is None else by:

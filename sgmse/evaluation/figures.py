@@ -14,6 +14,8 @@ from html import escape
 from importlib.resources import files
 from itertools import product
 
+from sgmse.errors import ArgumentError
+
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 46  # the margins, which hold ticks and names of axes
 COLOURS = 10  # in figures.css
@@ -78,9 +80,9 @@ def chart(
     points = [point for _, of in shown for point in of]
     flat = [s for s in levels if s.points and math.isfinite(s.points[0].y)]
     if not points:
-        raise ValueError(f"there is nothing to show of {y_label} against {x_label}")
+        raise ArgumentError(f"there is nothing to show of {y_label} against {x_label}")
     if log and min(point.x for point in points) <= 0:
-        raise ValueError(f"a logarithmic axis has no place for {x_label} of 0 or less")
+        raise ArgumentError(f"a logarithmic axis has no place for {x_label} of 0 or less")
     xs = range(len(categories)) if categories else [point.x for point in points]
     ys = [y for p in points for y in (p.low, p.high, p.y)] + [s.points[0].y for s in flat]
     across = Axis.over(xs, LEFT, WIDTH - RIGHT, log=log, unit=bool(categories))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sgmse.errors import ArgumentError
 from sgmse.evaluation.measures import Measure, chosen
 from sgmse.evaluation.scoring import Scores
 from sgmse.evaluation.tables import checked_baseline, means
@@ -25,10 +26,10 @@ class Threshold:
         except ValueError:
             value = math.nan
         if not equals or not math.isfinite(value):
-            raise ValueError(f"{text!r} is no threshold; write it like pesq-wb=2.5")
+            raise ArgumentError(f"{text!r} is no threshold; write it like pesq-wb=2.5")
         measure = chosen([name])[0]
         if measure.name not in {m.name for m in measures}:
-            raise ValueError(f"{measure.name} is not scored; add it to --measures")
+            raise ArgumentError(f"{measure.name} is not scored; add it to --measures")
         return cls(measure, value)
 
 

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
+from sgmse.errors import ArgumentError
+
 Key = tuple[str, str, int | None, str]  # set, system, seed, name
 
 
@@ -105,7 +107,7 @@ def _read(path: Path, of: type[E]) -> list[E]:
             entries.append(of(**values))
         elif line and number == 0 and len(lines) > 1:
             kind = of.__name__.lower()
-            raise ValueError(f"{path} holds no {kind}s; name another folder, or remove it")
+            raise ArgumentError(f"{path} holds no {kind}s; name another folder, or remove it")
     return entries
 
 

@@ -14,12 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from sgmse.audio import AudioError
+from sgmse.errors import AudioError, LayoutError
 from sgmse.evaluation.pairs import INDEX, Pair, find_index, match, read_index, recordings
-
-
-class LayoutError(ValueError):
-    """A folder does not hold what it should; the message is one line with the remedy."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sgmse.errors import ArgumentError, MetricError
 from sgmse.metrics import (
-    MetricError,
     Transcriber,
     composite,
     distillmos,
@@ -162,10 +162,10 @@ def chosen(names: Iterable[str]) -> tuple[Measure, ...]:
         key = name.strip().lower()
         key = ALIASES.get(key, key)
         if key not in known:
-            raise ValueError(f"no measure is called {name!r}; known are {', '.join(known)}")
+            raise ArgumentError(f"no measure is called {name!r}; known are {', '.join(known)}")
         measures[key] = known[key]
     if not measures:
-        raise ValueError(f"name at least one measure of {', '.join(known)}")
+        raise ArgumentError(f"name at least one measure of {', '.join(known)}")
     return tuple(measures.values())
 
 

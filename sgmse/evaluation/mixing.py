@@ -29,6 +29,7 @@ from numpy.random import Generator, default_rng
 from tqdm import tqdm
 
 from sgmse import audio
+from sgmse.errors import ArgumentError, MixError
 from sgmse.evaluation.pairs import INDEX
 from sgmse.training.cache import read_mono
 from sgmse.training.data import PATIENCE, SILENCE
@@ -40,10 +41,6 @@ SPEECH, NOISE, PLACES = range(3)  # streams of random numbers of a seed
 
 Item = TypeVar("Item")
 Skipped = tuple[Path, str]  # a recording, and why
-
-
-class MixError(ValueError):
-    """A set cannot be made; the message is one line with the remedy."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +66,22 @@ class Mixing:
 
     def __post_init__(self) -> None:
         if not self.snr or not all(isfinite(snr) and abs(snr) <= 100 for snr in self.snr):
-            raise ValueError(f"snr must be one or more ratios in [-100, 100] dB, not {self.snr}")
+            raise ArgumentError(f"snr must be one or more ratios in [-100, 100] dB, not {self.snr}")
         if self.seed < 0:
-            raise ValueError(f"seed must not be negative, not {self.seed}")
+            raise ArgumentError(f"seed must not be negative, not {self.seed}")
         if not 1000 <= self.sample_rate <= 384000:
-            raise ValueError(f"sample_rate must lie in [1000, 384000] Hz, not {self.sample_rate}")
+            raise ArgumentError(
+                f"sample_rate must lie in [1000, 384000] Hz, not {self.sample_rate}"
+            )
         if not self.shortest > 0:
-            raise ValueError(f"shortest must be positive, not {self.shortest}")
+            raise ArgumentError(f"shortest must be positive, not {self.shortest}")
         if self.seconds is not None and not self.shortest <= self.seconds:
-            raise ValueError(
+            raise ArgumentError(
                 f"seconds must be at least the {self.shortest:g} s of the shortest recording, "
                 f"not {self.seconds}"
             )
         if not 0 <= self.reverb <= 1:
-            raise ValueError(f"reverb must be a share, 0 to 1, not {self.reverb}")
+            raise ArgumentError(f"reverb must be a share, 0 to 1, not {self.reverb}")
 
     def problem(self, file: Path) -> str | None:
         """Why a recording cannot be used, if so."""

@@ -16,6 +16,7 @@ from sgmse.checkpoints import PACKAGED, locate
 from sgmse.checkpoints.hub import HUB
 from sgmse.checkpoints.native import CONFIG, WEIGHTS
 from sgmse.enhancer import CHANNELS_AT_ONCE, Enhancer, load
+from sgmse.errors import ArgumentError
 from sgmse.evaluation.provenance import combined, digest, versions
 from sgmse.evaluation.systems import Enhance, Maker, Signal, Work, noise, peak_memory, put
 from sgmse.solvers import Grid, Solver
@@ -44,7 +45,7 @@ class Ours(Maker):
 
     def __post_init__(self) -> None:
         if self.grid is not None and self.steps is not None:
-            raise ValueError("give a grid, which has its steps, or steps, not both")
+            raise ArgumentError("give a grid, which has its steps, or steps, not both")
 
     def below(self, root: Path) -> "Ours":
         """The same with a model below `root`, if its name is a path."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sgmse import audio
+from sgmse.errors import ArgumentError
 
 INDEX = "index.csv"
 NAME = "name"  # the column of an index that names the file
@@ -69,7 +70,7 @@ def match(
         right, beside = (dict(zip(left, files.values(), strict=False)) for files in (right, beside))
     partners = _partners(left, right)
     if not partners:
-        raise ValueError(
+        raise ArgumentError(
             f"no recording in {enhanced} has the name of one in {clean}, such as "
             f"{next(iter(left))!r}; results must keep the names of their inputs"
         )
@@ -102,12 +103,12 @@ def recordings(folder: str | Path) -> dict[str, Path]:
     if root.is_file():
         return {root.stem: root}
     if not root.is_dir():
-        raise ValueError(f"there is no folder {root}; check the spelling")
+        raise ArgumentError(f"there is no folder {root}; check the spelling")
     found: dict[str, Path] = {}
     for path in audio.find([root], recursive=True):
         name = path.relative_to(root).with_suffix("").as_posix()
         if name in found:
-            raise ValueError(
+            raise ArgumentError(
                 f"{found[name]} and {path} differ in their suffixes alone; remove or rename one"
             )
         found[name] = path
@@ -136,15 +137,15 @@ def read_index(path: str | Path) -> dict[str, dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file, restkey="", restval="")
             if NAME not in (table.fieldnames or ()):
-                raise ValueError(f"{path} has no column {NAME!r}; it must name the recordings")
+                raise ArgumentError(f"{path} has no column {NAME!r}; it must name the recordings")
             rows = list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} cannot be read as an index ({error})") from error
+        raise ArgumentError(f"{path} cannot be read as an index ({error})") from error
     facts: dict[str, dict[str, str]] = {}
     for row in rows:
         name = _without_suffix(row[NAME])
         if name in facts:
-            raise ValueError(f"{path} names {name!r} twice; a recording has one line")
+            raise ArgumentError(f"{path} names {name!r} twice; a recording has one line")
         facts[name] = {key: value for key, value in row.items() if key and key != NAME}
     return facts
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sgmse.errors import ArgumentError, MissingPackageError
 from sgmse.evaluation.systems import Signal, Wave, Waves
 
 #: One recording (samples,) at the package's rate in Hz to what it makes of it, late by its delay.
@@ -72,7 +73,7 @@ def _imported(module: str, package: str) -> Any:
             return import_module(module)
     except ImportError as error:
         lacking = "" if error.name in (None, module.partition(".")[0]) else f" ({error.name})"
-        raise ImportError(
+        raise MissingPackageError(
             f"this system needs the package {package!r}{lacking}: "
             "pip install 'sgmse-toolkit[peers]'"
         ) from error
@@ -166,7 +167,7 @@ class WebRTC(Peer):
 
     def __post_init__(self) -> None:
         if not 1 <= self.level <= 4:
-            raise ValueError(f"level must be 1 to 4, not {self.level}")
+            raise ArgumentError(f"level must be 1 to 4, not {self.level}")
 
     def process(self, module: Any) -> Process:
         """A new state for each recording, without gain control."""
@@ -218,7 +219,7 @@ class NoiseReduce(Peer):
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
-            raise ValueError(f"share must be 0 to 1, not {self.share:g}")
+            raise ArgumentError(f"share must be 0 to 1, not {self.share:g}")
 
     def process(self, module: Any) -> Process:
         """Without a recording of the noise."""

@@ -10,15 +10,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar, cast
 
+from sgmse.errors import ArgumentError, WorkerError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # What decides how many threads numerical libraries start; read when they are loaded.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-
-
-class WorkerError(RuntimeError):
-    """A worker process died; the message says over what."""
 
 
 def cores() -> int:
@@ -47,7 +45,7 @@ def scattered(
         WorkerError: a worker died, because the system killed it or could not start it.
     """
     if workers < 0:
-        raise ValueError(f"workers must be at least 0, not {workers}")
+        raise ArgumentError(f"workers must be at least 0, not {workers}")
     if workers == 0:
         for item in items:
             yield item, function(item)
@@ -55,7 +53,7 @@ def scattered(
     try:
         pickle.dumps(function)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ValueError(
+        raise ArgumentError(
             f"worker processes cannot import what they shall do ({error}); define it in a module, "
             "or set workers=0"
         ) from error

@@ -10,8 +10,9 @@ from pathlib import Path
 from time import perf_counter
 
 from sgmse import audio
+from sgmse.errors import ArgumentError, SystemFailedError
 from sgmse.evaluation.provenance import combined, digest
-from sgmse.evaluation.systems import Enhance, Maker, SystemFailed, Work
+from sgmse.evaluation.systems import Enhance, Maker, Work
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,17 @@ class Command(Maker):
         words = self._words()
         for place in ("{input}", "{output}"):
             if not any(place in word for word in words):
-                raise ValueError(f"line lacks {place}; write it like: denoise {{input}} {{output}}")
+                raise ArgumentError(
+                    f"line lacks {place}; write it like: denoise {{input}} {{output}}"
+                )
         if self.timeout is not None and self.timeout <= 0:
-            raise ValueError(f"timeout must be positive, not {self.timeout:g}")
+            raise ArgumentError(f"timeout must be positive, not {self.timeout:g}")
 
     def _words(self) -> list[str]:
         try:
             return shlex.split(self.line)
         except ValueError as error:
-            raise ValueError(f"line {self.line!r} is no command ({error}); mend it") from error
+            raise ArgumentError(f"line {self.line!r} is no command ({error}); mend it") from error
 
     @property
     def seeded(self) -> bool:
@@ -56,14 +59,14 @@ class Command(Maker):
     def require(self) -> None:
         """Raise `ValueError` if there is no such program or folder."""
         if not self.folder.is_dir():
-            raise ValueError(f"there is no folder {self.folder}, in which the command is to run")
+            raise ArgumentError(f"there is no folder {self.folder}, in which the command is to run")
         self._program()
 
     def _program(self) -> str:
         name = self._words()[0]
         found = shutil.which(name if Path(name).name == name else self.folder.absolute() / name)
         if found is None:
-            raise ValueError(f"there is no program {name!r}; install it, or give its path")
+            raise ArgumentError(f"there is no program {name!r}; install it, or give its path")
         return str(found)
 
     def conditions(self) -> Mapping[str, str]:
@@ -88,7 +91,7 @@ class Command(Maker):
             values = {"{input}": str(given), "{output}": str(made), "{seed}": str(seed)}
             seconds = self._run([_filled(word, values) for word in self._words()[1:]])
             if not made.exists():
-                raise SystemFailed("the command wrote no {output}")
+                raise SystemFailedError("the command wrote no {output}")
             audio.read(made)  # whole and finite, or an `AudioError`
             made.replace(target)
         return Work(seconds)
@@ -106,11 +109,11 @@ class Command(Maker):
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise SystemFailed(f"the command took longer than {self.timeout:g} s") from error
+            raise SystemFailedError(f"the command took longer than {self.timeout:g} s") from error
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()
             why = f": {said[-1]}" if said else ""
-            raise SystemFailed(f"the command ended with exit code {done.returncode}{why}")
+            raise SystemFailedError(f"the command ended with exit code {done.returncode}{why}")
         return perf_counter() - start
 
 

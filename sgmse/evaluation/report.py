@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from sgmse.errors import ArgumentError, MissingPackageError
 from sgmse.evaluation import clips as listening
 from sgmse.evaluation.clips import CODINGS, Clip, Recording
 from sgmse.evaluation.exhibits import CostTable, cost_charts, fact_charts, tables
@@ -83,7 +84,7 @@ def write_report(
         ImportError: jinja2 is missing, or matplotlib and there are sounds.
     """
     if not scores.rows:
-        raise ValueError("there are no scores to report; score at least one file")
+        raise ArgumentError("there are no scores to report; score at least one file")
     base = checked_baseline(scores.systems, baseline)
     available = audio or {}
     wanted = _wanted(scores, available, files)
@@ -123,7 +124,7 @@ def write_report(
     while len(page := _page(content, kept)) > megabytes * 1e6:
         size = f"{len(page) / 1e6:.1f} MB"
         if not kept or not isinstance(files, int):
-            raise ValueError(
+            raise ArgumentError(
                 f"the report has {size}, more than {megabytes:g} MB; allow more, or ask for "
                 "fewer recordings or shorter ones"
             )
@@ -140,7 +141,7 @@ def require() -> None:
 
 def _require(package: str) -> None:
     if find_spec(package) is None:
-        raise ImportError(
+        raise MissingPackageError(
             f"a report needs the package {package}: pip install 'sgmse-toolkit[report]'"
         )
 
@@ -153,7 +154,7 @@ def _wanted(
 ) -> list[Recording]:
     if isinstance(files, int):
         if files < 0:
-            raise ValueError(f"the number of recordings must be at least 0, not {files}")
+            raise ArgumentError(f"the number of recordings must be at least 0, not {files}")
         return listening.spread(scores, audio, files)
     scored = {(row.set, row.name) for row in scores.rows}
     return listening.called([key for key in audio if key in scored], files)

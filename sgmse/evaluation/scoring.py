@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 
+from sgmse.errors import ArgumentError
 from sgmse.evaluation.comparing import TOLERANCE, Comparison, compare
 from sgmse.evaluation.journal import Journal, Key, Row
 from sgmse.evaluation.measures import Measure, chosen
@@ -179,9 +180,9 @@ def score_tasks(
     """Score pairs of which it is known what they are; the arguments are those of `score`."""
     tasks = list(tasks)
     if tolerance < 0:
-        raise ValueError(f"tolerance must be at least 0 s, not {tolerance:g}")
+        raise ArgumentError(f"tolerance must be at least 0 s, not {tolerance:g}")
     if len({task.key for task in tasks}) < len(tasks):
-        raise ValueError("two tasks have the same set, system, seed and name; rename one")
+        raise ArgumentError("two tasks have the same set, system, seed and name; rename one")
     scorer = _Scorer(resolved(measures), align, tolerance)
     for measure in scorer.measures:
         measure.require()
@@ -245,10 +246,10 @@ def named(
         paths = [Path(f) for f in ([folders] if isinstance(folders, str | Path) else folders)]
         parts = [path.resolve().parts for path in paths]
         if len(set(parts)) < len(parts):
-            raise ValueError("the same folder is named twice; name each once")
+            raise ArgumentError("the same folder is named twice; name each once")
         names = {_tail(part, parts): path for part, path in zip(parts, paths, strict=True)}
     if not names:
-        raise ValueError("name at least one folder to score")
+        raise ArgumentError("name at least one folder to score")
     return names
 
 
@@ -335,4 +336,6 @@ def _hashes(tasks: Iterable[Task], contents: Mapping[Path, str]) -> dict[str, st
 def _refuse_without_noisy(measures: Iterable[Measure], noisy: str | Path | None) -> None:
     needy = [measure.name for measure in measures if measure.needs_noisy]
     if needy and noisy is None:
-        raise ValueError(f"{needy[0]} needs the noisy recordings; name their folder (--noisy DIR)")
+        raise ArgumentError(
+            f"{needy[0]} needs the noisy recordings; name their folder (--noisy DIR)"
+        )

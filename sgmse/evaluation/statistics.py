@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sgmse.errors import ArgumentError
+
 LEVEL = 0.95
 DRAWS = 2000
 SEED = 0
@@ -60,7 +62,7 @@ def interval(
     """
     data = np.asarray(values, np.float64)
     if data.ndim != 1 or not np.isfinite(data).all():
-        raise ValueError("the bootstrap takes finite values of shape (n,); leave the others out")
+        raise ArgumentError("the bootstrap takes finite values of shape (n,); leave the others out")
     if data.size == 0:
         return Interval(math.nan, math.nan, math.nan, 0)
     means = _resampled_means(data, draws, seed)
@@ -81,7 +83,9 @@ def paired(
 
     left, right = np.asarray(values, np.float64), np.asarray(baseline, np.float64)
     if left.shape != right.shape:
-        raise ValueError(f"paired values must be of one shape, not {left.shape} and {right.shape}")
+        raise ArgumentError(
+            f"paired values must be of one shape, not {left.shape} and {right.shape}"
+        )
     differences = left - right
     about = interval(differences, level=level, draws=draws, seed=seed)
     p = float(wilcoxon(differences).pvalue) if differences.any() else 1.0

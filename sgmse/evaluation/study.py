@@ -19,12 +19,13 @@ import torch
 from torch import Tensor
 
 from sgmse.enhancer import Enhancer
+from sgmse.errors import SuiteError
 from sgmse.estimates import Estimate
 from sgmse.evaluation.bench import Progress, run_suite
 from sgmse.evaluation.measures import Measure
 from sgmse.evaluation.ours import Ours
 from sgmse.evaluation.study_outcomes import OWN, Setting, StudyOutcome
-from sgmse.evaluation.suites import NAME, NoisySet, Suite, SuiteError
+from sgmse.evaluation.suites import NAME, NoisySet, Suite
 from sgmse.evaluation.systems import Noisy, System
 from sgmse.sdes import SDE, expand
 from sgmse.solvers import Grid, Solver, solve

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sgmse.checkpoints import CLASSES
-from sgmse.evaluation.suites import SuiteError
+from sgmse.errors import SuiteError
 from sgmse.solvers import Fitted, Grid, Solver
 from sgmse.training.reading import read
 

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from sgmse.checkpoints import CLASSES
+from sgmse.errors import ArgumentError, RecipeError, SuiteError
 from sgmse.evaluation import layouts
 from sgmse.evaluation.comparing import TOLERANCE
 from sgmse.evaluation.layouts import Layout
@@ -36,7 +37,6 @@ from sgmse.evaluation.peers import PEERS
 from sgmse.evaluation.programs import Command
 from sgmse.evaluation.scoring import DEFAULT, resolved
 from sgmse.evaluation.systems import Folder, Noisy, System
-from sgmse.training.errors import RecipeError
 from sgmse.training.reading import read
 from sgmse.training.recipe import parse_yaml
 
@@ -44,10 +44,6 @@ from sgmse.training.recipe import parse_yaml
 SYSTEMS: tuple[type[System], ...] = (Noisy, Folder, Command, Ours, *PEERS)
 SUITE_CLASSES: Mapping[str, type] = {**CLASSES, **{c.__name__: c for c in SYSTEMS}}
 NAME = re.compile(r"[^\s./\\{}|][^/\\{}|\n]*")  # a folder is called so, and a cell of a table
-
-
-class SuiteError(ValueError):
-    """A suite cannot be used; the message is one line with the remedy."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ class NoisySet:
     def __post_init__(self) -> None:
         both, one = self.clean is not None and self.noisy is not None, self.root is not None
         if both == one or (one and (self.clean or self.noisy)) or (both and self.layout):
-            raise ValueError("give clean and noisy, or root and perhaps layout")
+            raise ArgumentError("give clean and noisy, or root and perhaps layout")
         if self.layout is not None:
             layouts.known(self.layout)
 

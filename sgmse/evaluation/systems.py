@@ -20,16 +20,13 @@ from numpy.typing import NDArray
 from scipy.io import wavfile
 
 from sgmse import audio
+from sgmse.errors import ArgumentError, SystemFailedError
 from sgmse.evaluation.pairs import Pair, recordings
 from sgmse.evaluation.provenance import versions
 
 Signal = NDArray[np.float32]  # (samples,)
 
 WARM_UP = 0.5  # seconds of noise that are enhanced first: what a library does once is not timed
-
-
-class SystemFailed(RuntimeError):  # noqa: N818
-    """A system made nothing of a file that could be scored."""
 
 
 class Work(NamedTuple):
@@ -124,7 +121,7 @@ class Folder(System):
             if (name := pair.name if pair.name in files else alike) is not None:
                 found[pair.name] = files[name]
         if not found:
-            raise ValueError(
+            raise ArgumentError(
                 f"no recording in {folder} has the name of a noisy one, such as {pairs[0].name!r}"
             )
         return found
@@ -192,13 +189,15 @@ def put(target: Path, samples: Signal, sample_rate: int) -> None:
 
 
 def checked(clean: list[Signal], noisy: Signal) -> Signal:
-    """The channels of a result (channels, samples). Raises `SystemFailed` for what is none."""
+    """The channels of a result (channels, samples). Raises `SystemFailedError` for what is none."""
     shapes = {np.shape(channel) for channel in clean}
     if shapes != {noisy.shape[1:]}:
-        raise SystemFailed(f"of {noisy.shape[1]} samples it made an array of shape {shapes.pop()}")
+        raise SystemFailedError(
+            f"of {noisy.shape[1]} samples it made an array of shape {shapes.pop()}"
+        )
     result = np.asarray(clean, np.float32)
     if not np.isfinite(result).all():
-        raise SystemFailed("it made samples that are not finite")
+        raise SystemFailedError("it made samples that are not finite")
     return result
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from sgmse.errors import ArgumentError, MissingPackageError
 from sgmse.evaluation.measures import Measure
 from sgmse.evaluation.provenance import machine, versions
 from sgmse.evaluation.scoring import Scores
@@ -75,7 +76,7 @@ def checked_baseline(systems: Sequence[str], baseline: str | None) -> str:
     if baseline is None:
         return systems[0]
     if baseline not in systems:
-        raise ValueError(f"no system is called {baseline!r}; there are {', '.join(systems)}")
+        raise ArgumentError(f"no system is called {baseline!r}; there are {', '.join(systems)}")
     return baseline
 
 
@@ -343,7 +344,9 @@ def require_parquet() -> None:
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
-        raise ImportError("parquet files need the package pyarrow: pip install pyarrow") from error
+        raise MissingPackageError(
+            "parquet files need the package pyarrow: pip install pyarrow"
+        ) from error
 
 
 def to_parquet(scores: Scores) -> bytes:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from sgmse.metrics.signals import MetricError, Signal
+from sgmse.errors import MetricError
+from sgmse.metrics.signals import Signal
 
 Frames = NDArray[np.float64]  # (frames, samples)
 

@@ -6,7 +6,8 @@ time and level by itself. Computed by the package `pesq`, which is the ITU's cod
 
 from numpy.typing import ArrayLike
 
-from sgmse.metrics.signals import MetricError, checked, missing
+from sgmse.errors import MetricError
+from sgmse.metrics.signals import checked, missing
 
 
 def pesq_wb(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:

@@ -5,11 +5,9 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sgmse.errors import MetricError
+
 Signal = NDArray[np.float64]  # (samples,)
-
-
-class MetricError(ValueError):
-    """The signals cannot be scored; the message names what is wrong and the remedy."""
 
 
 def checked(

@@ -14,7 +14,8 @@ from threading import Lock
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgmse.metrics.signals import MetricError, checked, missing
+from sgmse.errors import MetricError
+from sgmse.metrics.signals import checked, missing
 
 _DRAWING = Lock()  # held while the global generator is not the caller's
 

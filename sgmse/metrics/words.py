@@ -21,7 +21,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sgmse.metrics.signals import MetricError, checked
+from sgmse.errors import MetricError
+from sgmse.metrics.signals import checked
 
 Transcriber = Callable[[NDArray[np.float32], int], str]  # (samples,), rate in Hz -> text
 

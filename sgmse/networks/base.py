@@ -4,6 +4,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from sgmse.errors import ArgumentError, ArgumentTypeError
+
 
 class Network(nn.Module):
     """net(x, y, t) -> a tensor like x.
@@ -26,21 +28,23 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         """The output at the state x, given the observation y, at the times t."""
-        raise TypeError(f"{type(self).__name__} must define forward(x, y, t)")
+        raise ArgumentTypeError(f"{type(self).__name__} must define forward(x, y, t)")
 
     def _check(self, x: Tensor, y: Tensor, t: Tensor) -> None:
         """Refuse inputs of other types and shapes than those above."""
         if not (x.is_complex() and y.is_complex()):
-            raise TypeError(f"x and y must be complex spectrograms; got {x.dtype} and {y.dtype}")
+            raise ArgumentTypeError(
+                f"x and y must be complex spectrograms; got {x.dtype} and {y.dtype}"
+            )
         shape = (len(x), self.observations, *x.shape[2:])
         if x.ndim != 4 or x.shape[1] != 1 or y.shape != shape:
-            raise ValueError(
+            raise ArgumentError(
                 f"x must have the shape (batch, 1, frequency, frame) and y, with "
                 f"{self.observations} in place of the 1, the same; got {tuple(x.shape)} and "
                 f"{tuple(y.shape)}; the channels of a recording belong on the batch axis"
             )
         if t.shape != x.shape[:1]:
-            raise ValueError(
+            raise ArgumentError(
                 f"t must have shape (batch,) = ({x.shape[0]},); got {tuple(t.shape)}, "
                 "use t.expand(batch) for a common time"
             )
@@ -50,7 +54,7 @@ class Network(nn.Module):
         axes = zip(("frequencies", "frames"), x.shape[2:], self.divisor, strict=True)
         for axis, size, divisor in axes:
             if size == 0 or size % divisor:
-                raise ValueError(
+                raise ArgumentError(
                     f"{size} {axis} are not a multiple of {divisor}; "
                     f"pad them to {max(-(-size // divisor), 1) * divisor}"
                 )

@@ -36,6 +36,7 @@ from torch.nn.functional import (
     silu,
 )
 
+from sgmse.errors import ArgumentError
 from sgmse.networks.base import Network
 
 __all__ = ["ARCHITECTURES", "DCUNet", "Level", "published_keys"]
@@ -376,11 +377,11 @@ class DCUNet(Network):
         super().__init__()
         self.levels = [_level(entry) for entry in levels]
         if not self.levels:
-            raise ValueError("levels is empty; DCUNet needs one or more")
+            raise ArgumentError("levels is empty; DCUNet needs one or more")
         if width < 4 or width % 2:
-            raise ValueError(f"width must be an even number of at least 4, not {width}")
+            raise ArgumentError(f"width must be an even number of at least 4, not {width}")
         if time_layers < 0 or block_layers < 1:
-            raise ValueError(f"{time_layers=} and {block_layers=} must be at least 0 and 1")
+            raise ArgumentError(f"{time_layers=} and {block_layers=} must be at least 0 and 1")
         for what, name, known in (
             ("waves", waves, (*WAVES, None)),
             ("norm", norm, NORMS),
@@ -388,7 +389,7 @@ class DCUNet(Network):
             ("time_activation", time_activation, ACTIVATIONS),
         ):
             if name not in known:
-                raise ValueError(f"{what} is {name!r}; use one of {', '.join(map(repr, known))}")
+                raise ArgumentError(f"{what} is {name!r}; use one of {', '.join(map(repr, known))}")
         self.config = {
             "levels": [[e.channels, *map(list, e[1:])] for e in self.levels],
             "width": width,
@@ -454,7 +455,7 @@ class DCUNet(Network):
             ("dcunet_mask_bound", dcunet_mask_bound, ("none",)),
         ):
             if value not in known:
-                raise ValueError(f"{argument} is {value!r}; DCUNet knows {', '.join(known)}")
+                raise ArgumentError(f"{argument} is {value!r}; DCUNet knows {', '.join(known)}")
         return cls(
             levels=ARCHITECTURES[dcunet_architecture],
             width=embed_dim,
@@ -500,7 +501,7 @@ class DCUNet(Network):
         for number, level in enumerate(self.levels, start=1):
             sizes = level.after(sizes) if min(sizes) > 0 else sizes
             if min(sizes) < 1:
-                raise ValueError(
+                raise ArgumentError(
                     f"{x.shape[2]} frequencies x {x.shape[3]} frames leave nothing for level "
                     f"{number} of {len(self.levels)}; take a larger n_fft or a longer input"
                 )
@@ -516,7 +517,7 @@ def _level(entry: Level | Sequence[Any]) -> Level:
             return level
     except (TypeError, ValueError):
         pass
-    raise ValueError(
+    raise ArgumentError(
         f"{entry!r} is no level; give channels, then pairs of positive numbers for kernel and, "
         "optionally, stride and dilation"
     )

@@ -35,6 +35,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, linear, scaled_dot_product_attention, silu
 
+from sgmse.errors import ArgumentError
 from sgmse.networks.base import Network
 
 __all__ = ["MagnitudePreservingUNet", "published_keys"]
@@ -137,7 +138,7 @@ class Attention(nn.Module):
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
         if heads < 1 or channels % heads:
-            raise ValueError(
+            raise ArgumentError(
                 f"{channels} channels cannot be divided among {heads} heads; choose head_channels "
                 "that divides the width of each level with attention"
             )
@@ -257,7 +258,7 @@ class MagnitudePreservingUNet(Network):
     ) -> None:
         super().__init__()
         if not multipliers or min(channels, blocks, bins, head_channels, *multipliers) < 1:
-            raise ValueError(
+            raise ArgumentError(
                 "channels, blocks, bins, head_channels and each of one or more multipliers must be "
                 f"1 or more; got {channels=}, {blocks=}, {bins=}, {head_channels=}, "
                 f"multipliers={list(multipliers)}"

@@ -36,6 +36,7 @@ from torch.nn.functional import (
     silu,
 )
 
+from sgmse.errors import ArgumentError
 from sgmse.networks.base import Network
 
 __all__ = ["NCSNpp", "published_keys"]
@@ -111,7 +112,7 @@ class GroupNorm(nn.GroupNorm):
 def _norm(channels: int) -> GroupNorm:
     groups = min(channels // 4, 32)
     if groups == 0 or channels % groups:
-        raise ValueError(
+        raise ArgumentError(
             f"{channels} channels cannot be normalised in min({channels} // 4, 32) = {groups} "
             "groups; choose `channels` and `multipliers` so that each width, and each sum of two "
             "that a skip joins, is a multiple of 4, or of 32 above 128"
@@ -395,15 +396,15 @@ class NCSNpp(Network):
     ) -> None:
         super().__init__()
         if not multipliers or min(channels, blocks, bins, observations, *multipliers) < 1:
-            raise ValueError(
+            raise ArgumentError(
                 "channels, blocks, bins, observations and each of one or more multipliers must be "
                 f"1 or more; got {channels=}, {blocks=}, {bins=}, {observations=}, "
                 f"multipliers={list(multipliers)}"
             )
         if divide_by_t not in ("features", "output", None):
-            raise ValueError(f'divide_by_t is {divide_by_t!r}; use "features", "output" or None')
+            raise ArgumentError(f'divide_by_t is {divide_by_t!r}; use "features", "output" or None')
         if predictive and divide_by_t is not None:
-            raise ValueError(
+            raise ArgumentError(
                 f"predictive=True knows no time; divide_by_t {divide_by_t!r} needs one"
             )
         self.divisor = (2 ** (len(multipliers) - 1),) * 2

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, pad, silu
 
+from sgmse.errors import ArgumentError
 from sgmse.networks.base import Network
 
 __all__ = ["NemoNCSNpp", "published_keys"]
@@ -58,7 +59,7 @@ def _linear(inputs: int, outputs: int) -> nn.Linear:
 def _norm(channels: int) -> nn.GroupNorm:
     groups = min(channels // 4, 32)
     if groups == 0 or channels % groups:
-        raise ValueError(
+        raise ArgumentError(
             f"{channels} channels cannot be normalised in min({channels} // 4, 32) = {groups} "
             "groups; take multiples of 4 up to 128, and of 32 above"
         )
@@ -172,18 +173,18 @@ class NemoNCSNpp(Network):
     ) -> None:
         super().__init__()
         if len(channels) < 2 or min(blocks, *channels) < 1:
-            raise ValueError(
+            raise ArgumentError(
                 "channels must be two or more positive widths, and blocks at least 1; got "
                 f"channels={list(channels)}, {blocks=}"
             )
         shrink = 2 ** (len(channels) - 2)
         if min(pad_frames, pad_frequencies) < 1 or pad_frames % shrink or pad_frequencies % shrink:
-            raise ValueError(
+            raise ArgumentError(
                 f"pad_frames and pad_frequencies must be multiples of {shrink} (2^(levels - 1)); "
                 f"got {pad_frames} and {pad_frequencies}"
             )
         if from_noise is not None and not 0 < from_noise < 1:
-            raise ValueError(f"from_noise must be None or lie between 0 and 1, not {from_noise}")
+            raise ArgumentError(f"from_noise must be None or lie between 0 and 1, not {from_noise}")
         self.pad_frames, self.pad_frequencies = pad_frames, pad_frequencies
         self.from_noise = from_noise
         self.config = {

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sgmse.errors import ArgumentError
 from sgmse.networks.base import Network
 
 
@@ -136,14 +137,14 @@ class SlimUNet(Network):
         super().__init__()
         channels, blocks = tuple(channels), tuple(blocks)
         if len(channels) < 2 or len(channels) != len(blocks):
-            raise ValueError(
+            raise ArgumentError(
                 f"channels {channels} and blocks {blocks} must name the same levels, at least two"
             )
         hidden = channels[-1] // 2 if hidden is None else hidden
         if hidden < 1:
-            raise ValueError(f"hidden must be at least 1, not {hidden}")
+            raise ArgumentError(f"hidden must be at least 1, not {hidden}")
         if taps < 1 or taps % 2 == 0:
-            raise ValueError(f"taps must be an odd number of frames, not {taps}")
+            raise ArgumentError(f"taps must be an odd number of frames, not {taps}")
         self.divisor = (2 ** (len(channels) - 1), 2)
         self.config = {
             "channels": list(channels),

@@ -19,6 +19,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
+
 
 class Scales(NamedTuple):
     """a, b and sigma (or their derivatives), each shaped like t."""
@@ -54,7 +56,7 @@ def positive(owner: object, **values: float) -> None:
     """Refuse constants that are not positive and finite, by name."""
     for name, value in values.items():
         if not (isfinite(value) and value > 0):
-            raise ValueError(f"{type(owner).__name__}: {name} must be positive, not {value}")
+            raise ArgumentError(f"{type(owner).__name__}: {name} must be positive, not {value}")
 
 
 def rising(owner: object, **values: float) -> None:
@@ -62,7 +64,7 @@ def rising(owner: object, **values: float) -> None:
     positive(owner, **values)
     for low, high in pairwise(values):
         if values[high] <= values[low]:
-            raise ValueError(
+            raise ArgumentError(
                 f"{type(owner).__name__}: {high} {values[high]} must exceed {low} {values[low]}"
             )
 
@@ -77,7 +79,7 @@ class LinearBeta:
     def __post_init__(self) -> None:
         positive(self, beta_min=self.beta_min, beta_max=self.beta_max)
         if self.beta_max < self.beta_min:
-            raise ValueError(
+            raise ArgumentError(
                 f"{type(self).__name__}: beta_max {self.beta_max} is below beta_min {self.beta_min}"
             )
 
@@ -148,7 +150,7 @@ class SDE(ABC):
         a, b, sigma = (expand(s, x0) for s in self.scales(t))
         if y is None:
             if self.observed:
-                raise ValueError(f"{self} leads to an observation: pass it as y")
+                raise ArgumentError(f"{self} leads to an observation: pass it as y")
             return a * x0 + sigma * z
         return a * x0 + b * y + sigma * z
 

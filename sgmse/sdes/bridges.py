@@ -8,6 +8,7 @@ import torch
 from scipy.special import expi
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes.base import SDE, LinearBeta, Scales, positive
 
 
@@ -41,7 +42,7 @@ class BBED(SDE):
     def __post_init__(self) -> None:
         positive(self, theta=self.theta, k=self.k)
         if self.k <= 1:
-            raise ValueError(f"BBED: k must exceed 1, not {self.k}")
+            raise ArgumentError(f"BBED: k must exceed 1, not {self.k}")
 
     def scales(self, t: Tensor) -> Scales:  # noqa: D102
         return Scales(1 - t, t, (self.theta * (1 - t) * self._bracket(t)).sqrt())
@@ -54,7 +55,9 @@ class BBED(SDE):
     def _bracket(self, t: Tensor) -> Tensor:
         """[...] of sigma^2, which is about t for small t."""
         if t.requires_grad:
-            raise ValueError("BBED has no gradient with respect to t; its derivatives are `rates`")
+            raise ArgumentError(
+                "BBED has no gradient with respect to t; its derivatives are `rates`"
+            )
         # scipy has Ei, torch has not. In float64, as the terms cancel.
         time, log_k = t.detach().cpu().double().numpy(), log(self.k)
         a = 1 - time
@@ -78,7 +81,7 @@ class SBVE(SDE):
     def __post_init__(self) -> None:
         positive(self, k=self.k, c=self.c)
         if self.k == 1:
-            raise ValueError("SBVE: k must not be 1; use BrownianBridge, its limit there")
+            raise ArgumentError("SBVE: k must not be 1; use BrownianBridge, its limit there")
 
     def scales(self, t: Tensor) -> Scales:  # noqa: D102
         log_k = log(self.k)

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes.base import SDE, Scales, positive
 
 
 def check(owner: SDE, process: SDE) -> None:
     """Refuse what is no process, such as the name of one."""
     if not isinstance(process, SDE):
-        raise ValueError(f"{type(owner).__name__}: pass a process such as VP(), not {process!r}")
+        raise ArgumentError(f"{type(owner).__name__}: pass a process such as VP(), not {process!r}")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Shifted(SDE):
     def __post_init__(self) -> None:
         check(self, self.process)
         if self.process.observed:
-            raise ValueError(f"Shifted: {self.process} leads to the observation already")
+            raise ArgumentError(f"Shifted: {self.process} leads to the observation already")
 
     def scales(self, t: Tensor) -> Scales:  # noqa: D102
         a, _, sigma = self.process.scales(t)

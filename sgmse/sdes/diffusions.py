@@ -9,6 +9,7 @@ from math import log, pi
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes.base import SDE, LinearBeta, Scales, positive, rising
 
 
@@ -108,7 +109,7 @@ class FlowMatching(SDE):
 
     def __post_init__(self) -> None:
         if not 0 <= self.sigma_min < 1:
-            raise ValueError(f"FlowMatching: sigma_min must be in [0, 1), not {self.sigma_min}")
+            raise ArgumentError(f"FlowMatching: sigma_min must be in [0, 1), not {self.sigma_min}")
 
     def scales(self, t: Tensor) -> Scales:  # noqa: D102
         sigma = self.sigma_min + (1 - self.sigma_min) * t

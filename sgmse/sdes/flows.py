@@ -5,6 +5,7 @@ from math import isfinite
 
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes.base import SDE, Scales, positive
 
 
@@ -25,7 +26,9 @@ class StraightFlow(SDE):
     def __post_init__(self) -> None:
         positive(self, sigma_max=self.sigma_max)
         if not (isfinite(self.sigma_min) and self.sigma_min >= 0):
-            raise ValueError(f"StraightFlow: sigma_min must be 0 or positive, not {self.sigma_min}")
+            raise ArgumentError(
+                f"StraightFlow: sigma_min must be 0 or positive, not {self.sigma_min}"
+            )
 
     def scales(self, t: Tensor) -> Scales:  # noqa: D102
         return Scales(1 - t, t, (1 - t) * self.sigma_min + t * self.sigma_max)

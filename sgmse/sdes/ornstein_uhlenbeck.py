@@ -10,6 +10,7 @@ from math import atan, exp, isfinite, log, pi
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes.base import SDE, LinearBeta, Scales, positive, rising
 
 
@@ -109,11 +110,11 @@ class CosineOU(SDE):
 
     def __post_init__(self) -> None:
         if not (isfinite(self.stiffness) and self.stiffness >= 0):
-            raise ValueError(f"CosineOU: stiffness must be 0 or positive, not {self.stiffness}")
+            raise ArgumentError(f"CosineOU: stiffness must be 0 or positive, not {self.stiffness}")
         if not isfinite(self.shift):
-            raise ValueError(f"CosineOU: shift must be finite, not {self.shift}")
+            raise ArgumentError(f"CosineOU: shift must be finite, not {self.shift}")
         if self.lambda_min is not None and not (isfinite(self.lambda_min) and self.lambda_min < 0):
-            raise ValueError(
+            raise ArgumentError(
                 f"CosineOU: lambda_min must be None or negative, not {self.lambda_min}"
             )
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError, ResultError
 from sgmse.sdes import expand, positive
 from sgmse.solvers.base import Memory, Model, Randn
 from sgmse.solvers.runge_kutta import ProbabilityFlow, Tableau, advance, combine, velocity
@@ -102,7 +103,7 @@ class DormandPrince(ProbabilityFlow):
         if self.first_step is not None:
             positive(self, first_step=self.first_step)
         if self.limit < 1:
-            raise ValueError(f"DormandPrince: limit must be at least 1, not {self.limit}")
+            raise ArgumentError(f"DormandPrince: limit must be at least 1, not {self.limit}")
 
     def step(  # noqa: D102
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
@@ -112,7 +113,7 @@ class DormandPrince(ProbabilityFlow):
         while ahead := self.ahead(t, s, progress.stepsize):
             tried += ahead
             if tried > self.limit:
-                raise RuntimeError(
+                raise ResultError(
                     f"{self} did not get to t = {float(s[0]):g} in {self.limit} steps; "
                     "raise rtol and atol, or the limit"
                 )
@@ -132,7 +133,7 @@ class DormandPrince(ProbabilityFlow):
         steps = torch.where(t > s, (steps - 1e-3).ceil().clamp(min=1), 0.0)
         most = float(steps.max())
         if not isfinite(most):
-            raise RuntimeError(
+            raise ResultError(
                 f"{self} stands still, with an error above the tolerance however small the step: "
                 "the estimates are not finite, or jump; raise rtol and atol, or check the model"
             )

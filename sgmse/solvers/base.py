@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.model import Refinement, ScoreModel
 from sgmse.sdes import SDE
@@ -174,14 +175,14 @@ def solve(
     """
     sde = model.sde
     if why := solver.refusal(sde, grid.start) or too_late(model, grid.start):
-        raise ValueError(why)
+        raise ArgumentError(why)
     counted = Counted(model, blind=y is None)
     times = grid.times(sde)
     if y is None:
         if sde.observed:
-            raise ValueError(f"{sde} leads to an observation: pass it as y")
+            raise ArgumentError(f"{sde} leads to an observation: pass it as y")
         if x is None:
-            raise ValueError(
+            raise ArgumentError(
                 "without an observation the shape is not known: pass the start, "
                 "x=sde.prior(None, torch.randn(shape))"
             )

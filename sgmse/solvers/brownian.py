@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.solvers.base import Path, Randn
 
 
@@ -45,9 +46,11 @@ class BrownianTree(Path):
 
     def __init__(self, seeds: Sequence[int], depth: int = 10) -> None:
         if not 1 <= depth <= 40:  # float64 has no middles much deeper
-            raise ValueError(f"BrownianTree: depth must lie between 1 and 40, not {depth}")
+            raise ArgumentError(f"BrownianTree: depth must lie between 1 and 40, not {depth}")
         if len(seeds) == 0 or any(seed < 0 for seed in seeds):
-            raise ValueError(f"BrownianTree: seeds must be integers >= 0, one an item, not {seeds}")
+            raise ArgumentError(
+                f"BrownianTree: seeds must be integers >= 0, one an item, not {seeds}"
+            )
         self.seeds = tuple(map(int, seeds))
         self.depth = depth
         self.known: dict[float, Tensor] = {}
@@ -117,7 +120,7 @@ class BrownianTree(Path):
     def draw(self, like: Tensor, *key: float) -> Tensor:
         """CN(0, 1) noise, N(0, 1) for real states, that depends on the seeds and the key alone."""
         if len(like) != len(self.seeds):
-            raise ValueError(
+            raise ArgumentError(
                 f"this BrownianTree has {len(self.seeds)} seeds and the batch {len(like)} items: "
                 "give it one for each"
             )

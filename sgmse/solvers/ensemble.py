@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE
 from sgmse.solvers.base import LAST_START, Model, Solver, solve
 from sgmse.solvers.grids import Grid
@@ -98,11 +99,13 @@ def ensemble(
             `solve` refuses.
     """
     if count < 2:
-        raise ValueError(f"a standard deviation needs a count of at least 2 samples, not {count}")
+        raise ArgumentError(
+            f"a standard deviation needs a count of at least 2 samples, not {count}"
+        )
     if batch < 1:
-        raise ValueError(f"batch must be at least 1, not {batch}")
+        raise ArgumentError(f"batch must be at least 1, not {batch}")
     if seed < 0:
-        raise ValueError(f"seed must be at least 0, not {seed}")
+        raise ArgumentError(f"seed must be at least 0, not {seed}")
     items = check(model.sde, y, solver, grid, count, x)
     parts = [(group, pieces(count, max(1, batch // len(group)))) for group in pieces(items, batch)]
     runs = sum(len(turns) for _, turns in parts)
@@ -133,18 +136,18 @@ def check(
     if x is not None:
         shape = x.shape[1:] if y is None else y.shape
         if x.shape != (count, *shape):
-            raise ValueError(
+            raise ArgumentError(
                 f"x {tuple(x.shape)} must hold a start for each sample, {(count, *shape)}; use "
                 "x.expand(count, ...) for a common one"
             )
         return x.shape[1]
     if y is None:
-        raise ValueError(
+        raise ArgumentError(
             "without an observation the shape is not known: pass the starts, (count, batch, ...)"
         )
     noisy = sde.scales(torch.tensor([grid.start], dtype=torch.float64)).sigma > 0
     if not (noisy or solver.draws(sde)):
-        raise ValueError(
+        raise ArgumentError(
             f"{solver} draws no noise, and {sde} ends in a point, so all samples would be the "
             f"same: use a solver that draws, such as Exponential(eta=1.0), or start the grid "
             f"before the end (start={LAST_START})"

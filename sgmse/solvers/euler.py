@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, expand, positive, weighted
 from sgmse.solvers.base import Memory, Model, Randn, Solver, needs_score
 
@@ -78,7 +79,7 @@ class EulerMaruyama(Discretisation):
 
     def __post_init__(self) -> None:
         if not 0 <= self.eta <= 1:
-            raise ValueError(f"EulerMaruyama: eta must lie between 0 and 1, not {self.eta}")
+            raise ArgumentError(f"EulerMaruyama: eta must lie between 0 and 1, not {self.eta}")
         if self.stepsize is not None:
             positive(self, stepsize=self.stepsize)
 

@@ -27,6 +27,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, weighted
 from sgmse.solvers.base import Memory, Model, Randn, Solver
 
@@ -96,7 +97,7 @@ class Exponential(Solver):
 
     def __post_init__(self) -> None:
         if not (0 <= self.eta <= 1 and 0 <= self.start <= 1):
-            raise ValueError(f"{self}: eta and start must lie between 0 and 1")
+            raise ArgumentError(f"{self}: eta and start must lie between 0 and 1")
 
     def weights(self, sde: SDE, t: Tensor, s: Tensor) -> Weights:
         """The weights of a step from t to s, both (batch,)."""

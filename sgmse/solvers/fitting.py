@@ -29,6 +29,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import VP
 from sgmse.solvers.base import Model, Randn, Solver, solve
 from sgmse.solvers.grids import Cosine, Fitted, Grid, Karras, LogSNR, Uniform
@@ -89,12 +90,12 @@ def fit(
             finite; or what `solve` refuses.
     """
     if solver.draws(VP()):  # where only the noise of later steps is left to draw
-        raise ValueError(
+        raise ArgumentError(
             f"{solver} draws noise in every step, and few of them have no path of many to keep to: "
             "fit the grid of a deterministic solver, such as the same with eta=0"
         )
     if runs < 1 or reference < 2 * steps:
-        raise ValueError(
+        raise ArgumentError(
             f"fit needs runs >= 1 and reference >= 2 x steps, not runs {runs}, reference "
             f"{reference} for {steps} steps"
         )
@@ -119,7 +120,7 @@ def fit(
     target = run(LogSNR(reference, start, end, finish))
     size = float(torch.linalg.vector_norm(target))
     if not 0 < size < inf:
-        raise ValueError(
+        raise ArgumentError(
             f"{reference} steps of {solver} end in values of norm {size:g}: nothing can be fitted "
             "to them; take more steps as reference, or recordings that are not silent"
         )

@@ -15,6 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, positive
 
 
@@ -36,9 +37,9 @@ class Grid(ABC):
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, not {self.steps}")
+            raise ArgumentError(f"steps must be at least 1, not {self.steps}")
         if not 0 <= self.end < self.start <= 1:
-            raise ValueError(
+            raise ArgumentError(
                 f"a grid needs 0 <= end < start <= 1, not end {self.end}, start {self.start}"
             )
 
@@ -212,12 +213,12 @@ class Fitted(Grid):
         points = tuple(map(float, self.points))
         object.__setattr__(self, "points", points)  # files hold a list
         if any(not t > s for t, s in pairwise(points)):
-            raise ValueError(f"the times of a fitted grid must descend: {points}")
+            raise ArgumentError(f"the times of a fitted grid must descend: {points}")
         tail = (self.end,) if not self.finish or self.end == 0 else (self.end, 0.0)
         if self.finish and self.steps == 1:
             tail = (0.0,)
         if len(points) != self.steps + 1 or points[0] != self.start or points[-len(tail) :] != tail:
-            raise ValueError(
+            raise ArgumentError(
                 f"a grid fitted at the times {points} cannot have steps {self.steps}, start "
                 f"{self.start}, end {self.end}, finish {self.finish}: fit again for these, or take "
                 "another grid"

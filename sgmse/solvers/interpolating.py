@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, weighted
 from sgmse.solvers.base import Memory, Model, Randn, Solver, needs_score
 
@@ -62,7 +63,9 @@ class InterpolatingSDE(Solver):
 
     def __post_init__(self) -> None:
         if not 0 <= self.kappa <= 1:
-            raise ValueError(f"InterpolatingSDE: kappa must lie between 0 and 1, not {self.kappa}")
+            raise ArgumentError(
+                f"InterpolatingSDE: kappa must lie between 0 and 1, not {self.kappa}"
+            )
 
     @property
     def order(self) -> int:  # type: ignore[override]  # noqa: D102

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE, Coefficients, Scales, expand
 from sgmse.solvers.base import LAST_START, Model, Solution, Solver, solve
@@ -45,7 +46,7 @@ class Turned(SDE):
         return Scales(-da, -db, -dsigma)
 
     def coefficients(self, t: Tensor) -> Coefficients:  # noqa: D102
-        raise ValueError(
+        raise ArgumentError(
             "this solver asks for the diffusion of the process, and from clean audio to the latent "
             "there is only the flow: use one of the flow, such as Multistep() or RungeKutta4()"
         )
@@ -137,25 +138,25 @@ def flow_only(sde: SDE, solver: Solver, grid: Grid) -> Turned:
     turned = Turned(sde, grid.start, grid.end)
     ends = sde.scales(torch.tensor([grid.start, grid.end], dtype=torch.float64))
     if ends.sigma[0] == 0:
-        raise ValueError(
+        raise ArgumentError(
             f"at t = {grid.start:g} every state of {sde} is the observation, and no latent: start "
             f"the grid before it (start={LAST_START})"
         )
     if grid.end == 0 or ends.sigma[1] == 0:
-        raise ValueError(
+        raise ArgumentError(
             f"the flow of {sde} is followed from a time with noise: end the grid after 0, as with "
             "end=1e-3"
         )
     if solver.draws(turned):
-        raise ValueError(
+        raise ArgumentError(
             f"{solver} draws noise, and a latent belongs to audio only along the flow: use a "
             "solver that draws none, such as Multistep() or RungeKutta4()"
         )
     if solver.moves_start:
-        raise ValueError(
+        raise ArgumentError(
             f"{solver} moves its start, and a latent stays where it is: use the solver within it"
         )
     for process, start in ((sde, grid.start), (turned, grid.start)):
         if why := solver.refusal(process, start):
-            raise ValueError(why)
+            raise ArgumentError(why)
     return turned

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import weighted
 from sgmse.solvers.base import Memory, Model, Randn
 from sgmse.solvers.exponential import Exponential, Weights, bend
@@ -65,7 +66,7 @@ class Multistep(Exponential):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.order not in (2, 3):
-            raise ValueError(f"{type(self).__name__}: order must be 2 or 3, not {self.order}")
+            raise ArgumentError(f"{type(self).__name__}: order must be 2 or 3, not {self.order}")
 
     @property
     def weak_order(self) -> int:  # noqa: D102

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, positive, weighted
 from sgmse.solvers.base import LAST_START, Memory, Model, Randn, Solver
 from sgmse.solvers.euler import Discretisation, EulerMaruyama, score
@@ -41,7 +42,7 @@ class Corrector(ABC):
 def _check(corrector: Corrector, snr: float, steps: int) -> None:
     positive(corrector, snr=snr)
     if steps < 1:
-        raise ValueError(f"{type(corrector).__name__}: steps must be at least 1, not {steps}")
+        raise ArgumentError(f"{type(corrector).__name__}: steps must be at least 1, not {steps}")
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class PredictorCorrector(Solver):
     def __post_init__(self) -> None:
         noisy = self.predictor is None or isinstance(self.predictor, Discretisation)
         if not (self.denoise or noisy):
-            raise ValueError(
+            raise ArgumentError(
                 f"PredictorCorrector: denoise must be True with {self.predictor}, "
                 "whose step to t = 0 has no noise to keep"
             )

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, Scales, expand, positive, weighted
 from sgmse.solvers.base import LAST_START, Memory, Model, Randn, Solver, needs_flow
 from sgmse.solvers.exponential import Exponential
@@ -124,13 +125,13 @@ class Heun(ProbabilityFlow):
 
     def __post_init__(self) -> None:
         if not 0 <= self.churn <= MOST_CHURN:
-            raise ValueError(
+            raise ArgumentError(
                 f"Heun: churn is the share of t by which a step goes back, 0 to sqrt(2) - 1, "
                 f"not {self.churn}; divide the S_churn of the paper by the number of steps"
             )
         positive(self, noise=self.noise)
         if not 0 <= self.last <= self.first <= 1:
-            raise ValueError(
+            raise ArgumentError(
                 f"Heun: the times with churn need 0 <= last <= first <= 1, "
                 f"not last {self.last}, first {self.first}"
             )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, expand, weighted
 from sgmse.solvers.base import Memory, Model, Randn
 from sgmse.solvers.exponential import Exponential, Weights, bend
@@ -40,7 +41,7 @@ class Singlestep(Exponential):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.ratio <= 1:
-            raise ValueError(f"Singlestep: ratio must lie above 0 and up to 1, not {self.ratio}")
+            raise ArgumentError(f"Singlestep: ratio must lie above 0 and up to 1, not {self.ratio}")
 
     def step(  # noqa: D102
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn

@@ -7,7 +7,7 @@
 Importing this is light; Lightning is imported when a training starts.
 """
 
-from sgmse.training.errors import RecipeError
+from sgmse.errors import RecipeError
 from sgmse.training.recipe import Recipe, load_recipe
 from sgmse.training.run import train
 

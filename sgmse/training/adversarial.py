@@ -23,11 +23,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError, RecipeError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE
 from sgmse.solvers import Grid
 from sgmse.training.discriminators import Discriminators, spectra
-from sgmse.training.errors import RecipeError
 from sgmse.training.losses import Truth
 from sgmse.training.optimisation import AdamW, Optimiser, Schedule, Times
 
@@ -60,13 +60,13 @@ class Adversarial:
 
     def __post_init__(self) -> None:
         if min(self.weight, self.features) < 0 or not self.weight + self.features > 0:
-            raise ValueError(
+            raise ArgumentError(
                 "weight and features must not be negative, and one must be positive, not "
                 f"{self.weight} and {self.features}"
             )
         for name in ("start", "rise"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
+                raise ArgumentError(f"{name} must not be negative, not {getattr(self, name)}")
 
     def share(self, step: int) -> float:
         """r at step 0, 1, ... of the training; 0 before `start`."""

@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.optim import swa_utils
 
-from sgmse.training.errors import RecipeError
+from sgmse.errors import ArgumentError, RecipeError
 
 #: The length of the plain mean of all updates, gamma = 0: 0.28867.
 LONGEST = 1 / sqrt(12)
@@ -55,17 +55,17 @@ class Averages:
 
     def __post_init__(self) -> None:
         if not self.lengths or len(set(self.lengths)) < len(self.lengths):
-            raise ValueError(f"lengths must be different ones, at least one, not {self.lengths}")
+            raise ArgumentError(f"lengths must be different ones, at least one, not {self.lengths}")
         for length in self.lengths:
             check_length(length)
         if self.every < 1:
-            raise ValueError(f"every must be at least 1, not {self.every}")
+            raise ArgumentError(f"every must be at least 1, not {self.every}")
 
 
 def check_length(length: float) -> None:
     """Raise `ValueError` for what is no length of an average."""
     if not 0 < length <= LONGEST:
-        raise ValueError(
+        raise ArgumentError(
             f"a length must lie above 0, at most at 0.2886 (the mean of all), not {length:g}"
         )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.random import Generator
 
+from sgmse.errors import ArgumentError
 from sgmse.training.cache import Clips
 from sgmse.training.crops import SILENCE, crop
 from sgmse.training.degradations import (
@@ -42,7 +43,7 @@ class Babble:
         check_probability(self, probability=self.probability)
         check_range(self, -60, 60, level=self.level)
         if not 1 <= self.talkers[0] <= self.talkers[1]:
-            raise ValueError(
+            raise ArgumentError(
                 f"Babble: talkers must be two rising whole numbers from 1, not {[*self.talkers]}"
             )
 

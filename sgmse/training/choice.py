@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from sgmse.checkpoints import save
 from sgmse.enhancer import Enhancer
+from sgmse.errors import RecipeError
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.training.averages import Fit, Profile, check_length, fit
-from sgmse.training.errors import RecipeError
 from sgmse.training.recipe import RECIPE, RECIPE_CLASSES, load_recipe
 from sgmse.training.sections import Validation
 from sgmse.training.snapshots import AVERAGES, Snapshot, combine, find_snapshots

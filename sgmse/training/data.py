@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from sgmse import audio
+from sgmse.errors import ArgumentError, RecipeError
 from sgmse.training.babble import Babble
 from sgmse.training.cache import Clips, cached
 from sgmse.training.crops import SILENCE, crop, odds, pick
@@ -35,7 +36,6 @@ from sgmse.training.degradations import (
     check_range,
     decibels,
 )
-from sgmse.training.errors import RecipeError
 
 PATIENCE = 100  # silent crops, until the folder is called silent
 
@@ -57,7 +57,7 @@ class Source(ABC):
 
     def __post_init__(self) -> None:
         if self.samples < 1:
-            raise ValueError(f"{type(self).__name__}: samples must be positive")
+            raise ArgumentError(f"{type(self).__name__}: samples must be positive")
         check_range(self, -60, 0, peak=self.peak)
 
     def check(self, root: Path) -> list[list[str]]:
@@ -160,7 +160,9 @@ class MixedSpeech(Source):
         check_range(self, -100, 100, snr=self.snr, noise_level=self.noise_level)
         check_probability(self, more_noise=self.more_noise)
         if self.most_noises < 1:
-            raise ValueError(f"MixedSpeech: most_noises must be at least 1, not {self.most_noises}")
+            raise ArgumentError(
+                f"MixedSpeech: most_noises must be at least 1, not {self.most_noises}"
+            )
 
     def check(self, root: Path) -> list[list[str]]:  # noqa: D102
         names = super().check(root)

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 from torch.nn.utils.parametrizations import weight_norm
 
+from sgmse.errors import ArgumentError
+
 EXPONENT = 0.3
 #: Magnitudes below this are compressed no further; those of white noise at -60 dB.
 FLOOR = 1e-3
@@ -80,12 +82,12 @@ class Discriminators:
     def __post_init__(self) -> None:
         windows = self.windows
         if not windows or len(set(windows)) < len(windows) or any(n < 8 or n % 4 for n in windows):
-            raise ValueError(
+            raise ArgumentError(
                 "windows must be different multiples of 4 of at least 8 samples, not "
                 f"{list(windows)}"
             )
         if not self.channels or min(self.channels) < 1:
-            raise ValueError(f"channels must be positive numbers, not {list(self.channels)}")
+            raise ArgumentError(f"channels must be positive numbers, not {list(self.channels)}")
 
     def build(self, seed: int) -> nn.ModuleList:
         """A `Discriminator` for each window, with the first weights that the seed gives."""

@@ -3,9 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-
-class RecipeError(ValueError):
-    """A recipe, its data or its run folder cannot be used; the message is one line."""
+from sgmse.errors import RecipeError
 
 
 def require(module: str) -> ModuleType:

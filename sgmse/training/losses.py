@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE, weighted
 from sgmse.training import perceptual
@@ -102,7 +103,7 @@ class Denoising(Loss):
 
     def __post_init__(self) -> None:
         if self.of not in ("data", "mean"):
-            raise ValueError(f"Denoising: of must be 'data' or 'mean', not {self.of!r}")
+            raise ArgumentError(f"Denoising: of must be 'data' or 'mean', not {self.of!r}")
 
     def learned(self) -> LogVariance | None:  # noqa: D102
         return self.weighting.learned()
@@ -188,9 +189,9 @@ class Reconstruction(Loss):
         audible = (self.waveform, self.si_sdr, self.perceptual, self.multi_resolution)
         weights = (self.complex, self.magnitude, *audible)
         if not all(isfinite(w) and w >= 0 for w in weights) or not any(weights):
-            raise ValueError(f"{self}: weights must not be negative, and one must be positive")
+            raise ArgumentError(f"{self}: weights must not be negative, and one must be positive")
         if not self.complex and self.weighting != Unweighted():
-            raise ValueError(f"{self}: its weighting is that of `complex`, which has no weight")
+            raise ArgumentError(f"{self}: its weighting is that of `complex`, which has no weight")
 
     @property
     def sample_rates(self) -> tuple[int, ...] | None:  # noqa: D102

@@ -28,13 +28,13 @@ from torch.utils.data import DataLoader
 
 from sgmse.checkpoints import Checkpoint
 from sgmse.enhancer import Enhancer
+from sgmse.errors import RecipeError
 from sgmse.estimates import Estimate
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.solvers import Randn
 from sgmse.training.adversarial import Adversary, results
 from sgmse.training.averages import PowerAverages
 from sgmse.training.data import Consecutive, Pairs
-from sgmse.training.errors import RecipeError
 from sgmse.training.losses import Truth
 from sgmse.training.recipe import Recipe
 from sgmse.training.state import TrainingState

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sgmse.errors import ArgumentError
 from sgmse.training.optimisation import Optimiser
 
 #: Of the quintic a x + b x^3 + c x^5, steep at 0, which five times applied to singular values in
@@ -50,7 +51,9 @@ class Muon(Optimiser):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.momentum < 1 or self.weight_decay < 0:
-            raise ValueError(f"{self}: momentum must lie in [0, 1), weight_decay not be negative")
+            raise ArgumentError(
+                f"{self}: momentum must lie in [0, 1), weight_decay not be negative"
+            )
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:  # noqa: D102
         given = list(parameters)

@@ -9,6 +9,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.optim import swa_utils
 
+from sgmse.errors import ArgumentError
+
 
 @dataclass(frozen=True)
 class Times:
@@ -26,9 +28,9 @@ class Times:
 
     def __post_init__(self) -> None:
         if not 0 < self.low <= self.high <= 1:
-            raise ValueError(f"{self}: 0 < low <= high <= 1 must hold")
+            raise ArgumentError(f"{self}: 0 < low <= high <= 1 must hold")
         if not 0 <= self.at_one <= 1:
-            raise ValueError(f"{self}: at_one must lie in [0, 1]")
+            raise ArgumentError(f"{self}: at_one must lie in [0, 1]")
 
     def draw(self, count: int, generator: Generator) -> Tensor:
         """(count,) times, on the device of the generator."""
@@ -47,7 +49,7 @@ class Optimiser(ABC):
 
     def __post_init__(self) -> None:
         if not (self.lr > 0 and self.eps > 0 and all(0 <= b < 1 for b in self.betas)):
-            raise ValueError(f"{self}: lr and eps must be positive, betas in [0, 1)")
+            raise ArgumentError(f"{self}: lr and eps must be positive, betas in [0, 1)")
 
     @abstractmethod
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -91,9 +93,11 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.warmup < 0 or not (0 <= self.decay <= 1 and 0 <= self.final <= 1):
-            raise ValueError(f"{self}: warmup must not be negative, decay and final lie in [0, 1]")
+            raise ArgumentError(
+                f"{self}: warmup must not be negative, decay and final lie in [0, 1]"
+            )
         if self.settle is not None and self.settle < 1:
-            raise ValueError(f"{self}: settle must be at least 1")
+            raise ArgumentError(f"{self}: settle must be at least 1")
 
     def factor(self, step: int, progress: float) -> float:
         """For step 0, 1, ... at a progress from 0 to 1 of the whole training."""
@@ -122,7 +126,7 @@ class EMA:
 
     def __post_init__(self) -> None:
         if not 0 <= self.decay < 1:
-            raise ValueError(f"{self}: decay must lie in [0, 1)")
+            raise ArgumentError(f"{self}: decay must lie in [0, 1)")
 
     def of(self, network: nn.Module) -> swa_utils.AveragedModel:
         """The average, equal to the network until the first update; it takes no gradients."""

@@ -12,6 +12,8 @@ from math import pi
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
+
 SAMPLE_RATE = 16000
 N_FFT, HOP, BANDS = 512, 256, 49
 # PESQ scales recordings to this mean square of 16 bit samples between 325 and 3250 Hz.
@@ -64,7 +66,7 @@ def disturbances(estimate: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     Shape: (batch, samples) at 16 kHz, at least 512 samples, twice -> (batch,) twice.
     """
     if reference.shape[-1] < N_FFT:
-        raise ValueError(f"{reference.shape[-1]} samples are too short; give at least {N_FFT}")
+        raise ArgumentError(f"{reference.shape[-1]} samples are too short; give at least {N_FFT}")
     bins, response, threshold, exponent = _tables(reference.device, reference.dtype)
     powers = []
     for audio in (estimate, reference):

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from sgmse.checkpoints.objects import to_dict
-from sgmse.training.errors import RecipeError
+from sgmse.errors import RecipeError
 
 Classes = Mapping[str, type]
 

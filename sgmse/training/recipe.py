@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 
 from sgmse.checkpoints import CLASSES, Checkpoint, check_frames, from_dict
+from sgmse.errors import ArgumentError, RecipeError
 from sgmse.estimates import Parametrization
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks.base import Network
@@ -22,7 +23,7 @@ from sgmse.solvers import LAST_START, Exponential, Grid, Solver, Uniform
 from sgmse.training import data, degradations, losses, muon, optimisation, weightings
 from sgmse.training.adversarial import Adversarial
 from sgmse.training.averages import Averages
-from sgmse.training.errors import RecipeError, require
+from sgmse.training.errors import require
 from sgmse.training.optimisation import EMA, Schedule, Times
 from sgmse.training.reading import plain, read
 from sgmse.training.sections import SCORE_RATES, Trainer, Validation
@@ -68,7 +69,7 @@ class Prediction:
 
     def __post_init__(self) -> None:
         if why := self.loss.untimed():
-            raise ValueError(why)
+            raise ArgumentError(why)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,18 +124,18 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.sample_rate < 1:
-            raise ValueError(f"sample_rate must be positive, not {self.sample_rate}")
+            raise ArgumentError(f"sample_rate must be positive, not {self.sample_rate}")
         check_frames(self.frames, self.shifts, self.transform.hop)
         self._check_parametrization()
         model = assemble(**self.parts)  # says what does not go together
         if why := self.solver.refusal(self.sde, self.grid.start):
-            raise ValueError(f"grid.start: {why}")
+            raise ArgumentError(f"grid.start: {why}")
         self._check_latest()
         self._check_unrolled()
         self._check_adversarial()
         for score in self.validation.scores if self.validation else ():
             if self.sample_rate not in SCORE_RATES.get(score, (self.sample_rate,)):
-                raise ValueError(
+                raise ArgumentError(
                     f"validation.scores: {score} is not defined at {self.sample_rate} "
                     "Hz; leave it out, and choose another one as best"
                 )
@@ -142,23 +143,23 @@ class Recipe:
         for name, loss in {"loss": self.loss, **others}.items():
             rates = loss.sample_rates
             if rates is not None and self.sample_rate not in rates:
-                raise ValueError(
+                raise ArgumentError(
                     f"{name}: its perceptual part is defined at {', '.join(map(str, rates))} Hz, "
                     f"not at {self.sample_rate}; set {name}.perceptual=0"
                 )
         times = torch.tensor([self.times.low, self.times.high, *[1.0] * (self.times.at_one > 0)])
         if self.timed and (why := self.loss.refusal(self.sde, times)):
-            raise ValueError(f"loss: {why}")
+            raise ArgumentError(f"loss: {why}")
         bins, frames = model.divisor
         transform, samples = self.transform, self.data.samples
         if transform.frequencies % bins:
-            raise ValueError(
+            raise ArgumentError(
                 f"transform.n_fft: {transform.n_fft} gives {transform.frequencies} frequencies, "
                 f"and the network needs a multiple of {bins}; {self._n_fft(bins)} would do"
             )
         if samples < transform.shortest or transform.frames(samples) % frames:
             fit = -(-max(transform.frames(samples), 2) // frames) * frames
-            raise ValueError(
+            raise ArgumentError(
                 f"data.samples: {samples} give {transform.frames(samples)} frames, and the network "
                 f"needs a multiple of {frames}; {(fit - 1) * transform.hop} would do"
             )
@@ -166,7 +167,9 @@ class Recipe:
     def _check_parametrization(self) -> None:
         why = self.parametrization.refusal(self.sde, 1.0) if self.latest == 1 else None
         if why and not self.parametrization.refusal(self.sde, LAST_START):
-            raise ValueError(f"{why}; or set latest={LAST_START}, times.high and grid.start alike")
+            raise ArgumentError(
+                f"{why}; or set latest={LAST_START}, times.high and grid.start alike"
+            )
 
     def _check_latest(self) -> None:
         asked = {"grid.start": self.grid.start}
@@ -176,7 +179,7 @@ class Recipe:
         for name, t in asked.items():
             if t > self.latest:
                 remedy = "0" if name == "times.at_one" else f"{self.latest:g}"
-                raise ValueError(
+                raise ArgumentError(
                     f"{name}: the network is asked up to t = {self.latest:g} (latest), not {t:g}; "
                     f"set {name}={remedy}"
                 )
@@ -185,19 +188,19 @@ class Recipe:
         if self.unrolled is None:
             return
         if why := self.loss.untimed():
-            raise ValueError(f"loss: unrolled trains a result of the sampler, and {why}")
+            raise ArgumentError(f"loss: unrolled trains a result of the sampler, and {why}")
         for steps in self.unrolled.steps:
             try:
                 replace(self.grid, steps=steps)
             except ValueError as error:
-                raise ValueError(f"unrolled.steps: {error}") from error
+                raise ArgumentError(f"unrolled.steps: {error}") from error
 
     def _check_adversarial(self) -> None:
         if self.adversarial is not None:
             times = self.times if self.unrolled is None else None
             run = (self.trainer.steps, self.data.samples)
             if why := self.adversarial.refusal(times, self.grid, self.sde, *run):
-                raise ValueError(f"adversarial: {why}")
+                raise ArgumentError(f"adversarial: {why}")
 
     @property
     def timed(self) -> bool:

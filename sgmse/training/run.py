@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from sgmse.checkpoints import Checkpoint, load_model
-from sgmse.training.errors import RecipeError, require
+from sgmse.errors import RecipeError
+from sgmse.training.errors import require
 from sgmse.training.recipe import (
     RECIPE,
     Recipe,

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sgmse.errors import ArgumentError
+
 ScoreName = Literal["pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr"]
 #: Rates that a score is defined at, where not at all.
 SCORE_RATES: Mapping[str, tuple[int, ...]] = {"pesq_wb": (16000,), "pesq_nb": (8000, 16000)}
@@ -33,9 +35,11 @@ class Validation:
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.examples < 0 or (self.files is not None and self.files < 1):
-            raise ValueError("every and files must be at least 1, examples at least 0")
+            raise ArgumentError("every and files must be at least 1, examples at least 0")
         if self.best not in self.scores:
-            raise ValueError(f"best is {self.best}, which scores [{', '.join(self.scores)}] lack")
+            raise ArgumentError(
+                f"best is {self.best}, which scores [{', '.join(self.scores)}] lack"
+            )
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,15 @@ class Trainer:
 
     def __post_init__(self) -> None:
         if self.steps is None and self.hours is None:
-            raise ValueError("say when to end, with steps or hours")
+            raise ArgumentError("say when to end, with steps or hours")
         for name in ("batch", "steps", "devices", "threads", "save_every", "log_every"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+                raise ArgumentError(f"{name} must be at least 1, not {value}")
         for name in ("hours", "clip"):
             value = getattr(self, name)
             if value is not None and value <= 0:
-                raise ValueError(f"{name} must be positive, not {value}")
+                raise ArgumentError(f"{name} must be positive, not {value}")
         for name in ("seed", "workers"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, not {getattr(self, name)}")
+                raise ArgumentError(f"{name} must not be negative, not {getattr(self, name)}")

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sgmse.errors import RecipeError
 from sgmse.training.averages import Profile
-from sgmse.training.errors import RecipeError
 
 FORMAT = 1
 #: The folder of a run that they are in.

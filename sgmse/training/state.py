@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from sgmse.training.errors import RecipeError
+from sgmse.errors import RecipeError
 
 FORMAT = 1
 

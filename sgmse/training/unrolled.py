@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.solvers import Grid, Model, Randn, Solver, solve
 
@@ -38,19 +39,19 @@ class Unrolled:
 
     def __post_init__(self) -> None:
         if not self.steps or min(self.steps) < 1 or len(set(self.steps)) < len(self.steps):
-            raise ValueError(
+            raise ArgumentError(
                 f"steps must be different numbers of at least 1, not {list(self.steps)}"
             )
         weights = self.weights
         if weights is not None and (len(weights) != len(self.steps) or min(weights) <= 0):
-            raise ValueError(
+            raise ArgumentError(
                 f"weights must be one positive number for each of steps {list(self.steps)}, not "
                 f"{list(weights)}"
             )
         if self.gradient_steps is not None and self.gradient_steps < 1:
-            raise ValueError(f"gradient_steps must be at least 1, not {self.gradient_steps}")
+            raise ArgumentError(f"gradient_steps must be at least 1, not {self.gradient_steps}")
         if not 0 < self.share <= 1:
-            raise ValueError(f"share must lie in (0, 1], not {self.share}")
+            raise ArgumentError(f"share must lie in (0, 1], not {self.share}")
 
     def draw(self, key: Sequence[int]) -> int | None:
         """The number of steps of an update, a function of its key; None if it trains an estimate.

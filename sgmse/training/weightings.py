@@ -14,6 +14,7 @@ from math import pi
 import torch
 from torch import Tensor, nn
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import expand, positive
 
 
@@ -112,9 +113,11 @@ class Uncertainty(Weighting):
 
     def __post_init__(self) -> None:
         if self.terms < 1:
-            raise ValueError(f"Uncertainty: terms must be at least 1, not {self.terms}")
+            raise ArgumentError(f"Uncertainty: terms must be at least 1, not {self.terms}")
         if self.of.learned() is not None:
-            raise ValueError("Uncertainty: `of` learns what it would learn; leave one of them out")
+            raise ArgumentError(
+                "Uncertainty: `of` learns what it would learn; leave one of them out"
+            )
 
     def __call__(self, sigma: Tensor) -> Tensor:  # noqa: D102
         return self.of(sigma)
@@ -124,5 +127,5 @@ class Uncertainty(Weighting):
 
     def mean(self, squares: Tensor, weights: Tensor, u: Tensor | None) -> Tensor:  # noqa: D102
         if u is None:
-            raise ValueError(f"{self} needs u: make it with `learned` and train it")
+            raise ArgumentError(f"{self} needs u: make it with `learned` and train it")
         return super().mean(squares, weights * (-u).exp(), None) + u.mean()

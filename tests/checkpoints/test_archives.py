@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from sgmse.checkpoints import CheckpointError, archives, published
+from sgmse.checkpoints import archives, published
+from sgmse.errors import CheckpointError
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "parity" / "nemo_tiny.nemo"
 PLAIN = gzip.decompress(ARCHIVE.read_bytes())

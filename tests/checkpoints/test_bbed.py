@@ -7,10 +7,11 @@ import pytest
 import torch
 from tiny_published import contents, error_of_audio, error_of_forward, file, read
 
-from sgmse.checkpoints import CheckpointError, bbed, load, published
+from sgmse.checkpoints import bbed, load, published
 from sgmse.checkpoints.official import recognises as official_recognises
 from sgmse.compat import CorrectedReverse
 from sgmse.enhancer import Enhancer
+from sgmse.errors import CheckpointError
 from sgmse.estimates import Score
 from sgmse.sdes import BBED, OUVE
 from sgmse.solvers import AnnealedLangevin, LogSNR, PredictorCorrector, Uniform, solve

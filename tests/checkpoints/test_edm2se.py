@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgmse.checkpoints import CheckpointError, edm2se, load, published, save
+from sgmse.checkpoints import edm2se, load, published, save
 from sgmse.compat import SBODE, SBSDE
 from sgmse.enhancer import Enhancer
+from sgmse.errors import CheckpointError
 from sgmse.estimates import Additive, Estimate
 from sgmse.model import ScoreModel
 from sgmse.sdes import SBVE, Scaled

@@ -7,9 +7,10 @@ import pytest
 import torch
 from tiny_published import contents, error_of_audio, error_of_forward, file, read, relative
 
-from sgmse.checkpoints import Checkpoint, CheckpointError, flowse, load, published
+from sgmse.checkpoints import Checkpoint, flowse, load, published
 from sgmse.compat import FlowEuler
 from sgmse.enhancer import Enhancer
+from sgmse.errors import CheckpointError
 from sgmse.estimates import Velocity
 from sgmse.sdes import StraightFlow
 from sgmse.solvers import Exponential, Uniform

@@ -10,8 +10,8 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 from tiny import checkpoint
 
-from sgmse.checkpoints import CheckpointError
 from sgmse.checkpoints.hub import fetch, from_pretrained, push_to_hub, save_pretrained
+from sgmse.errors import CheckpointError
 
 FILES = {"README.md", "config.json", "model.safetensors"}
 

@@ -10,8 +10,9 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from lightning_files import official
 from tiny import checkpoint
 
-from sgmse.checkpoints import CheckpointError, load_model, locate, save
+from sgmse.checkpoints import load_model, locate, save
 from sgmse.compat import SBODE
+from sgmse.errors import CheckpointError
 from sgmse.solvers import Exponential
 
 

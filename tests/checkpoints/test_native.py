@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tiny import Identity, Predictive, checkpoint, network, regeneration
 
-from sgmse.checkpoints import CLASSES, Checkpoint, CheckpointError, load, locate, save
+from sgmse.checkpoints import CLASSES, Checkpoint, load, locate, save
+from sgmse.errors import CheckpointError
 from sgmse.estimates import Data, Score
 from sgmse.model import ScoreModel
 from sgmse.networks import NCSNpp, Network

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from sgmse.checkpoints import CheckpointError, archives, nemo, published
+from sgmse.checkpoints import archives, nemo, published
 from sgmse.checkpoints.native import load, save
 from sgmse.compat import SBODE, SBSDE
 from sgmse.enhancer import Enhancer
+from sgmse.errors import CheckpointError
 from sgmse.estimates import Data, Score, Velocity
 from sgmse.sdes import OUVE, SBVE, SBVP, FlowMatching, Scaled
 from sgmse.solvers import Exponential, Uniform, solve

@@ -19,13 +19,14 @@ from published import CONFIGS, SIMPLER, parametrization_of, published
 from safetensors.torch import load_file
 
 from sgmse import enhancer as enhancers
-from sgmse.checkpoints import CheckpointError, convert, load
+from sgmse.checkpoints import convert, load
 from sgmse.checkpoints.official import dcunet, ncsnpp, read, recognises
 from sgmse.checkpoints.pickles import read as unpickled
 from sgmse.checkpoints.published import read as read_file
 from sgmse.checkpoints.reading import Settings
 from sgmse.compat import SBODE, SBSDE, PublishedOUVP
 from sgmse.enhancer import Enhancer
+from sgmse.errors import CheckpointError
 from sgmse.estimates import Data, Preconditioned, Score
 from sgmse.networks import NCSNpp
 from sgmse.networks.dcunet import DCUNet

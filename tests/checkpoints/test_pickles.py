@@ -15,9 +15,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sgmse.checkpoints import CheckpointError, interpreter, pickles
+from sgmse.checkpoints import interpreter, pickles
 from sgmse.checkpoints.interpreter import Stub
 from sgmse.checkpoints.pickles import read
+from sgmse.errors import CheckpointError
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 DTYPES = [

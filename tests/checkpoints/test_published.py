@@ -8,10 +8,11 @@ import pytest
 import torch
 from lightning_files import official
 
-from sgmse.checkpoints import CheckpointError, convert, load, published
+from sgmse.checkpoints import convert, load, published
 from sgmse.checkpoints.published import FAMILIES, read
 from sgmse.compat import SBODE
 from sgmse.enhancer import Enhancer
+from sgmse.errors import CheckpointError
 
 FILES = ["README.md", "config.json", "model.safetensors"]
 

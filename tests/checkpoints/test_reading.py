@@ -7,7 +7,6 @@ import pytest
 import torch
 from tiny import network
 
-from sgmse.checkpoints import CheckpointError
 from sgmse.checkpoints.interpreter import Stub
 from sgmse.checkpoints.reading import (
     Settings,
@@ -19,6 +18,7 @@ from sgmse.checkpoints.reading import (
     plain,
     table,
 )
+from sgmse.errors import CheckpointError
 from sgmse.networks import NCSNpp
 from sgmse.networks.base import Network
 

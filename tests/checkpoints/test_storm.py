@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from sgmse.checkpoints import CheckpointError, load, published, save, storm
+from sgmse.checkpoints import load, published, save, storm
 from sgmse.compat import PublishedOUVP
 from sgmse.enhancer import Enhancer
+from sgmse.errors import CheckpointError
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.networks.ncsnpp import published_keys
 from sgmse.sdes import OUVE, expand

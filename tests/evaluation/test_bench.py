@@ -17,13 +17,14 @@ from sgmse import metrics
 from sgmse.audio import Info, read, write
 from sgmse.checkpoints import save
 from sgmse.enhancer import Enhancer
+from sgmse.errors import SuiteError, SystemFailedError
 from sgmse.evaluation import scoring
 from sgmse.evaluation.bench import run_suite
 from sgmse.evaluation.measures import Measure
 from sgmse.evaluation.ours import Ours
 from sgmse.evaluation.programs import Command
-from sgmse.evaluation.suites import NoisySet, Suite, SuiteError, load_suite
-from sgmse.evaluation.systems import Folder, Noisy, SystemFailed, Waves
+from sgmse.evaluation.suites import NoisySet, Suite, load_suite
+from sgmse.evaluation.systems import Folder, Noisy, Waves
 from sgmse.solvers import Exponential
 
 RATE = 16000
@@ -75,7 +76,7 @@ class Draws(Waves):
             recordings.append(seed)
             CALLS.append((self.level, seed))
             if len(recordings) - 1 in self.fails:
-                raise SystemFailed("it hurts")
+                raise SystemFailedError("it hurts")
             noise = np.random.default_rng(seed).standard_normal(1600)
             return (0.9 * samples + self.level * noise).astype(np.float32)
 

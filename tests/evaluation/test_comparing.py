@@ -9,11 +9,12 @@ import torch
 
 from sgmse import audio
 from sgmse.audio import Info
+from sgmse.errors import MetricError
 from sgmse.evaluation import comparing
 from sgmse.evaluation.comparing import compare, estimated_delay
 from sgmse.evaluation.measures import Measure, chosen
 from sgmse.evaluation.pairs import Pair
-from sgmse.metrics import MetricError, pesq_nb, si_sdr, si_sir
+from sgmse.metrics import pesq_nb, si_sdr, si_sir
 
 RATE = 16000
 SDR = chosen(["si-sdr"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from sgmse.errors import LayoutError
 from sgmse.evaluation.layouts import (
     DNS_2020,
     DNS_2020_REVERB,
@@ -17,7 +18,6 @@ from sgmse.evaluation.layouts import (
     WSJ0_CHIME3,
     WSJ0_REVERB,
     Known,
-    LayoutError,
     detect,
     folder,
     known,

@@ -5,8 +5,9 @@ import pickle
 import numpy as np
 import pytest
 
+from sgmse.errors import MetricError
 from sgmse.evaluation.measures import MEASURES, Measure, chosen, word_errors
-from sgmse.metrics import DNSMOS, Composite, MetricError, composite, dnsmos, pesq_nb, si_sir
+from sgmse.metrics import DNSMOS, Composite, composite, dnsmos, pesq_nb, si_sir
 
 RATE = 16000
 

@@ -10,8 +10,9 @@ import pytest
 import soundfile
 
 from sgmse import audio
+from sgmse.errors import MixError
 from sgmse.evaluation import mixing
-from sgmse.evaluation.mixing import MixError, Mixing, mix
+from sgmse.evaluation.mixing import Mixing, mix
 
 RATE = 8000
 LSB = 1 / 32768

@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from sgmse.evaluation.processes import THREADS, WorkerError, cores, scattered
+from sgmse.errors import WorkerError
+from sgmse.evaluation.processes import THREADS, cores, scattered
 
 # What a worker imports is of the standard library, so that it starts quickly.
 

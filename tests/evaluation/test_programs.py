@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from sgmse.audio import Info, read, write
+from sgmse.errors import SystemFailedError
 from sgmse.evaluation.programs import Command
-from sgmse.evaluation.systems import SystemFailed
 
 RATE = 16000
 SAMPLES = (0.3 * np.random.default_rng(0).standard_normal((2, 800))).astype(np.float32)
@@ -57,7 +57,7 @@ def test_a_command_that_takes_a_seed():
 )
 def test_a_command_that_fails_leaves_nothing(script, says):
     system = command(script, timeout=0.5 if "sleep" in script else None)
-    with pytest.raises((SystemFailed, ValueError), match=says):
+    with pytest.raises((SystemFailedError, ValueError), match=says):
         system.opened()(Path("noisy.flac"), Path("out.wav"), 0)
     assert {path.name for path in Path.cwd().iterdir()} == {"noisy.flac", "script.py"}
 

@@ -9,10 +9,11 @@ import tiny
 
 from sgmse.audio import Info, write
 from sgmse.checkpoints import save
+from sgmse.errors import SuiteError
 from sgmse.estimates import Data
 from sgmse.evaluation import study as studies
 from sgmse.evaluation.study import OWN, Study, mark, noisier, run_study
-from sgmse.evaluation.suites import NoisySet, SuiteError
+from sgmse.evaluation.suites import NoisySet
 from sgmse.model import ScoreModel
 from sgmse.sdes import OUVE, SBVE
 from sgmse.solvers import (

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from sgmse.audio import Info, write
+from sgmse.errors import SuiteError
 from sgmse.evaluation.layouts import VOICEBANK_DEMAND
 from sgmse.evaluation.ours import Ours
 from sgmse.evaluation.programs import Command
-from sgmse.evaluation.suites import NoisySet, Suite, SuiteError, load_suite
+from sgmse.evaluation.suites import NoisySet, Suite, load_suite
 from sgmse.evaluation.systems import Folder, Noisy
 from sgmse.solvers import Multistep, Uniform
 

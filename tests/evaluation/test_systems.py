@@ -5,14 +5,9 @@ import numpy as np
 import pytest
 
 from sgmse.audio import Info, read, write
+from sgmse.errors import SystemFailedError
 from sgmse.evaluation.pairs import Pair
-from sgmse.evaluation.systems import (
-    Folder,
-    Noisy,
-    SystemFailed,
-    Waves,
-    peak_memory,
-)
+from sgmse.evaluation.systems import Folder, Noisy, Waves, peak_memory
 
 RATE = 16000
 SAMPLES = (0.3 * np.random.default_rng(0).standard_normal((2, 800))).astype(np.float32)
@@ -65,7 +60,7 @@ def test_a_system_of_arrays_enhances_each_channel_of_a_file():
     [(Gain(np.inf), "not finite"), (Shorter(), r"of 800 samples it made an array of shape \(799,")],
 )
 def test_what_is_no_recording_is_not_written(system, says):
-    with pytest.raises(SystemFailed, match=says), np.errstate(invalid="ignore"):
+    with pytest.raises(SystemFailedError, match=says), np.errstate(invalid="ignore"):
         system.opened()(Path("noisy.flac"), Path("out.wav"), 0)
     assert not Path("out.wav").exists()
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sgmse.metrics import Composite, MetricError, composite, pesq_wb
+from sgmse.errors import MetricError
+from sgmse.metrics import Composite, composite, pesq_wb
 
 pytest.importorskip("pesq")
 RATE = 16000

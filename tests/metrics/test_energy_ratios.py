@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sgmse.metrics import MetricError, si_sar, si_sdr, si_sir
+from sgmse.errors import MetricError
+from sgmse.metrics import si_sar, si_sdr, si_sir
 
 RATE = 16000
 

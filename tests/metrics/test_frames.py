@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sgmse.metrics import MetricError
+from sgmse.errors import MetricError
 from sgmse.metrics.frames import SHORTEST, best_mean, framed, windowed
 
 

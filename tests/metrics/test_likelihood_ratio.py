@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.linalg import solve_toeplitz, toeplitz
 
-from sgmse.metrics import MetricError, llr
+from sgmse.errors import MetricError
+from sgmse.metrics import llr
 from sgmse.metrics.frames import EPSILON
 from sgmse.metrics.likelihood_ratio import WORST, lags, prediction, residual
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.signal import stft
 
-from sgmse.metrics import MetricError, lsd
+from sgmse.errors import MetricError
+from sgmse.metrics import lsd
 
 RATE = 16000
 

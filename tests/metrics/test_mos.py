@@ -10,7 +10,8 @@ import pytest
 import soundfile
 import torch
 
-from sgmse.metrics import DNSMOS, MetricError, distillmos, dnsmos, mos
+from sgmse.errors import MetricError
+from sgmse.metrics import DNSMOS, distillmos, dnsmos, mos
 
 DATA = Path(__file__).parent.parent / "data"
 RATE = 16000

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sgmse.metrics import MetricError, pesq_nb, pesq_wb
+from sgmse.errors import MetricError
+from sgmse.metrics import pesq_nb, pesq_wb
 
 package = pytest.importorskip("pesq")
 DATA = Path(__file__).parent.parent / "data"

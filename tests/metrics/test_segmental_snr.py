@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sgmse.metrics import MetricError, segmental_snr
+from sgmse.errors import MetricError
+from sgmse.metrics import segmental_snr
 
 RATE = 16000
 

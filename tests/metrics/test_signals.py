@@ -10,8 +10,8 @@ import soundfile
 import torch
 
 from sgmse import metrics
+from sgmse.errors import MetricError
 from sgmse.metrics import (
-    MetricError,
     composite,
     estoi,
     llr,

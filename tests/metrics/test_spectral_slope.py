@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sgmse.metrics import MetricError, wss
+from sgmse.errors import MetricError
+from sgmse.metrics import wss
 from sgmse.metrics.spectral_slope import CENTRES, WIDTHS, _weights
 
 RATE = 16000

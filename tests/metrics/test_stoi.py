@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sgmse.metrics import MetricError, estoi, stoi
+from sgmse.errors import MetricError
+from sgmse.metrics import estoi, stoi
 
 package = pytest.importorskip("pystoi")
 DATA = Path(__file__).parent.parent / "data"

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sgmse.metrics import MetricError, word_error_rate
+from sgmse.errors import MetricError
+from sgmse.metrics import word_error_rate
 from sgmse.metrics.words import edits, words
 
 RATE = 16000

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sgmse.errors import RecipeError
 from sgmse.estimates import Estimate
 from sgmse.sdes import OUVE, SBVE
 from sgmse.solvers import Uniform
@@ -18,7 +19,6 @@ from sgmse.training.adversarial import (
     telling_apart,
 )
 from sgmse.training.discriminators import Discriminators
-from sgmse.training.errors import RecipeError
 from sgmse.training.losses import Truth
 from sgmse.training.optimisation import AdamW, Schedule, Times
 from sgmse.training.recipe import dump_recipe, load_recipe

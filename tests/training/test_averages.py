@@ -7,6 +7,7 @@ import torch
 from scipy.integrate import quad
 from torch import nn
 
+from sgmse.errors import RecipeError
 from sgmse.training.averages import (
     LONGEST,
     Averages,
@@ -19,7 +20,6 @@ from sgmse.training.averages import (
     products,
 )
 from sgmse.training.choice import MISS
-from sgmse.training.errors import RecipeError
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "training.md"
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sgmse.audio import AudioError
+from sgmse.errors import AudioError
 from sgmse.training.cache import cached
 
 RATE = 8000

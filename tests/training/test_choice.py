@@ -11,7 +11,8 @@ pytest.importorskip("lightning")
 from sgmse import checkpoints
 from sgmse.cli import main
 from sgmse.enhancer import Enhancer
-from sgmse.training import RecipeError, choice, train
+from sgmse.errors import RecipeError
+from sgmse.training import choice, train
 from sgmse.training.averages import Profile, fit
 from sgmse.training.choice import choose
 from sgmse.training.snapshots import combine, find_snapshots, save_snapshot

@@ -6,10 +6,10 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
+from sgmse.errors import RecipeError
 from sgmse.training.babble import Babble
 from sgmse.training.data import Consecutive, MixedSpeech, Paired, matched
 from sgmse.training.degradations import Clip, HighPass, MicrophoneColour, Room, Speed, active_power
-from sgmse.training.errors import RecipeError
 
 RATE = 8000
 STILL = Speed(0.0)

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from sgmse.training.errors import RecipeError, require
+from sgmse.errors import RecipeError
+from sgmse.training.errors import require
 
 
 def test_a_package_that_is_there_is_imported():

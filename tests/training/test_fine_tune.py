@@ -9,9 +9,10 @@ pytest.importorskip("lightning")
 
 from sgmse import checkpoints
 from sgmse.checkpoints import Checkpoint
+from sgmse.errors import RecipeError
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.networks import SlimUNet
-from sgmse.training import RecipeError, load_recipe, train
+from sgmse.training import load_recipe, train
 from sgmse.training.state import load_state
 
 #: A few steps on short crops; the recordings have 8 kHz, at which PESQ is not defined.

@@ -11,8 +11,8 @@ pytest.importorskip("lightning")
 from lightning.pytorch import Trainer
 
 from sgmse.checkpoints import load, save
+from sgmse.errors import RecipeError
 from sgmse.estimates import Estimate
-from sgmse.training.errors import RecipeError
 from sgmse.training.losses import Truth
 from sgmse.training.module import Training
 from sgmse.training.recipe import Recipe, load_recipe

@@ -7,9 +7,9 @@ from typing import Literal
 import pytest
 from torch import nn
 
+from sgmse.errors import RecipeError
 from sgmse.networks import SlimUNet
 from sgmse.networks.base import Network
-from sgmse.training.errors import RecipeError
 from sgmse.training.reading import plain, read
 
 

@@ -5,9 +5,10 @@ import torch
 import yaml
 
 from sgmse.checkpoints import load, locate
+from sgmse.errors import RecipeError
 from sgmse.model import Regeneration
 from sgmse.training.degradations import Clip, Room
-from sgmse.training.errors import RecipeError, require
+from sgmse.training.errors import require
 from sgmse.training.losses import Denoising, Reconstruction
 from sgmse.training.recipe import RECIPE_CLASSES, dump_recipe, load_recipe, model_of, shipped
 from sgmse.training.unrolled import Unrolled

@@ -12,8 +12,9 @@ pytest.importorskip("lightning")
 
 from sgmse import checkpoints
 from sgmse.enhancer import Enhancer
+from sgmse.errors import RecipeError
 from sgmse.metrics import si_sdr
-from sgmse.training import RecipeError, train
+from sgmse.training import train
 from sgmse.training.data import MixedSpeech
 from sgmse.training.state import load_state
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sgmse.training.errors import RecipeError
+from sgmse.errors import RecipeError
 from sgmse.training.state import TrainingState, load_state, save_state
 
 STATE = TrainingState(

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from sgmse.errors import RecipeError
 from sgmse.metrics import si_sdr
-from sgmse.training.errors import RecipeError
 from sgmse.training.sections import Validation
 from sgmse.training.validation import Example, Pair, evaluate, figure, means, pairs_of
 

@@ -14,6 +14,7 @@ from numpy.random import Generator
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, cheby1, cheby2, ellip, sosfilt, sosfreqz
 
+from sgmse.errors import ArgumentError
 from sgmse.training.degradations.base import (
     Audio,
     Linear,
@@ -32,7 +33,7 @@ def check_orders(owner: object, **orders: tuple[int, int]) -> None:
     """Refuse orders of filters that rounding would break, by name."""
     for name, (low, high) in orders.items():
         if not 1 <= low <= high <= 16:
-            raise ValueError(
+            raise ArgumentError(
                 f"{type(owner).__name__}: {name} must be two rising whole numbers"
                 f" in [1, 16], not [{low}, {high}]"
             )
@@ -134,7 +135,7 @@ class Resampled(Linear):
         check_probability(self, probability=self.probability)
         check_choices(self, get_args(Resampler), qualities=self.qualities)
         if not self.rates or min(self.rates) < 1000:
-            raise ValueError(
+            raise ArgumentError(
                 f"Resampled: rates must be one or more of at least 1000 Hz, not {[*self.rates]}"
             )
 

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from sgmse.errors import ArgumentError
+
 Audio = NDArray[np.float32]  # (samples,)
 Range = tuple[float, float]  # drawn uniformly between
 
@@ -19,7 +21,7 @@ def check_range(owner: object, low: float = -np.inf, high: float = np.inf, **ran
     """Refuse ranges that are empty or reach beyond [low, high], by name."""
     for name, (first, last) in ranges.items():
         if not low <= first <= last <= high:
-            raise ValueError(
+            raise ArgumentError(
                 f"{type(owner).__name__}: {name} must be two rising numbers"
                 f" in [{low:g}, {high:g}], not [{first:g}, {last:g}]"
             )
@@ -29,7 +31,7 @@ def check_probability(owner: object, **values: float) -> None:
     """Refuse what is no probability, by name."""
     for name, value in values.items():
         if not 0 <= value <= 1:
-            raise ValueError(f"{type(owner).__name__}: {name} must lie in [0, 1], not {value}")
+            raise ArgumentError(f"{type(owner).__name__}: {name} must lie in [0, 1], not {value}")
 
 
 def check_choices(owner: object, known: Iterable[object], **chosen: tuple[object, ...]) -> None:
@@ -39,7 +41,7 @@ def check_choices(owner: object, known: Iterable[object], **chosen: tuple[object
         wrong = [value for value in values if value not in known]
         if wrong or not values:
             what = repr(wrong[0]) if wrong else "an empty list"
-            raise ValueError(
+            raise ArgumentError(
                 f"{type(owner).__name__}: {name} may hold {', '.join(map(str, known))}, not {what}"
             )
 

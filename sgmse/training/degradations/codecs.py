@@ -9,6 +9,7 @@ import soundfile
 import soxr
 from numpy.random import Generator
 
+from sgmse.errors import ArgumentError
 from sgmse.training.degradations.bands import fitted
 from sgmse.training.degradations.base import (
     Audio,
@@ -91,7 +92,7 @@ class Codec(Degradation):
         for coder in self.coders:
             coding = CODINGS[coder]
             if not soundfile.check_format(coding.format, coding.subtype):
-                raise ValueError(
+                raise ArgumentError(
                     f"Codec: the libsndfile here ({soundfile.__libsndfile_version__}) has no"
                     f" {coder}; leave it out of coders, or update the package soundfile"
                 )

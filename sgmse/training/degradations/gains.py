@@ -6,6 +6,7 @@ import numpy as np
 from numpy.random import Generator
 from scipy.interpolate import PchipInterpolator
 
+from sgmse.errors import ArgumentError
 from sgmse.training.degradations.base import (
     Audio,
     Degradation,
@@ -79,7 +80,7 @@ class GainControl(Degradation):
         check_range(self, 1, 100, ratio=self.ratio)
         check_range(self, 1e-3, 60, attack=self.attack, release=self.release)
         if not 0 <= self.most <= 100:
-            raise ValueError(f"GainControl: most must lie in [0, 100] dB, not {self.most}")
+            raise ArgumentError(f"GainControl: most must lie in [0, 100] dB, not {self.most}")
 
     def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:  # noqa: D102
         if rng.random() >= self.probability:

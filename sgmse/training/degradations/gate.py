@@ -8,6 +8,7 @@ from scipy.ndimage import uniform_filter
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
+from sgmse.errors import ArgumentError
 from sgmse.training.degradations.base import (
     Audio,
     Degradation,
@@ -48,7 +49,7 @@ class NoiseGate(Degradation):
         check_range(self, -100, 20, threshold=self.threshold)
         check_range(self, 0, 100, slope=self.slope)
         if not 0 <= self.most <= 100:
-            raise ValueError(f"NoiseGate: most must lie in [0, 100] dB, not {self.most}")
+            raise ArgumentError(f"NoiseGate: most must lie in [0, 100] dB, not {self.most}")
 
     def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:  # noqa: D102
         if rng.random() >= self.probability:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from scipy.signal import fftconvolve
 
+from sgmse.errors import ArgumentError
 from sgmse.training.degradations.base import Audio, Range, check_probability, check_range
 from sgmse.training.errors import require
 
@@ -49,9 +50,9 @@ class Room:
         check_range(self, 0.05, 3, rt60=self.rt60)
         check_range(self, 0.05, 50, distance=self.distance)
         if self.early < 0:
-            raise ValueError(f"Room: early must not be negative, not {self.early}")
+            raise ArgumentError(f"Room: early must not be negative, not {self.early}")
         if self.bank < 0:
-            raise ValueError(f"Room: bank must not be negative, not {self.bank}")
+            raise ArgumentError(f"Room: bank must not be negative, not {self.bank}")
 
     def __call__(self, speech: Audio, rng: Generator, sample_rate: int) -> tuple[Audio, Audio]:
         """(target, observation), both shaped like the speech."""

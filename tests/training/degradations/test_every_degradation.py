@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sounds import RATE, lag, noise, rng
 
 import sgmse.training.degradations as package
+from sgmse.errors import RecipeError
 from sgmse.training.data import Source
 from sgmse.training.degradations import (
     Clip,
@@ -29,7 +30,6 @@ from sgmse.training.degradations import (
     Quantise,
     Resampled,
 )
-from sgmse.training.errors import RecipeError
 from sgmse.training.reading import read
 from sgmse.training.recipe import RECIPE_CLASSES, find_recipe
 

@@ -1,0 +1,98 @@
+"""Every error that is raised for a user: one tree, whose messages name the value and the remedy.
+
+    SgmseError
+    ├── ArgumentError (ValueError)          a value that is given cannot be used
+    │   └── ConfigError                     a text that describes objects: YAML, JSON, overrides
+    │       ├── RecipeError                 of a training, its data or its run folder
+    │       └── SuiteError                  of a benchmark
+    ├── ArgumentTypeError (TypeError)       an object of another kind than is asked for
+    ├── AudioError (ValueError)             a recording cannot be read, understood or written
+    ├── CheckpointError (ValueError)        a model cannot be found or read
+    ├── DataError (ValueError)              folders of recordings do not hold what they should
+    │   ├── LayoutError                     of a known test set
+    │   └── MixError                        from which a noisy set is to be mixed
+    ├── MetricError (ValueError)            signals cannot be scored
+    ├── MissingPackageError (ImportError)   an extra is not installed
+    ├── ResultError (RuntimeError)          what was computed cannot be used, such as NaN
+    ├── SystemFailedError (RuntimeError)    an enhancer that is benchmarked made nothing of a file
+    └── WorkerError (RuntimeError)          a process that did a share of the work died
+
+The command line prints these in one line, and exits with 1. What is raised beside them, but for
+`OSError`, is a fault of this library.
+"""
+
+from pathlib import Path
+
+
+class SgmseError(Exception):
+    """Any error for a user of this library; the message is one line with the remedy."""
+
+
+class ArgumentError(SgmseError, ValueError):
+    """A value that is given cannot be used."""
+
+
+class ArgumentTypeError(SgmseError, TypeError):
+    """An object is of another kind than is asked for."""
+
+
+class ConfigError(ArgumentError):
+    """A text that describes objects cannot be used: a file of YAML or JSON, or an override."""
+
+
+class RecipeError(ConfigError):
+    """A recipe, its data or its run folder cannot be used."""
+
+
+class SuiteError(ConfigError):
+    """A suite of systems and sets cannot be used."""
+
+
+class AudioError(SgmseError, ValueError):
+    """A file cannot be read, understood or written; `str` is one line: file: problem; remedy."""
+
+    def __init__(self, path: str | Path, problem: str, remedy: str) -> None:
+        super().__init__(path, problem, remedy)
+
+    def __str__(self) -> str:
+        return "{}: {}; {}".format(*self.args).replace("\n", " ")
+
+
+class CheckpointError(SgmseError, ValueError):
+    """A model cannot be found or read."""
+
+
+class DataError(SgmseError, ValueError):
+    """Folders of recordings do not hold what they should."""
+
+
+class LayoutError(DataError):
+    """A folder does not hold the test set that it should."""
+
+
+class MixError(DataError):
+    """A noisy set cannot be mixed."""
+
+
+class MetricError(SgmseError, ValueError):
+    """Signals cannot be scored; the message names what is wrong with them."""
+
+
+class MissingPackageError(SgmseError, ImportError):
+    """A package of an extra is not installed; the message says how to install it."""
+
+
+class ResultError(SgmseError, RuntimeError):
+    """What was computed cannot be used, such as samples that are not finite."""
+
+
+class SystemFailedError(SgmseError, RuntimeError):
+    """A system made nothing of a file that could be scored."""
+
+
+class WorkerError(SgmseError, RuntimeError):
+    """A worker process died; the message says over what."""
+
+
+class ClippingWarning(UserWarning):
+    """Samples of a result lay beyond full scale, and its file holds no larger ones."""
