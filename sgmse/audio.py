@@ -14,14 +14,14 @@ A long file is processed in bounded memory by chaining generators:
 from __future__ import annotations
 
 import re
-import secrets
 import shlex
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from errno import EISDIR
 from glob import glob, has_magic
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +29,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from sgmse._files import whole
 from sgmse.errors import ArgumentError, ArgumentTypeError, AudioError
 
 if TYPE_CHECKING:
@@ -235,20 +236,19 @@ class Writer:
         self.path = Path(path)
         self.info = replace(written_as(path, like, format), frames=0)
         self.clipped = 0
-        self._part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
 
     def __enter__(self) -> Writer:
         about = self.info
         form = (about.sample_rate, about.channels, about.subtype, None, about.format)
-        try:
-            with self._failures_named():
-                if self.path.is_dir():
-                    raise IsADirectoryError(EISDIR, "it is a folder")
-                self._part.touch(exist_ok=False)
-                self._file = soundfile.SoundFile(self._part, "w", *form)
-        except BaseException:
-            self._part.unlink(missing_ok=True)
-            raise
+        with self._failures_named():
+            if self.path.is_dir():
+                raise IsADirectoryError(EISDIR, "it is a folder")
+            with ExitStack() as opened:
+                part = opened.enter_context(whole(self.path))
+                part.touch(exist_ok=False)  # which names the reason where it fails
+                file = soundfile.SoundFile(part, "w", *form)
+                self._file = opened.enter_context(file)
+                self._opened = opened.pop_all()
         return self
 
     def write(self, audio: Samples | Tensor) -> None:
@@ -267,14 +267,14 @@ class Writer:
                 self._file.write(np.ascontiguousarray(block[:, start : start + BLOCK].T))
         self.info = replace(about, frames=about.frames + block.shape[1])
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            with self._failures_named():
-                self._file.close()
-                if kind is None:
-                    self._part.replace(self.path)
-        finally:
-            self._part.unlink(missing_ok=True)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._failures_named():
+            self._opened.__exit__(kind, error, traceback)
 
     @contextmanager
     def _failures_named(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The floors of the house: what may import what, how long a file may be, what each test covers."""
+"""The floors of the house: what may import what."""
 
 import ast
 import subprocess
@@ -15,6 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up. A floor is a file or a folder; it imports only from the floors below it (a
 # folder from itself, too) and, where it is in ALONE, nothing of the package.
 FLOORS = [
+    "errors",
+    "_files",
     "networks",
     "audio",
     "transforms",
@@ -38,7 +40,8 @@ FLOORS = [
     "cli",
     "__main__",
 ]
-ALONE = {"networks", "audio", "transforms", "metrics", "streams"}
+# Of these nothing but errors, and files that appear whole, are asked for.
+ALONE = {"errors", "_files", "networks", "audio", "transforms", "metrics", "streams"}
 
 # The front door, `import sgmse`, stands outside: it names what is public and imports it on demand.
 FRONT = {"", *FLOORS} - {"cli", "commands", "app", "__main__"}
@@ -59,12 +62,6 @@ HEAVY = {
     "speechmos",
     "tensorboard",
     "torchaudio",
-}
-
-# Modules without a test file of their own, and why.
-UNTESTED = {
-    "sgmse/__main__.py": "one line; the tests of the command line run it",
-    "sgmse/solvers/base.py": "tests/solvers/test_solve.py runs it with every solver",
 }
 
 
@@ -111,33 +108,11 @@ def test_imports_only_from_below(file):
         return
     assert own in FLOORS, f"{name(file)} stands on no floor: give it one in FLOORS"
     own_files = {own} if file.parent != PACKAGE else set()
-    below = set() if own in ALONE else set(FLOORS[: FLOORS.index(own)])
+    below = {"errors", "_files"} - {own} if own in ALONE else set(FLOORS[: FLOORS.index(own)])
     if own in ("cli", "app"):
         below |= {""}  # `from sgmse import __version__`
     too_high = used - below - own_files
     assert not too_high, f"{name(file)} imports {sorted(too_high)}, which is not below it"
-
-
-@pytest.mark.parametrize("file", [f for f in FILES if f.parent != PACKAGE / "networks"], ids=name)
-def test_files_are_short(file):
-    lines = len(file.read_text(encoding="utf-8").splitlines())
-    assert lines <= 400, f"{name(file)} has {lines} lines; divide it by what it does"
-
-
-@pytest.mark.parametrize("file", FILES, ids=name)
-def test_every_module_has_its_tests(file):
-    if file.name == "__init__.py":
-        return
-    inside = file.relative_to(PACKAGE)
-    mirror = REPOSITORY / "tests" / inside.parent / f"test_{inside.name}"
-    if name(file) in UNTESTED:
-        assert not mirror.exists(), f"{name(mirror)} exists: strike the excuse"
-    else:
-        assert mirror.exists(), f"{name(file)} lacks {name(mirror)}"
-
-
-def test_excuses_are_for_files_that_exist():
-    assert all((REPOSITORY / path).exists() for path in UNTESTED)
 
 
 @pytest.mark.parametrize("file", FILES, ids=name)

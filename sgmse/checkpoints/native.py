@@ -5,7 +5,6 @@ of which a model is made and the sampler recommended for it. Nothing in it is ev
 """
 
 import json
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import nn
 
+from sgmse._files import write_whole
 from sgmse.checkpoints.objects import CLASSES, from_dict, to_dict
 from sgmse.errors import ArgumentError, CheckpointError
 from sgmse.estimates import Parametrization
@@ -124,15 +124,9 @@ def save(
     card = _card(folder.resolve().name, checkpoint) if card is None else card
     state = checkpoint.model.trained.state_dict()
     weights = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{secrets.token_hex(4)}.part"
-    try:
-        contents = {WEIGHTS: to_bytes(weights), CARD: card.encode(), CONFIG: text.encode()}
-        for name, content in contents.items():
-            part.write_bytes(content)
-            part.replace(folder / name)
-    finally:
-        part.unlink(missing_ok=True)
+    contents = {WEIGHTS: to_bytes(weights), CARD: card.encode(), CONFIG: text.encode()}
+    for name, content in contents.items():
+        write_whole(folder / name, content)
     return folder
 
 

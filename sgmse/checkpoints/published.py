@@ -14,13 +14,12 @@ to another. `reading` has what they share: `Settings`, `built` and `load_weights
 `ValueError` of a class that refuses its constants becomes one.
 """
 
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from shutil import rmtree
 from types import ModuleType
 from typing import Any
 
+from sgmse._files import whole_folder
 from sgmse.checkpoints import archives, bbed, edm2se, flowse, nemo, official, pickles, storm
 from sgmse.checkpoints.native import CARD, CONFIG, WEIGHTS, Checkpoint, save
 from sgmse.checkpoints.pickles import mapping
@@ -78,27 +77,12 @@ def convert(
     if target.is_file() or (target.exists() and {p.name for p in target.iterdir()} - set(FILES)):
         raise CheckpointError(f"{folder} is there and is no model; choose another name")
     checkpoint = read(source, compat)
-    workplace = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        made = save(checkpoint, workplace / target.name)
-        _swap(made, target, workplace / "before")
+        with whole_folder(target) as made:
+            save(checkpoint, made)
     except OSError as error:
         raise CheckpointError(f"{folder} cannot be written ({error.strerror})") from error
-    finally:
-        rmtree(workplace, ignore_errors=True)
     return folder
-
-
-def _swap(made: Path, folder: Path, before: Path) -> None:
-    """Put what was made in the place of a folder, which may be there."""
-    if folder.exists():
-        folder.rename(before)
-    try:
-        made.rename(folder)
-    except BaseException:
-        if before.exists():
-            before.rename(folder)
-        raise
 
 
 def _described(contents: Mapping[Any, Any]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from sgmse import audio
+from sgmse._files import is_part
 from sgmse.errors import MissingPackageError, SuiteError
 from sgmse.evaluation.clips import listed
 from sgmse.evaluation.journal import Journal, Key, Row
@@ -248,7 +249,7 @@ def _prepare(items: Sequence[Item]) -> None:
     for folder, names in folders.items():
         folder.mkdir(parents=True, exist_ok=True)
         for rest in folder.glob(".*"):
-            if any(rest.name.startswith(f".{name}.") for name in names):
+            if any(is_part(rest, name) for name in names):
                 rmtree(rest) if rest.is_dir() else rest.unlink()
 
 

@@ -12,8 +12,6 @@ a function of the seed and of the names and contents of the files.
 """
 
 import csv
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,6 +27,7 @@ from numpy.random import Generator, default_rng
 from tqdm import tqdm
 
 from sgmse import audio
+from sgmse._files import whole_folder
 from sgmse.errors import ArgumentError, MixError
 from sgmse.evaluation.pairs import INDEX
 from sgmse.training.cache import read_mono
@@ -224,7 +223,7 @@ def mix(
         )
     speech_files, noise_files = _files("clean", clean), _files("noise", noise)
     _check_output(output, overwrite, (clean, noise))
-    with _appearing(output) as part, _pool(workers) as pool:
+    with whole_folder(output) as part, _pool(workers) as pool:
         voices, mute = _usable(speech_files, SPEECH, count, how, pool, quiet)
         noises, still = _usable(noise_files, NOISE, count, how, pool, quiet)
         total = len(voices) if count is None else count
@@ -356,24 +355,3 @@ def _check_output(output: Path, overwrite: bool, sources: Sequence[Path]) -> Non
     if odd or (held and INDEX not in held):
         what = f"it holds {odd[0]}" if odd else f"it has no {INDEX}"
         raise MixError(f"{output} is no set that could be replaced: {what}; name another folder")
-
-
-@contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """A hidden folder that becomes `folder`, in place of an old one, when the block ends well."""
-    hidden = f".{folder.name}.{secrets.token_hex(4)}"
-    part, old = folder.with_name(f"{hidden}.part"), folder.with_name(f"{hidden}.old")
-    part.mkdir(parents=True)
-    try:
-        yield part
-        if folder.exists():
-            folder.rename(old)
-        try:
-            part.rename(folder)
-        except BaseException:
-            if old.exists():
-                old.rename(folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

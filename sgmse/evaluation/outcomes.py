@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from sgmse._files import write_whole
 from sgmse.evaluation import tables
 from sgmse.evaluation.clips import Recording
 from sgmse.evaluation.exhibits import LINES, cost_figure
@@ -16,7 +17,6 @@ from sgmse.evaluation.report import FILES, MEGABYTES, write_report
 from sgmse.evaluation.runs import Costs, Run, costs
 from sgmse.evaluation.scoring import Progress, Scores
 from sgmse.evaluation.suites import Suite
-from sgmse.evaluation.whole import put
 
 FORMAT = 1  # of summary.json
 SPEED = "real-time factor"
@@ -169,10 +169,10 @@ class Outcome:
             **{file: figures[name] for file, name in places},
         }
         for name, text in contents.items():
-            put(target / name, text.encode())
+            write_whole(target / name, text.encode())
         if parquet:
             tables.require_parquet()
-            put(target / "scores.parquet", tables.to_parquet(self.scores))
+            write_whole(target / "scores.parquet", tables.to_parquet(self.scores))
         return target
 
     def report(

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from sgmse._files import write_whole
 from sgmse.errors import ArgumentError, MissingPackageError
 from sgmse.evaluation import clips as listening
 from sgmse.evaluation.clips import CODINGS, Clip, Recording
@@ -23,7 +24,6 @@ from sgmse.evaluation.exhibits import CostTable, cost_charts, fact_charts, table
 from sgmse.evaluation.figures import style, swatch
 from sgmse.evaluation.scoring import Progress, Scores
 from sgmse.evaluation.tables import EXPLAINED, checked_baseline, notes, problems, to_json
-from sgmse.evaluation.whole import put
 
 FILES = 6
 MEGABYTES = 10.0
@@ -130,7 +130,7 @@ def write_report(
             )
         order = listening.evenly([one.recording for one in heard], len(kept) - 1)
         kept = [one for one in heard if one.recording in order]
-    return put(Path(file), page)
+    return write_whole(Path(file), page)
 
 
 def require() -> None:

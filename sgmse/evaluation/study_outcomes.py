@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from sgmse._files import write_whole
 from sgmse.evaluation import tables
 from sgmse.evaluation.figures import Point
 from sgmse.evaluation.measures import Measure
@@ -18,7 +19,6 @@ from sgmse.evaluation.outcomes import Outcome
 from sgmse.evaluation.runs import Costs
 from sgmse.evaluation.statistics import Difference, Interval, stars
 from sgmse.evaluation.study_figures import Panel, figure
-from sgmse.evaluation.whole import put
 
 FORMAT = 1  # of study.json
 OWN = "own sampler"  # that which the model recommends
@@ -223,7 +223,7 @@ class StudyOutcome:
         }
         target.mkdir(parents=True, exist_ok=True)
         for name, text in contents.items():
-            put(target / name, text.encode())
+            write_whole(target / name, text.encode())
         return target
 
     def to_csv(self) -> str:

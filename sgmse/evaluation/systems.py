@@ -6,7 +6,6 @@ that work on arrays are `Waves`: files, channels and time are taken care of here
 `ours`, `peers`, `programs`.
 """
 
-import secrets
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.io import wavfile
 
 from sgmse import audio
+from sgmse._files import whole
 from sgmse.errors import ArgumentError, SystemFailedError
 from sgmse.evaluation.pairs import Pair, recordings
 from sgmse.evaluation.provenance import versions
@@ -180,12 +180,8 @@ def put(target: Path, samples: Signal, sample_rate: int) -> None:
 
     libsndfile would write the time of day into it, so that equal results had unequal files.
     """
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
+    with whole(target) as part:
         wavfile.write(part, sample_rate, samples.T)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def checked(clean: list[Signal], noisy: Signal) -> Signal:

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from sgmse._files import write_whole
 from sgmse.errors import ArgumentError, MissingPackageError
 from sgmse.evaluation.measures import Measure
 from sgmse.evaluation.provenance import machine, versions
@@ -27,7 +28,6 @@ from sgmse.evaluation.statistics import (
     paired,
     stars,
 )
-from sgmse.evaluation.whole import put
 
 FORMAT = 1  # of summary.json
 NOTHING = "-"
@@ -327,15 +327,15 @@ def write(
         if told[title]:
             parts.append(f"{title.capitalize()}:\n\n" + "\n".join(f"- {t}" for t in told[title]))
     parts += [f"`{command}`"] if command else []
-    put(target / "scores.csv", to_csv(scores).encode())
-    put(target / "summary.md", ("\n\n".join(parts) + "\n").encode())
-    put(target / "summary.tex", latex(scores).encode())
-    put(
+    write_whole(target / "scores.csv", to_csv(scores).encode())
+    write_whole(target / "summary.md", ("\n\n".join(parts) + "\n").encode())
+    write_whole(target / "summary.tex", latex(scores).encode())
+    write_whole(
         target / "summary.json",
         (json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
     )
     if parquet:
-        put(target / "scores.parquet", to_parquet(scores))
+        write_whole(target / "scores.parquet", to_parquet(scores))
     return target
 
 

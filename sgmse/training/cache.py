@@ -7,7 +7,6 @@ that a cache is never stale; the old one of that folder is removed.
 """
 
 import json
-import secrets
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sgmse import audio
+from sgmse._files import whole, write_whole
 
 FORMAT = 1
 FULL_SCALE = 32767
@@ -89,21 +89,15 @@ def cached(
         return Clips(index)
     place = str(folder.resolve())
     cache.mkdir(parents=True, exist_ok=True)
-    part = cache / f".{secrets.token_hex(4)}.part"
-    try:
-        clips = []
-        with part.open("wb") as samples:
-            for file in (progress or _bar)(files, f"reading {folder.name}"):
-                clip = read_mono(file, sample_rate)
-                scale = float(np.abs(clip).max()) / FULL_SCALE
-                samples.write(np.rint(clip / (scale or 1)).astype(np.int16).tobytes())
-                clips.append((file.relative_to(folder).as_posix(), len(clip), scale))
-        part.replace(index.with_suffix(".pcm"))
-        about = {"sample_rate": sample_rate, "folder": place, "clips": clips}
-        part.write_text(json.dumps(about), encoding="utf-8")
-        part.replace(index)
-    finally:
-        part.unlink(missing_ok=True)
+    clips = []
+    with whole(index.with_suffix(".pcm")) as part, part.open("wb") as samples:
+        for file in (progress or _bar)(files, f"reading {folder.name}"):
+            clip = read_mono(file, sample_rate)
+            scale = float(np.abs(clip).max()) / FULL_SCALE
+            samples.write(np.rint(clip / (scale or 1)).astype(np.int16).tobytes())
+            clips.append((file.relative_to(folder).as_posix(), len(clip), scale))
+    about = {"sample_rate": sample_rate, "folder": place, "clips": clips}
+    write_whole(index, json.dumps(about).encode())
     _forget(cache, place, sample_rate, keep=index)
     return Clips(index)
 

@@ -1,7 +1,6 @@
 """From a recipe to a run folder."""
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from sgmse._files import write_whole
 from sgmse.checkpoints import Checkpoint, load_model
 from sgmse.errors import RecipeError
 from sgmse.training.errors import require
@@ -163,9 +163,7 @@ def _run(
         say(f"resuming at step {module.step}")
 
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".recipe.{os.getpid()}.part"
-    part.write_text(dump_recipe(recipe.below(root)), encoding="utf-8")
-    part.replace(folder / RECIPE)
+    write_whole(folder / RECIPE, dump_recipe(recipe.below(root)).encode())
     weights = sum(p.numel() for p in module.model.parameters())
     name = type(module.model.network).__name__
     say(f"{name}, {weights / 1e6:.2f} M weights; {data.summary}; {len(pairs)} pairs to validate on")

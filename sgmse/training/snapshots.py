@@ -7,7 +7,6 @@ multiplies the rounding of the files as much, which float32 bears and bfloat16 d
 """
 
 import json
-import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sgmse._files import whole
 from sgmse.errors import RecipeError
 from sgmse.training.averages import Profile
 
@@ -76,14 +76,10 @@ def save_snapshot(
     }
     about = {"format": FORMAT, "step": step, "updates": updates, "lengths": [*averages]}
     about |= {"model": model, "training": training}
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}.safetensors"
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole(path) as part:
         save_file(tensors, part, {"about": json.dumps(about)})
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

@@ -6,7 +6,6 @@ no states of random generators: what is random is a function of the seed and the
 """
 
 import pickle
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from sgmse._files import whole
 from sgmse.errors import RecipeError
 
 FORMAT = 1
@@ -58,12 +58,8 @@ def save_state(state: TrainingState, path: Path) -> None:
     """Write the file; it appears whole or not at all."""
     values = {"format": FORMAT} | {f.name: getattr(state, f.name) for f in fields(state)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
+    with whole(path) as part:
         torch.save(values, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load_state(path: Path) -> TrainingState:
