@@ -24,10 +24,9 @@ import soundfile
 from numpy.random import Generator
 from tqdm import tqdm
 
-from sgmse.training.babble import Babble
-from sgmse.training.cache import cached
-from sgmse.training.data import MixedSpeech
-from sgmse.training.degradations import (
+from sgmse.data.babble import Babble
+from sgmse.data.cache import cached
+from sgmse.data.degradations import (
     Audio,
     Clip,
     Codec,
@@ -46,6 +45,7 @@ from sgmse.training.degradations import (
     Speed,
     add_noise,
 )
+from sgmse.data.training_pairs import MixedSpeech
 from sgmse.training.recipe import load_recipe
 
 HERE = Path(__file__).resolve().parent

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from sgmse.checkpoints import load_model
 from sgmse.enhancer import Enhancer
-from sgmse.evaluation.statistics import interval
+from sgmse.scoring.intervals import interval
 from sgmse.training.sections import Validation
 from sgmse.training.state import load_state
 from sgmse.training.validation import Pair, evaluate, pairs_of

@@ -23,9 +23,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from sgmse.checkpoints import load_model
+from sgmse.data.degradations import add_noise
 from sgmse.enhancer import Enhancer
-from sgmse.evaluation.statistics import interval, paired, stars
-from sgmse.training.degradations import add_noise
+from sgmse.scoring.intervals import interval, paired, stars
 from sgmse.training.sections import Validation
 from sgmse.training.validation import SCORES as VALIDATION_SCORES
 from sgmse.training.validation import Pair, evaluate, pairs_of

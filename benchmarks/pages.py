@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sgmse.evaluation.statistics import paired, stars
+from sgmse.scoring.intervals import paired, stars
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

@@ -1,71 +1,17 @@
-"""sgmse: diffusions, bridges and flows that restore audio, and every solver for them.
+"""Diffusions, bridges and flows that restore audio, and every solver for them.
 
-import sgmse
+    import sgmse
 
-enhancer = sgmse.load()
-clean = enhancer(noisy, sample_rate=16000)
+    enhancer = sgmse.load()
+    clean = enhancer(noisy, sample_rate=16000)
+
+`load` gives an `Enhancer`, `enhance` cleans one recording, and the rooms below hold the parts.
 """
 
-import typing as _typing
+import lazy_loader as _lazy
 
 __version__ = "0.1.0"
-__all__ = [
-    "Enhancer",
-    "__version__",
-    "audio",
-    "checkpoints",
-    "compat",
-    "enhance",
-    "enhancer",
-    "estimates",
-    "evaluation",
-    "jobs",
-    "likelihood",
-    "load",
-    "metrics",
-    "model",
-    "networks",
-    "outputs",
-    "sdes",
-    "solvers",
-    "streams",
-    "training",
-    "transforms",
-]
 
-if _typing.TYPE_CHECKING:
-    from sgmse import (
-        audio,
-        checkpoints,
-        compat,
-        enhancer,
-        estimates,
-        evaluation,
-        jobs,
-        likelihood,
-        metrics,
-        model,
-        networks,
-        outputs,
-        sdes,
-        solvers,
-        streams,
-        training,
-        transforms,
-    )
-    from sgmse.enhancer import Enhancer, enhance, load
-else:
-
-    def __getattr__(name: str) -> object:
-        # Imported when first asked for, so that `sgmse --help` does not wait for torch.
-        from importlib import import_module
-
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        if name in ("Enhancer", "enhance", "load"):
-            return getattr(import_module("sgmse.enhancer"), name)
-        return import_module(f"sgmse.{name}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+# Its names are in the stub beside this file; each is imported when it is first asked for, so that
+# `sgmse --help` does not wait for torch.
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -2,7 +2,7 @@
 
 import sys
 
-from sgmse.cli import main
+from sgmse.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sgmse import audio as files
+from sgmse.audio.streams import Block, as_rows, cut, in_segments, mixed, peaks
+from sgmse.audio.targets import beside, check_target, make_folder
 from sgmse.checkpoints import CLASSES, Checkpoint, check_frames, load_model
 from sgmse.errors import ArgumentError, ArgumentTypeError, ClippingWarning, ResultError
 from sgmse.model import Regeneration, ScoreModel
-from sgmse.outputs import beside, check_target, make_folder
 from sgmse.solvers import LAST_START, Grid, Solver, solve
-from sgmse.streams import Block, as_rows, cut, in_segments, mixed, peaks
 from sgmse.transforms import Spectrogram
 
 Audio = TypeVar("Audio", NDArray[np.floating], Tensor)

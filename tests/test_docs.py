@@ -13,13 +13,15 @@ from scipy.special import expi
 
 import sgmse.compat
 import sgmse.estimates
-import sgmse.likelihood
+import sgmse.inference.likelihood
 import sgmse.model
 import sgmse.sdes
 import sgmse.solvers
-from sgmse import cli
+from sgmse.bench import load_suite
+from sgmse.cli import main as cli
+from sgmse.data import LAYOUTS
 from sgmse.estimates import Parametrization
-from sgmse.evaluation import LAYOUTS, MEASURES, load_suite
+from sgmse.metrics.measures import MEASURES
 from sgmse.sdes import SDE
 from sgmse.solvers import Grid, Solver
 from sgmse.solvers.exponential import integrals
@@ -27,7 +29,14 @@ from sgmse.solvers.exponential import integrals
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 THEORY = (DOCS / "theory.md").read_text("utf-8")
-MODULES = (sgmse.sdes, sgmse.estimates, sgmse.solvers, sgmse.model, sgmse.likelihood, sgmse.compat)
+MODULES = (
+    sgmse.sdes,
+    sgmse.estimates,
+    sgmse.solvers,
+    sgmse.model,
+    sgmse.inference.likelihood,
+    sgmse.compat,
+)
 NAMES = {name: value for module in MODULES for name, value in vars(module).items()}
 
 #: What the formulas of the tables may use.

@@ -727,9 +727,9 @@ def test_the_package_is_light_and_says_what_it_has():
         "assert not {'pesq', 'lightning', 'tensorboard', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    with pytest.raises(AttributeError, match="no attribute 'enhence'"):
+    with pytest.raises(AttributeError, match="enhence"):
         sgmse.enhence  # noqa: B018
-    with pytest.raises(AttributeError, match="no attribute 'Any'"):
+    with pytest.raises(AttributeError, match="Any"):
         sgmse.Any  # noqa: B018
 
 
@@ -738,8 +738,9 @@ def test_the_front_door_shows_its_names_and_opens_its_modules():
     modules = {p.stem for p in package.glob("[!_]*.py")} | {
         p.parent.name for p in package.glob("*/__init__.py")
     }
-    names = {"Enhancer", "enhance", "load", "__version__"}
-    assert set(dir(sgmse)) == set(sgmse.__all__) == names | modules - {"cli", "commands"}
+    names = {"Enhancer", "enhance", "load", "ClippingWarning"}
+    names |= {name for name in dir(sgmse.errors) if name.endswith("Error")}
+    assert set(dir(sgmse)) == set(sgmse.__all__) == names | modules - {"cli"}
     code = (
         "import sgmse, sys; print(sgmse.sdes.SBVE(), sgmse.solvers.Uniform().steps);"
         "[getattr(sgmse, name) for name in dir(sgmse)]; assert 'lightning' not in sys.modules"

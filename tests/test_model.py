@@ -9,10 +9,11 @@ from tiny import Predictive, regeneration
 from torch import nn
 
 from sgmse.estimates import EDM, Data, Preconditioned, Score, Velocity
+from sgmse.inference import ensemble
 from sgmse.model import Regeneration, ScoreModel, assemble
 from sgmse.networks import Network, SlimUNet
 from sgmse.sdes import OUVE, SBVE, VE, VP
-from sgmse.solvers import Exponential, LogSNR, Multistep, Uniform, ensemble, solve
+from sgmse.solvers import Exponential, LogSNR, Multistep, Uniform, solve
 
 SHAPE = (3, 1, 8, 4)
 T = times(0.1, 0.5, 0.9)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from sgmse import cli
 from sgmse.audio import info, read
+from sgmse.cli import main as cli
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 BLOCKS = re.findall(

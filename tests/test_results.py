@@ -10,10 +10,10 @@ from conftest import SDES, SOLVERS
 from problems import slope
 from proofs import silent
 
+from sgmse.bench import run_suite
+from sgmse.bench.models import Ours
+from sgmse.bench.suite import load_suite
 from sgmse.checkpoints import locate
-from sgmse.evaluation import run_suite
-from sgmse.evaluation.ours import Ours
-from sgmse.evaluation.suites import load_suite
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"

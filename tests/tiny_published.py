@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from sgmse import enhancer as enhancers
-from sgmse.checkpoints import Checkpoint, pickles, published
+from sgmse.checkpoints import Checkpoint, published
+from sgmse.checkpoints.published import pickles
 from sgmse.enhancer import Enhancer
 
 DATA = Path(__file__).parent / "data" / "parity"

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgmse.metrics.signals import checked, missing
+from sgmse._extras import missing
+from sgmse.metrics.signals import checked
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +48,7 @@ def dnsmos(estimate: ArrayLike, sample_rate: int) -> DNSMOS:
     try:
         from speechmos import dnsmos as package
     except ImportError as error:
-        raise missing(error.name or "speechmos", "mos") from error
+        raise missing(error.name or "speechmos", "this metric", "mos") from error
     scores = package.run(s_hat, RATE)
     keys = ("sig_mos", "bak_mos", "ovrl_mos", "p808_mos")
     return DNSMOS(*(float(scores[key]) for key in keys))
@@ -69,7 +70,7 @@ def _distillmos_model() -> "torch.nn.Module":
         with _importable("torchaudio"):
             from distillmos import ConvTransformerSQAModel
     except ImportError as error:
-        raise missing(error.name or "distillmos", "distillmos") from error
+        raise missing(error.name or "distillmos", "this metric", "distillmos") from error
     with redirect_stdout(StringIO()):  # it says where its weights are
         return ConvTransformerSQAModel().eval()
 

@@ -6,8 +6,9 @@ time and level by itself. Computed by the package `pesq`, which is the ITU's cod
 
 from numpy.typing import ArrayLike
 
+from sgmse._extras import missing
 from sgmse.errors import MetricError
-from sgmse.metrics.signals import checked, missing
+from sgmse.metrics.signals import checked
 
 
 def pesq_wb(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
@@ -31,7 +32,7 @@ def _pesq(
     try:
         from pesq import PesqError, pesq
     except ImportError as error:
-        raise missing("pesq") from error
+        raise missing("pesq", "this metric", "metrics") from error
     try:
         return float(pesq(sample_rate, s, s_hat, mode))
     except PesqError as error:

@@ -55,10 +55,3 @@ def _array(name: str, signal: ArrayLike) -> Signal:
     if not array.any():
         raise MetricError(f"{name} is silent; leave this pair out, there is nothing to compare")
     return array
-
-
-def missing(package: str, extra: str = "metrics") -> ImportError:
-    """What to raise when a metric's package, which the extra installs, is not there."""
-    return ImportError(
-        f"this metric needs the package {package!r}: pip install 'sgmse-toolkit[{extra}]'"
-    )

@@ -14,8 +14,9 @@ from threading import Lock
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sgmse._extras import missing
 from sgmse.errors import MetricError
-from sgmse.metrics.signals import checked, missing
+from sgmse.metrics.signals import checked
 
 _DRAWING = Lock()  # held while the global generator is not the caller's
 
@@ -38,7 +39,7 @@ def _stoi(reference: ArrayLike, estimate: ArrayLike, sample_rate: int, extended:
     try:
         import pystoi
     except ImportError as error:
-        raise missing("pystoi") from error
+        raise missing("pystoi", "this metric", "metrics") from error
     with _same_draws(), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         value = float(pystoi.stoi(s, s_hat, sample_rate, extended=extended))

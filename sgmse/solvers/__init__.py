@@ -3,13 +3,10 @@
 from sgmse.solvers.adaptive import DormandPrince, Progress
 from sgmse.solvers.base import LAST_START, Model, Path, Randn, Solution, Solver, solve
 from sgmse.solvers.brownian import BrownianTree
-from sgmse.solvers.ensemble import Ensemble, ensemble
 from sgmse.solvers.euler import Discretisation, EulerMaruyama, ReverseDiffusion
 from sgmse.solvers.exponential import Exponential
-from sgmse.solvers.fitting import Fit, fit
 from sgmse.solvers.grids import AsinhSNR, Cosine, Fitted, Grid, Karras, LogSNR, Polynomial, Uniform
 from sgmse.solvers.interpolating import InterpolatingSDE
-from sgmse.solvers.latent import decode, encode
 from sgmse.solvers.multistep import Multistep
 from sgmse.solvers.predictor_corrector import (
     AnnealedLangevin,
@@ -31,10 +28,8 @@ __all__ = [
     "Cosine",
     "Discretisation",
     "DormandPrince",
-    "Ensemble",
     "EulerMaruyama",
     "Exponential",
-    "Fit",
     "Fitted",
     "Grid",
     "Heun",
@@ -58,9 +53,5 @@ __all__ = [
     "Solver",
     "UniPC",
     "Uniform",
-    "decode",
-    "encode",
-    "ensemble",
-    "fit",
     "solve",
 ]

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from sgmse.checkpoints import Checkpoint
+from sgmse.data.training_pairs import Consecutive, Pairs
 from sgmse.enhancer import Enhancer
 from sgmse.errors import RecipeError
 from sgmse.estimates import Estimate
@@ -34,7 +35,6 @@ from sgmse.model import Regeneration, ScoreModel
 from sgmse.solvers import Randn
 from sgmse.training.adversarial import Adversary, results
 from sgmse.training.averages import PowerAverages
-from sgmse.training.data import Consecutive, Pairs
 from sgmse.training.losses import Truth
 from sgmse.training.recipe import Recipe
 from sgmse.training.state import TrainingState

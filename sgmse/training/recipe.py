@@ -13,17 +13,19 @@ from typing import Any, Literal
 
 import torch
 
+from sgmse._extras import imported
 from sgmse.checkpoints import CLASSES, Checkpoint, check_frames, from_dict
+from sgmse.data import degradations
+from sgmse.data import training_pairs as data
 from sgmse.errors import ArgumentError, RecipeError
 from sgmse.estimates import Parametrization
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks.base import Network
 from sgmse.sdes import SDE
 from sgmse.solvers import LAST_START, Exponential, Grid, Solver, Uniform
-from sgmse.training import data, degradations, losses, muon, optimisation, weightings
+from sgmse.training import losses, muon, optimisation, weightings
 from sgmse.training.adversarial import Adversarial
 from sgmse.training.averages import Averages
-from sgmse.training.errors import require
 from sgmse.training.optimisation import EMA, Schedule, Times
 from sgmse.training.reading import plain, read
 from sgmse.training.sections import SCORE_RATES, Trainer, Validation
@@ -358,7 +360,7 @@ def load_recipe(
 
 def dump_recipe(recipe: Recipe) -> str:
     """YAML with every value, of which `load_recipe` makes the same recipe."""
-    yaml = require("yaml")
+    yaml = imported("yaml", "training", "train")
     return yaml.safe_dump(plain(recipe, RECIPE_CLASSES), sort_keys=False, default_flow_style=None)
 
 
@@ -378,7 +380,7 @@ def _override(values: dict[str, Any], text: str) -> None:
 
 def parse_yaml(text: str, where: str) -> Any:
     """The plain values of YAML; an error names `where`. Raises `RecipeError`."""
-    yaml = require("yaml")
+    yaml = imported("yaml", "training", "train")
 
     class Loader(yaml.SafeLoader):  # type: ignore[name-defined]
         """YAML with 1e-3 a number, as everyone means it, and no key twice."""

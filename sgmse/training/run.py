@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
+from sgmse._extras import imported
 from sgmse._files import write_whole
 from sgmse.checkpoints import Checkpoint, load_model
 from sgmse.errors import RecipeError
-from sgmse.training.errors import require
 from sgmse.training.recipe import (
     RECIPE,
     Recipe,
@@ -57,7 +57,7 @@ def train(
             is started.
     """
     for module in ("yaml", "lightning", "tensorboard", "matplotlib"):
-        require(module)
+        imported(module, "training", "train")
     if resume and from_ is not None:
         raise RecipeError("a run that resumes has its weights already; leave one of the two out")
     path = find_recipe(recipe) if recipe is not None else _implied(output, resume, from_)

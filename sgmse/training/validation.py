@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from sgmse import metrics
+from sgmse._extras import imported
+from sgmse.data.cache import read_mono
+from sgmse.data.degradations import Audio
+from sgmse.data.training_pairs import matched, recordings
 from sgmse.enhancer import Enhancer
-from sgmse.training.cache import read_mono
-from sgmse.training.data import matched, recordings
-from sgmse.training.degradations import Audio
-from sgmse.training.errors import require
 from sgmse.training.sections import Validation
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def means(table: np.ndarray, scores: Sequence[str]) -> dict[str, float]:
 
 def figure(example: Example, sample_rate: int) -> "Figure":
     """Spectrograms of the noisy, the enhanced and the clean recording, in one scale of 80 dB."""
-    figures = require("matplotlib.figure")
+    figures = imported("matplotlib.figure", "training", "train")
     panels = {"noisy": example.noisy, "enhanced": example.enhanced, "clean": example.clean}
     levels = {name: _decibels(samples) for name, samples in panels.items()}
     top = max(float(level.max()) for level in levels.values())

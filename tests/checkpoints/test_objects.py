@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from sgmse.checkpoints import CLASSES, from_dict, to_dict
+from sgmse.inference.latent import Turned
 from sgmse.networks import NCSNpp, Network, SlimUNet
 from sgmse.sdes import OUVE, SDE
 from sgmse.solvers import AnnealedLangevin, Exponential, Langevin, PredictorCorrector
-from sgmse.solvers.latent import Turned
 from sgmse.transforms import Log, Power, Spectrogram
 
 

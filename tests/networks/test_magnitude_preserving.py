@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import silu
 
-from sgmse.checkpoints.edm2se import UNUSED
+from sgmse.checkpoints.published.edm2se import UNUSED
 from sgmse.networks.magnitude_preserving import (
     SILU,
     Attention,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from problems import noise
 
-from sgmse.checkpoints import archives
+from sgmse.checkpoints.published import archives
 from sgmse.networks.nemo import NemoNCSNpp, published_keys
 
 HERE = Path(__file__).parents[1] / "data" / "parity"

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 pytest.importorskip("lightning")
 
 from sgmse import checkpoints
-from sgmse.cli import main
+from sgmse.cli.main import main
 from sgmse.enhancer import Enhancer
 from sgmse.errors import RecipeError
 from sgmse.training import choice, train

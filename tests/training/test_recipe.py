@@ -5,10 +5,9 @@ import torch
 import yaml
 
 from sgmse.checkpoints import load, locate
+from sgmse.data.degradations import Clip, Room
 from sgmse.errors import RecipeError
 from sgmse.model import Regeneration
-from sgmse.training.degradations import Clip, Room
-from sgmse.training.errors import require
 from sgmse.training.losses import Denoising, Reconstruction
 from sgmse.training.recipe import RECIPE_CLASSES, dump_recipe, load_recipe, model_of, shipped
 from sgmse.training.unrolled import Unrolled
@@ -332,8 +331,3 @@ def test_classes_of_training_do_not_hide_those_of_checkpoints():
     from sgmse.checkpoints import CLASSES
 
     assert all(RECIPE_CLASSES[name] is kind for name, kind in CLASSES.items())
-
-
-def test_a_missing_package_says_how_to_get_it():
-    with pytest.raises(RecipeError, match=r"pip install 'sgmse-toolkit\[train\]'"):
-        require("no_such_package_at_all")

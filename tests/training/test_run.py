@@ -11,11 +11,11 @@ import torch
 pytest.importorskip("lightning")
 
 from sgmse import checkpoints
+from sgmse.data.training_pairs import MixedSpeech
 from sgmse.enhancer import Enhancer
 from sgmse.errors import RecipeError
 from sgmse.metrics import si_sdr
 from sgmse.training import train
-from sgmse.training.data import MixedSpeech
 from sgmse.training.state import load_state
 
 RATE = 8000

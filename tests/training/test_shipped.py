@@ -11,8 +11,10 @@ import soundfile
 import torch
 import yaml
 
-from sgmse.checkpoints import bbed, load, official, storm
-from sgmse.checkpoints.reading import Settings
+from sgmse.checkpoints import load
+from sgmse.checkpoints.published import bbed, official, storm
+from sgmse.checkpoints.published.settings import Settings
+from sgmse.data.training_pairs import Paired
 from sgmse.enhancer import Enhancer
 from sgmse.estimates import Additive, Estimate, Parametrization, Preconditioned, Score, Velocity
 from sgmse.metrics import si_sdr
@@ -22,7 +24,6 @@ from sgmse.networks.magnitude_preserving import MagnitudePreservingUNet
 from sgmse.sdes import SBVE, SDE, Scaled, StraightFlow
 from sgmse.solvers import Exponential, Grid, Solver, Uniform
 from sgmse.training import train
-from sgmse.training.data import Paired
 from sgmse.training.losses import Denoising, Reconstruction, ScoreMatching, Truth, VelocityMatching
 from sgmse.training.optimisation import EMA, Schedule, Times
 from sgmse.training.recipe import Recipe, dump_recipe, load_recipe, shipped

@@ -1,0 +1,124 @@
+"""Models of this library as systems: a model with a solver, steps and a grid."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import ceil
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+import torch
+
+from sgmse import audio
+from sgmse.audio.streams import cut, segments
+from sgmse.bench.systems import Enhance, Maker, Signal, Work, noise, peak_memory, put
+from sgmse.checkpoints import PACKAGED, locate
+from sgmse.checkpoints.hub import HUB
+from sgmse.checkpoints.native import CONFIG, WEIGHTS
+from sgmse.enhancer import CHANNELS_AT_ONCE, Enhancer, load
+from sgmse.errors import ArgumentError
+from sgmse.scoring.provenance import combined, digest, versions
+from sgmse.solvers import Grid, Solver
+
+
+@dataclass(frozen=True)
+class Ours(Maker):
+    """A model of this library.
+
+    Args:
+        model: "default", a folder, a published checkpoint or "hf://owner/name"; a relative path
+            starts at the folder of the suite.
+        solver, steps, grid, shifts: in place of the recommended ones; `steps` are the grid's.
+        compat: "sgmse" for the arithmetic of the published sampler.
+        device: where it runs; CUDA where there is a GPU for it, else the CPU, if absent.
+    """
+
+    model: str = "default"
+    solver: Solver | None = None
+    steps: int | None = None
+    grid: Grid | None = None
+    shifts: int | None = None
+    compat: Literal["sgmse"] | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.grid is not None and self.steps is not None:
+            raise ArgumentError("give a grid, which has its steps, or steps, not both")
+
+    def below(self, root: Path) -> "Ours":
+        """The same with a model below `root`, if its name is a path."""
+        if self.model in PACKAGED or self.model.startswith(HUB):
+            return self
+        return replace(self, model=str(root / self.model))
+
+    def require(self) -> None:
+        """Raise `ValueError` for a model that is not there or cannot be sampled so."""
+        _ = self._sampler
+
+    @cached_property
+    def _sampler(self) -> tuple[str, bool]:
+        """What the model and its sampler are, and whether it draws noise."""
+        e = self.enhancer()
+        device = next(e.model.parameters(), torch.empty(0)).device.type
+        pieces = f"{e.segment} s, {e.overlap} s, {e.padding}, {e.frames}, {e.shifts}"
+        about = f"{e.solver} on {e.grid}, {pieces}, {device}"
+        pinned = e.model.sde.pinned and e.grid.start == 1
+        return about, e.solver.draws(e.model.sde) or not pinned
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the solver, or the start of the process, draws noise."""
+        return self._sampler[1]
+
+    def conditions(self) -> Mapping[str, str]:
+        """The digest of the weights and config, and the sampler."""
+        place = locate(self.model)
+        files = [place] if place.is_file() else [place / WEIGHTS, place / CONFIG]
+        weights = combined({file.name: digest(file) for file in files})
+        return {
+            "model": Path(self.model).name,
+            "weights": weights,
+            "sampler": self._sampler[0],
+            **versions(),
+        }
+
+    def enhancer(self) -> Enhancer:
+        """The model with its sampler. Raises `ValueError` as `require` does."""
+        enhancer = load(self.model, device=self.device, compat=self.compat)
+        if self.grid is not None:
+            enhancer = replace(enhancer, grid=self.grid)
+        return enhancer.with_sampler(self.solver, self.steps, self.shifts)
+
+    def enhance(self, samples: Signal, sample_rate: int, seed: int = 0) -> Signal:
+        """One recording (samples,) at a rate in Hz; loads the model each time."""
+        return self.enhancer()(samples, sample_rate, seed=seed)
+
+    def opened(self) -> Enhance:
+        """The evaluations are those of the network that refines, for each piece of a recording."""
+        enhancer = self.enhancer()
+        calls = [0]
+        network = enhancer.model.parts["network"]
+        network.register_forward_hook(lambda *_: calls.append(calls.pop() + 1))
+        enhancer(noise(enhancer.sample_rate), enhancer.sample_rate)
+
+        def file(source: Path, target: Path, seed: int) -> Work:
+            noisy, about = audio.read(source)
+            calls[0] = 0
+            start = perf_counter()
+            clean = enhancer(noisy, about.sample_rate, seed=seed)
+            seconds = perf_counter() - start
+            put(target, clean, about.sample_rate)
+            return Work(seconds, calls[0] / pieces(enhancer, about), peak_memory())
+
+        return file
+
+
+def pieces(enhancer: Enhancer, about: audio.Info) -> int:
+    """How many batches a recording is enhanced in."""
+    rate = enhancer.sample_rate
+    length = audio.resampled_length(about.frames, about.sample_rate, rate)
+    silence = np.broadcast_to(np.float32(0), (1, length))
+    parts = segments(cut(silence), round(enhancer.segment * rate), round(enhancer.overlap * rate))
+    return sum(1 for _ in parts) * ceil(about.channels / CHANNELS_AT_ONCE)

@@ -1,0 +1,227 @@
+"""A study of samplers: solvers x shares of fresh noise x grids x steps, of one model.
+
+    study = Study({"Multistep": Multistep()}, {"Uniform": Uniform(end=0.0)}, steps=(1, 2, 4))
+    outcome = run_study(study, NoisySet(Path("clean"), Path("noisy")), "runs/study", workers=4)
+    outcome.write("results/")
+
+A sampler that the process refuses is not run, and has its reason. Samplers that are one computation
+under several names, as most are at one step, are run once: those that do the same to a `Probe`.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sgmse.bench.models import Ours
+from sgmse.bench.run import Progress, run_suite
+from sgmse.bench.study_results import OWN, Setting, StudyOutcome
+from sgmse.bench.suite import NAME, NoisySet, Suite
+from sgmse.bench.systems import Noisy, System
+from sgmse.enhancer import Enhancer
+from sgmse.errors import SuiteError
+from sgmse.estimates import Estimate
+from sgmse.metrics.measures import Measure
+from sgmse.sdes import SDE, expand
+from sgmse.solvers import Grid, Solver, solve
+from sgmse.solvers.base import too_late
+
+MEASURES = ("pesq-wb", "estoi", "si-sdr")
+SET = "recordings"  # the name of the set that a study runs on
+NOISY = "noisy"  # the name of the recordings as they are
+SAME = 1e-7  # relative: two ways to compute one thing differ by roundings of float64
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is swept. The sampler that the model recommends always takes part, as `OWN`.
+
+    Args:
+        solvers: by name; one with `eta` is taken with each of `etas`. `start`, the share of fresh
+            noise in a first step from a pinned end, goes with it.
+        grids: by name; each is taken with each of `steps`.
+        steps: numbers of steps.
+        etas: shares of fresh noise, 0 (ODE) to 1 (SDE).
+        fixed: more solvers by name, taken as they are.
+        model: "default", a folder, a published checkpoint or "hf://owner/name".
+        device: where it runs, see `Ours`.
+
+    Raises `SuiteError` for names and numbers that cannot be.
+    """
+
+    solvers: Mapping[str, Solver]
+    grids: Mapping[str, Grid]
+    steps: tuple[int, ...] = (1, 2, 4, 8)
+    etas: tuple[float, ...] = (0.0, 1.0)
+    fixed: Mapping[str, Solver] | None = None
+    model: str = "default"
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        both = set(self.solvers) & set(self.fixed or {})
+        if both:
+            raise SuiteError(f"solvers: {both.pop()!r} is named twice")
+        for name in [*self.solvers, *(self.fixed or {}), *self.grids]:
+            if not NAME.fullmatch(name):
+                raise SuiteError(f"{name!r} cannot name a solver or grid; leave out slashes, bars")
+        if not (self.solvers or self.fixed) or not self.grids:
+            raise SuiteError("a study needs a solver and a grid at least")
+        if not self.steps or len(set(self.steps)) < len(self.steps) or min(self.steps) < 1:
+            raise SuiteError(f"steps must be different numbers of at least 1, not {self.steps}")
+        if self.solvers and (
+            not self.etas
+            or len(set(self.etas)) < len(self.etas)
+            or not all(0 <= eta <= 1 for eta in self.etas)
+        ):
+            raise SuiteError(f"etas must be different numbers from 0 to 1, not {self.etas}")
+
+    @cached_property
+    def enhancer(self) -> Enhancer:
+        """The model with the sampler that it recommends. Raises `ValueError` if there is none."""
+        return Ours(self.model, device=self.device).enhancer()
+
+    def settings(self) -> list[Setting]:
+        """All that is swept, possible or not, in the order of the tables; `OWN` is the first."""
+        e = self.enhancer
+        own = Ours(self.model, device=self.device)
+        found = [Setting(OWN, OWN, "", None, "", e.grid.steps, own, f"{e.solver} on {e.grid}")]
+        swept = [
+            (name, eta, solver)
+            for name, of in self.solvers.items()
+            for eta, solver in noisier(of, self.etas).items()
+        ]
+        swept += [(name, None, solver) for name, solver in (self.fixed or {}).items()]
+        for (name, eta, solver), (grid, form) in product(swept, self.grids.items()):
+            share = [] if eta is None else [f"eta {eta:g}"]
+            line = " ".join([name, *share, grid])
+            for steps in self.steps:
+                label = f"{line}, {steps} step{'s' * (steps > 1)}"
+                one = Setting(label, line, name, eta, grid, steps, own)
+                try:
+                    times = replace(form, steps=steps)
+                except ValueError as error:
+                    found.append(replace(one, refused=str(error)))
+                    continue
+                system = replace(own, solver=solver, grid=times)
+                why = refusal(e, solver, times) or ""
+                told = f"{solver} on {times}"
+                found.append(replace(one, system=system, sampler=told, refused=why))
+        return found
+
+    def expanded(self) -> list[Setting]:
+        """The settings, with `same_as` where an earlier one is the same computation."""
+        sde = self.enhancer.model.sde
+        found: list[Setting] = []
+        marks: list[tuple[str, int, Tensor]] = []
+        for one in self.settings():
+            if not one.refused:
+                solver, grid = one.system.solver, one.system.grid
+                nfe, x = mark(sde, solver or self.enhancer.solver, grid or self.enhancer.grid)
+                for name, calls, other in marks:
+                    if nfe == calls and torch.allclose(x, other, rtol=SAME, atol=SAME):
+                        one = replace(one, same_as=name)
+                        break
+                else:
+                    marks.append((one.name, nfe, x))
+            found.append(one)
+        return found
+
+
+def run_study(
+    study: Study,
+    recordings: NoisySet,
+    output: str | Path,
+    *,
+    seeds: tuple[int, ...] = (0,),
+    measures: tuple[str | Measure, ...] = MEASURES,
+    files: int | None = None,
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> StudyOutcome:
+    """Enhance and score what is not there yet, with each sampler of a study.
+
+    Args:
+        study: what is swept.
+        recordings: what on. The study chooses a sampler: take no recordings that test it later.
+        output: folder of the enhanced files and journals, from which an interrupted study goes on.
+        seeds: what samplers that draw noise are run with.
+        measures: names, or measures of one's own.
+        files: how many recordings, evenly spaced over the sorted names; all if absent.
+        workers, progress: as for `run_suite`.
+
+    Raises as `run_suite`, before any work.
+    """
+    settings = study.expanded()
+    systems: dict[str, System] = {NOISY: Noisy()}
+    systems |= {s.name: s.system for s in settings if not s.refused and not s.same_as}
+    suite = Suite(
+        {SET: recordings}, systems, seeds=seeds, measures=measures, baseline=OWN, files=files
+    )
+    load = _load()
+    outcome = run_suite(suite, output, workers=workers, progress=progress)
+    return StudyOutcome(study.model, tuple(settings), outcome, load)
+
+
+def _load() -> float | None:
+    """Processes that want a core, on average over a minute; None where the system cannot say."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+
+
+def noisier(solver: Solver, etas: tuple[float, ...]) -> dict[float | None, Solver]:
+    """A solver with each share of fresh noise; by None if it has no `eta`."""
+    names = {field.name for field in fields(solver)}  # type: ignore[arg-type]
+    if "eta" not in names:
+        return {None: solver}
+    shares = names & {"eta", "start"}
+    return {eta: replace(solver, **dict.fromkeys(shares, eta)) for eta in etas}  # type: ignore[type-var]
+
+
+def refusal(enhancer: Enhancer, solver: Solver, grid: Grid) -> str | None:
+    """Why a model is not sampled so, with the remedy; None if it is."""
+    if grid.steps < solver.fewest_steps:
+        name = type(solver).__name__
+        return f"{name} makes recordings worse in fewer than {solver.fewest_steps} steps"
+    why = solver.refusal(enhancer.model.sde, grid.start)
+    return why or too_late(enhancer.model, grid.start)
+
+
+# The same computation
+
+
+class Probe:
+    """A model that is cheap, smooth, and answers no two questions alike.
+
+    x0 = (0.4 + t / 2) y + x (1 + i t) / (2 + |x|^2)
+    """
+
+    def __init__(self, sde: SDE) -> None:
+        self.sde = sde
+
+    def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
+        """The estimate at x, y (batch, ...) and t (batch,)."""
+        a, b, sigma = (expand(scale, x) for scale in self.sde.scales(t))
+        y = torch.zeros_like(x) if y is None else y
+        turned = torch.complex(torch.ones_like(t), t)
+        x0 = (0.4 + expand(t, x) / 2) * y + x * expand(turned, x) / (2 + x.abs() ** 2)
+        noise = torch.where(sigma > 0, x - a * x0 - b * y, 0) / torch.where(sigma > 0, sigma, 1)
+        return Estimate(x0, noise)
+
+
+def mark(sde: SDE, solver: Solver, grid: Grid) -> tuple[int, Tensor]:
+    """What a sampler makes of a `Probe`, in how many evaluations: its fingerprint."""
+    generator = torch.Generator().manual_seed(0)
+
+    def randn(like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=generator, dtype=like.dtype)
+
+    y = randn(torch.empty(1, 1, 4, 4, dtype=torch.complex128))
+    x, nfe, _ = solve(Probe(sde), y, solver, grid, randn=randn)
+    return nfe, x

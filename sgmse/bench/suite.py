@@ -1,0 +1,217 @@
+"""A suite: which systems are compared on which sets of recordings, in one YAML file.
+
+    sets:
+      corpus: {clean: test/clean, noisy: test/noisy}
+      VB-DMD: {root: /data/voicebank, layout: VoiceBank-DEMAND}
+    systems:
+      noisy: {class: Noisy}
+      default: {class: Ours}
+      five steps: {class: Ours, steps: 5, solver: {class: Multistep}}
+      RNNoise: {class: RNNoise}
+      mine: {class: Command, line: "denoise {input} {output}"}
+    seeds: [0, 1]
+    measures: [pesq-wb, estoi, si-sdr]
+    by: [snr_db]
+
+Relative paths start at the folder of the file. It is read as a whole and checked before any work.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sgmse.bench.models import Ours
+from sgmse.bench.peers import PEERS
+from sgmse.bench.programs import Command
+from sgmse.bench.systems import Folder, Noisy, System
+from sgmse.checkpoints import CLASSES
+from sgmse.data import layouts
+from sgmse.data.layouts import Layout
+from sgmse.data.pairs import Pair
+from sgmse.errors import ArgumentError, RecipeError, SuiteError
+from sgmse.metrics.measures import Measure
+from sgmse.scoring.comparison import TOLERANCE
+from sgmse.scoring.scores import DEFAULT, resolved
+from sgmse.training.reading import read
+from sgmse.training.recipe import parse_yaml
+
+#: What a suite may name: systems, and the classes of checkpoints for solvers and grids.
+SYSTEMS: tuple[type[System], ...] = (Noisy, Folder, Command, Ours, *PEERS)
+SUITE_CLASSES: Mapping[str, type] = {**CLASSES, **{c.__name__: c for c in SYSTEMS}}
+NAME = re.compile(r"[^\s./\\{}|][^/\\{}|\n]*")  # a folder is called so, and a cell of a table
+
+
+@dataclass(frozen=True)
+class NoisySet:
+    """Noisy recordings with their references: two folders, or one in a known layout.
+
+    Args:
+        clean, noisy: folders with files of the same names; an index.csv beside them gives facts.
+        root: the folder of a known set, in place of these.
+        layout: of which set; found out if absent.
+    """
+
+    clean: Path | None = None
+    noisy: Path | None = None
+    root: Path | None = None
+    layout: str | None = None
+
+    def __post_init__(self) -> None:
+        both, one = self.clean is not None and self.noisy is not None, self.root is not None
+        if both == one or (one and (self.clean or self.noisy)) or (both and self.layout):
+            raise ArgumentError("give clean and noisy, or root and perhaps layout")
+        if self.layout is not None:
+            layouts.known(self.layout)
+
+    def below(self, root: Path) -> "NoisySet":
+        """The same with relative paths taken from `root`."""
+        paths = {name: getattr(self, name) for name in ("clean", "noisy", "root")}
+        return replace(self, **{name: path and root / path for name, path in paths.items()})
+
+    def known(self) -> Layout | None:
+        """The layout of a known set. Raises `LayoutError` where it is none."""
+        if self.root is None:
+            return None
+        return layouts.detect(self.root) if self.layout is None else layouts.known(self.layout)
+
+    def pairs(self) -> list[Pair]:
+        """Its pairs; what is scored of them is the noisy file. Raises `ValueError`."""
+        if self.root is not None and (layout := self.known()) is not None:
+            return layout.pairs(self.root)
+        if self.clean is None or self.noisy is None:
+            raise SuiteError("give clean and noisy, or root and perhaps layout")
+        return layouts.folder(self.clean, self.noisy)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Systems x sets x seeds, and how they are scored.
+
+    Args:
+        sets: by name.
+        systems: by name, in the order of the tables.
+        seeds: what systems that draw noise are run with; others are run once.
+        measures: names, see `sgmse.metrics.measures`, or measures of one's own.
+        by: facts by which the tables are broken down, in sets that tell them.
+        baseline: the system that others differ from; the first if absent.
+        align: compensate the delay of each enhanced file before scoring.
+        tolerance: in seconds; larger differences in length are problems.
+        files: of each set, evenly spaced over the sorted names; all if absent.
+    """
+
+    sets: Mapping[str, NoisySet]
+    systems: Mapping[str, System]
+    seeds: tuple[int, ...] = (0,)
+    measures: tuple[str | Measure, ...] = DEFAULT
+    by: tuple[str, ...] = ()
+    baseline: str | None = None
+    align: bool = False
+    tolerance: float = TOLERANCE
+    files: int | None = None
+
+    def __post_init__(self) -> None:
+        for kind, names in {"sets": self.sets, "systems": self.systems}.items():
+            if not names:
+                raise SuiteError(f"{kind}: name at least one")
+            for name in names:
+                if not NAME.fullmatch(name):
+                    raise SuiteError(
+                        f"{kind}: {name!r} cannot be the name of a folder of results; leave out "
+                        "slashes, braces, bars and points at the start"
+                    )
+            if len({name.lower() for name in names}) < len(names):
+                raise SuiteError(f"{kind}: two names differ in case alone; rename one")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise SuiteError(f"seeds must be different whole numbers of at least 0: {self.seeds}")
+        if self.baseline is not None and self.baseline not in self.systems:
+            known = ", ".join(self.systems)
+            raise SuiteError(f"baseline: no system is called {self.baseline!r}; there are {known}")
+        if self.tolerance < 0:
+            raise SuiteError(f"tolerance must be at least 0 s, not {self.tolerance:g}")
+        if self.files is not None and self.files < 1:
+            raise SuiteError(f"files must be at least 1, not {self.files}")
+        resolved(self.measures)
+
+    def pairs(self) -> dict[str, list[Pair]]:
+        """The pairs of each set. Raises `SuiteError` for what is not there, and for `by`."""
+        found = {}
+        for name, recordings in self.sets.items():
+            try:
+                pairs = recordings.pairs()
+            except ValueError as error:
+                raise SuiteError(f"sets.{name}: {error}") from error
+            count = min(self.files or len(pairs), len(pairs))
+            found[name] = [
+                pairs[i] for i in np.linspace(0, len(pairs) - 1, count).round().astype(int)
+            ]
+        told = {fact: None for pairs in found.values() for pair in pairs for fact in pair.facts}
+        for fact in self.by:
+            if fact not in told:
+                known = f"they tell {', '.join(told)}" if told else "they tell nothing"
+                raise SuiteError(f"by: no set tells {fact!r} of its recordings; {known}")
+        return found
+
+
+#: The keys of a file, and what each holds; of the first two, what each of their names holds.
+KEYS: Mapping[str, Any] = {
+    "sets": NoisySet,
+    "systems": System,
+    "seeds": tuple[int, ...],
+    "measures": tuple[str, ...],
+    "by": tuple[str, ...],
+    "baseline": str | None,
+    "align": bool,
+    "tolerance": float,
+    "files": int | None,
+}
+
+
+def load_suite(path: str | Path) -> Suite:
+    """The suite of a file.
+
+    Raises `SuiteError` for a file that cannot be read, unknown keys, wrong types and values that do
+    not go together. Whether sets and systems are there is asked later.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise SuiteError(f"{path} cannot be read as a suite ({why}); name a YAML file") from error
+    try:
+        return _suite(parse_yaml(text, str(path)), path)
+    except (RecipeError, SuiteError) as error:
+        said = str(error)
+        raise SuiteError(said if str(path) in said else f"{path}: {said}") from error
+
+
+def _suite(values: Any, path: Path) -> Suite:
+    """Of plain values. Raises `SuiteError` and `RecipeError`."""
+    if not isinstance(values, Mapping):
+        raise SuiteError(f"it is not a suite, which has the keys {', '.join(KEYS)}")
+    for key in values:
+        if key not in KEYS:
+            close = get_close_matches(str(key), list(KEYS), 1)
+            near = f" (did you mean {close[0]!r}?)" if close else ""
+            raise SuiteError(f"a suite does not take {key!r}{near}; it takes {', '.join(KEYS)}")
+    parts: dict[str, Any] = {}
+    for key, hint in KEYS.items():
+        if key in ("sets", "systems"):
+            section = values.get(key)
+            if not isinstance(section, Mapping):
+                raise SuiteError(f"it lacks {key}: a section with a name for each of them")
+            parts[key] = {
+                str(name): read(hint, value, SUITE_CLASSES, f"{key}.{name}").below(path.parent)
+                for name, value in section.items()
+            }
+        elif key in values:
+            parts[key] = read(hint, values[key], SUITE_CLASSES, key)
+    try:
+        return Suite(**parts)
+    except ValueError as error:
+        raise SuiteError(str(error)) from error

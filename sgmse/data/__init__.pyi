@@ -1,0 +1,12 @@
+from .layouts import LAYOUTS as LAYOUTS
+from .layouts import Layout as Layout
+from .layouts import detect as detect
+from .noisy_sets import Mixed as Mixed
+from .noisy_sets import Mixing as Mixing
+from .noisy_sets import mix as mix
+from .pairs import Pair as Pair
+from .pairs import Unmatched as Unmatched
+from .pairs import match as match
+from .training_pairs import MixedSpeech as MixedSpeech
+from .training_pairs import Paired as Paired
+from .training_pairs import Source as Source

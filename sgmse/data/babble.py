@@ -1,0 +1,64 @@
+"""Several talkers at once, as noise."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.random import Generator
+
+from sgmse.data.cache import Clips
+from sgmse.data.crops import SILENCE, crop
+from sgmse.data.degradations import (
+    Audio,
+    Range,
+    Speed,
+    active_power,
+    check_probability,
+    check_range,
+    decibels,
+)
+from sgmse.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class Babble:
+    """Speech of others in place of a recording of noise:  sum over k of g_k speech_k.
+
+    The talkers are recordings of the clean folder, each at most once and the target's never, though
+    one may be of the target's speaker. Short ones are repeated. All get the active power of the
+    first, and then `level`; one whose crop is silent adds nothing.
+
+    Args:
+        probability: that a noise is a babble.
+        talkers: least and largest number of them.
+        level: range in dB of a talker against the others.
+        speed: changes of speed, of each talker on its own.
+    """
+
+    probability: float = 0.2
+    talkers: tuple[int, int] = (3, 8)
+    level: Range = (-6.0, 6.0)
+    speed: Speed = field(default_factory=lambda: Speed(0.5, (0.9, 1.1)))
+
+    def __post_init__(self) -> None:
+        check_probability(self, probability=self.probability)
+        check_range(self, -60, 60, level=self.level)
+        if not 1 <= self.talkers[0] <= self.talkers[1]:
+            raise ArgumentError(
+                f"Babble: talkers must be two rising whole numbers from 1, not {[*self.talkers]}"
+            )
+
+    def __call__(self, clips: Clips, target: int, samples: int, rng: Generator) -> Audio:
+        """Float32 (samples,) of clips, which are more than the talkers, without the target."""
+        count = int(rng.integers(self.talkers[0], self.talkers[1] + 1))
+        others = rng.choice(len(clips) - 1, count, replace=False)
+        babble, power = np.zeros(samples, np.float32), 0.0
+        for clip in others + (others >= target):
+            factor = self.speed.draw(rng)
+            part = crop(clips, int(clip), self.speed.needs(samples, factor), rng, repeat=True)
+            talker = self.speed.apply(part, factor, samples)
+            gain = decibels(rng.uniform(*self.level))
+            own = active_power(talker, clips.sample_rate)
+            if own > SILENCE:
+                power = power or own
+                babble += np.float32(gain * np.sqrt(power / own)) * talker
+        return babble

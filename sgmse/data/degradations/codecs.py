@@ -1,0 +1,135 @@
+"""What real coders leave behind, by those of libsndfile (the package soundfile)."""
+
+import io
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.random import Generator
+
+from sgmse.data.degradations.bands import fitted
+from sgmse.data.degradations.base import (
+    Audio,
+    Degradation,
+    Range,
+    check_choices,
+    check_probability,
+    check_range,
+    decibels,
+)
+from sgmse.errors import ArgumentError
+
+Coder = Literal["vorbis", "opus", "mp3", "mulaw", "alaw", "gsm", "ima_adpcm", "ms_adpcm", "g721"]
+
+
+class _Coding(NamedTuple):
+    """How soundfile is asked for a coder.
+
+    Args:
+        format, subtype: of soundfile.
+        rates: in Hz that the coder has; any if empty.
+        worst, best: its compression level at quality 0 and 1; it has none where both are absent.
+    """
+
+    format: str
+    subtype: str
+    rates: tuple[int, ...] = ()
+    worst: float | None = None
+    best: float | None = None
+
+
+TELEPHONE = (8000,)
+CODINGS: dict[Coder, _Coding] = {
+    "vorbis": _Coding("OGG", "VORBIS", (), 1.0, 0.3),
+    # libsndfile asks for 6 + 250 (1 - compression level) kbit/s
+    "opus": _Coding("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000), 1.0, 0.77),
+    # Variable bit rate, as at low constant ones libsndfile writes no delay for the decoder.
+    "mp3": _Coding(
+        "MP3",
+        "MPEG_LAYER_III",
+        (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+        0.99,
+        0.0,
+    ),
+    "mulaw": _Coding("WAV", "ULAW", TELEPHONE),
+    "alaw": _Coding("WAV", "ALAW", TELEPHONE),
+    "gsm": _Coding("WAV", "GSM610", TELEPHONE),
+    "ima_adpcm": _Coding("WAV", "IMA_ADPCM"),
+    "ms_adpcm": _Coding("WAV", "MS_ADPCM"),
+    "g721": _Coding("WAV", "G721_32", TELEPHONE),
+}
+
+
+@dataclass(frozen=True)
+class Codec(Degradation):
+    """Coded and decoded, in memory, at a rate that the coder has, and brought back to its own.
+
+    mu-law and A-law (G.711), GSM 06.10 and ADPCM G.721 are of the telephone, 8 kHz; Opus and MP3
+    are given the next rate that they have above that of the audio, and Vorbis and the other ADPCMs
+    take any. The output is aligned with the input.
+
+    Args:
+        probability: of coding at all.
+        coders: which ones, each as probable.
+        quality: range from 0, the lowest bit rate that the coder has, to 1: of Opus 6 to
+            64 kbit/s, of MP3 (variable rate) about 26 to 70 and of Vorbis about 40 to 70 at 16 kHz.
+            The others have one rate.
+        level: range in dB, relative to full scale, of the peak while it is coded.
+    """
+
+    probability: float = 0.1
+    coders: tuple[Coder, ...] = ("vorbis", "opus", "mp3", "mulaw", "alaw", "gsm", "ima_adpcm")
+    quality: Range = (0.0, 1.0)
+    level: Range = (-20.0, -1.0)
+
+    def __post_init__(self) -> None:
+        check_probability(self, probability=self.probability)
+        check_choices(self, get_args(Coder), coders=self.coders)
+        check_range(self, 0, 1, quality=self.quality)
+        check_range(self, -60, 0, level=self.level)
+        for coder in self.coders:
+            coding = CODINGS[coder]
+            if not soundfile.check_format(coding.format, coding.subtype):
+                raise ArgumentError(
+                    f"Codec: the libsndfile here ({soundfile.__libsndfile_version__}) has no"
+                    f" {coder}; leave it out of coders, or update the package soundfile"
+                )
+
+    def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:  # noqa: D102
+        if rng.random() >= self.probability:
+            return audio
+        coder = self.coders[rng.integers(len(self.coders))]
+        quality, level = rng.uniform(*self.quality), rng.uniform(*self.level)
+        peak = float(np.abs(audio).max())
+        if peak == 0:
+            return audio
+        gain = decibels(level) / peak
+        return (coded(coder, audio * np.float32(gain), sample_rate, quality) / gain).astype("f")
+
+
+def coded(coder: Coder, audio: Audio, sample_rate: int, quality: float) -> Audio:
+    """What comes out of the coder, within [-1, 1], of the same length.
+
+    Args:
+        coder: its name.
+        audio: float32 (samples,) in [-1, 1].
+        sample_rate: in Hz.
+        quality: 0 to 1.
+    """
+    coding = CODINGS[coder]
+    rate = next((r for r in coding.rates if r >= sample_rate), max(coding.rates, default=0))
+    rate = rate or sample_rate
+    there = audio if rate == sample_rate else soxr.resample(audio, sample_rate, rate, "HQ")
+    settings: dict[str, object] = {}
+    if coding.worst is not None and coding.best is not None:
+        settings["compression_level"] = coding.worst + quality * (coding.best - coding.worst)
+    if coder == "mp3":
+        settings["bitrate_mode"] = "VARIABLE"
+    file = io.BytesIO()
+    soundfile.write(file, there, rate, coding.subtype, format=coding.format, **settings)
+    file.seek(0)
+    heard = soundfile.read(file, dtype="float32")[0]
+    back = heard if rate == sample_rate else soxr.resample(heard, rate, sample_rate, "HQ")
+    return fitted(back, len(audio))

@@ -1,0 +1,65 @@
+"""A noise gate: what is far below the speech, at its time and frequency, is made quieter still."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from scipy.ndimage import uniform_filter
+from scipy.signal import ShortTimeFFT
+from scipy.signal.windows import hann
+
+from sgmse.data.degradations.base import Audio, Degradation, Range, check_probability, check_range
+from sgmse.errors import ArgumentError
+
+WINDOW = 0.032  # seconds, a quarter of it from one frame to the next
+AROUND = 3  # frames and frequencies over which the power is a mean, so that no tone is left alone
+LOUD = 0.4  # share of the frames, the loudest, whose mean is the level of the speech
+
+
+@dataclass(frozen=True)
+class NoiseGate(Degradation):
+    """Downward expansion of a spectrogram, as meeting software does to pauses.
+
+        g_dB(f, t) = -min(slope max(threshold - L(f, t), 0), most)
+
+    L is the power around f and t in dB, relative to the mean of the loudest 40 % of the frames and
+    all frequencies. Few recordings that are called clean are: among the `clean_changes` of a recipe
+    it takes the noise of their rooms out of them, and a model does not learn to leave any behind.
+
+    Args:
+        probability: of a gate at all.
+        threshold: range in dB of the level below which it begins.
+        slope: range of the dB that are lost for each dB below that.
+        most: largest loss in dB.
+    """
+
+    probability: float = 0.1
+    threshold: Range = (-40.0, -20.0)
+    slope: Range = (0.5, 2.0)
+    most: float = 20.0
+
+    def __post_init__(self) -> None:
+        check_probability(self, probability=self.probability)
+        check_range(self, -100, 20, threshold=self.threshold)
+        check_range(self, 0, 100, slope=self.slope)
+        if not 0 <= self.most <= 100:
+            raise ArgumentError(f"NoiseGate: most must lie in [0, 100] dB, not {self.most}")
+
+    def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:  # noqa: D102
+        if rng.random() >= self.probability:
+            return audio
+        threshold, slope = rng.uniform(*self.threshold), rng.uniform(*self.slope)
+        hop = max(round(WINDOW * sample_rate / 4), 1)
+        stft = ShortTimeFFT(hann(4 * hop, sym=False), hop, sample_rate)
+        # Shorter than half a window is not defined.
+        padded = np.pad(audio.astype(np.float64), (0, max(4 * hop - len(audio), 0)))
+        spectrogram = stft.stft(padded)
+        power = np.abs(spectrogram) ** 2
+        frames = np.sort(power.mean(axis=0))
+        speech = frames[-max(round(LOUD * len(frames)), 1) :].mean()
+        if not speech > 0:
+            return audio
+        level = 10 * np.log10(np.maximum(uniform_filter(power, AROUND) / speech, 1e-20))
+        gain = -np.minimum(slope * np.maximum(threshold - level, 0), self.most)
+        gated = stft.istft(spectrogram * 10 ** (gain / 20), k1=len(padded))
+        return gated[: len(audio)].astype(np.float32)

@@ -1,0 +1,66 @@
+"""Noise at a ratio to speech, and the speed of either.
+
+    noisy = speech + g noise,   snr = 10 log10(P(speech) / P(g noise))
+
+with P the power of the active frames, so that pauses do not count.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import soxr
+from numpy.random import Generator
+
+from sgmse.data.degradations.base import Audio, Range, check_probability, check_range, decibels
+
+
+def active_power(audio: Audio, sample_rate: int) -> float:
+    """Mean power over the active frames: those of 20 ms within 30 dB of the strongest."""
+    frame = max(sample_rate // 50, 1)
+    whole = audio[: max(len(audio) // frame, 1) * frame]
+    power = (whole.reshape(-1, min(frame, len(whole))) ** 2).mean(axis=1, dtype=np.float64)
+    return float(power[power >= 1e-3 * power.max()].mean())
+
+
+def add_noise(speech: Audio, noise: Audio, snr: float, sample_rate: int) -> Audio:
+    """speech + g noise: the ratio of their active powers is `snr` dB; silent noise adds nothing."""
+    power = active_power(noise, sample_rate)
+    if power == 0:
+        return speech.copy()
+    gain = np.sqrt(active_power(speech, sample_rate) / power) / decibels(snr)
+    return speech + np.float32(gain) * noise
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Faster or slower by a factor, with the pitch, as a tape would be.
+
+    Args:
+        probability: of a change at all.
+        factor: range of the factor; 2 is twice as fast and an octave higher.
+    """
+
+    probability: float = 0.5
+    factor: Range = (0.9, 1.1)
+
+    def __post_init__(self) -> None:
+        check_probability(self, probability=self.probability)
+        check_range(self, 0.25, 4, factor=self.factor)
+
+    def draw(self, rng: Generator) -> float:
+        """A factor, often 1."""
+        return float(rng.uniform(*self.factor)) if rng.random() < self.probability else 1.0
+
+    @staticmethod
+    def needs(samples: int, factor: float) -> int:
+        """Samples of which `apply` makes `samples`."""
+        return ceil(samples * factor) + (factor != 1)
+
+    @staticmethod
+    def apply(audio: Audio, factor: float, samples: int) -> Audio:
+        """`samples` samples of the audio at another speed."""
+        if factor == 1:
+            return audio[:samples]
+        played = soxr.resample(audio, factor, 1.0, "HQ")[:samples]
+        return np.pad(played, (0, samples - len(played)))

@@ -1,0 +1,357 @@
+"""Fixed noisy test sets from a folder of clean speech and one of noise.
+
+Of speech s and noise n, mixture number i of the set with seed S is
+
+    clean = c s,   noisy = c (s + g n),   snr = 10 log10(P(s) / P(g n)),   c = min(1, 0.99 / peak)
+
+with P the power of the active frames (`sgmse.data.degradations.active_power`) and the peak that
+of s and s + g n, so that neither clips and their levels stay in their ratio. Where a recording is
+cut is drawn from the generator of (S, i). Speech, noise and SNRs take turns: each recording is used
+once in a random order, then once more in another one, and so on, and the SNRs go round. So a set is
+a function of the seed and of the names and contents of the files.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields
+from importlib.util import find_spec
+from math import ceil, isfinite
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.random import Generator, default_rng
+from tqdm import tqdm
+
+from sgmse import audio
+from sgmse._files import whole_folder
+from sgmse.data.cache import read_mono
+from sgmse.data.degradations import Audio, Room, add_noise
+from sgmse.data.pairs import INDEX
+from sgmse.data.training_pairs import PATIENCE, SILENCE
+from sgmse.errors import ArgumentError, AudioError, MixError
+
+CEILING = 0.99  # what a peak may be
+FORMATS = ("flac", "wav")  # codings that lose nothing
+SPEECH, NOISE, PLACES = range(3)  # streams of random numbers of a seed
+
+Item = TypeVar("Item")
+Skipped = tuple[Path, str]  # a recording, and why
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How recordings are mixed.
+
+    Args:
+        snr: the ratios of speech to noise that take turns, in dB.
+        seed: of all that is random.
+        sample_rate: of the set, in Hz.
+        seconds: longer speech is cut to so much, at a random place.
+        shortest: shorter recordings are skipped, in seconds.
+        reverb: share of the speech that is heard in a simulated room; what of it is heard as one
+            with the direct sound belongs to the clean file (`sgmse.data.degradations.Room`).
+    """
+
+    snr: tuple[float, ...]
+    seed: int = 0
+    sample_rate: int = 16000
+    seconds: float | None = None
+    shortest: float = 1.0
+    reverb: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.snr or not all(isfinite(snr) and abs(snr) <= 100 for snr in self.snr):
+            raise ArgumentError(f"snr must be one or more ratios in [-100, 100] dB, not {self.snr}")
+        if self.seed < 0:
+            raise ArgumentError(f"seed must not be negative, not {self.seed}")
+        if not 1000 <= self.sample_rate <= 384000:
+            raise ArgumentError(
+                f"sample_rate must lie in [1000, 384000] Hz, not {self.sample_rate}"
+            )
+        if not self.shortest > 0:
+            raise ArgumentError(f"shortest must be positive, not {self.shortest}")
+        if self.seconds is not None and not self.shortest <= self.seconds:
+            raise ArgumentError(
+                f"seconds must be at least the {self.shortest:g} s of the shortest recording, "
+                f"not {self.seconds}"
+            )
+        if not 0 <= self.reverb <= 1:
+            raise ArgumentError(f"reverb must be a share, 0 to 1, not {self.reverb}")
+
+    def problem(self, file: Path) -> str | None:
+        """Why a recording cannot be used, if so."""
+        try:
+            about = audio.info(file)
+            if about.duration < self.shortest:
+                return f"{about.duration:.2f} s long, below {self.shortest:g} s"
+            # At its own rate, which is cheaper.
+            samples = read_mono(file, about.sample_rate)
+        except AudioError as error:
+            return f"{error.args[1]}; {error.args[2]}"
+        return "silent, below -60 dB" if _is_silent(samples) else None
+
+    def pair(self, number: int, speech: Path, noise: Path) -> "Mixture":
+        """Mixture `number` of a set, of these recordings."""
+        rng = default_rng([self.seed, PLACES, number])
+        if self.seconds is None or audio.info(speech).duration <= self.seconds:
+            voice, speech_offset = read_mono(speech, self.sample_rate), 0.0
+        else:
+            voice, speech_offset = self.cut(speech, round(self.seconds * self.sample_rate), rng)
+        background, noise_offset = self.cut(noise, len(voice), rng)
+        snr = self.snr[number % len(self.snr)]
+        reverberant = bool(rng.random() < self.reverb)
+        clean, heard = Room(1.0)(voice, rng, self.sample_rate) if reverberant else (voice, voice)
+        noisy = add_noise(heard, background, snr, self.sample_rate)
+        peak = max(float(np.abs(clean).max()), float(np.abs(noisy).max()))
+        gain = np.float32(min(1.0, CEILING / peak))
+        return Mixture(
+            clean * gain, noisy * gain, speech_offset, noise_offset, snr, float(gain), reverberant
+        )
+
+    def cut(self, file: Path, samples: int, rng: Generator) -> tuple[Audio, float]:
+        """A random part of a recording that is not silent, (samples,); where that starts, in s.
+
+        A recording that is shorter is repeated.
+        """
+        rate = audio.info(file).sample_rate
+        recording = read_mono(file, rate)
+        needed = ceil(samples * rate / self.sample_rate)
+        places = len(recording) - needed + 1 if needed <= len(recording) else len(recording)
+        for _ in range(PATIENCE):
+            start = int(rng.integers(places))
+            part = recording.take(np.arange(start, start + needed), mode="wrap")
+            if not _is_silent(part):
+                wave = audio.resample(torch.from_numpy(part), rate, self.sample_rate, samples)
+                return wave.numpy(), start / rate
+        raise MixError(f"{file}: {PATIENCE} places in a row are silent; leave it out")
+
+
+class Mixture(NamedTuple):
+    """Clean and noisy audio, (samples,), and how it came about, as in `Row`."""
+
+    clean: Audio
+    noisy: Audio
+    speech_offset: float
+    noise_offset: float
+    snr_db: float
+    gain: float
+    room: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the index: what a mixture was made of.
+
+    Args:
+        name: of both files, without suffix.
+        speech, noise: places of the recordings in their folders.
+        speaker, noise_source: the first folders on the way there, if any.
+        speech_offset, noise_offset: where the parts start, in seconds.
+        snr_db: of the active frames, in dB.
+        gain: common to the clean and the noisy file; 1 unless one would clip.
+        room: whether the speech is in a simulated one.
+        seconds: length.
+        seed: of the set.
+    """
+
+    name: str
+    speech: str
+    speaker: str
+    noise: str
+    noise_source: str
+    speech_offset: float
+    noise_offset: float
+    snr_db: float
+    gain: float
+    room: bool
+    seconds: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A set that was made: where, what of, and what was skipped, with the reason."""
+
+    folder: Path
+    rows: tuple[Row, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def mix(
+    clean: str | Path,
+    noise: str | Path,
+    output: str | Path,
+    how: Mixing,
+    *,
+    count: int | None = None,
+    format: str = "flac",  # noqa: A002
+    overwrite: bool = False,
+    workers: int = 1,
+    quiet: bool = False,
+) -> Mixed:
+    """Write a set: output/clean/NNN.flac, output/noisy/NNN.flac and output/index.csv.
+
+    The folder appears when all is done, or not at all.
+
+    Args:
+        clean, noise: folders of recordings, looked into to any depth. Their channels are averaged.
+        output: the folder of the set.
+        how: how to mix.
+        count: mixtures; as many as there is speech that can be used if absent.
+        format: "flac" or "wav", both with 16 bits.
+        overwrite: replace a set that is there.
+        workers: threads; they change nothing but the time.
+        quiet: show no progress.
+
+    Raises:
+        MixError: folders that cannot be used, a set that exists.
+    """
+    clean, noise, output = Path(clean), Path(noise), Path(output).absolute()
+    if format not in FORMATS:
+        raise MixError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+    for what, number in (("count", count), ("workers", workers)):
+        if number is not None and number < 1:
+            raise MixError(f"{what} must be at least 1, not {number}")
+    if how.reverb and find_spec("pyroomacoustics") is None:
+        raise MixError(
+            "rooms need the package pyroomacoustics; install it with: "
+            "pip install 'sgmse-toolkit[train]'"
+        )
+    speech_files, noise_files = _files("clean", clean), _files("noise", noise)
+    _check_output(output, overwrite, (clean, noise))
+    with whole_folder(output) as part, _pool(workers) as pool:
+        voices, mute = _usable(speech_files, SPEECH, count, how, pool, quiet)
+        noises, still = _usable(noise_files, NOISE, count, how, pool, quiet)
+        total = len(voices) if count is None else count
+        voices = _turns(voices, total, how.seed, SPEECH)
+        noises = _turns(noises, total, how.seed, NOISE)
+        digits = max(3, len(str(total - 1)))
+        for folder in ("clean", "noisy"):
+            (part / folder).mkdir()
+
+        def work(number: int) -> Row:
+            name, speech, background = f"{number:0{digits}}", voices[number], noises[number]
+            mixture = how.pair(number, speech, background)
+            about = audio.Info(how.sample_rate)
+            for folder, samples in (("clean", mixture.clean), ("noisy", mixture.noisy)):
+                audio.write(part / folder / f"{name}.{format}", samples[None], about)
+            return Row(
+                name,
+                *_place(speech, clean),
+                *_place(background, noise),
+                mixture.speech_offset,
+                mixture.noise_offset,
+                mixture.snr_db,
+                mixture.gain,
+                mixture.room,
+                len(mixture.clean) / how.sample_rate,
+                how.seed,
+            )
+
+        rows = tuple(_bar(pool.map(work, range(total)), "mixing", total, quiet))
+        _write_index(part / INDEX, rows)
+    return Mixed(output, rows, (*mute, *still))
+
+
+def _usable(
+    files: Sequence[Path],
+    stream: int,
+    count: int | None,
+    how: Mixing,
+    pool: Executor,
+    quiet: bool,
+) -> tuple[list[Path], list[Skipped]]:
+    """As many of the files as `count` mixtures need, and those that were skipped on the way."""
+    good: list[Path] = []
+    bad: list[Skipped] = []
+    wanted = len(files) if count is None else min(count, len(files))
+    label = f"reading {('speech', 'noise')[stream]}"
+    waiting = _turns(files, len(files), how.seed, stream)
+    while waiting and len(good) < wanted:
+        batch, waiting = waiting[: wanted - len(good)], waiting[wanted - len(good) :]
+        problems = _bar(pool.map(how.problem, batch), label, len(batch), quiet)
+        for file, problem in zip(batch, problems, strict=True):
+            if problem is None:
+                good.append(file)
+            else:
+                bad.append((file, problem))
+    if not good:
+        file, problem = bad[0]
+        raise MixError(f"none of {len(files)} recordings can be used, such as {file}: {problem}")
+    return good, bad
+
+
+def _turns(files: Sequence[Path], count: int, seed: int, stream: int) -> list[Path]:
+    """`count` of the files: all in a random order, then all in another one, and so on."""
+    rounds = (
+        default_rng([seed, stream, turn]).permutation(len(files))
+        for turn in range(ceil(count / len(files)))
+    )
+    return [files[i] for order in rounds for i in order][:count]
+
+
+def _is_silent(samples: Audio) -> bool:
+    return float(np.mean(np.square(samples), dtype=np.float64)) < SILENCE
+
+
+def _files(what: str, folder: Path) -> list[Path]:
+    """The recordings below a folder, in an order that no file system has a part in."""
+    if not folder.is_dir():
+        raise MixError(f"there is no folder {folder}; name the one with the {what} recordings")
+    return sorted(audio.find([folder], recursive=True), key=lambda file: _place(file, folder)[0])
+
+
+def _place(file: Path, folder: Path) -> tuple[str, str]:
+    """Where in the folder the file lies, and the first folder on the way there, "" if none is."""
+    place = file.relative_to(folder)
+    return place.as_posix(), place.parts[0] if len(place.parts) > 1 else ""
+
+
+def _write_index(path: Path, rows: Sequence[Row]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(column.name for column in fields(Row))
+        for row in rows:
+            writer.writerow(_text(value) for value in astuple(row))
+
+
+def _text(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.9g}" if isinstance(value, float) else value
+
+
+def _bar(items: Iterable[Item], label: str, total: int, quiet: bool) -> Iterator[Item]:
+    # None: if stderr is no terminal.
+    disable = True if quiet else None
+    yield from tqdm(items, label, total, leave=False, unit="file", disable=disable)
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Executor]:
+    """Threads that begin nothing new once the block is left, as it is by Ctrl-C."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _check_output(output: Path, overwrite: bool, sources: Sequence[Path]) -> None:
+    """Refuse to destroy what is no set, or what the set is made of."""
+    for source in (source.resolve() for source in sources):
+        if source.is_relative_to(output.resolve()) or output.resolve().is_relative_to(source):
+            raise MixError(f"{output} and {source} lie in one another; name another output folder")
+    if not output.exists():
+        return
+    if not overwrite:
+        raise MixError(f"{output} exists; name another folder, or overwrite it")
+    held = {path.name for path in output.iterdir()} if output.is_dir() else {"a file"}
+    odd = sorted(held - {"clean", "noisy", INDEX})
+    if odd or (held and INDEX not in held):
+        what = f"it holds {odd[0]}" if odd else f"it has no {INDEX}"
+        raise MixError(f"{output} is no set that could be replaced: {what}; name another folder")

@@ -1,0 +1,24 @@
+"""What else a model says than one clean recording.
+
+A `ScoreModel`, a solver and a grid come in; out come likelihoods of clean audio, latents and what
+is decoded from them, means and deviations over many samples, and grids fitted to the model.
+"""
+
+from sgmse.inference.ensembles import Ensemble, ensemble
+from sgmse.inference.fitting import Fit, fit
+from sgmse.inference.latent import decode, encode
+from sgmse.inference.likelihood import Exact, Hutchinson, Likelihood, Normal, log_likelihood
+
+__all__ = [
+    "Ensemble",
+    "Exact",
+    "Fit",
+    "Hutchinson",
+    "Likelihood",
+    "Normal",
+    "decode",
+    "encode",
+    "ensemble",
+    "fit",
+    "log_likelihood",
+]

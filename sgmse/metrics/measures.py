@@ -1,0 +1,178 @@
+"""The measures that a benchmark can report: each metric, what it needs, how it is printed."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sgmse._extras import missing
+from sgmse.errors import ArgumentError, MetricError
+from sgmse.metrics import (
+    Transcriber,
+    composite,
+    distillmos,
+    dnsmos,
+    estoi,
+    lsd,
+    pesq_nb,
+    pesq_wb,
+    segmental_snr,
+    si_sar,
+    si_sdr,
+    si_sir,
+    stoi,
+    word_error_rate,
+)
+
+Signal = NDArray[np.floating]  # (samples,)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric and its conventions.
+
+    Args:
+        name: as in tables, "PESQ-WB"; names are compared without regard to case.
+        function: f(reference, estimate, sample_rate) -> float, f(estimate, sample_rate) if it needs
+            no reference, f(reference, estimate, sample_rate, noise) if it needs the noisy file.
+            `MetricError` for what cannot be scored. A function of a module, so that worker
+            processes can import it.
+        rates: sample rates in Hz that it takes; empty for any.
+        needs_noisy: whether it takes the noise, which is the noisy recording less the clean one.
+        needs_reference: whether it compares with the clean recording.
+        higher_is_better: the direction of better.
+        digits: after the point, in tables.
+        unit: such as "dB"; empty for a bare number.
+        extra: of this package that installs what it needs; empty for none.
+        packages: what the extra installs for it, by the names that are imported.
+        part: the field of the named tuple that the function returns; empty if it is a number.
+        takes_text: whether the text that is spoken, where it is known, replaces the reference.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    rates: tuple[int, ...] = ()
+    needs_noisy: bool = False
+    needs_reference: bool = True
+    higher_is_better: bool = True
+    digits: int = 2
+    unit: str = ""
+    extra: str = ""
+    packages: tuple[str, ...] = ()
+    part: str = ""
+    takes_text: bool = False
+
+    def __call__(
+        self,
+        reference: Signal | None,
+        estimate: Signal,
+        sample_rate: int,
+        noisy: Signal | None = None,
+        text: str | None = None,
+    ) -> float:
+        """The score of one channel; the signals are equally long. Raises `MetricError`."""
+        return self.of(self.results(reference, estimate, sample_rate, noisy, text))
+
+    def results(
+        self,
+        reference: Signal | None,
+        estimate: Signal,
+        sample_rate: int,
+        noisy: Signal | None = None,
+        text: str | None = None,
+    ) -> Any:
+        """What the function returns: the score, or several of which this measure is one.
+
+        Measures with the same function have the same results for the same signals.
+        """
+        if not self.needs_reference:
+            return self.function(estimate, sample_rate)
+        if self.takes_text and text is not None:
+            return self.function(text, estimate, sample_rate)
+        if reference is None:
+            raise MetricError(f"{self.name} needs the clean recording")
+        if not self.needs_noisy:
+            return self.function(reference, estimate, sample_rate)
+        if noisy is None:
+            raise MetricError(f"{self.name} needs the noisy recording (--noisy)")
+        if len(noisy) != len(reference):
+            raise MetricError(
+                f"the noisy recording has {len(noisy)} samples, the clean one {len(reference)};"
+                " align and trim them first"
+            )
+        return self.function(reference, estimate, sample_rate, noisy - reference)
+
+    def of(self, results: Any) -> float:
+        """This measure's score in what its function returned."""
+        return float(getattr(results, self.part) if self.part else results)
+
+    def require(self) -> None:
+        """Raise `ImportError`, which names the remedy, unless its packages are installed."""
+        for package in self.packages:
+            if find_spec(package) is None:
+                raise missing(package, "this metric", self.extra)
+
+
+MEASURES: tuple[Measure, ...] = (
+    Measure("PESQ-WB", pesq_wb, (16000,), digits=3, extra="metrics", packages=("pesq",)),
+    Measure("PESQ-NB", pesq_nb, (8000, 16000), digits=3, extra="metrics", packages=("pesq",)),
+    Measure("STOI", stoi, digits=3, extra="metrics", packages=("pystoi",)),
+    Measure("ESTOI", estoi, digits=3, extra="metrics", packages=("pystoi",)),
+    Measure("SI-SDR", si_sdr, unit="dB"),
+    Measure("SI-SIR", si_sir, needs_noisy=True, unit="dB"),
+    Measure("SI-SAR", si_sar, needs_noisy=True, unit="dB"),
+    Measure("SegSNR", segmental_snr, unit="dB"),
+    Measure("LSD", lsd, higher_is_better=False, digits=3),
+    Measure("CSIG", composite, (16000,), extra="metrics", packages=("pesq",), part="csig"),
+    Measure("CBAK", composite, (16000,), extra="metrics", packages=("pesq",), part="cbak"),
+    Measure("COVL", composite, (16000,), extra="metrics", packages=("pesq",), part="covl"),
+    *(
+        Measure(
+            f"DNSMOS-{part.upper()}",
+            dnsmos,
+            (16000,),
+            needs_reference=False,
+            extra="mos",
+            packages=("speechmos", "librosa", "onnxruntime", "requests"),
+            part=part,
+        )
+        for part in ("sig", "bak", "ovrl", "p808")
+    ),
+    Measure(
+        "DistillMOS",
+        distillmos,
+        (16000,),
+        needs_reference=False,
+        extra="distillmos",
+        packages=("distillmos",),
+    ),
+)
+ALIASES = {"pesq": "pesq-wb"}
+
+
+def chosen(names: Iterable[str]) -> tuple[Measure, ...]:
+    """The measures of these names, in their order, each once. Raises `ValueError`."""
+    known = {measure.name.lower(): measure for measure in MEASURES}
+    measures = {}
+    for name in names:
+        key = name.strip().lower()
+        key = ALIASES.get(key, key)
+        if key not in known:
+            raise ArgumentError(f"no measure is called {name!r}; known are {', '.join(known)}")
+        measures[key] = known[key]
+    if not measures:
+        raise ArgumentError(f"name at least one measure of {', '.join(known)}")
+    return tuple(measures.values())
+
+
+def word_errors(transcribe: Transcriber) -> Measure:
+    """Word error rate by a recogniser, (samples, sample_rate) -> text, as a measure, "WER".
+
+    A function of a module, or an object that can be pickled, so that worker processes can call it.
+    """
+    function = partial(word_error_rate, transcribe=transcribe)
+    return Measure("WER", function, higher_is_better=False, digits=3, takes_text=True)

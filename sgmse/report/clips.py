@@ -1,0 +1,255 @@
+"""What a report lets one hear and see: short sounds and spectrograms inside the page itself."""
+
+import io
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from sgmse import audio
+from sgmse._extras import require as require_package
+from sgmse.audio import files
+from sgmse.errors import ArgumentError, AudioError
+from sgmse.scoring.scores import Scores, Task
+
+Recording = tuple[str, str]  # set, name
+
+CLEAN, NOISY = "clean", "noisy"
+WINDOW = 0.032  # s
+ROWS, COLUMNS = 128, 400  # of a spectrogram, at most
+RANGE = 80.0  # dB from the brightest to the darkest
+SHADES = 64  # fewer colours make smaller files
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How sounds are kept: libsndfile's names of it, and what browsers call it."""
+
+    name: str
+    format: str
+    subtype: str
+    type: str
+
+
+CODINGS = {
+    "opus": Coding("Opus", "OGG", "OPUS", "audio/ogg"),
+    "flac": Coding("FLAC", "FLAC", "PCM_16", "audio/flac"),
+}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The start of a file as data URIs, or why there is none.
+
+    Args:
+        label: a system, "clean" or "noisy".
+        sound: for an audio element.
+        picture: a spectrogram for an img element, low frequencies below.
+        seconds: of sound.
+        sample_rate: in Hz, of the file.
+        top: the highest frequency of the spectrogram in Hz.
+        problem: why the file cannot be read; empty if it can.
+    """
+
+    label: str
+    sound: str = ""
+    picture: str = ""
+    seconds: float = 0.0
+    sample_rate: int = 0
+    top: float = 0.0
+    problem: str = ""
+
+
+def listed(tasks: Iterable[Task]) -> dict[Recording, dict[str, Path]]:
+    """The files of each recording by label: clean, noisy, then the systems, each its first seed.
+
+    Where a system is itself called "clean" or "noisy" its own file has that label.
+    """
+    tasks = list(tasks)
+    found: dict[Recording, dict[str, Path]] = {}
+    for task in tasks:
+        of = found.setdefault((task.set, task.pair.name), {})
+        if task.pair.clean is not None:
+            of.setdefault(CLEAN, task.pair.clean)
+        if task.pair.noisy is not None:
+            of.setdefault(NOISY, task.pair.noisy)
+    seen = set()
+    for task in tasks:
+        key = task.set, task.pair.name, task.system
+        if key not in seen:
+            found[key[:2]][task.system] = task.pair.enhanced
+            seen.add(key)
+    return found
+
+
+def spread(scores: Scores, recordings: Iterable[Recording], count: int) -> list[Recording]:
+    """`count` recordings, evenly spaced from the worst to the best.
+
+    Their order is that of the mean over systems of the first measure; recordings without a value
+    are not chosen.
+    """
+    measure = scores.measures[0]
+    of: dict[Recording, list[float]] = {}
+    for system in scores.systems:
+        for recording, value in scores.values(system, measure.name).items():
+            of.setdefault(recording, []).append(value)
+    sign = 1 if measure.higher_is_better else -1
+    there = [recording for recording in dict.fromkeys(recordings) if recording in of]
+    ranked = sorted(there, key=lambda r: (sign * float(np.mean(of[r])), r))
+    return evenly(ranked, count)
+
+
+def called(recordings: Iterable[Recording], names: Iterable[str]) -> list[Recording]:
+    """The recordings of these names, "name" or "set/name", each once, in the order of the names.
+
+    Raises `ValueError` for a name that none has.
+    """
+    known = list(recordings)
+    chosen: list[Recording] = []
+    for name in names:
+        found = [key for key in known if name in (key[1], "/".join(key))]
+        if not found:
+            raise ArgumentError(
+                f"there is no recording {name!r} to listen to; names have no suffix, such as "
+                + ", ".join(repr(key[1]) for key in known[:3])
+            )
+        chosen += found
+    return list(dict.fromkeys(chosen))
+
+
+def evenly(items: Sequence[Recording], count: int) -> list[Recording]:
+    """`count` of the items with equal gaps, both ends among them; the middle one if count is 1."""
+    if count >= len(items):
+        return list(items)
+    if count == 1:
+        return [items[len(items) // 2]]
+    return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
+
+
+def clips(files: Mapping[str, Path], *, seconds: float = 10.0, coding: str = "opus") -> list[Clip]:
+    """The first `seconds` of files, made to be compared: spectrograms of one scale and one axis.
+
+    0 dB is the loudest point of the first file that can be read, and frequencies reach to half of
+    its rate. Sounds keep their level, rate and channels; what exceeds full scale is clipped. Opus,
+    lossy and about a fifth of the size of FLAC, takes 8, 12, 16, 24 and 48 kHz; sounds of other
+    rates are resampled for it.
+
+    Raises `ValueError` for an unknown coding or a length that is not above 0.
+    """
+    check(seconds, coding)
+    found: list[Clip] = []
+    rate, peak = 0, 0.0
+    for label, path in files.items():
+        try:
+            sound, own = _start(path, seconds)
+        except AudioError as error:
+            found.append(Clip(label, problem="; ".join(error.args[1:])))  # not where it lies
+            continue
+        rate = rate or own
+        power = spectrogram(_resampled(sound, own, rate), rate)
+        peak = peak or float(power.max()) or 1.0
+        found.append(
+            Clip(
+                label,
+                _encoded(sound, own, coding),
+                _uri("image/png", picture(power, peak)),
+                sound.shape[1] / own,
+                own,
+                rate / 2,
+            )
+        )
+    return found
+
+
+def spectrogram(
+    sound: NDArray[np.float32], sample_rate: int, rows: int = ROWS, columns: int = COLUMNS
+) -> NDArray[np.float64]:
+    """Mean power over channels in bands and frames: (channels, samples) -> (<= rows, <= columns).
+
+    Hann windows of 32 ms, at least 8 ms apart; neighbouring bins of equal number are averaged into
+    bands; row 0 is the lowest.
+    """
+    from scipy.signal import ShortTimeFFT
+    from scipy.signal.windows import hann
+
+    length = max(round(WINDOW * sample_rate), 8)
+    samples = max(sound.shape[1], length)
+    padded = np.pad(sound, ((0, 0), (0, samples - sound.shape[1])))
+    hop = max(length // 4, -(-(samples + length) // columns))
+    transform = ShortTimeFFT(hann(length, sym=False), hop, sample_rate, scale_to="magnitude")
+    power = (np.abs(transform.stft(padded.astype(np.float64))) ** 2).mean(axis=0)
+    size = -(-len(power) // rows)
+    whole = np.pad(power, ((0, -len(power) % size), (0, 0)), mode="edge")
+    return whole.reshape(-1, size, power.shape[1]).mean(axis=1)
+
+
+def picture(power: NDArray[np.float64], peak: float) -> bytes:
+    """A spectrogram (bands, frames) as PNG, from `peak` down by 80 dB; a pixel for each value."""
+    from matplotlib import colormaps
+    from PIL import Image
+
+    level = 10 * np.log10(np.maximum(power, 1e-30) / peak) / RANGE + 1  # 1 is the brightest
+    shade = np.round(np.clip(level, 0, 1) * (SHADES - 1)).astype(np.uint8)
+    image = Image.fromarray(np.ascontiguousarray(shade[::-1]))
+    colours = colormaps["magma"](np.linspace(0, 1, SHADES), bytes=True)[:, :3]
+    image.putpalette(colours.tobytes())
+    content = io.BytesIO()
+    image.save(content, "PNG", optimize=True)
+    return content.getvalue()
+
+
+def check(seconds: float, coding: str) -> None:
+    """Raise `ValueError` for an unknown coding or a length that is not above 0."""
+    if coding not in CODINGS:
+        raise ArgumentError(f"no coding is called {coding!r}; choose from {', '.join(CODINGS)}")
+    if not seconds > 0:
+        raise ArgumentError(f"clips must be longer than 0 s, not {seconds:g}")
+
+
+def require() -> None:
+    """Raise `ImportError`, which names the remedy, unless spectrograms can be drawn."""
+    require_package("matplotlib", "a spectrogram", "report")
+
+
+def _start(path: Path, seconds: float) -> tuple[NDArray[np.float32], int]:
+    """The start of a file (channels, samples) and its rate. Raises as `audio.blocks` does."""
+    about = audio.info(path)
+    wanted = min(about.frames, max(round(seconds * about.sample_rate), 1))
+    parts: list[NDArray[np.float32]] = []
+    done = 0
+    for block in audio.blocks(path):
+        parts.append(block[:, : wanted - done])
+        done += parts[-1].shape[1]
+        if done == wanted:
+            break
+    return np.concatenate(parts, axis=1), about.sample_rate
+
+
+def _resampled(sound: NDArray[np.float32], source: int, target: int) -> NDArray[np.float32]:
+    if source == target:
+        return sound
+    import torch  # a second, which who asks for no report does not wait for
+
+    return audio.resample(torch.from_numpy(sound), source, target).numpy()
+
+
+def _encoded(sound: NDArray[np.float32], rate: int, coding: str) -> str:
+    form = CODINGS[coding]
+    rates = files.RATES.get(form.subtype, (rate,))
+    target = next((r for r in rates if r >= rate), rates[-1])
+    content = io.BytesIO()
+    data = np.clip(_resampled(sound, rate, target), -1, 1).T
+    with soundfile.SoundFile(
+        content, "w", target, len(sound), form.subtype, None, form.format
+    ) as file:
+        for start in range(0, len(data), files.BLOCK):
+            file.write(data[start : start + files.BLOCK])
+    return _uri(form.type, content.getvalue())
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{b64encode(content).decode()}"

@@ -1,0 +1,224 @@
+"""A report that can be listened to: one HTML file that needs nothing else.
+
+    write_report(scores, "report.html", audio=listed(tasks), costs={"ours": {"evaluations": 4}})
+
+The table, the charts, and for some recordings sounds and spectrograms of all systems side by side.
+The page forbids its own use of the network (its content security policy), and every name that
+comes from a file is text in it, never markup.
+"""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+from sgmse._extras import require as require_package
+from sgmse._files import write_whole
+from sgmse.errors import ArgumentError
+from sgmse.report import clips as listening
+from sgmse.report.charts import style, swatch
+from sgmse.report.clips import CODINGS, Clip, Recording
+from sgmse.report.content import CostTable, cost_charts, fact_charts, tables
+from sgmse.report.text import EXPLAINED, notes, problems, to_json
+from sgmse.scoring.scores import Progress, Scores
+from sgmse.scoring.table import checked_baseline
+
+FILES = 6
+MEGABYTES = 10.0
+SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """A recording, and for each clip of it a score by measure, None where there is none."""
+
+    recording: Recording
+    facts: Mapping[str, str]
+    clips: list[Clip]
+    scores: list[list[float | None]]
+
+
+def write_report(
+    scores: Scores,
+    file: str | Path,
+    *,
+    audio: Mapping[Recording, Mapping[str, Path]] | None = None,
+    costs: CostTable | None = None,
+    by: Sequence[str] | None = None,
+    baseline: str | None = None,
+    title: str = "Speech enhancement, side by side",
+    command: str = "",
+    files: int | Sequence[str] = FILES,
+    seconds: float = SECONDS,
+    coding: str = "opus",
+    megabytes: float = MEGABYTES,
+    progress: Progress | None = None,
+) -> Path:
+    """Write the report of some scores; it appears whole or not at all. Returns its path.
+
+    Args:
+        scores: of at least one system.
+        file: the HTML file, replaced if it is there.
+        audio: by recording (set, name) the files to listen to by label, as `clips.listed` gives
+            them: systems, and references such as "clean". Without it the page has no sounds.
+        costs: numbers by system, of which less is better, such as {"evaluations": 4,
+            "real-time factor": 0.2}: columns of the table, and each a chart of what it buys.
+        by: facts of the recordings over which the measures are drawn, numbers as lines; if absent
+            all that have 2 to 12 different labels, and SNRs. More numbers are put into 6 bins.
+        baseline: the system with which the others are compared; the first if absent.
+        title: heading of the page.
+        command: that made the scores, shown with their provenance.
+        files: how many recordings to listen to, evenly spaced from the worst to the best, or their
+            names, or "set/name".
+        seconds: of each sound, from its start.
+        coding: "opus", or "flac" for sounds without loss and about five times as large.
+        megabytes: that the file may have; fewer recordings are kept if it must be, and the page
+            says so.
+        progress: called with the numbers of recordings done and in all.
+
+    Raises:
+        ValueError: an unknown baseline, recording or coding; no rows; more than `megabytes` by the
+            table and charts alone, or by the recordings that were named.
+        ImportError: jinja2 is missing, or matplotlib and there are sounds.
+    """
+    if not scores.rows:
+        raise ArgumentError("there are no scores to report; score at least one file")
+    base = checked_baseline(scores.systems, baseline)
+    available = audio or {}
+    wanted = _wanted(scores, available, files)
+    listening.check(seconds, coding)
+    require_package("jinja2", "a report", "report")
+    if wanted:
+        listening.require()
+    kinds = {system: kind for kind, system in enumerate(scores.systems)}
+    content = {
+        "title": title,
+        "scores": scores,
+        "counts": _counts(scores),
+        "seeds": len({row.seed for row in scores.rows}),
+        "baseline": base if len(scores.systems) > 1 else None,
+        "explained": EXPLAINED,
+        "tables": tables(scores, costs or {}, base),
+        "charts": [*cost_charts(scores, costs or {}, kinds), *fact_charts(scores, by, kinds)],
+        "kinds": kinds,
+        "asked": len(wanted),
+        "available": len(available),
+        "chosen_by": scores.measures[0].name if isinstance(files, int) else "",
+        "seconds": seconds,
+        "coding": CODINGS[coding].name,
+        "megabytes": megabytes,
+        "notes": notes(scores),
+        "problems": problems(scores),
+        "provenance": _provenance(scores, command),
+    }
+    heard: list[_Heard] = []
+    tell = progress or (lambda done, total: None)
+    for done, recording in enumerate(wanted):
+        tell(done, len(wanted))
+        shown = listening.clips(available[recording], seconds=seconds, coding=coding)
+        heard.append(_heard(scores, recording, shown))
+    tell(len(wanted), len(wanted))
+    kept = heard
+    while len(page := _page(content, kept)) > megabytes * 1e6:
+        size = f"{len(page) / 1e6:.1f} MB"
+        if not kept or not isinstance(files, int):
+            raise ArgumentError(
+                f"the report has {size}, more than {megabytes:g} MB; allow more, or ask for "
+                "fewer recordings or shorter ones"
+            )
+        order = listening.evenly([one.recording for one in heard], len(kept) - 1)
+        kept = [one for one in heard if one.recording in order]
+    return write_whole(Path(file), page)
+
+
+def require() -> None:
+    """Raise `ImportError`, which names the remedy, unless reports with sounds can be written."""
+    for package in ("jinja2", "matplotlib"):
+        require_package(package, "a report", "report")
+
+
+# What can be listened to
+
+
+def _wanted(
+    scores: Scores, audio: Mapping[Recording, Mapping[str, Path]], files: int | Sequence[str]
+) -> list[Recording]:
+    if isinstance(files, int):
+        if files < 0:
+            raise ArgumentError(f"the number of recordings must be at least 0, not {files}")
+        return listening.spread(scores, audio, files)
+    scored = {(row.set, row.name) for row in scores.rows}
+    return listening.called([key for key in audio if key in scored], files)
+
+
+def _heard(scores: Scores, recording: Recording, shown: list[Clip]) -> _Heard:
+    rows = [row for row in scores.rows if (row.set, row.name) == recording]
+    of = {
+        (system, m.name): scores.values(system, m.name).get(recording)
+        for system in scores.systems
+        for m in scores.measures
+    }
+    values = [[of.get((clip.label, m.name)) for m in scores.measures] for clip in shown]
+    told = set.intersection(*(set(row.facts.items()) for row in rows))  # not what a system took
+    facts = {fact: value for fact, value in rows[0].facts.items() if (fact, value) in told}
+    return _Heard(recording, facts, shown, values)
+
+
+# The page
+
+
+def _counts(scores: Scores) -> str:
+    lengths: dict[Recording, float] = {}
+    for row in scores.rows:  # a row that could not be scored may have no length
+        recording = row.set, row.name
+        lengths[recording] = max(row.seconds, lengths.get(recording, 0.0))
+    counts = {
+        "system": len(scores.systems),
+        "set": len({row.set for row in scores.rows}),
+        "recording": len(lengths),
+    }
+    parts = [f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items()]
+    return ", ".join([*parts, f"{sum(lengths.values()) / 60:.1f} minutes of sound"])
+
+
+def _provenance(scores: Scores, command: str) -> dict[str, str]:
+    """Where the numbers come from, as lines."""
+    told: dict[str, Any] = to_json(scores, command=command)["provenance"]
+    lines = {"made": told["time"]} | ({"command": command} if command else {})
+    lines["versions"] = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
+    lines["machine"] = ", ".join(f"{name}: {value}" for name, value in told["machine"].items())
+    lines["alignment"] = "delays compensated" if scores.align else "delays not compensated"
+    draws = told["bootstrap"]
+    lines["intervals"] = f"bootstrap, {draws['level']:.0%}, {draws['draws']} draws"
+    return lines | {f"digest of {name}": value for name, value in told["hashes"].items()}
+
+
+def _page(content: Mapping[str, Any], heard: Sequence[_Heard]) -> bytes:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+    from markupsafe import Markup
+
+    script = _read("page.js")
+    environment = Environment(
+        loader=FunctionLoader(_read),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(swatch=lambda kind: Markup(swatch(kind)))
+    text = environment.get_template("page.html").render(
+        **content,
+        heard=heard,
+        script=Markup(script),
+        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+        styles=Markup(style() + _read("page.css")),
+        safe=Markup,
+    )
+    return text.encode("utf-8", "replace")  # names of files may hold what is no text
+
+
+def _read(name: str) -> str:
+    return (package_files(__package__) / name).read_text(encoding="utf-8")

@@ -1,0 +1,341 @@
+"""Folders of recordings in, a table of scores out.
+
+    scores = score("clean/", ["noisy/", "enhanced/"], measures=["pesq-wb", "si-sdr"])
+    print(summary(scores))
+
+A file that cannot be scored keeps its row, with the reason in place of the value.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+
+from sgmse.data.pairs import Pair, Unmatched, find_index, match, read_index
+from sgmse.errors import ArgumentError
+from sgmse.metrics.measures import Measure, chosen
+from sgmse.scoring.comparison import TOLERANCE, Comparison, compare
+from sgmse.scoring.intervals import ordered
+from sgmse.scoring.journal import Journal, Key, Row
+from sgmse.scoring.provenance import combined, digests, versions
+from sgmse.scoring.workers import scattered
+
+DEFAULT = ("pesq-wb", "stoi", "estoi", "si-sdr")
+
+Progress = Callable[[int, int], object]  # rows done, rows in all
+
+
+@dataclass(frozen=True)
+class Task:
+    """A pair to score, and what it is a part of: see `Row`."""
+
+    pair: Pair
+    system: str = "enhanced"
+    set: str = ""
+    seed: int | None = None
+
+    @property
+    def key(self) -> Key:
+        """The key of its row."""
+        return self.set, self.system, self.seed, self.pair.name
+
+    def __str__(self) -> str:
+        return str(self.pair.enhanced)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A table of scores.
+
+    Args:
+        rows: one for each file of each system, in the order of the tasks.
+        measures: its columns.
+        unmatched: by system, files that belong to no pair.
+        hashes: a digest of the contents of all files of each system, and of the "references" and
+            "noisy references".
+        align, tolerance: as `compare` takes them.
+        reused: rows that were not scored again.
+    """
+
+    rows: tuple[Row, ...]
+    measures: tuple[Measure, ...]
+    unmatched: Mapping[str, tuple[Unmatched, ...]] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    align: bool = False
+    tolerance: float = TOLERANCE
+    reused: int = 0
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """Their names, in order of appearance."""
+        return tuple(dict.fromkeys(row.system for row in self.rows))
+
+    def of(self, system: str) -> list[Row]:
+        """The rows of a system."""
+        return [row for row in self.rows if row.system == system]
+
+    def values(self, system: str, measure: str) -> dict[tuple[str, str], float]:
+        """What a system scored, by set and name; the mean over its seeds, which are no new data."""
+        found: dict[tuple[str, str], list[float]] = {}
+        for row in self.of(system):
+            if (value := row.values.get(measure)) is not None:
+                found.setdefault((row.set, row.name), []).append(value)
+        return {recording: fmean(values) for recording, values in found.items()}
+
+    def labels(self, fact: str) -> list[str]:
+        """What an index says of the recordings, in order; "" last, where it says nothing."""
+        found = {row.facts.get(fact, "") for row in self.rows}
+        return ordered(found - {""}) + [""] * ("" in found)
+
+    def where(self, fact: str, label: str) -> "Scores":
+        """The rows of which an index says so."""
+        return replace(self, rows=tuple(r for r in self.rows if r.facts.get(fact, "") == label))
+
+
+def score(
+    clean: str | Path,
+    enhanced: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
+    *,
+    noisy: str | Path | None = None,
+    measures: Sequence[str | Measure] = DEFAULT,
+    index: str | Path | None = None,
+    align: bool = False,
+    tolerance: float = TOLERANCE,
+    workers: int = 0,
+    journal: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Scores:
+    """Score folders of enhanced recordings against the clean ones.
+
+    Files are matched as `sgmse.data.pairs` says, brought to one rate, channel by channel and
+    length as `sgmse.scoring.comparison` says.
+
+    Args:
+        clean: folder of the references, or one file.
+        enhanced: a folder (or one file), several, or several by the names they shall have.
+        noisy: folder of what was enhanced, for measures that need it, SI-SIR and SI-SAR.
+        measures: names, see `sgmse.metrics.measures`, or measures of one's own.
+        index: CSV file that says more of each recording; the index.csv in the clean folder or
+            beside it if absent.
+        align: compensate the delay of each enhanced file, which is only reported otherwise.
+        tolerance: in seconds; larger differences in length are problems.
+        workers: processes; 0 scores in this one. A script that asks for some must do its work below
+            `if __name__ == "__main__":`.
+        journal: file in which rows are kept as they are scored; a row that is there already, of
+            files with unchanged contents, is not scored again.
+        progress: called with the numbers of rows done and in all.
+
+    Raises:
+        ValueError: nothing to score: an unknown measure, a folder without audio, no file matches.
+        ImportError: a package that a measure needs is missing.
+    """
+    which = resolved(measures)
+    _refuse_without_noisy(which, noisy)
+    tasks, unmatched = matched(clean, enhanced, noisy=noisy, index=index)
+    scores = score_tasks(
+        tasks,
+        measures=which,
+        align=align,
+        tolerance=tolerance,
+        workers=workers,
+        journal=journal,
+        progress=progress,
+    )
+    return replace(scores, unmatched=unmatched)
+
+
+def matched(
+    clean: str | Path,
+    enhanced: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
+    *,
+    noisy: str | Path | None = None,
+    index: str | Path | None = None,
+) -> tuple[list[Task], dict[str, tuple[Unmatched, ...]]]:
+    """What `score` does with the same arguments, and by system the files that belong to no pair.
+
+    Raises `ValueError` for folders without audio or without files that match.
+    """
+    place = find_index(clean) if index is None else index
+    facts = {} if place is None else read_index(place)
+    tasks: list[Task] = []
+    unmatched: dict[str, tuple[Unmatched, ...]] = {}
+    for name, folder in named(enhanced).items():
+        pairs, alone = match(clean, folder, noisy, facts)
+        tasks += [Task(pair, name) for pair in pairs]
+        unmatched[name] = tuple(alone)
+    return tasks, unmatched
+
+
+def score_tasks(
+    tasks: Iterable[Task],
+    *,
+    measures: Sequence[str | Measure] = DEFAULT,
+    align: bool = False,
+    tolerance: float = TOLERANCE,
+    workers: int = 0,
+    journal: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Scores:
+    """Score pairs of which it is known what they are; the arguments are those of `score`."""
+    tasks = list(tasks)
+    if tolerance < 0:
+        raise ArgumentError(f"tolerance must be at least 0 s, not {tolerance:g}")
+    if len({task.key for task in tasks}) < len(tasks):
+        raise ArgumentError("two tasks have the same set, system, seed and name; rename one")
+    scorer = _Scorer(resolved(measures), align, tolerance)
+    for measure in scorer.measures:
+        measure.require()
+    contents = digests(path for task in tasks for path in _paths(task.pair).values())
+    conditions = combined({**versions(), "align": str(align), "tolerance": repr(tolerance)})
+    keeping = None if journal is None else Journal(journal, Row)
+    known = {} if keeping is None else keeping.entries
+    rows: dict[Key, Row] = {}
+    jobs: list[_Job] = []
+    for task in tasks:
+        parts = {role: contents[path] for role, path in _paths(task.pair).items()}
+        blank = _blank(task, combined({**parts, "conditions": conditions}))
+        old = known.get(task.key)
+        start = old if old is not None and old.fingerprint == blank.fingerprint else blank
+        start = replace(start, facts=task.pair.facts)
+        missing = tuple(m.name for m in scorer.measures if m.name not in start.values)
+        if missing:
+            jobs.append(_Job(task, missing, start))
+        else:
+            rows[task.key] = start
+    jobs.sort(key=_size, reverse=True)  # no worker is left alone with a long file at the end
+    reused = len(rows)
+    tell = progress or (lambda done, total: None)
+    tell(reused, len(tasks))
+    outcomes = scattered(scorer, jobs, min(workers, len(jobs)))
+    with keeping or nullcontext() as kept, closing(outcomes):
+        for job, comparison in outcomes:
+            row = _merged(job.start, comparison)
+            if kept is not None:
+                kept.write(row)
+            rows[job.task.key] = row
+            tell(len(rows), len(tasks))
+    return Scores(
+        tuple(_only(rows[task.key], scorer.measures) for task in tasks),
+        scorer.measures,
+        hashes=_hashes(tasks, contents),
+        align=align,
+        tolerance=tolerance,
+        reused=reused,
+    )
+
+
+def resolved(measures: Sequence[str | Measure]) -> tuple[Measure, ...]:
+    """Measures by name or as they are, in order. Raises `ValueError` for what is not known."""
+    if not measures:
+        return chosen([])  # raises
+    objects = [chosen([m])[0] if isinstance(m, str) else m for m in measures]
+    return tuple({measure.name.lower(): measure for measure in objects}.values())
+
+
+def named(
+    folders: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
+) -> dict[str, Path]:
+    """Folders by the names of their systems: the last parts of their paths that tell them apart.
+
+    Raises `ValueError` for none and for one that is named twice.
+    """
+    if isinstance(folders, Mapping):
+        names = {name: Path(path) for name, path in folders.items()}
+    else:
+        paths = [Path(f) for f in ([folders] if isinstance(folders, str | Path) else folders)]
+        parts = [path.resolve().parts for path in paths]
+        if len(set(parts)) < len(parts):
+            raise ArgumentError("the same folder is named twice; name each once")
+        names = {_tail(part, parts): path for part, path in zip(parts, paths, strict=True)}
+    if not names:
+        raise ArgumentError("name at least one folder to score")
+    return names
+
+
+def _tail(path: tuple[str, ...], others: Sequence[tuple[str, ...]]) -> str:
+    """The last parts of a path, as many as tell it from the others."""
+    depth = 1
+    while sum(other[-depth:] == path[-depth:] for other in others) > 1:
+        depth += 1
+    return "/".join(path[-depth:])
+
+
+@dataclass(frozen=True)
+class _Job:
+    task: Task
+    missing: tuple[str, ...]  # measures to score
+    start: Row  # which holds the others
+
+    def __str__(self) -> str:
+        return str(self.task)
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """What a worker process does."""
+
+    measures: tuple[Measure, ...]
+    align: bool
+    tolerance: float
+
+    def __call__(self, job: _Job) -> Comparison:
+        measures = [measure for measure in self.measures if measure.name in job.missing]
+        return compare(job.task.pair, measures, align=self.align, tolerance=self.tolerance)
+
+
+def _size(job: _Job) -> int:
+    try:
+        return job.task.pair.enhanced.stat().st_size
+    except OSError:
+        return 0  # which is a problem of its row
+
+
+def _paths(pair: Pair) -> dict[str, Path]:
+    roles = {"clean": pair.clean, "enhanced": pair.enhanced, "noisy": pair.noisy}
+    return {role: path for role, path in roles.items() if path is not None}
+
+
+def _blank(task: Task, fingerprint: str) -> Row:
+    return Row(task.pair.name, task.system, task.set, task.seed, fingerprint=fingerprint)
+
+
+def _merged(row: Row, found: Comparison) -> Row:
+    return replace(
+        row,
+        values={**row.values, **found.values},
+        problems={**row.problems, **found.problems},
+        seconds=found.seconds,
+        sample_rate=found.sample_rate,
+        excess=found.excess,
+        delay=found.delay,
+    )
+
+
+def _only(row: Row, measures: Iterable[Measure]) -> Row:
+    """The row with these measures alone, in this order."""
+    names = [measure.name for measure in measures]
+    return replace(
+        row,
+        values={name: row.values[name] for name in names},
+        problems={name: row.problems[name] for name in names if name in row.problems},
+    )
+
+
+def _hashes(tasks: Iterable[Task], contents: Mapping[Path, str]) -> dict[str, str]:
+    of: dict[str, dict[str, str]] = {}
+    for task in tasks:
+        place = "/".join([task.set, task.pair.name])
+        owners = {"clean": "references", "noisy": "noisy references", "enhanced": task.system}
+        for role, path in _paths(task.pair).items():
+            name = f"{place} {task.seed}" if role == "enhanced" else place
+            of.setdefault(owners[role], {})[name] = contents[path]
+    return {owner: combined(parts) for owner, parts in of.items()}
+
+
+def _refuse_without_noisy(measures: Iterable[Measure], noisy: str | Path | None) -> None:
+    needy = [measure.name for measure in measures if measure.needs_noisy]
+    if needy and noisy is None:
+        raise ArgumentError(
+            f"{needy[0]} needs the noisy recordings; name their folder (--noisy DIR)"
+        )

@@ -1,0 +1,96 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+from sgmse.audio import Info, read, write
+from sgmse.bench.models import Ours, pieces
+from sgmse.checkpoints import save
+from sgmse.enhancer import Enhancer
+from sgmse.solvers import Exponential, Uniform
+
+RATE = 16000
+SAMPLES = (0.3 * np.random.default_rng(0).standard_normal((2, 800))).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with noisy.flac, 16 bit, of two channels, and a model."""
+    monkeypatch.chdir(tmp_path)
+    write("noisy.flac", SAMPLES, Info(RATE, 2, format="FLAC"))
+    save(tiny.checkpoint(), "model")
+    return tmp_path
+
+
+def test_ours_is_the_enhancer():
+    system = Ours("model")
+    system.require()
+    assert not system.seeded
+    work = system.opened()(Path("noisy.flac"), Path("out.wav"), 0)
+    expected = Enhancer.of(tiny.checkpoint())(read("noisy.flac")[0], RATE)
+    np.testing.assert_allclose(read("out.wav")[0], expected, atol=1e-5)
+    np.testing.assert_allclose(
+        system.enhance(read("noisy.flac")[0][1], RATE), expected[1], atol=1e-5
+    )
+    assert work.evaluations == 1
+    assert work.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("system", "evaluations"),
+    [
+        (Ours("model", steps=3), 3),
+        (Ours("model", grid=Uniform(4, end=0.0)), 4),
+        (Ours("model", solver=Exponential(eta=1.0), steps=2), 2),
+    ],
+)
+def test_samplers(system, evaluations):
+    assert system.opened()(Path("noisy.flac"), Path("out.wav"), 0).evaluations == evaluations
+
+
+@pytest.mark.parametrize(("channels", "sample_rate"), [(1, 16000), (5, 16000), (2, 44100)])
+def test_evaluations_are_those_of_a_piece(channels, sample_rate):
+    network, calls = tiny.Pointwise(), []
+    enhancer = replace(tiny.enhancer(network), segment=0.2, overlap=0.05)
+    network.register_forward_hook(lambda *_: calls.append(1))
+    samples = 7 * sample_rate // 10
+    enhancer(np.ones((channels, samples), np.float32), sample_rate)
+    assert len(calls) > 3
+    assert pieces(enhancer, Info(sample_rate, channels, samples)) == len(calls)
+
+
+def test_what_draws_noise_has_seeds():
+    system = Ours("model", solver=Exponential(eta=1.0), steps=2)
+    assert system.seeded
+    enhance, made = system.opened(), []
+    for seed in (0, 0, 1):
+        enhance(Path("noisy.flac"), Path("out.wav"), seed)
+        made.append(read("out.wav")[0])
+        np.testing.assert_allclose(
+            made[-1][0], system.enhance(read("noisy.flac")[0][0], RATE, seed), atol=1e-5
+        )
+    np.testing.assert_array_equal(made[0], made[1])
+    assert not np.allclose(made[0], made[2])
+
+
+def test_conditions_tell_weights_and_samplers_apart():
+    first = Ours("model").conditions()
+    assert first == Ours("model", steps=1).conditions()  # as recommended
+    assert first != Ours("model", steps=2).conditions()
+    checkpoint = tiny.checkpoint()
+    with_other = checkpoint.model.parts["network"]
+    with_other.head.bias.data[1] += 1
+    save(checkpoint, "model")
+    assert first != Ours("model").conditions()
+
+
+def test_models_are_found():
+    assert Ours("model").below(Path("a")).model == str(Path("a/model"))
+    assert Ours("default").below(Path("a")).model == "default"
+    assert Ours("hf://a/b").below(Path("a")).model == "hf://a/b"
+    with pytest.raises(ValueError, match="no model 'absent'"):
+        Ours("absent").require()
+    with pytest.raises(ValueError, match="not both"):
+        Ours("model", steps=2, grid=Uniform(2))

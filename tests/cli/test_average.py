@@ -1,0 +1,46 @@
+"""The command `sgmse average`, as it is called; tests/training/test_choice.py runs it."""
+
+from pathlib import Path
+
+import pytest
+
+from sgmse.cli.main import main
+from sgmse.training import choice
+from sgmse.training.choice import Chosen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], {"lengths": None, "step": None, "output": None, "overrides": []}),
+        (
+            ["--lengths", "0.02", "0.1", "--step", "500", "-o", "x", "--set", "a.b=1"],
+            {"lengths": [0.02, 0.1], "step": 500, "output": "x", "overrides": ["a.b=1"]},
+        ),
+    ],
+)
+def test_options_reach_the_choice(monkeypatch, capsys, arguments, expected):
+    calls = []
+
+    def chosen(run, **options):
+        calls.append((run, options))
+        return Chosen(Path("runs/mine/averaged"), 0.02, 500, {})
+
+    monkeypatch.setattr(choice, "choose", chosen)
+    assert main(["average", "runs/mine", *arguments]) == 0
+    assert calls == [("runs/mine", expected)]
+    assert capsys.readouterr().out == "length 0.02 at step 500, is in runs/mine/averaged\n"
+
+
+def test_a_folder_that_is_no_run_is_one_line(tmp_path, capsys):
+    assert main(["average", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f"sgmse: {tmp_path} is not the folder of a run: it has no recipe.yaml\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", [["--step", "0"], ["--lengths"], ["--lengths", "short"]])
+def test_misuse(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["average", "runs/mine", *arguments])
+    assert "sgmse average" in capsys.readouterr().err

@@ -1,0 +1,166 @@
+"""The command `sgmse bench solvers`, as it is called."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+from sgmse.audio import Info, write
+from sgmse.bench import expressions as study_names
+from sgmse.bench import study
+from sgmse.checkpoints import save
+from sgmse.cli import bench_solvers as solvers
+from sgmse.cli.main import main
+
+FOLDERS = ("--clean", "clean", "--noisy", "noisy")
+WORKERS: list[int] = []
+QUICK = (*FOLDERS, "--model", "model", "--measures", "si-sdr,lsd", "--steps", "1,2")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder: a set of three, and a model."""
+    monkeypatch.chdir(tmp_path)
+    for i in range(3):
+        draw = np.random.default_rng(i).standard_normal
+        clean, noise = 0.1 * draw(1600), 0.1 * draw(1600)
+        for name, samples in (("clean", clean), ("noisy", clean + noise)):
+            Path(name).mkdir(exist_ok=True)
+            audio = samples[None].astype(np.float32)
+            write(f"{name}/{i}.wav", audio, Info(16000, subtype="FLOAT"))
+    save(tiny.checkpoint(), "model")
+    return tmp_path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs `sgmse bench solvers` without worker processes: (exit code, stdout, stderr)."""
+    original = study.run_study
+
+    def here(*arguments, workers, **options):
+        WORKERS.append(workers)
+        return original(*arguments, workers=0, **options)
+
+    monkeypatch.setattr(study, "run_study", here)
+
+    def run(*arguments: str) -> tuple[int, str, list[str]]:
+        code = main(["bench", "solvers", *arguments])
+        out, err = capsys.readouterr()
+        return code, out, err.splitlines()
+
+    return run
+
+
+def test_a_model_becomes_a_front(run):
+    code, out, err = run(
+        *QUICK, "--solvers", "Exponential,Heun", "--files", "2", "-o", "out", "-j", "3"
+    )
+    assert (code, err, WORKERS.pop()) == (0, [], 3)
+    assert "Heun Uniform, Heun AsinhSNR: Heun needs the probability flow" in out
+    assert out.endswith("the results are in out; 6 files were enhanced now\n")
+    assert {path.name for path in Path("out").iterdir()} == {
+        *("study.md", "study.csv", "study.json", "figure.svg"),
+        *("runs.jsonl", "scores.jsonl", "recordings"),
+    }
+    told = json.loads(Path("out/study.json").read_text())
+    run_ = [s["name"] for s in told["settings"] if not s["same_as"] and not s["refused"]]
+    assert run_ == [
+        study.OWN,
+        "Exponential eta 0 Uniform, 2 steps",
+        "Exponential eta 1 Uniform, 2 steps",
+    ]
+    assert told["provenance"]["command"].startswith("sgmse bench solvers --clean clean")
+    assert set(told["fronts"]) == {"SI-SDR", "LSD"}
+
+
+def test_again_does_nothing_twice_and_work_may_lie_elsewhere(run):
+    options = (*QUICK, "--solvers", "Multistep", "--seeds", "1,2", "--work", "work", "-o", "out")
+    _, first, _ = run(*options)
+    code, second, _ = run(*options, "-q")
+    assert code == 0
+    # The own sampler and the ODE draw nothing; the SDE is run with both seeds.
+    assert first.endswith("12 files were enhanced now\n")
+    assert second.strip() == first.rpartition("\n\n")[0].strip()
+    assert not Path("out/recordings").exists()
+    sde = Path("work/recordings/Multistep eta 1 Uniform, 2 steps")
+    assert {path.name for path in sde.iterdir()} == {"1", "2"}
+
+
+def test_without_saying_where(run):
+    code, out, _ = run(*QUICK, "--solvers", "Exponential", "--grids", "Uniform(end=0.03)")
+    assert code == 0
+    assert "the results are in runs/bench/solvers-model;" in out
+    assert "Exponential eta 1 Uniform(end=0.03), 2 steps" in out
+
+
+def test_a_known_set(run):
+    for name in ("clean", "noisy"):
+        for i in range(3):
+            Path(name, f"{i}.wav").rename(Path(name, f"p232_00{i}.wav"))
+        Path(name).rename(f"{name}_testset_wav")
+    options = ("--set", ".", "--layout", "VoiceBank-DEMAND", *QUICK[4:], "--device", "cpu")
+    code, out, err = run(*options, "--solvers", "Exponential", "--files", "1")
+    assert (code, err) == (0, [])
+    assert "- VoiceBank-DEMAND" in out  # what it scores before enhancement
+    assert out.endswith("3 files were enhanced now\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "give --clean and --noisy, or --set and perhaps --layout"),
+        (("--clean", "clean"), "give --clean and --noisy"),
+        ((*FOLDERS, "--set", "x"), "give --clean and --noisy"),
+        ((*FOLDERS, "--layout", "DNS-2020"), "give --clean and --noisy"),
+        (("--clean", "clean", "--noisy", "nosy"), "no folder nosy"),
+        (("--set", "clean", "--layout", "VB"), "VB"),
+        ((*FOLDERS, "--solvers", "Huen"), "unknown 'Huen' (did you mean 'Heun'"),
+        ((*FOLDERS, "--grids", "Fitted"), "--grids: Fitted holds for one number of steps"),
+        ((*FOLDERS, "--etas", "2"), "etas must be different numbers from 0 to 1"),
+        ((*FOLDERS, "--steps", "0"), "at least 1"),
+        ((*FOLDERS, "--model", "absent"), "absent"),
+        ((*FOLDERS, "--measures", "psq"), "psq"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(run, arguments, says):
+    code, out, err = run("--model", "model", *arguments)
+    assert (code, out) == (1, "")
+    assert len(err) == 1
+    assert says in err[0]
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("arguments", [("--steps", "1,x"), ("--etas", "a"), ("--files", "0")])
+def test_misuse(run, arguments):
+    with pytest.raises(SystemExit) as error:
+        run(*FOLDERS, *arguments)
+    assert error.value.code == 2
+
+
+def test_interrupted(monkeypatch, capsys):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "run_study", stop)
+    assert main(["bench", "solvers", *QUICK, "--work", "w"]) == 130
+    assert "kept in w: call again to go on" in capsys.readouterr().err
+
+
+def test_a_suite_of_that_name_is_still_a_suite(run, capsys):
+    assert main(["bench", "./solvers"]) == 1
+    assert "solvers cannot be read as a suite" in capsys.readouterr().err
+    Path("solvers").write_text("sets: 3")
+    assert main(["bench", "./solvers"]) == 1
+    assert "sets" in capsys.readouterr().err
+
+
+def test_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["bench", "solvers", "--help"])
+    out = capsys.readouterr().out
+    assert out.startswith("usage: sgmse bench solvers ")
+    told = " ".join(out.split())
+    assert f"(default: {solvers.SOLVERS})" in told
+    assert solvers.SOLVERS == study_names.SOLVERS

@@ -1,0 +1,75 @@
+"""What the options of a report mean; the commands that have them are tested for what they do."""
+
+import argparse
+import sys
+
+import pytest
+
+from sgmse.cli import reports
+from sgmse.report import page as report
+
+
+def parsed(*arguments: str, unsaid: bool | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--report", action=argparse.BooleanOptionalAction, default=unsaid)
+    reports.add(parser)
+    return parser.parse_args(arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [("5", 5), ("0", 0), ("a,b/c", ["a", "b/c"]), ("007,", ["007"]), ("7,8", ["7", "8"])],
+)
+def test_files(text, files):
+    assert reports.extent(parsed("--report-files", text)) == {"files": files}
+
+
+def test_what_is_not_said_is_left_to_the_report():
+    assert reports.extent(parsed()) == {}
+    assert reports.extent(parsed("--report-megabytes", "0.5")) == {"megabytes": 0.5}
+    assert (reports.FILES, reports.MEGABYTES) == (report.FILES, report.MEGABYTES)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["--report-files", text] for text in ("", ",", " ,")),
+        *(["--report-megabytes", text] for text in ("0", "-1", "x", "nan", "inf")),
+    ],
+)
+def test_misuse(arguments, capsys):
+    with pytest.raises(SystemExit):
+        parsed(*arguments)
+    assert f"argument {arguments[0]}: must be a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("unsaid", [None, False])
+def test_when_a_report_is_wanted(unsaid, monkeypatch):
+    for package in ("jinja2", "matplotlib"):
+        pytest.importorskip(package)
+    assert reports.wanted(parsed(unsaid=unsaid)) is (unsaid is None)
+    assert reports.wanted(parsed("--report", unsaid=unsaid))
+    assert not reports.wanted(parsed("--no-report", unsaid=unsaid))
+    with pytest.raises(ValueError, match="--report-files goes with --report"):
+        reports.wanted(parsed("--no-report", "--report-files", "1", unsaid=unsaid))
+    assert reports.missing() == ""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert not reports.wanted(parsed(unsaid=unsaid))
+    assert "'sgmse-toolkit[report]'" in reports.missing()
+    with pytest.raises(ImportError, match="needs the package matplotlib"):
+        reports.wanted(parsed("--report", unsaid=unsaid))
+
+
+def test_names():
+    recordings = [("set", "0"), ("set", "1")]
+    reports.check_names(parsed(), recordings)
+    reports.check_names(parsed("--report-files", "7"), recordings)
+    reports.check_names(parsed("--report-files", "1,set/0"), recordings)
+    with pytest.raises(ValueError, match="no recording '7'"):
+        reports.check_names(parsed("--report-files", "1,7"), recordings)
+
+
+def test_progress():
+    with reports.progress(quiet=True) as tell:
+        tell(0, 2)
+        tell(2, 2)

@@ -1,0 +1,51 @@
+"""The command `sgmse train`."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import sgmse.training
+from sgmse.cli import main as cli
+
+
+def test_what_is_said_of_a_training_reaches_it(monkeypatch, capsys):
+    calls = []
+
+    def train(recipe, *, overrides, data, output, from_, resume):
+        calls.append((recipe, overrides, data, output, from_, resume))
+        return Path("runs/mine")
+
+    monkeypatch.setattr(sgmse.training, "train", train)
+    command = ["--data", "corpus", "--from", "default", "-o", "runs/mine", "--resume"]
+    changes = ["--set", "trainer.steps=3", "--set", "loss={class: Data}"]
+    assert cli.main(["train", *changes, "default", *command]) == 0
+    assert capsys.readouterr().out == "the run is in runs/mine\n"
+    assert cli.main(["train", "mine.yaml"]) == 0
+    assert cli.main(["train", "--from", "default", "--data", "mine"]) == 0
+    changed = ["trainer.steps=3", "loss={class: Data}"]
+    assert calls == [
+        ("default", changed, "corpus", "runs/mine", "default", True),
+        ("mine.yaml", [], None, None, None, False),
+        (None, [], "mine", None, "default", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "trainer.stepps=3", "default"], r"[^\n]*stepps[^\n]*"),
+        ([], r"name a recipe, one of [^\n]*storm[^\n]* --from"),
+        (["--resume"], r"name the run to resume with --output, or its recipe"),
+        (["--resume", "-o", "nowhere"], r"nowhere holds no run[^\n]*"),
+        (["--resume", "--from", "default"], r"a run that resumes has its weights already[^\n]*"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("lightning")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", *arguments]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(rf"sgmse: {message}\n", err)
+    assert list(tmp_path.iterdir()) == []

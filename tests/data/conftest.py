@@ -1,0 +1,1 @@
+from corpora import corpus

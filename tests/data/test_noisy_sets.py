@@ -1,0 +1,347 @@
+"""Sets that `mix` makes are what their index says, to the sample, and always the same."""
+
+import csv
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sgmse import audio
+from sgmse.data import noisy_sets as mixing
+from sgmse.data.noisy_sets import Mixing, mix
+from sgmse.errors import MixError
+
+RATE = 8000
+LSB = 1 / 32768
+
+
+def speech(seed: int, seconds: float = 1.5, level: float = 0.3) -> np.ndarray:
+    """Noise that comes and goes, with a pause of 0.3 s in the middle."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(seconds * RATE)) / RATE
+    wave = level * np.sin(2 * np.pi * 3 * t) ** 2 * rng.uniform(-1, 1, len(t))
+    wave[abs(t - seconds / 2) < 0.15] = 0
+    return wave
+
+
+def write(path: Path, wave: np.ndarray, rate: int = RATE) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, wave, rate, "FLOAT")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Five recordings of speech by two speakers and two of noise."""
+    for i in range(5):
+        write(tmp_path / f"clean/s{i % 2}/{i}.wav", speech(i))
+    rng = np.random.default_rng(9)
+    write(tmp_path / "noise/long.wav", 0.2 * rng.uniform(-1, 1, 4 * RATE))
+    write(tmp_path / "noise/street/short.wav", 0.1 * rng.uniform(-1, 1, RATE + 7))
+    return tmp_path / "clean", tmp_path / "noise", tmp_path / "set"
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "index.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def pair(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    clean, noisy = (
+        soundfile.read(folder / kind / f"{name}.flac")[0] for kind in ("clean", "noisy")
+    )
+    return clean, noisy
+
+
+def active_decibels(wave: np.ndarray) -> float:
+    """Power of the frames of 20 ms that are less than 30 dB below the loudest one, in dB."""
+    frames = wave[: len(wave) // 160 * 160].reshape(-1, 160)
+    levels = 10 * np.log10((frames**2).mean(axis=1) + 1e-20)
+    return float(10 * np.log10((10 ** (levels[levels > levels.max() - 30] / 10)).mean()))
+
+
+def test_mixtures_have_the_ratios_of_the_index(folders):
+    how = Mixing((-5.0, 0.0, 12.5), sample_rate=RATE)
+    made = mix(*folders, how, count=6)
+    index = rows(made.folder)
+    assert [row["name"] for row in index] == [f"00{i}" for i in range(6)]
+    assert [float(row["snr_db"]) for row in index] == [-5, 0, 12.5] * 2
+    for row in index:
+        clean, noisy = pair(made.folder, row["name"])
+        ratio = active_decibels(clean) - active_decibels(noisy - clean)
+        assert ratio == pytest.approx(float(row["snr_db"]), abs=0.02)
+        assert len(clean) == len(noisy) == round(float(row["seconds"]) * RATE)
+
+
+def test_the_index_names_the_very_samples(folders):
+    clean, noise, output = folders
+    made = mix(clean, noise, output, Mixing((0.0,), sample_rate=RATE, seconds=1.2), count=10)
+    short = 0
+    for row in rows(made.folder):
+        heard, noisy = pair(made.folder, row["name"])
+        source = soundfile.read(clean / row["speech"])[0]
+        start = round(float(row["speech_offset"]) * RATE)
+        wanted = float(row["gain"]) * source[start : start + round(1.2 * RATE)]
+        np.testing.assert_allclose(heard, wanted, atol=LSB)
+        source = soundfile.read(noise / row["noise"])[0]
+        start = round(float(row["noise_offset"]) * RATE)
+        short += len(source) < len(heard)
+        repeated = np.concatenate([source, source, source])[start : start + len(heard)]
+        residual = noisy - heard
+        g = (residual @ repeated) / (repeated @ repeated)
+        np.testing.assert_allclose(residual, g * repeated, atol=2 * LSB)
+    assert short == 5
+    offsets = {row["noise_offset"] for row in rows(made.folder)}
+    assert len(offsets) == 10
+    assert len({row["speech_offset"] for row in rows(made.folder)}) == 10
+
+
+def test_the_index_names_speakers_and_kinds_of_noise(folders):
+    index = rows(mix(*folders, Mixing((0.0,), seed=7, sample_rate=RATE)).folder)
+    assert {row["speech"]: row["speaker"] for row in index} == {
+        f"s{i % 2}/{i}.wav": f"s{i % 2}" for i in range(5)
+    }
+    assert {row["noise"]: row["noise_source"] for row in index} == {
+        "long.wav": "",
+        "street/short.wav": "street",
+    }
+    assert {(row["seed"], row["room"]) for row in index} == {("7", "no")}
+
+
+@pytest.mark.parametrize("count", [3, 5, 13])
+def test_all_is_used_evenly(folders, count):
+    made = mix(*folders, Mixing((0.0, 5.0, 10.0), sample_rate=RATE), count=count)
+    for column, there in (("speech", 5), ("noise", 2), ("snr_db", 3)):
+        uses = Counter(row[column] for row in rows(made.folder))
+        assert len(uses) == min(there, count)
+        assert max(uses.values()) - min(uses.values()) <= 1
+
+
+def test_the_seed_decides_and_nothing_else(folders, tmp_path, monkeypatch):
+    how = Mixing((0.0, 5.0), sample_rate=RATE, seconds=1.0)
+    first = content(mix(*folders, how, count=7).folder)
+    assert len(first) == 2 * 7 + 1
+    assert content(mix(*folders, how, count=7, workers=3, overwrite=True).folder) == first
+    other = content(mix(*folders, Mixing(how.snr, 1, RATE, 1.0), count=7, overwrite=True).folder)
+    assert other.keys() == first.keys()
+    assert all(other[name] != first[name] for name in first)
+    orders = set()
+    for seed in range(6):
+        made = mix(*folders, Mixing(how.snr, seed, RATE), count=7, overwrite=True)
+        orders |= {tuple(row.speech for row in made.rows), tuple(row.noise for row in made.rows)}
+    assert len(orders) >= 10
+    mix(*folders, how, count=7, overwrite=True)
+    found = audio.find
+    monkeypatch.setattr(audio, "find", lambda *a, **options: found(*a, **options)[::-1])
+    assert content(mix(*folders, how, count=7, overwrite=True).folder) == first
+    assert {path.name for path in tmp_path.iterdir()} == {"clean", "noise", "set"}
+
+
+def test_what_would_clip_is_lowered_with_its_clean_file(folders):
+    clean, noise, output = folders
+    write(clean / "s0/0.wav", speech(0, level=1.5))
+    how = Mixing((-10.0,), sample_rate=RATE)
+    index = rows(mix(clean, noise, output, how).folder)
+    gains = {row["speech"]: float(row["gain"]) for row in index}
+    lowered = {place for place, gain in gains.items() if gain != 1}
+    assert "s0/0.wav" in lowered
+    assert lowered < gains.keys()
+    for row in index:
+        pair_ = pair(output, row["name"])
+        peak = max(np.abs(wave).max() for wave in pair_)
+        if row["speech"] in lowered:
+            assert peak == pytest.approx(0.99, abs=LSB)
+        assert peak < 0.99 + LSB
+        ratio = active_decibels(pair_[0]) - active_decibels(pair_[1] - pair_[0])
+        assert ratio == pytest.approx(-10, abs=0.02)
+
+
+def test_recordings_of_other_rates_and_channels_fit(tmp_path):
+    t = np.arange(48000) / 48000
+    tone = 0.2 * np.sin(2 * np.pi * 400 * t)
+    write(tmp_path / "clean/a.wav", np.stack([tone, 2 * tone], axis=1), 48000)
+    hum = 0.1 * np.sin(2 * np.pi * 1000 * np.arange(2 * 44100) / 44100)
+    write(tmp_path / "noise/n.wav", hum, 44100)
+    mix(tmp_path / "clean", tmp_path / "noise", tmp_path / "set", Mixing((6.0,)))
+    clean, noisy = pair(tmp_path / "set", "000")
+    assert len(clean) == 16000
+    inner = slice(500, -500)  # where no filter rings
+    wanted = 0.3 * np.sin(2 * np.pi * 400 * np.arange(16000) / 16000)
+    np.testing.assert_allclose(clean[inner], wanted[inner], atol=2e-4)
+    peak = np.abs((noisy - clean)[inner]).max()
+    assert peak == pytest.approx(0.3 * 10 ** (-6 / 20), rel=0.01)
+
+
+def test_what_cannot_be_used_is_skipped_with_its_reason(folders):
+    clean, noise, output = folders
+    write(clean / "mute.wav", np.zeros(2 * RATE))
+    write(clean / "blip.wav", speech(0, seconds=0.5))
+    (clean / "text.wav").write_text("no audio at all")
+    write(noise / "still.wav", np.full(2 * RATE, 5e-4))
+    made = mix(clean, noise, output, Mixing((0.0,), sample_rate=RATE))
+    reasons = {path.relative_to(clean.parent).as_posix(): why for path, why in made.skipped}
+    assert reasons.keys() == {
+        "clean/mute.wav",
+        "clean/blip.wav",
+        "clean/text.wav",
+        "noise/still.wav",
+    }
+    assert reasons["clean/mute.wav"] == "silent, below -60 dB"
+    assert reasons["clean/blip.wav"] == "0.50 s long, below 1 s"
+    assert "not audio" in reasons["clean/text.wav"]
+    assert reasons["noise/still.wav"] == "silent, below -60 dB"
+    assert len(made.rows) == 5
+    for i in range(20):
+        write(clean / f"mute/{i}.wav", np.zeros(2 * RATE))
+    few = mix(clean, noise, output, Mixing((0.0,), sample_rate=RATE), count=5, overwrite=True)
+    assert len({row.speech for row in few.rows}) == 5
+
+
+def test_a_part_is_never_silent(folders):
+    clean, noise, output = folders
+    burst = np.zeros(20 * RATE)
+    burst[-RATE:] = 0.5 * np.random.default_rng(1).uniform(-1, 1, RATE)
+    for file in noise.rglob("*.wav"):
+        file.unlink()
+    write(noise / "dog.wav", burst)
+    how = Mixing((0.0,), sample_rate=RATE)
+    assert all(row.noise_offset > 20 - 1 - 1.5 for row in mix(clean, noise, output, how).rows)
+    click = np.zeros(60 * RATE)
+    click[0] = 1e3
+    write(noise / "dog.wav", click)
+    with pytest.raises(MixError, match=r"dog\.wav: 100 places in a row are silent; leave it out"):
+        mix(clean, noise, output, how, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("clean", "there is no folder .*clean; name the one with the clean recordings"),
+        ("noise", "there is no folder .*noise; name the one with the noise recordings"),
+    ],
+)
+def test_folders_must_be_there(folders, what, why):
+    folder = folders[0].with_name(what)
+    folder.rename(folder.with_name("elsewhere"))
+    with pytest.raises(MixError, match=why):
+        mix(*folders, Mixing((0.0,)))
+
+
+def test_something_must_be_usable(folders, tmp_path):
+    how = Mixing((0.0,), shortest=1.2, sample_rate=RATE)
+    (folders[1] / "long.wav").unlink()
+    with pytest.raises(MixError, match=r"none of 1 recordings can be used, such as .*short\.wav"):
+        mix(*folders, how)
+    assert {path.name for path in tmp_path.iterdir()} == {"clean", "noise"}
+
+
+def test_a_set_is_replaced_when_asked_and_nothing_else_is(folders, tmp_path):
+    clean, noise, output = folders
+    how = Mixing((0.0,), sample_rate=RATE)
+    mix(*folders, how, count=4)
+    before = content(output)
+    with pytest.raises(MixError, match="exists; name another folder, or overwrite it"):
+        mix(*folders, how, count=1)
+    assert content(output) == before
+    mix(*folders, how, count=1, overwrite=True)
+    assert content(output).keys() == {"clean/000.flac", "noisy/000.flac", "index.csv"}
+    (output / "notes.txt").touch()
+    with pytest.raises(MixError, match=r"no set that could be replaced: it holds notes\.txt"):
+        mix(*folders, how, overwrite=True)
+    (output / "notes.txt").unlink()
+    (output / "index.csv").unlink()
+    with pytest.raises(MixError, match=r"no set that could be replaced: it has no index\.csv"):
+        mix(*folders, how, overwrite=True)
+    for place in (clean, clean / "set", tmp_path, noise):
+        with pytest.raises(MixError, match="lie in one another"):
+            mix(clean, noise, place, how, overwrite=True)
+
+
+def test_a_set_that_fails_leaves_the_old_one(folders, tmp_path, monkeypatch):
+    how = Mixing((0.0,), sample_rate=RATE)
+    mix(*folders, how)
+    before = content(folders[2])
+
+    def full(self, number, *files):
+        if number == 3:
+            raise OSError("the disk is full")
+        return original(self, number, *files)
+
+    original = Mixing.pair
+    monkeypatch.setattr(Mixing, "pair", full)
+    for workers in (1, 3):
+        with pytest.raises(OSError, match="the disk is full"):
+            mix(*folders, how, overwrite=True, workers=workers)
+        assert content(folders[2]) == before
+        assert {path.name for path in tmp_path.iterdir()} == {"clean", "noise", "set"}
+
+
+def test_a_set_that_cannot_be_put_in_place_leaves_the_old_one(folders, tmp_path, monkeypatch):
+    how = Mixing((0.0,), sample_rate=RATE)
+    mix(*folders, how)
+    before = content(folders[2])
+    rename = Path.rename
+
+    def refused(path, target):
+        if path.parent.suffix == ".part" and path.name == target.name:
+            raise PermissionError("not here")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(PermissionError, match="not here"):
+        mix(*folders, how, count=2, overwrite=True)
+    assert content(folders[2]) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"clean", "noise", "set"}
+
+
+def test_rooms(folders):
+    pytest.importorskip("pyroomacoustics")
+    clean, noise, output = folders
+    how = Mixing((60.0,), sample_rate=RATE, reverb=0.5)
+    index = rows(mix(clean, noise, output, how).folder)
+    rooms = Counter(row["room"] for row in index)
+    assert rooms.keys() == {"yes", "no"}
+    for row in index:
+        heard, noisy = pair(output, row["name"])
+        source = float(row["gain"]) * soundfile.read(clean / row["speech"])[0]
+        tail = slice(round(0.65 * RATE), round(0.89 * RATE))  # in the pause
+        reverberant = row["room"] == "yes"
+        assert np.allclose(heard, source, atol=LSB) != reverberant
+        if reverberant:
+            assert np.abs(noisy[tail]).max() > 10 * np.abs(heard[tail]).max()
+    before = content(output)
+    assert content(mix(clean, noise, output, how, overwrite=True).folder) == before
+
+
+def test_rooms_need_a_package(folders, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyroomacoustics", None)
+    with pytest.raises(MixError, match=r"rooms need the package pyroomacoustics; install it with"):
+        mix(*folders, Mixing((0.0,), sample_rate=RATE, reverb=0.1))
+    assert not folders[2].exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"snr": ()}, "snr must be one or more"),
+        ({"snr": (float("nan"),)}, "snr must be one or more"),
+        ({"shortest": 0.0}, "shortest must be positive, not 0"),
+        ({"seconds": 0.5}, r"at least the 1 s of the shortest recording, not 0\.5"),
+    ],
+)
+def test_values_that_make_no_sense(values, why):
+    with pytest.raises(ValueError, match=why):
+        Mixing(**{"snr": (0.0,)} | values)
+
+
+def test_formats_are_lossless(folders):
+    assert mixing.FORMATS == ("flac", "wav")
+    with pytest.raises(MixError, match="format must be one of flac, wav, not 'opus'"):
+        mix(*folders, Mixing((0.0,)), format="opus")
