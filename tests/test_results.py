@@ -11,7 +11,7 @@ from problems import slope
 from proofs import silent
 
 from sgmse.bench import run_suite
-from sgmse.bench.models import Ours
+from sgmse.bench.models import Model
 from sgmse.bench.suite import load_suite
 from sgmse.checkpoints import locate
 
@@ -49,7 +49,7 @@ def test_pages_quote_the_results(monkeypatch):
 @pytest.mark.parametrize("name", ["corpus-test", "settings", "clean-in"])
 def test_the_committed_results_are_those_of_the_committed_weights(name):
     told = json.loads((RESULTS / name / "summary.json").read_text())["systems"]["default"]
-    assert told["weights"] == Ours().conditions()["weights"]
+    assert told["weights"] == Model().conditions()["weights"]
 
 
 def test_the_default_model_is_good_enough():

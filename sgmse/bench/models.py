@@ -24,7 +24,7 @@ from sgmse.solvers import Grid, Solver
 
 
 @dataclass(frozen=True)
-class Ours(Maker):
+class Model(Maker):
     """A model of this library.
 
     Args:
@@ -47,7 +47,7 @@ class Ours(Maker):
         if self.grid is not None and self.steps is not None:
             raise ArgumentError("give a grid, which has its steps, or steps, not both")
 
-    def below(self, root: Path) -> "Ours":
+    def below(self, root: Path) -> "Model":
         """The same with a model below `root`, if its name is a path."""
         if self.model in PACKAGED or self.model.startswith(HUB):
             return self

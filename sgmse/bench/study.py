@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sgmse.bench.models import Ours
+from sgmse.bench.models import Model
 from sgmse.bench.run import Progress, run_suite
 from sgmse.bench.study_results import OWN, Setting, StudyOutcome
 from sgmse.bench.suite import NAME, NoisySet, Suite
@@ -49,7 +49,7 @@ class Study:
         etas: shares of fresh noise, 0 (ODE) to 1 (SDE).
         fixed: more solvers by name, taken as they are.
         model: "default", a folder, a published checkpoint or "hf://owner/name".
-        device: where it runs, see `Ours`.
+        device: where it runs, see `Model`.
 
     Raises `SuiteError` for names and numbers that cannot be.
     """
@@ -83,12 +83,12 @@ class Study:
     @cached_property
     def enhancer(self) -> Enhancer:
         """The model with the sampler that it recommends. Raises `ValueError` if there is none."""
-        return Ours(self.model, device=self.device).enhancer()
+        return Model(self.model, device=self.device).enhancer()
 
     def settings(self) -> list[Setting]:
         """All that is swept, possible or not, in the order of the tables; `OWN` is the first."""
         e = self.enhancer
-        own = Ours(self.model, device=self.device)
+        own = Model(self.model, device=self.device)
         found = [Setting(OWN, OWN, "", None, "", e.grid.steps, own, f"{e.solver} on {e.grid}")]
         swept = [
             (name, eta, solver)

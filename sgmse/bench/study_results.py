@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from sgmse._files import write_whole
 from sgmse.bench.costs import Costs
-from sgmse.bench.models import Ours
+from sgmse.bench.models import Model
 from sgmse.bench.results import Outcome
 from sgmse.bench.study_charts import Panel, figure
 from sgmse.metrics.measures import Measure
@@ -52,7 +52,7 @@ class Setting:
     eta: float | None
     grid: str
     steps: int
-    system: Ours
+    system: Model
     sampler: str = ""
     refused: str = ""
     same_as: str = ""

@@ -5,8 +5,8 @@
       VB-DMD: {root: /data/voicebank, layout: VoiceBank-DEMAND}
     systems:
       noisy: {class: Noisy}
-      default: {class: Ours}
-      five steps: {class: Ours, steps: 5, solver: {class: Multistep}}
+      default: {class: Model}
+      five steps: {class: Model, steps: 5, solver: {class: Multistep}}
       RNNoise: {class: RNNoise}
       mine: {class: Command, line: "denoise {input} {output}"}
     seeds: [0, 1]
@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from sgmse.bench.models import Ours
+from sgmse.bench.models import Model
 from sgmse.bench.peers import PEERS
 from sgmse.bench.programs import Command
 from sgmse.bench.systems import Folder, Noisy, System
@@ -41,8 +41,12 @@ from sgmse.training.reading import read
 from sgmse.training.recipe import parse_yaml
 
 #: What a suite may name: systems, and the classes of checkpoints for solvers and grids.
-SYSTEMS: tuple[type[System], ...] = (Noisy, Folder, Command, Ours, *PEERS)
-SUITE_CLASSES: Mapping[str, type] = {**CLASSES, **{c.__name__: c for c in SYSTEMS}}
+SYSTEMS: tuple[type[System], ...] = (Noisy, Folder, Command, Model, *PEERS)
+SUITE_CLASSES: Mapping[str, type] = {
+    **CLASSES,
+    **{c.__name__: c for c in SYSTEMS},
+    "Ours": Model,  # in suites of earlier versions
+}
 NAME = re.compile(r"[^\s./\\{}|][^/\\{}|\n]*")  # a folder is called so, and a cell of a table
 
 

@@ -24,8 +24,8 @@ A suite is a YAML file:
     VB-DMD: {root: /data/voicebank}                   a known set, found out by its folders
   systems:
     noisy: {class: Noisy}
-    default: {class: Ours}
-    five steps: {class: Ours, steps: 5, solver: {class: Multistep}}
+    default: {class: Model}
+    five steps: {class: Model, steps: 5, solver: {class: Multistep}}
     RNNoise: {class: RNNoise}                         a peer (extra 'peers'); also DeepFilterNet3,
                                                       WebRTC, Speex, NoiseReduce, LogMMSE,
                                                       Wiener

@@ -169,10 +169,10 @@ def _run(options: argparse.Namespace) -> int:
 def _study(options: argparse.Namespace) -> "Study":
     """What the options ask for."""
     from sgmse.bench import expressions as study_names
-    from sgmse.bench.models import Ours
+    from sgmse.bench.models import Model
     from sgmse.bench.study import Study
 
-    own = Ours(options.model, device=options.device).enhancer().grid
+    own = Model(options.model, device=options.device).enhancer().grid
     solvers, fixed = study_names.solvers(options.solvers or study_names.SOLVERS, "--solvers")
     if options.grids is None:
         grids = study_names.usual_grids(own)

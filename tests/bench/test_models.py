@@ -6,7 +6,7 @@ import pytest
 import tiny
 
 from sgmse.audio import Info, read, write
-from sgmse.bench.models import Ours, pieces
+from sgmse.bench.models import Model, pieces
 from sgmse.checkpoints import save
 from sgmse.enhancer import Enhancer
 from sgmse.solvers import Exponential, Uniform
@@ -24,8 +24,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_ours_is_the_enhancer():
-    system = Ours("model")
+def test_a_model_is_its_enhancer():
+    system = Model("model")
     system.require()
     assert not system.seeded
     work = system.opened()(Path("noisy.flac"), Path("out.wav"), 0)
@@ -41,9 +41,9 @@ def test_ours_is_the_enhancer():
 @pytest.mark.parametrize(
     ("system", "evaluations"),
     [
-        (Ours("model", steps=3), 3),
-        (Ours("model", grid=Uniform(4, end=0.0)), 4),
-        (Ours("model", solver=Exponential(eta=1.0), steps=2), 2),
+        (Model("model", steps=3), 3),
+        (Model("model", grid=Uniform(4, end=0.0)), 4),
+        (Model("model", solver=Exponential(eta=1.0), steps=2), 2),
     ],
 )
 def test_samplers(system, evaluations):
@@ -62,7 +62,7 @@ def test_evaluations_are_those_of_a_piece(channels, sample_rate):
 
 
 def test_what_draws_noise_has_seeds():
-    system = Ours("model", solver=Exponential(eta=1.0), steps=2)
+    system = Model("model", solver=Exponential(eta=1.0), steps=2)
     assert system.seeded
     enhance, made = system.opened(), []
     for seed in (0, 0, 1):
@@ -76,21 +76,21 @@ def test_what_draws_noise_has_seeds():
 
 
 def test_conditions_tell_weights_and_samplers_apart():
-    first = Ours("model").conditions()
-    assert first == Ours("model", steps=1).conditions()  # as recommended
-    assert first != Ours("model", steps=2).conditions()
+    first = Model("model").conditions()
+    assert first == Model("model", steps=1).conditions()  # as recommended
+    assert first != Model("model", steps=2).conditions()
     checkpoint = tiny.checkpoint()
     with_other = checkpoint.model.parts["network"]
     with_other.head.bias.data[1] += 1
     save(checkpoint, "model")
-    assert first != Ours("model").conditions()
+    assert first != Model("model").conditions()
 
 
 def test_models_are_found():
-    assert Ours("model").below(Path("a")).model == str(Path("a/model"))
-    assert Ours("default").below(Path("a")).model == "default"
-    assert Ours("hf://a/b").below(Path("a")).model == "hf://a/b"
+    assert Model("model").below(Path("a")).model == str(Path("a/model"))
+    assert Model("default").below(Path("a")).model == "default"
+    assert Model("hf://a/b").below(Path("a")).model == "hf://a/b"
     with pytest.raises(ValueError, match="no model 'absent'"):
-        Ours("absent").require()
+        Model("absent").require()
     with pytest.raises(ValueError, match="not both"):
-        Ours("model", steps=2, grid=Uniform(2))
+        Model("model", steps=2, grid=Uniform(2))

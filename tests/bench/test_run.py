@@ -15,7 +15,7 @@ import tiny
 
 from sgmse import metrics
 from sgmse.audio import Info, read, write
-from sgmse.bench.models import Ours
+from sgmse.bench.models import Model
 from sgmse.bench.programs import Command
 from sgmse.bench.run import run_suite
 from sgmse.bench.suite import NoisySet, Suite, load_suite
@@ -152,11 +152,11 @@ def test_what_there_is_to_listen_to():
 
 def test_a_model_of_ours_is_counted_and_hashed():
     save(tiny.checkpoint(), "model")
-    systems = {"noisy": Noisy(), "two steps": Ours("model", Exponential(eta=1.0), 2)}
+    systems = {"noisy": Noisy(), "two steps": Model("model", Exponential(eta=1.0), 2)}
     outcome = run_suite(replace(SUITE, systems=systems, seeds=(0,)), "out")
     assert {run.evaluations for run in outcome.runs} == {2}
     assert outcome.scores.rows[3].facts["evaluations"] == "2"
-    assert outcome.conditions["two steps"]["weights"] == Ours("model").conditions()["weights"]
+    assert outcome.conditions["two steps"]["weights"] == Model("model").conditions()["weights"]
 
 
 class Stop(KeyboardInterrupt):
@@ -170,7 +170,7 @@ def test_other_weights_are_taken(interrupted):
             raise Stop
 
     model = tiny.checkpoint()
-    suite = replace(SUITE, systems={"model": Ours("model")})
+    suite = replace(SUITE, systems={"model": Model("model")})
     save(model, "model")
     try:
         run_suite(suite, "out", progress=progress)
@@ -178,7 +178,7 @@ def test_other_weights_are_taken(interrupted):
         assert interrupted
     model.model.parts["network"].head.bias.data[1] += 1
     save(model, "model")
-    outcome = run_suite(replace(suite, systems={"model": Ours("model")}), "out")
+    outcome = run_suite(replace(suite, systems={"model": Model("model")}), "out")
     assert outcome.enhanced == 3
     noisy, made = read("noisy/b/0.flac")[0], read("out/set/model/unseeded/b/0.wav")[0]
     np.testing.assert_allclose(made, Enhancer.of(model)(noisy, RATE), atol=1e-5)
@@ -331,7 +331,7 @@ class Needy(Draws):
     [
         ({"systems": {"a": Noisy(), "b": Draws(-1.0)}}, SuiteError, "^systems.b: the level is neg"),
         ({"systems": {"b": Needy()}}, ImportError, "^systems.b: it needs a package: pip install"),
-        ({"systems": {"b": Ours("absent")}}, SuiteError, "^systems.b: no model 'absent'"),
+        ({"systems": {"b": Model("absent")}}, SuiteError, "^systems.b: no model 'absent'"),
         (
             {"systems": {"b": Command("no-such-program {input} {output}")}},
             SuiteError,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sgmse.bench.costs import Run
-from sgmse.bench.models import Ours
+from sgmse.bench.models import Model
 from sgmse.bench.results import Outcome
 from sgmse.bench.study_results import COSTS, OWN, Setting, StudyOutcome, undominated
 from sgmse.bench.suite import NoisySet, Suite
@@ -54,7 +54,7 @@ def result(values: dict[str, list[float | None]]) -> StudyOutcome:
     By system the SI-SDR of each recording; the LSD is its negative. One computation has two names,
     and one solver is refused at 4 steps, another wholly.
     """
-    own = Ours("some/model")
+    own = Model("some/model")
     settings = [
         Setting(OWN, OWN, "", None, "", 1, own, "E on U"),
         Setting("A U, 1 step", "A U", "A", 0.0, "U", 1, own, "A on U", same_as=OWN),

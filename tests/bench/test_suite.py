@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sgmse.audio import Info, write
-from sgmse.bench.models import Ours
+from sgmse.bench.models import Model
 from sgmse.bench.programs import Command
 from sgmse.bench.suite import NoisySet, Suite, load_suite
 from sgmse.bench.systems import Folder, Noisy
@@ -46,8 +46,8 @@ def test_a_whole_suite():
           VB-DMD: {root: /data/voicebank, layout: voicebank-demand}
         systems:
           noisy: {class: Noisy}
-          3: {class: Ours, model: ./mine, solver: {class: Multistep, order: 3}, steps: 3}
-          four: {class: Ours, grid: {class: Uniform, steps: 4}, compat: sgmse}
+          3: {class: Model, model: ./mine, solver: {class: Multistep, order: 3}, steps: 3}
+          four: {class: Model, grid: {class: Uniform, steps: 4}, compat: sgmse}
           done: {class: Folder, folder: "runs/{set}"}
           tool: {class: Command, line: "./tool {input} {output}", timeout: 60}
         seeds: [3, 4]
@@ -67,8 +67,8 @@ def test_a_whole_suite():
         },
         {
             "noisy": Noisy(),
-            "3": Ours("below/mine", Multistep(order=3), 3),
-            "four": Ours(grid=Uniform(4), compat="sgmse"),
+            "3": Model("below/mine", Multistep(order=3), 3),
+            "four": Model(grid=Uniform(4), compat="sgmse"),
             "done": Folder(Path("below/runs/{set}")),
             "tool": Command("./tool {input} {output}", 60, Path("below")),
         },
@@ -81,6 +81,10 @@ def test_a_whole_suite():
         5,
     )
     assert list(read.systems) == ["noisy", "3", "four", "done", "tool"]
+
+
+def test_the_name_of_a_model_in_earlier_suites():
+    assert suite(SETS + "systems: {a: {class: Ours, steps: 3}}").systems == {"a": Model(steps=3)}
 
 
 def test_defaults():
@@ -107,8 +111,8 @@ def test_defaults():
         (SETS + SYSTEMS + "baseline: x", "no system is called 'x'; there are noisy"),
         (SETS + SYSTEMS + SYSTEMS, "'systems' is set twice"),
         (SETS + "systems: {a: {class: Noisi}}", "systems.a.class: unknown 'Noisi'.*Noisy"),
-        (SETS + "systems: {a: {class: Ours, step: 3}}", "systems.a .Ours. does not take 'step'"),
-        (SETS + "systems: {a: {class: Ours, steps: x}}", "systems.a.steps must be a whole number"),
+        (SETS + "systems: {a: {class: Model, step: 3}}", "systems.a .Model. does not take 'step'"),
+        (SETS + "systems: {a: {class: Model, steps: x}}", "systems.a.steps must be a whole number"),
         (SETS + "systems: {a: {class: Command, line: x}}", "systems.a: line lacks {input}"),
         (SETS + "systems: {a/b: {class: Noisy}}", "'a/b' cannot be the name of a folder"),
         (SETS + "systems: {.a: {class: Noisy}}", "'.a' cannot be the name of a folder"),
@@ -178,5 +182,5 @@ def test_the_suite_of_the_repository():
     path = Path(__file__).resolve().parents[2] / "benchmarks" / "corpus_test.yaml"
     read = load_suite(path)
     assert len(read.systems) == 9
-    assert read.systems["default"] == Ours()
+    assert read.systems["default"] == Model()
     assert read.sets["corpus-test"].clean == path.parent / "../../shared/corpus/test/clean"

@@ -18,7 +18,7 @@ SUITE = """
 sets: {mine: {clean: clean, noisy: noisy}}
 systems:
   noisy: {class: Noisy}
-  model: {class: Ours, model: model}
+  model: {class: Model, model: model}
   done: {class: Folder, folder: done}
 measures: [si-sdr]
 by: [snr_db]
