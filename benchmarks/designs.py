@@ -26,9 +26,8 @@ from tqdm import tqdm
 from sgmse.checkpoints import load_model
 from sgmse.enhancer import Enhancer
 from sgmse.scoring.intervals import interval
-from sgmse.training.sections import Validation
 from sgmse.training.state import load_state
-from sgmse.training.validation import Pair, evaluate, pairs_of
+from sgmse.training.validation import Pair, Validation, evaluate, pairs_of
 
 HERE = Path(__file__).resolve().parent
 STEPS = (1, 2, 4, 8)

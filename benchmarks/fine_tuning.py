@@ -26,9 +26,8 @@ from sgmse.checkpoints import load_model
 from sgmse.data.degradations import add_noise
 from sgmse.enhancer import Enhancer
 from sgmse.scoring.intervals import interval, paired, stars
-from sgmse.training.sections import Validation
 from sgmse.training.validation import SCORES as VALIDATION_SCORES
-from sgmse.training.validation import Pair, evaluate, pairs_of
+from sgmse.training.validation import Pair, Validation, evaluate, pairs_of
 
 HERE = Path(__file__).resolve().parent
 RATE = 16000

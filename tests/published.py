@@ -13,7 +13,7 @@ from sgmse.model import ScoreModel
 from sgmse.networks.ncsnpp import NCSNpp, published_keys
 from sgmse.sdes import OUVE, SBVE, SDE, Scales
 from sgmse.training.losses import Denoising, Loss, Reconstruction, ScoreMatching
-from sgmse.training.weightings import EDMWeighting, SigmaSquared, Unweighted
+from sgmse.training.losses.weightings import EDMWeighting, SigmaSquared, Unweighted
 
 CONFIGS = [
     "score_sigma2",

@@ -53,7 +53,7 @@ def add(parsers: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from sgmse.training.choice import choose
+    from sgmse.training.averages.selection import choose
 
     chosen = choose(
         options.folder,

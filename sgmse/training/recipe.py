@@ -23,13 +23,15 @@ from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks.base import Network
 from sgmse.sdes import SDE
 from sgmse.solvers import LAST_START, Exponential, Grid, Solver, Uniform
-from sgmse.training import losses, muon, optimisation, weightings
+from sgmse.training import losses, optimisation
 from sgmse.training.adversarial import Adversarial
-from sgmse.training.averages import Averages
-from sgmse.training.optimisation import EMA, Schedule, Times
+from sgmse.training.averages import EMA, Averages
+from sgmse.training.optimisation import Schedule
 from sgmse.training.reading import plain, read
-from sgmse.training.sections import SCORE_RATES, Trainer, Validation
+from sgmse.training.times import Times
+from sgmse.training.trainer import Trainer
 from sgmse.training.unrolled import Unrolled
+from sgmse.training.validation import SCORE_RATES, Validation
 from sgmse.transforms import Spectrogram
 
 #: The whole recipe of a run, in its folder.
@@ -46,9 +48,8 @@ RECIPE_CLASSES: Mapping[str, type] = {
         degradations.MicrophoneColour,
         degradations.NoiseGate,
         *(losses.ScoreMatching, losses.Denoising, losses.VelocityMatching, losses.Reconstruction),
-        *(weightings.Unweighted, weightings.SigmaSquared),
-        *(weightings.EDMWeighting, weightings.Uncertainty),
-        *(optimisation.Adam, optimisation.AdamW, muon.Muon),
+        *(losses.Unweighted, losses.SigmaSquared, losses.EDMWeighting, losses.Uncertainty),
+        *(optimisation.Adam, optimisation.AdamW, optimisation.Muon),
     )
 }
 

@@ -14,12 +14,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tqdm import tqdm
 
 from sgmse.checkpoints import save
+from sgmse.training.averages.snapshots import AVERAGES, remove_later, save_snapshot
 from sgmse.training.module import Training
 from sgmse.training.recipe import RECIPE_CLASSES
-from sgmse.training.sections import Validation
-from sgmse.training.snapshots import AVERAGES, remove_later, save_snapshot
 from sgmse.training.state import save_state
-from sgmse.training.validation import Example, Pair, evaluate, figure, means
+from sgmse.training.validation import Example, Pair, Validation, evaluate, figure, means
 
 STATE = "training_state.pt"
 BEST, LAST = "best", "last"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from sgmse.data.cache import read_mono
 from sgmse.data.degradations import Audio
 from sgmse.data.training_pairs import matched, recordings
 from sgmse.enhancer import Enhancer
-from sgmse.training.sections import Validation
+from sgmse.errors import ArgumentError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,6 +27,41 @@ SCORES: Mapping[str, Any] = {
     f.__name__: f
     for f in (metrics.pesq_wb, metrics.pesq_nb, metrics.stoi, metrics.estoi, metrics.si_sdr)
 }
+
+
+ScoreName = Literal["pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr"]
+#: Rates that a score is defined at, where not at all.
+SCORE_RATES: Mapping[str, tuple[int, ...]] = {"pesq_wb": (16000,), "pesq_nb": (8000, 16000)}
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Pairs that are enhanced with the averaged weights and scored while training goes on.
+
+    Args:
+        clean, noisy: folders with files of the same names.
+        files: how many, evenly spaced over the sorted names; all if absent.
+        every: steps between validations; there is always one at the end.
+        scores: which ones.
+        best: the score by which the best weights are kept.
+        examples: how many of the files TensorBoard gets as audio and spectrograms.
+    """
+
+    clean: Path
+    noisy: Path
+    files: int | None = None
+    every: int = 1000
+    scores: tuple[ScoreName, ...] = ("pesq_wb", "estoi", "si_sdr")
+    best: ScoreName = "pesq_wb"
+    examples: int = 3
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.examples < 0 or (self.files is not None and self.files < 1):
+            raise ArgumentError("every and files must be at least 1, examples at least 0")
+        if self.best not in self.scores:
+            raise ArgumentError(
+                f"best is {self.best}, which scores [{', '.join(self.scores)}] lack"
+            )
 
 
 class Pair(NamedTuple):

@@ -1,12 +1,12 @@
-"""The command `sgmse average`, as it is called; tests/training/test_choice.py runs it."""
+"""The command `sgmse average`, as it is called; the tests of selection run it."""
 
 from pathlib import Path
 
 import pytest
 
 from sgmse.cli.main import main
-from sgmse.training import choice
-from sgmse.training.choice import Chosen
+from sgmse.training.averages import selection
+from sgmse.training.averages.selection import Chosen
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_options_reach_the_choice(monkeypatch, capsys, arguments, expected):
         calls.append((run, options))
         return Chosen(Path("runs/mine/averaged"), 0.02, 500, {})
 
-    monkeypatch.setattr(choice, "choose", chosen)
+    monkeypatch.setattr(selection, "choose", chosen)
     assert main(["average", "runs/mine", *arguments]) == 0
     assert calls == [("runs/mine", expected)]
     assert capsys.readouterr().out == "length 0.02 at step 500, is in runs/mine/averaged\n"

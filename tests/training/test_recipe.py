@@ -9,9 +9,9 @@ from sgmse.data.degradations import Clip, Room
 from sgmse.errors import RecipeError
 from sgmse.model import Regeneration
 from sgmse.training.losses import Denoising, Reconstruction
+from sgmse.training.losses.weightings import EDMWeighting, SigmaSquared, Uncertainty, Unweighted
 from sgmse.training.recipe import RECIPE_CLASSES, dump_recipe, load_recipe, model_of, shipped
 from sgmse.training.unrolled import Unrolled
-from sgmse.training.weightings import EDMWeighting, SigmaSquared, Uncertainty, Unweighted
 from sgmse.transforms import Log
 
 

@@ -9,7 +9,7 @@ pytest.importorskip("lightning")
 
 from sgmse import checkpoints
 from sgmse.training import session, train
-from sgmse.training.snapshots import find_snapshots
+from sgmse.training.averages.snapshots import find_snapshots
 from sgmse.training.state import load_state
 
 

@@ -24,12 +24,14 @@ from sgmse.networks.magnitude_preserving import MagnitudePreservingUNet
 from sgmse.sdes import SBVE, SDE, Scaled, StraightFlow
 from sgmse.solvers import Exponential, Grid, Solver, Uniform
 from sgmse.training import train
+from sgmse.training.averages import EMA
 from sgmse.training.losses import Denoising, Reconstruction, ScoreMatching, Truth, VelocityMatching
-from sgmse.training.optimisation import EMA, Schedule, Times
+from sgmse.training.losses.weightings import EDMWeighting, Uncertainty
+from sgmse.training.optimisation import Schedule
 from sgmse.training.recipe import Recipe, dump_recipe, load_recipe, shipped
 from sgmse.training.state import load_state
+from sgmse.training.times import Times
 from sgmse.training.unrolled import Unrolled
-from sgmse.training.weightings import EDMWeighting, Uncertainty
 from sgmse.transforms import Power, Spectrogram
 
 RECIPES = [name for name in shipped() if name != "fine_tune"]  # which has no model

@@ -157,20 +157,3 @@ def test_updates_draw_the_numbers_of_steps_as_often_as_they_weigh():
         assert counts[steps] / 4000 == pytest.approx(share, abs=5 * np.sqrt(share / 4000))
     assert {Unrolled((2,)).draw([step]) for step in range(50)} == {2}
     assert {Unrolled((2, 3)).draw([step]) for step in range(50)} == {2, 3}
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"steps": ()}, "steps must be different numbers of at least 1"),
-        ({"steps": (1, 0)}, "steps must be different numbers of at least 1"),
-        ({"steps": (2, 2)}, "steps must be different numbers of at least 1"),
-        ({"weights": (1.0, 2.0)}, r"one positive number for each of steps \[1\]"),
-        ({"weights": (0.0,)}, "one positive number"),
-        ({"gradient_steps": 0}, "gradient_steps must be at least 1"),
-        ({"share": 0.0}, r"share must lie in \(0, 1\]"),
-    ],
-)
-def test_what_is_wrong_is_named(settings, message):
-    with pytest.raises(ValueError, match=message):
-        Unrolled(**settings)

@@ -7,8 +7,7 @@ import soundfile
 
 from sgmse.errors import RecipeError
 from sgmse.metrics import si_sdr
-from sgmse.training.sections import Validation
-from sgmse.training.validation import Example, Pair, evaluate, figure, means, pairs_of
+from sgmse.training.validation import Example, Pair, Validation, evaluate, figure, means, pairs_of
 
 RATE = 8000
 VALIDATION = Validation(Path("clean"), Path("noisy"))

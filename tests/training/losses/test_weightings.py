@@ -5,7 +5,7 @@ import torch
 
 from sgmse.estimates import EDM
 from sgmse.sdes import OUVE
-from sgmse.training.weightings import (
+from sgmse.training.losses.weightings import (
     EDMWeighting,
     LogVariance,
     SigmaSquared,
@@ -86,16 +86,3 @@ def test_u_learns_the_logarithm_of_the_loss_that_is_to_be_expected():
         optimiser.step()
     # what is left of the spread at the ends, where there is no next time to even it out
     torch.testing.assert_close(u(t), expected, rtol=0, atol=0.05)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: EDMWeighting(0.0), "EDMWeighting: sigma_data must be positive, not 0.0"),
-        (lambda: Uncertainty(terms=0), "Uncertainty: terms must be at least 1, not 0"),
-        (lambda: Uncertainty(Uncertainty()), "`of` learns what it would learn"),
-    ],
-)
-def test_refused_settings(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()

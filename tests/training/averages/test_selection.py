@@ -12,10 +12,11 @@ from sgmse import checkpoints
 from sgmse.cli.main import main
 from sgmse.enhancer import Enhancer
 from sgmse.errors import RecipeError
-from sgmse.training import choice, train
-from sgmse.training.averages import Profile, fit
-from sgmse.training.choice import choose
-from sgmse.training.snapshots import combine, find_snapshots, save_snapshot
+from sgmse.training import train
+from sgmse.training.averages import selection
+from sgmse.training.averages.power import Profile, fit
+from sgmse.training.averages.selection import choose
+from sgmse.training.averages.snapshots import combine, find_snapshots, save_snapshot
 from sgmse.training.validation import evaluate, pairs_of
 
 
@@ -35,7 +36,7 @@ def scores(monkeypatch):
     def give(*values: float) -> None:
         remaining = iter(np.repeat(values, 2))
         monkeypatch.setattr(
-            choice,
+            selection,
             "evaluate",
             lambda enhancer, pairs, names: (np.full((1, len(names)), next(remaining)), []),
         )
@@ -65,7 +66,7 @@ def test_the_best_length_becomes_a_model(run, tmp_path, capsys):
     assert model.training["average"] == f"power function of length {best:g}, made of 4 snapshots"
     assert "ema" not in model.training
     # the score is that of the model that was written
-    recipe = choice.load_recipe(run / "recipe.yaml")
+    recipe = selection.load_recipe(run / "recipe.yaml")
     pairs = pairs_of(recipe.validation, Path())
     mean = evaluate(Enhancer.of(model), pairs, ["si_sdr"])[0].mean()
     assert mean == pytest.approx(table[best], abs=1e-3)  # as printed
@@ -132,7 +133,7 @@ def test_steps_without_an_update_are_no_snapshots_of_their_own(run, tmp_path):
 def test_what_cannot_be_is_one_line_before_any_work(
     run, tmp_path, capsys, monkeypatch, arguments, message
 ):
-    monkeypatch.setattr(choice, "evaluate", lambda *_: pytest.fail("there was work"))
+    monkeypatch.setattr(selection, "evaluate", lambda *_: pytest.fail("there was work"))
     given = [argument.format(run=run) for argument in arguments]
     before = sorted(run.rglob("*"))
     output = [] if "-o" in given else ["-o", str(tmp_path / "out")]

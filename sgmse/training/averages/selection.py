@@ -16,11 +16,10 @@ from sgmse.checkpoints import save
 from sgmse.enhancer import Enhancer
 from sgmse.errors import RecipeError
 from sgmse.model import Regeneration, ScoreModel
-from sgmse.training.averages import Fit, Profile, check_length, fit
+from sgmse.training.averages.power import Fit, Profile, check_length, fit
+from sgmse.training.averages.snapshots import AVERAGES, Snapshot, combine, find_snapshots
 from sgmse.training.recipe import RECIPE, RECIPE_CLASSES, load_recipe
-from sgmse.training.sections import Validation
-from sgmse.training.snapshots import AVERAGES, Snapshot, combine, find_snapshots
-from sgmse.training.validation import Pair, evaluate, means, pairs_of
+from sgmse.training.validation import Pair, Validation, evaluate, means, pairs_of
 
 RESULT = "averaged"
 #: What is tried where nothing is asked for, as far as the snapshots give it.

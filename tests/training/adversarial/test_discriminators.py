@@ -1,8 +1,7 @@
 import numpy as np
-import pytest
 import torch
 
-from sgmse.training.discriminators import Discriminator, Discriminators, spectra
+from sgmse.training.adversarial.discriminators import Discriminator, Discriminators, spectra
 
 
 def test_spectra_are_their_formula():
@@ -46,19 +45,3 @@ def test_weights_are_a_function_of_the_seed_and_normalised():
         before = layer.weight.clone()
         layer.parametrizations.weight.original1 *= 3  # the direction, whose length is nothing
     torch.testing.assert_close(layer.weight, before)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"windows": ()}, "windows must be different multiples of 4"),
-        ({"windows": (64, 64)}, "windows must be different"),
-        ({"windows": (66,)}, "multiples of 4 of at least 8 samples"),
-        ({"windows": (4,)}, "at least 8 samples"),
-        ({"channels": ()}, "channels must be positive numbers"),
-        ({"channels": (8, 0)}, r"positive numbers, not \[8, 0\]"),
-    ],
-)
-def test_what_is_wrong_is_named(settings, message):
-    with pytest.raises(ValueError, match=message):
-        Discriminators(**settings)

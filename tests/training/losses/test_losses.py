@@ -12,11 +12,11 @@ from sgmse.training.losses import (
     ScoreMatching,
     Truth,
     VelocityMatching,
-    log10_si_sdr,
 )
-from sgmse.training.perceptual import quality_loss
-from sgmse.training.resolutions import multi_resolution_loss
-from sgmse.training.weightings import EDMWeighting, SigmaSquared, Uncertainty, Unweighted
+from sgmse.training.losses.perceptual import quality_loss
+from sgmse.training.losses.reconstruction import log10_si_sdr
+from sgmse.training.losses.resolutions import multi_resolution_loss
+from sgmse.training.losses.weightings import EDMWeighting, SigmaSquared, Uncertainty, Unweighted
 from sgmse.transforms import Power, Spectrogram
 
 TRANSFORM = Spectrogram(62, 16, Power(0.5, 0.3))
@@ -262,17 +262,6 @@ def test_gradients_point_to_the_truth(loss, true):
         *(e.detach() - (0.0 if e.grad is None else 1e-3 * e.grad / e.grad.norm()) for e in estimate)
     )
     assert loss(moved, true)["loss"] < before
-
-
-@pytest.mark.parametrize("weights", [{"complex": 0}, {"complex": -1}, {"si_sdr": math.inf}])
-def test_senseless_weights_are_refused(weights):
-    with pytest.raises(ValueError, match="weights"):
-        Reconstruction(**weights)
-
-
-def test_what_is_denoised_is_one_of_two():
-    with pytest.raises(ValueError, match="of must be 'data' or 'mean', not 'score'"):
-        Denoising("score")
 
 
 @pytest.mark.parametrize("sde", [StraightFlow(0.0, 0.487), StraightFlow(0.1, 0.3), OUVE()])

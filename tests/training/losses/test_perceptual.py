@@ -5,7 +5,7 @@ from scipy.signal import butter, sosfilt
 
 from sgmse.audio import read
 from sgmse.metrics import pesq_wb
-from sgmse.training.perceptual import disturbances, quality_loss
+from sgmse.training.losses.perceptual import disturbances, quality_loss
 
 RATE = 16000
 

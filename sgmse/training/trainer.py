@@ -1,45 +1,10 @@
-"""The sections of a recipe about the run itself: how it goes, and what it is judged by."""
+"""How a training runs: the section of a recipe on the run itself."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from sgmse.errors import ArgumentError
-
-ScoreName = Literal["pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr"]
-#: Rates that a score is defined at, where not at all.
-SCORE_RATES: Mapping[str, tuple[int, ...]] = {"pesq_wb": (16000,), "pesq_nb": (8000, 16000)}
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Pairs that are enhanced with the averaged weights and scored while training goes on.
-
-    Args:
-        clean, noisy: folders with files of the same names.
-        files: how many, evenly spaced over the sorted names; all if absent.
-        every: steps between validations; there is always one at the end.
-        scores: which ones.
-        best: the score by which the best weights are kept.
-        examples: how many of the files TensorBoard gets as audio and spectrograms.
-    """
-
-    clean: Path
-    noisy: Path
-    files: int | None = None
-    every: int = 1000
-    scores: tuple[ScoreName, ...] = ("pesq_wb", "estoi", "si_sdr")
-    best: ScoreName = "pesq_wb"
-    examples: int = 3
-
-    def __post_init__(self) -> None:
-        if self.every < 1 or self.examples < 0 or (self.files is not None and self.files < 1):
-            raise ArgumentError("every and files must be at least 1, examples at least 0")
-        if self.best not in self.scores:
-            raise ArgumentError(
-                f"best is {self.best}, which scores [{', '.join(self.scores)}] lack"
-            )
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ from scipy.integrate import quad
 from torch import nn
 
 from sgmse.errors import RecipeError
-from sgmse.training.averages import (
+from sgmse.training.averages.power import (
     LONGEST,
-    Averages,
     PowerAverages,
     Profile,
     decay,
@@ -19,9 +18,9 @@ from sgmse.training.averages import (
     length_of,
     products,
 )
-from sgmse.training.choice import MISS
+from sgmse.training.averages.selection import MISS
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "training.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "training.md"
 
 
 def p(tau: float, t: float, gamma: float) -> float:
@@ -52,20 +51,6 @@ def test_a_length_is_the_spread_of_the_profile(length):
 def test_what_is_no_length_is_refused(length):
     with pytest.raises(ValueError, match=r"a length must lie above 0, at most at 0\.2886"):
         exponent(length)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"lengths": ()}, "different ones, at least one"),
-        ({"lengths": (0.1, 0.1)}, "different ones, at least one"),
-        ({"lengths": (0.1, 0.3)}, "a length must lie above 0, .* not 0.3"),
-        ({"every": 0}, "every must be at least 1, not 0"),
-    ],
-)
-def test_averages_that_cannot_be_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        Averages(**settings)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.7, 6.94])

@@ -27,9 +27,10 @@ from sgmse.errors import ArgumentError, RecipeError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE
 from sgmse.solvers import Grid
-from sgmse.training.discriminators import Discriminators, spectra
+from sgmse.training.adversarial.discriminators import Discriminators, spectra
 from sgmse.training.losses import Truth
-from sgmse.training.optimisation import AdamW, Optimiser, Schedule, Times
+from sgmse.training.optimisation import AdamW, Optimiser, Schedule
+from sgmse.training.times import Times
 
 #: What each discriminator says of a recording: its layers, and last its judgements.
 Opinions = list[list[Tensor]]

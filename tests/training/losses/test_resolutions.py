@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sgmse.training.resolutions import FLOOR, WINDOWS, magnitudes, multi_resolution_loss
+from sgmse.training.losses.resolutions import FLOOR, WINDOWS, magnitudes, multi_resolution_loss
 
 
 def by_hand(estimate: np.ndarray, reference: np.ndarray) -> float:

@@ -1,0 +1,10 @@
+"""Averages of the weights: the moving one that is validated, and others to choose from afterwards.
+
+Weights come in after each update, state dicts go out; snapshots of them lie in files, of which the
+average of any length is made after the training (`selection`).
+"""
+
+from sgmse.training.averages.moving import EMA
+from sgmse.training.averages.power import Averages, PowerAverages
+
+__all__ = ["EMA", "Averages", "PowerAverages"]

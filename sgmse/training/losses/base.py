@@ -1,0 +1,54 @@
+"""What every loss has: an estimate, the truth that it is compared with, and scalars to lower."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+from sgmse.estimates import Estimate
+from sgmse.sdes import SDE
+from sgmse.training.losses.weightings import LogVariance
+from sgmse.transforms import Spectrogram
+
+
+class Truth(NamedTuple):
+    """What the estimate is compared with.
+
+    Shapes: x0, z complex (batch, 1, frequency, frame); audio (batch, samples), of which x0 is the
+    spectrogram; t, u (batch,): the times, and what the weighting has learned about them, if it
+    does.
+    """
+
+    x0: Tensor
+    z: Tensor
+    audio: Tensor
+    transform: Spectrogram
+    t: Tensor
+    sde: SDE
+    u: Tensor | None = None
+
+
+class Loss(ABC):
+    """A frozen dataclass of weights."""
+
+    @property
+    def sample_rates(self) -> tuple[int, ...] | None:
+        """Where the loss is defined; everywhere if None."""
+        return None
+
+    def learned(self) -> LogVariance | None:
+        """What is trained with the network: from it, at the times of a batch, `Truth.u`."""
+        return None
+
+    def refusal(self, sde: SDE, t: Tensor) -> str | None:
+        """Why it cannot be used with that process at times (batch,), with the remedy, or None."""
+        return None
+
+    def untimed(self) -> str | None:
+        """Why it cannot judge a result, which has no time or noise, with the remedy, or None."""
+        return f"{type(self).__name__} compares estimates at a time; use Reconstruction"
+
+    @abstractmethod
+    def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:
+        """Scalars: "loss", which is to fall, and its parts without their weights."""

@@ -1,0 +1,107 @@
+"""The loss of a result: distances between spectra and between sounds, which need no time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from sgmse.errors import ArgumentError
+from sgmse.estimates import Estimate
+from sgmse.sdes import SDE
+from sgmse.training.losses import perceptual
+from sgmse.training.losses.base import Loss, Truth
+from sgmse.training.losses.matching import infinite, level
+from sgmse.training.losses.resolutions import multi_resolution_loss
+from sgmse.training.losses.weightings import LogVariance, Unweighted, Weighting
+
+
+@dataclass(frozen=True)
+class Reconstruction(Loss):
+    """A weighted sum of distances between the estimate X of x0, as audio x, and the truth X0, x0.
+
+        complex     mean lambda |X - X0|^2 / (2 c^2),  lambda at the level sigma / a
+        magnitude   mean (|X| - |X0|)^2 / c^2
+        waveform    mean |x - x0|
+        si_sdr      -mean log10(|s|^2 / |x - s|^2),  s = <x, x0> x0 / |x0|^2
+        perceptual  mean points of PESQ that x falls short, as `quality_loss` has it; at 16 kHz
+        multi_resolution  mean distance of short-time magnitudes of x and x0 in windows of several
+                    lengths, `multi_resolution_loss`
+
+    lambda is the weighting, 1 by default. In its parts si_sdr is given in dB. Published bridges use
+    `complex` and a little `waveform` (Jukic et al. 2024).
+    """
+
+    complex: float = 1.0
+    magnitude: float = 0.0
+    waveform: float = 0.0
+    si_sdr: float = 0.0
+    perceptual: float = 0.0
+    multi_resolution: float = 0.0
+    weighting: Weighting = field(default_factory=Unweighted)
+
+    def __post_init__(self) -> None:
+        audible = (self.waveform, self.si_sdr, self.perceptual, self.multi_resolution)
+        weights = (self.complex, self.magnitude, *audible)
+        if not all(isfinite(w) and w >= 0 for w in weights) or not any(weights):
+            raise ArgumentError(f"{self}: weights must not be negative, and one must be positive")
+        if not self.complex and self.weighting != Unweighted():
+            raise ArgumentError(f"{self}: its weighting is that of `complex`, which has no weight")
+
+    @property
+    def sample_rates(self) -> tuple[int, ...] | None:  # noqa: D102
+        return (perceptual.SAMPLE_RATE,) if self.perceptual else None
+
+    def learned(self) -> LogVariance | None:  # noqa: D102
+        return self.weighting.learned()
+
+    def refusal(self, sde: SDE, t: Tensor) -> str | None:  # noqa: D102
+        return infinite(self.weighting, sde, t)
+
+    def untimed(self) -> str | None:  # noqa: D102
+        if self.weighting == Unweighted():
+            return None
+        return f"a result has no time to be weighted by; leave out {self.weighting}"
+
+    def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:  # noqa: D102
+        x, x0 = estimate.x0, truth.x0
+        c = truth.transform.compression.factor
+        parts = {}
+        loss = x.real.new_zeros(())
+        if self.complex:
+            weights = self.weighting(level(truth.sde, truth.t)) / (2 * c**2)
+            squares = (x - x0).abs().square()
+            parts["complex"] = self.weighting.mean(squares, weights, truth.u)
+            loss = loss + self.complex * parts["complex"]
+        if self.magnitude:
+            parts["magnitude"] = (x.abs() - x0.abs()).square().mean() / c**2
+            loss = loss + self.magnitude * parts["magnitude"]
+        if self.waveform or self.si_sdr or self.perceptual or self.multi_resolution:
+            heard = truth.transform.inverse(x[:, 0], truth.audio.shape[-1])
+        if self.waveform:
+            parts["waveform"] = (heard - truth.audio).abs().mean()
+            loss = loss + self.waveform * parts["waveform"]
+        if self.si_sdr:
+            bels = log10_si_sdr(heard, truth.audio).mean()
+            parts["si_sdr"] = 10 * bels
+            loss = loss - self.si_sdr * bels
+        if self.perceptual:
+            parts["perceptual"] = perceptual.quality_loss(heard, truth.audio).mean()
+            loss = loss + self.perceptual * parts["perceptual"]
+        if self.multi_resolution:
+            parts["multi_resolution"] = multi_resolution_loss(heard, truth.audio).mean()
+            loss = loss + self.multi_resolution * parts["multi_resolution"]
+        return {"loss": loss, **parts}
+
+
+def log10_si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
+    """log10 of the scale-invariant signal-to-distortion ratio (Le Roux et al. 2019, eq. 3).
+
+    Shape: (..., samples) twice -> (...). Energies are kept above 1e-8 and the ratio above -40 dB,
+    where there is nothing left to learn from it.
+    """
+    energy = reference.square().sum(-1, keepdim=True).clamp(min=1e-8)
+    target = (reference * estimate).sum(-1, keepdim=True) / energy * reference
+    distortion = (estimate - target).square().sum(-1).clamp(min=1e-8)
+    return torch.log10((target.square().sum(-1) / distortion).clamp(min=1e-4))
