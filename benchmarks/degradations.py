@@ -26,25 +26,8 @@ from tqdm import tqdm
 
 from sgmse.data.babble import Babble
 from sgmse.data.cache import cached
-from sgmse.data.degradations import (
-    Audio,
-    Clip,
-    Codec,
-    Degradation,
-    Dropouts,
-    GainChanges,
-    GainControl,
-    HighPass,
-    LowPass,
-    MicrophoneColour,
-    NoiseGate,
-    PacketLoss,
-    Quantise,
-    Resampled,
-    Room,
-    Speed,
-    add_noise,
-)
+from sgmse.data.degradations import DEGRADATIONS, Audio, Clip, Codec, Room, Speed, add_noise
+from sgmse.data.degradations.codecs import CODINGS
 from sgmse.data.training_pairs import MixedSpeech
 from sgmse.training.recipe import load_recipe
 
@@ -100,17 +83,11 @@ def cases(folder: Path) -> dict[str, Spoil]:
         "Room (new each time)": Room(1.0),
         "Room (of a bank, once it is filled)": Room(1.0, bank=12),
     }
-    plain: list[Degradation] = [
-        *(LowPass(), HighPass(), Resampled(), Clip(), Clip(soft=1.0), Quantise()),
-        *(GainChanges(), GainControl(), Dropouts(), PacketLoss(), MicrophoneColour()),
-        NoiseGate(),
-    ]
-    for degradation in plain:
-        name = type(degradation).__name__
-        soft = isinstance(degradation, Clip) and degradation.soft
-        all_of_them[f"{name} (soft)" if soft else name] = replace(degradation, probability=1.0)  # type: ignore[type-var]
-    for coder in ("vorbis", "opus", "mp3", "mulaw", "alaw", "gsm", "g721", "ima_adpcm", "ms_adpcm"):
-        all_of_them[f"Codec: {coder}"] = Codec(1.0, (coder,))  # type: ignore[arg-type]
+    for kind in (kind for kind in DEGRADATIONS if kind is not Codec):
+        all_of_them[kind.__name__] = kind(probability=1.0)
+    all_of_them["Clip (soft)"] = Clip(1.0, soft=1.0)
+    for coder in CODINGS:
+        all_of_them[f"Codec: {coder}"] = Codec(1.0, (coder,))
     for recipe in ("default", "everything"):
         source = load_recipe(recipe).data
         assert isinstance(source, MixedSpeech)

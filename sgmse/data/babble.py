@@ -12,11 +12,9 @@ from sgmse.data.degradations import (
     Range,
     Speed,
     active_power,
-    check_probability,
     check_range,
     decibels,
 )
-from sgmse.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -40,12 +38,9 @@ class Babble:
     speed: Speed = field(default_factory=lambda: Speed(0.5, (0.9, 1.1)))
 
     def __post_init__(self) -> None:
-        check_probability(self, probability=self.probability)
+        check_range(self, 0, 1, probability=self.probability)
         check_range(self, -60, 60, level=self.level)
-        if not 1 <= self.talkers[0] <= self.talkers[1]:
-            raise ArgumentError(
-                f"Babble: talkers must be two rising whole numbers from 1, not {[*self.talkers]}"
-            )
+        check_range(self, 1, talkers=self.talkers)
 
     def __call__(self, clips: Clips, target: int, samples: int, rng: Generator) -> Audio:
         """Float32 (samples,) of clips, which are more than the talkers, without the target."""

@@ -31,11 +31,10 @@ from sgmse.data.degradations import (
     Speed,
     add_noise,
     alike,
-    check_probability,
     check_range,
     decibels,
 )
-from sgmse.errors import ArgumentError, AudioError, RecipeError
+from sgmse.errors import AudioError, RecipeError
 
 PATIENCE = 100  # silent crops, until the folder is called silent
 
@@ -56,8 +55,7 @@ class Source(ABC):
     folders: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise ArgumentError(f"{type(self).__name__}: samples must be positive")
+        check_range(self, 1, samples=self.samples)
         check_range(self, -60, 0, peak=self.peak)
 
     def check(self, root: Path) -> list[list[str]]:
@@ -158,11 +156,8 @@ class MixedSpeech(Source):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range(self, -100, 100, snr=self.snr, noise_level=self.noise_level)
-        check_probability(self, more_noise=self.more_noise)
-        if self.most_noises < 1:
-            raise ArgumentError(
-                f"MixedSpeech: most_noises must be at least 1, not {self.most_noises}"
-            )
+        check_range(self, 0, 1, more_noise=self.more_noise)
+        check_range(self, 1, most_noises=self.most_noises)
 
     def check(self, root: Path) -> list[list[str]]:  # noqa: D102
         names = super().check(root)

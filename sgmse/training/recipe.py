@@ -15,8 +15,8 @@ import torch
 
 from sgmse._extras import imported
 from sgmse.checkpoints import CLASSES, Checkpoint, check_frames, from_dict
-from sgmse.data import degradations
 from sgmse.data import training_pairs as data
+from sgmse.data.degradations import DEGRADATIONS
 from sgmse.errors import ArgumentError, RecipeError
 from sgmse.estimates import Parametrization
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
@@ -42,11 +42,7 @@ RECIPE_CLASSES: Mapping[str, type] = {
     for c in (
         *CLASSES.values(),
         *(data.MixedSpeech, data.Paired),
-        *(degradations.LowPass, degradations.HighPass, degradations.Resampled),
-        *(degradations.Clip, degradations.Quantise, degradations.Codec, degradations.PacketLoss),
-        *(degradations.GainChanges, degradations.GainControl, degradations.Dropouts),
-        degradations.MicrophoneColour,
-        degradations.NoiseGate,
+        *DEGRADATIONS,
         *(losses.ScoreMatching, losses.Denoising, losses.VelocityMatching, losses.Reconstruction),
         *(losses.Unweighted, losses.SigmaSquared, losses.EDMWeighting, losses.Uncertainty),
         *(optimisation.Adam, optimisation.AdamW, optimisation.Muon),

@@ -6,50 +6,33 @@ generator gives the same audio. None of them delays what it passes on; those wit
 analogue circuit (`HighPass`, `MicrophoneColour`) smear it, with the first response at delay 0.
 """
 
-from sgmse.data.degradations.bands import HighPass, LowPass, Resampled
-from sgmse.data.degradations.base import (
-    Audio,
-    Degradation,
-    Linear,
-    Range,
-    alike,
-    check_probability,
-    check_range,
-    decibels,
-)
-from sgmse.data.degradations.codecs import Codec
-from sgmse.data.degradations.colour import MicrophoneColour
-from sgmse.data.degradations.gains import Dropouts, GainChanges, GainControl
-from sgmse.data.degradations.gate import NoiseGate
-from sgmse.data.degradations.overdrive import Clip, Quantise
-from sgmse.data.degradations.packets import PacketLoss
-from sgmse.data.degradations.rooms import SPEED_OF_SOUND, Room
-from sgmse.data.degradations.sources import Speed, active_power, add_noise
+from sgmse.data.degradations._base import Audio as Audio
+from sgmse.data.degradations._base import Degradation as Degradation
+from sgmse.data.degradations._base import Linear as Linear
+from sgmse.data.degradations._base import Range as Range
+from sgmse.data.degradations._base import alike as alike
+from sgmse.data.degradations._base import check_range as check_range
+from sgmse.data.degradations._base import decibels as decibels
+from sgmse.data.degradations.bands import HighPass as HighPass
+from sgmse.data.degradations.bands import LowPass as LowPass
+from sgmse.data.degradations.bands import Resampled as Resampled
+from sgmse.data.degradations.codecs import Codec as Codec
+from sgmse.data.degradations.colour import MicrophoneColour as MicrophoneColour
+from sgmse.data.degradations.gains import Dropouts as Dropouts
+from sgmse.data.degradations.gains import GainChanges as GainChanges
+from sgmse.data.degradations.gains import GainControl as GainControl
+from sgmse.data.degradations.gate import NoiseGate as NoiseGate
+from sgmse.data.degradations.overdrive import Clip as Clip
+from sgmse.data.degradations.overdrive import Quantise as Quantise
+from sgmse.data.degradations.packets import PacketLoss as PacketLoss
+from sgmse.data.degradations.rooms import SPEED_OF_SOUND as SPEED_OF_SOUND
+from sgmse.data.degradations.rooms import Room as Room
+from sgmse.data.degradations.sources import Speed as Speed
+from sgmse.data.degradations.sources import active_power as active_power
+from sgmse.data.degradations.sources import add_noise as add_noise
 
-__all__ = [
-    "SPEED_OF_SOUND",
-    "Audio",
-    "Clip",
-    "Codec",
-    "Degradation",
-    "Dropouts",
-    "GainChanges",
-    "GainControl",
-    "HighPass",
-    "Linear",
-    "LowPass",
-    "MicrophoneColour",
-    "NoiseGate",
-    "PacketLoss",
-    "Quantise",
-    "Range",
-    "Resampled",
-    "Room",
-    "Speed",
-    "active_power",
-    "add_noise",
-    "alike",
-    "check_probability",
-    "check_range",
-    "decibels",
-]
+#: Those that a recipe may name. A new one has a file, and its name here.
+DEGRADATIONS: tuple[type[Degradation], ...] = (
+    *(LowPass, HighPass, Resampled, Clip, Quantise, GainChanges, GainControl, Dropouts),
+    *(PacketLoss, MicrophoneColour, NoiseGate, Codec),
+)

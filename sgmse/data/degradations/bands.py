@@ -13,30 +13,15 @@ import soxr
 from numpy.random import Generator
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, cheby1, cheby2, ellip, sosfilt, sosfreqz
+from typing_extensions import override
 
-from sgmse.data.degradations.base import (
-    Audio,
-    Linear,
-    Range,
-    check_choices,
-    check_probability,
-    check_range,
-)
+from sgmse.data.degradations._base import Audio, Floats, Linear, Range, check_choices, check_range
 from sgmse.errors import ArgumentError
 
 Shape = Literal["butterworth", "chebyshev", "inverse_chebyshev", "elliptic"]
 Resampler = Literal["QQ", "LQ", "MQ", "HQ", "VHQ"]
+MOST_POLES = 16  # rounding breaks filters of higher orders
 RIPPLE, STOP = 1.0, 60.0  # dB in the band that passes, and below it in the one that is stopped
-
-
-def check_orders(owner: object, **orders: tuple[int, int]) -> None:
-    """Refuse orders of filters that rounding would break, by name."""
-    for name, (low, high) in orders.items():
-        if not 1 <= low <= high <= 16:
-            raise ArgumentError(
-                f"{type(owner).__name__}: {name} must be two rising whole numbers"
-                f" in [1, 16], not [{low}, {high}]"
-            )
 
 
 @dataclass(frozen=True)
@@ -44,7 +29,6 @@ class LowPass(Linear):
     """Takes away the band above a cutoff; zero phase, |H(f)| that of the named filter.
 
     Args:
-        probability: of filtering at all.
         cutoff: range of the cutoff in Hz: where a Butterworth filter has lost 3 dB, a Chebyshev or
             elliptic one its ripple of 1 dB, and an inverse Chebyshev one its 60 dB.
         shapes: which filters there are; each is as probable.
@@ -57,14 +41,13 @@ class LowPass(Linear):
     order: tuple[int, int] = (8, 8)
 
     def __post_init__(self) -> None:
-        check_probability(self, probability=self.probability)
+        super().__post_init__()
         check_range(self, 20, np.inf, cutoff=self.cutoff)
         check_choices(self, get_args(Shape), shapes=self.shapes)
-        check_orders(self, order=self.order)
+        check_range(self, 1, MOST_POLES, order=self.order)
 
-    def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:  # noqa: D102
-        if rng.random() >= self.probability:
-            return audio
+    @override
+    def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
         cutoff = float(rng.uniform(*self.cutoff))
         shape = self.shapes[rng.integers(len(self.shapes))]
         order = int(rng.integers(self.order[0], self.order[1] + 1))
@@ -83,7 +66,8 @@ class LowPass(Linear):
         padded = next_fast_len(len(audio) + sample_rate // 4, real=True)
         _, response = sosfreqz(sos, np.fft.rfftfreq(padded) * 2 * np.pi)
         spectrum = rfft(audio, padded) * np.abs(response).astype(np.float32)
-        return irfft(spectrum, padded)[: len(audio)].astype(np.float32)
+        filtered: Floats = irfft(spectrum, padded)[: len(audio)]
+        return filtered
 
 
 @dataclass(frozen=True)
@@ -91,7 +75,6 @@ class HighPass(Linear):
     """Takes away the band below a cutoff (Butterworth, 3 dB there), with its phase.
 
     Args:
-        probability: of filtering at all.
         cutoff: range of the cutoff in Hz.
         order: least and largest order; order n falls by 6 n dB an octave.
     """
@@ -101,19 +84,19 @@ class HighPass(Linear):
     order: tuple[int, int] = (1, 4)
 
     def __post_init__(self) -> None:
-        check_probability(self, probability=self.probability)
+        super().__post_init__()
         check_range(self, 1, np.inf, cutoff=self.cutoff)
-        check_orders(self, order=self.order)
+        check_range(self, 1, MOST_POLES, order=self.order)
 
-    def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:  # noqa: D102
-        if rng.random() >= self.probability:
-            return audio
+    @override
+    def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
         cutoff = float(rng.uniform(*self.cutoff))
         order = int(rng.integers(self.order[0], self.order[1] + 1))
         if cutoff >= 0.499 * sample_rate:
             return np.zeros_like(audio)
         sos = butter(order, cutoff, "highpass", fs=sample_rate, output="sos")
-        return sosfilt(sos, audio).astype(np.float32)
+        filtered: Floats = sosfilt(sos, audio)
+        return filtered
 
 
 @dataclass(frozen=True)
@@ -121,7 +104,6 @@ class Resampled(Linear):
     """At a lower sample rate and back (soxr), as on a telephone at 8 kHz; linear phase, delay 0.
 
     Args:
-        probability: of resampling at all.
         rates: the rates in Hz, each as probable; those not below that of the audio change nothing.
         qualities: of soxr, each as probable: from QQ (cubic interpolation), which leaves images
             and aliases as cheap devices do, to VHQ.
@@ -132,16 +114,15 @@ class Resampled(Linear):
     qualities: tuple[Resampler, ...] = ("LQ", "HQ")
 
     def __post_init__(self) -> None:
-        check_probability(self, probability=self.probability)
+        super().__post_init__()
         check_choices(self, get_args(Resampler), qualities=self.qualities)
         if not self.rates or min(self.rates) < 1000:
             raise ArgumentError(
                 f"Resampled: rates must be one or more of at least 1000 Hz, not {[*self.rates]}"
             )
 
-    def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:  # noqa: D102
-        if rng.random() >= self.probability:
-            return audio
+    @override
+    def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
         rate = int(rng.choice(self.rates))
         quality = self.qualities[rng.integers(len(self.qualities))]
         if rate >= sample_rate:

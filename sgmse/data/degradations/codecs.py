@@ -8,17 +8,18 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.random import Generator
+from typing_extensions import override
 
-from sgmse.data.degradations.bands import fitted
-from sgmse.data.degradations.base import (
+from sgmse.data.degradations._base import (
     Audio,
     Degradation,
+    Floats,
     Range,
     check_choices,
-    check_probability,
     check_range,
     decibels,
 )
+from sgmse.data.degradations.bands import fitted
 from sgmse.errors import ArgumentError
 
 Coder = Literal["vorbis", "opus", "mp3", "mulaw", "alaw", "gsm", "ima_adpcm", "ms_adpcm", "g721"]
@@ -71,7 +72,6 @@ class Codec(Degradation):
     take any. The output is aligned with the input.
 
     Args:
-        probability: of coding at all.
         coders: which ones, each as probable.
         quality: range from 0, the lowest bit rate that the coder has, to 1: of Opus 6 to
             64 kbit/s, of MP3 (variable rate) about 26 to 70 and of Vorbis about 40 to 70 at 16 kHz.
@@ -85,7 +85,7 @@ class Codec(Degradation):
     level: Range = (-20.0, -1.0)
 
     def __post_init__(self) -> None:
-        check_probability(self, probability=self.probability)
+        super().__post_init__()
         check_choices(self, get_args(Coder), coders=self.coders)
         check_range(self, 0, 1, quality=self.quality)
         check_range(self, -60, 0, level=self.level)
@@ -97,16 +97,15 @@ class Codec(Degradation):
                     f" {coder}; leave it out of coders, or update the package soundfile"
                 )
 
-    def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:  # noqa: D102
-        if rng.random() >= self.probability:
-            return audio
+    @override
+    def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
         coder = self.coders[rng.integers(len(self.coders))]
         quality, level = rng.uniform(*self.quality), rng.uniform(*self.level)
         peak = float(np.abs(audio).max())
         if peak == 0:
             return audio
         gain = decibels(level) / peak
-        return (coded(coder, audio * np.float32(gain), sample_rate, quality) / gain).astype("f")
+        return coded(coder, audio * np.float32(gain), sample_rate, quality) / gain
 
 
 def coded(coder: Coder, audio: Audio, sample_rate: int, quality: float) -> Audio:

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.random import Generator
 from scipy.interpolate import PchipInterpolator
 from scipy.signal import fftconvolve
+from typing_extensions import override
 
-from sgmse.data.degradations.base import Audio, Linear, Range, check_probability, check_range
+from sgmse.data.degradations._base import Audio, Floats, Linear, Range, check_range
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,6 @@ class MicrophoneColour(Linear):
     (Oppenheim and Schafer, Discrete-Time Signal Processing, on the cepstrum).
 
     Args:
-        probability: of a colour at all.
         gain: range in dB.
         octaves: range of the octaves from one of these frequencies to the next.
         roll_off: probability of cutoffs.
@@ -38,16 +38,17 @@ class MicrophoneColour(Linear):
     high_cut: Range = (5000.0, 20000.0)
 
     def __post_init__(self) -> None:
-        check_probability(self, probability=self.probability, roll_off=self.roll_off)
+        super().__post_init__()
+        check_range(self, 0, 1, roll_off=self.roll_off)
         check_range(self, -40, 40, gain=self.gain)
         check_range(self, 0.3, 10, octaves=self.octaves)
         check_range(self, 1, np.inf, low_cut=self.low_cut, high_cut=self.high_cut)
 
-    def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:  # noqa: D102
-        if rng.random() >= self.probability:
-            return audio
+    @override
+    def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
         response = self.response(rng, sample_rate)
-        return fftconvolve(audio, response)[: len(audio)].astype(np.float32)
+        coloured: Floats = fftconvolve(audio, response)[: len(audio)]
+        return coloured
 
     def response(self, rng: Generator, sample_rate: int) -> Audio:
         """Impulse response, a power of two of samples, at least 1/8 s."""

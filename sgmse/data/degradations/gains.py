@@ -5,17 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 from scipy.interpolate import PchipInterpolator
+from typing_extensions import override
 
-from sgmse.data.degradations.base import (
+from sgmse.data.degradations._base import (
     Audio,
     Degradation,
+    Floats,
     Linear,
     Range,
-    check_probability,
     check_range,
     decibels,
 )
-from sgmse.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,6 @@ class GainChanges(Linear):
     The gain in dB is drawn at turning points, and monotone and smooth (PCHIP) between them.
 
     Args:
-        probability: of changes at all.
         gain: range in dB.
         interval: range of the seconds from one turning point to the next.
     """
@@ -35,13 +34,12 @@ class GainChanges(Linear):
     interval: Range = (0.5, 3.0)
 
     def __post_init__(self) -> None:
-        check_probability(self, probability=self.probability)
+        super().__post_init__()
         check_range(self, -100, 100, gain=self.gain)
         check_range(self, 0.01, np.inf, interval=self.interval)
 
-    def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:  # noqa: D102
-        if rng.random() >= self.probability:
-            return audio
+    @override
+    def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
         end = len(audio) / sample_rate
         times = [-rng.uniform(0, self.interval[0])]  # the first is anywhere, too
         while times[-1] <= end:
@@ -49,8 +47,8 @@ class GainChanges(Linear):
         gains = PchipInterpolator(times, rng.uniform(*self.gain, len(times)))
         # Interpolated again between points 1 ms apart, at which nothing of it is lost.
         points = np.arange(0, end + 1e-3, 1e-3)
-        gain = np.interp(np.arange(len(audio)) / sample_rate, points, gains(points))
-        return (audio * 10 ** (gain / 20)).astype(np.float32)
+        gain: Floats = np.interp(np.arange(len(audio)) / sample_rate, points, gains(points))
+        return audio * 10 ** (gain / 20)
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,6 @@ class GainControl(Degradation):
     quickly upwards (attack), slowly downwards (release).
 
     Args:
-        probability: of a control at all.
         ratio: range of the ratio of level differences in and out; 1 does nothing.
         attack, release: ranges of the time constants in seconds.
         most: largest gain in dB.
@@ -76,15 +73,13 @@ class GainControl(Degradation):
     most: float = 20.0
 
     def __post_init__(self) -> None:
-        check_probability(self, probability=self.probability)
+        super().__post_init__()
         check_range(self, 1, 100, ratio=self.ratio)
         check_range(self, 1e-3, 60, attack=self.attack, release=self.release)
-        if not 0 <= self.most <= 100:
-            raise ArgumentError(f"GainControl: most must lie in [0, 100] dB, not {self.most}")
+        check_range(self, 0, 100, most=self.most)
 
-    def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:  # noqa: D102
-        if rng.random() >= self.probability:
-            return audio
+    @override
+    def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
         slope = 1 - 1 / rng.uniform(*self.ratio)
         up, down = (1 - np.exp(-0.01 / rng.uniform(*r)) for r in (self.attack, self.release))
         frame = max(sample_rate // 100, 1)
@@ -98,8 +93,8 @@ class GainControl(Degradation):
             followed[i] = last + (up if now > last else down) * (now - last)
         gain = np.minimum(-slope * followed, self.most)
         middles = (np.arange(len(gain)) + 0.5) * frame
-        gains = np.interp(np.arange(len(audio)), middles, gain)
-        return (audio * 10 ** (gains / 20)).astype(np.float32)
+        gains: Floats = np.interp(np.arange(len(audio)), middles, gain)
+        return audio * 10 ** (gains / 20)
 
 
 @dataclass(frozen=True)
@@ -107,7 +102,6 @@ class Dropouts(Degradation):
     """Sudden holes, as of a loose contact or a tape: the gain falls and returns within 2 ms.
 
     Args:
-        probability: of holes at all.
         rate: range of the mean number of holes a second; their number has a Poisson distribution.
         length: range of the length of a hole in seconds.
         depth: range in dB of what is lost in a hole.
@@ -119,14 +113,13 @@ class Dropouts(Degradation):
     depth: Range = (20.0, 80.0)
 
     def __post_init__(self) -> None:
-        check_probability(self, probability=self.probability)
+        super().__post_init__()
         check_range(self, 0, 100, rate=self.rate)
         check_range(self, 1e-3, 10, length=self.length)
         check_range(self, 0, 200, depth=self.depth)
 
-    def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:  # noqa: D102
-        if rng.random() >= self.probability:
-            return audio
+    @override
+    def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
         seconds = len(audio) / sample_rate
         time = np.arange(len(audio)) / sample_rate
         out = audio.copy()

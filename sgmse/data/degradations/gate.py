@@ -7,9 +7,9 @@ from numpy.random import Generator
 from scipy.ndimage import uniform_filter
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
+from typing_extensions import override
 
-from sgmse.data.degradations.base import Audio, Degradation, Range, check_probability, check_range
-from sgmse.errors import ArgumentError
+from sgmse.data.degradations._base import Audio, Degradation, Floats, Range, check_range
 
 WINDOW = 0.032  # seconds, a quarter of it from one frame to the next
 AROUND = 3  # frames and frequencies over which the power is a mean, so that no tone is left alone
@@ -27,7 +27,6 @@ class NoiseGate(Degradation):
     it takes the noise of their rooms out of them, and a model does not learn to leave any behind.
 
     Args:
-        probability: of a gate at all.
         threshold: range in dB of the level below which it begins.
         slope: range of the dB that are lost for each dB below that.
         most: largest loss in dB.
@@ -39,15 +38,13 @@ class NoiseGate(Degradation):
     most: float = 20.0
 
     def __post_init__(self) -> None:
-        check_probability(self, probability=self.probability)
+        super().__post_init__()
         check_range(self, -100, 20, threshold=self.threshold)
         check_range(self, 0, 100, slope=self.slope)
-        if not 0 <= self.most <= 100:
-            raise ArgumentError(f"NoiseGate: most must lie in [0, 100] dB, not {self.most}")
+        check_range(self, 0, 100, most=self.most)
 
-    def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:  # noqa: D102
-        if rng.random() >= self.probability:
-            return audio
+    @override
+    def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
         threshold, slope = rng.uniform(*self.threshold), rng.uniform(*self.slope)
         hop = max(round(WINDOW * sample_rate / 4), 1)
         stft = ShortTimeFFT(hann(4 * hop, sym=False), hop, sample_rate)
@@ -61,5 +58,5 @@ class NoiseGate(Degradation):
             return audio
         level = 10 * np.log10(np.maximum(uniform_filter(power, AROUND) / speech, 1e-20))
         gain = -np.minimum(slope * np.maximum(threshold - level, 0), self.most)
-        gated = stft.istft(spectrogram * 10 ** (gain / 20), k1=len(padded))
-        return gated[: len(audio)].astype(np.float32)
+        gated: Floats = stft.istft(spectrogram * 10 ** (gain / 20), k1=len(padded))
+        return gated[: len(audio)]

@@ -6,13 +6,14 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from typing_extensions import override
 
-from sgmse.data.degradations.base import (
+from sgmse.data.degradations._base import (
     Audio,
     Degradation,
+    Floats,
     Range,
     check_choices,
-    check_probability,
     check_range,
 )
 
@@ -29,7 +30,6 @@ class PacketLoss(Degradation):
     first packet may be in a burst, and starts anywhere before the audio.
 
     Args:
-        probability: of losses at all.
         rate: range of the share that is lost, at most 0.5.
         burst: range of the mean length of a burst, in packets.
         packet: range of the length of a packet in seconds.
@@ -44,15 +44,14 @@ class PacketLoss(Degradation):
     concealments: tuple[Concealment, ...] = ("silence", "repeat")
 
     def __post_init__(self) -> None:
-        check_probability(self, probability=self.probability)
+        super().__post_init__()
         check_range(self, 0, 0.5, rate=self.rate)
         check_range(self, 1, 1000, burst=self.burst)
         check_range(self, 1e-3, 1, packet=self.packet)
         check_choices(self, get_args(Concealment), concealments=self.concealments)
 
-    def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:  # noqa: D102
-        if rng.random() >= self.probability:
-            return audio
+    @override
+    def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
         size = max(round(rng.uniform(*self.packet) * sample_rate), 1)
         before = int(rng.integers(size))
         packets = np.pad(audio, (before, -(before + len(audio)) % size)).reshape(-1, size)

@@ -9,8 +9,7 @@ from numpy.random import Generator
 from scipy.signal import fftconvolve
 
 from sgmse._extras import imported
-from sgmse.data.degradations.base import Audio, Range, check_probability, check_range
-from sgmse.errors import ArgumentError
+from sgmse.data.degradations._base import Audio, Range, check_range
 
 SPEED_OF_SOUND = 343.0
 
@@ -45,14 +44,11 @@ class Room:
     bank: int = 0
 
     def __post_init__(self) -> None:
-        check_probability(self, probability=self.probability)
+        check_range(self, 0, 1, probability=self.probability)
         check_range(self, 1.0, 100, width=self.width, length=self.length, height=self.height)
         check_range(self, 0.05, 3, rt60=self.rt60)
         check_range(self, 0.05, 50, distance=self.distance)
-        if self.early < 0:
-            raise ArgumentError(f"Room: early must not be negative, not {self.early}")
-        if self.bank < 0:
-            raise ArgumentError(f"Room: bank must not be negative, not {self.bank}")
+        check_range(self, 0, early=self.early, bank=self.bank)
 
     def __call__(self, speech: Audio, rng: Generator, sample_rate: int) -> tuple[Audio, Audio]:
         """(target, observation), both shaped like the speech."""
@@ -94,7 +90,8 @@ class Room:
         response = np.asarray(room.rir[0][0], np.float32)
         # Image sources arrive as windowed sincs, centred half a filter after their delay.
         direct = delay + acoustics.constants.get("frac_delay_length") // 2
-        return response[direct:] / response[direct]
+        scaled: Audio = response[direct:] / response[direct]
+        return scaled
 
 
 @lru_cache(maxsize=10_000)

@@ -12,7 +12,7 @@ import numpy as np
 import soxr
 from numpy.random import Generator
 
-from sgmse.data.degradations.base import Audio, Range, check_probability, check_range, decibels
+from sgmse.data.degradations._base import Audio, Range, check_range, decibels
 
 
 def active_power(audio: Audio, sample_rate: int) -> float:
@@ -45,7 +45,7 @@ class Speed:
     factor: Range = (0.9, 1.1)
 
     def __post_init__(self) -> None:
-        check_probability(self, probability=self.probability)
+        check_range(self, 0, 1, probability=self.probability)
         check_range(self, 0.25, 4, factor=self.factor)
 
     def draw(self, rng: Generator) -> float:

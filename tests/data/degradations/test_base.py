@@ -5,7 +5,7 @@ import pytest
 from sounds import RATE, noise, rng
 
 from sgmse.data.degradations import Linear, MicrophoneColour, alike
-from sgmse.data.degradations.base import check_choices, check_probability, check_range, decibels
+from sgmse.data.degradations._base import check_choices, check_range, decibels
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ def test_decibels_are_of_amplitudes():
         (lambda: check_range(Owner(), 0, 5, depth=(-1, 3)), "Owner: depth"),
         (lambda: check_range(Owner(), depth=(3, 1)), "two rising numbers"),
         (lambda: check_range(Owner(), depth=(float("nan"), 1)), "two rising numbers"),
-        (lambda: check_probability(Owner(), chance=1.1), r"Owner: chance .*\[0, 1\], not 1.1"),
+        (lambda: check_range(Owner(), 0, 1, chance=1.1), r"Owner: chance .*\[0, 1\], not 1.1"),
+        (lambda: check_range(Owner(), 1, most=0), r"Owner: most must lie in \[1, inf\], not 0"),
         (lambda: check_choices(Owner(), "ab", kinds=("a", "c")), "kinds may hold a, b, not 'c'"),
         (lambda: check_choices(Owner(), "ab", kinds=()), "not an empty list"),
     ],
@@ -40,14 +41,14 @@ def test_what_is_wrong_is_named(check, message):
 
 def test_what_is_right_passes():
     check_range(Owner(), 0, 5, one=(0, 5), two=(2, 2))
-    check_probability(Owner(), never=0, always=1)
+    check_range(Owner(), 0, 1, never=0, always=1)
     check_choices(Owner(), "ab", kinds=("b", "a", "b"))
 
 
 def test_both_go_through_the_same_devices():
     @dataclass(frozen=True)
     class Gain(Linear):
-        def __call__(self, audio, rng, sample_rate):
+        def apply(self, audio, rng, sample_rate):
             return audio * np.float32(rng.uniform())
 
     one, other = alike((Gain(), Gain()), noise(500), 3 * noise(500), rng(), RATE)

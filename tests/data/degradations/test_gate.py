@@ -60,7 +60,7 @@ def test_it_goes_by_what_is_relative():
         ({"threshold": (-20.0, -30.0)}, "threshold must be two rising numbers"),
         ({"threshold": (0.0, 30.0)}, r"threshold must be two rising numbers in \[-100, 20\]"),
         ({"slope": (-1.0, 1.0)}, "slope must be two rising numbers"),
-        ({"most": -1.0}, r"most must lie in \[0, 100\] dB, not -1"),
+        ({"most": -1.0}, r"most must lie in \[0, 100\], not -1"),
         ({"probability": 2.0}, "probability"),
     ],
 )

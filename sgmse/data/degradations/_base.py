@@ -1,0 +1,98 @@
+"""What all degradations share: ranges and their check, and two base classes.
+
+Degradation    y = d(x; rng)     for the observation alone: what a model is to undo
+Linear         y = L(rng) x      may befall the target as well: what a model is to keep
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from sgmse.errors import ArgumentError
+
+Audio = NDArray[np.float32]  # (samples,)
+Floats = NDArray[np.floating]  # the same, before it is made float32
+Range = tuple[float, float]  # drawn uniformly between
+
+
+def check_range(
+    owner: object, low: float = -np.inf, high: float = np.inf, **values: float | Range
+) -> None:
+    """Refuse, by name, numbers and ranges that reach beyond [low, high], and empty ranges."""
+    for name, value in values.items():
+        first, last = value if isinstance(value, tuple) else (value, value)
+        if not low <= first <= last <= high:
+            ranged = isinstance(value, tuple)
+            asked = "be two rising numbers" if ranged else "lie"
+            shown = f"[{first:g}, {last:g}]" if ranged else value
+            raise ArgumentError(
+                f"{type(owner).__name__}: {name} must {asked} in [{low:g}, {high:g}], not {shown}"
+            )
+
+
+def check_choices(owner: object, known: Iterable[object], **chosen: tuple[object, ...]) -> None:
+    """Refuse, by name, an empty list and what is not among the known."""
+    known = list(known)
+    for name, values in chosen.items():
+        wrong = [value for value in values if value not in known]
+        if wrong or not values:
+            what = repr(wrong[0]) if wrong else "an empty list"
+            raise ArgumentError(
+                f"{type(owner).__name__}: {name} may hold {', '.join(map(str, known))}, not {what}"
+            )
+
+
+def decibels(value: float) -> float:
+    """The factor on amplitudes of so many dB."""
+    return float(10 ** (value / 20))
+
+
+@dataclass(frozen=True)
+class Degradation(ABC):
+    """Spoils a recording, speech and noise together; subclasses are frozen dataclasses.
+
+    Args:
+        probability: that it happens at all.
+    """
+
+    probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_range(self, 0, 1, probability=self.probability)
+
+    @final
+    def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:
+        """The recording, of the same shape, spoilt or not; the argument stays as it is."""
+        if rng.random() >= self.probability:
+            return audio
+        return self.apply(audio, rng, sample_rate).astype(np.float32, copy=False)
+
+    @abstractmethod
+    def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
+        """The spoilt recording, of the same shape; the argument stays as it is."""
+
+
+class Linear(Degradation):
+    """A degradation that is linear in the audio and draws nothing that depends on it.
+
+    With generators in the same state, speech and noise apart give the same as together:
+
+        L(speech + noise) = L(speech) + L(noise)
+    """
+
+
+def alike(
+    devices: Iterable[Linear], first: Audio, second: Audio, rng: Generator, sample_rate: int
+) -> tuple[Audio, Audio]:
+    """Two recordings through the same devices: each draws the same for both."""
+    for device in devices:
+        seed = int(rng.integers(2**63))
+        first, second = (
+            device(audio, np.random.default_rng(seed), sample_rate) for audio in (first, second)
+        )
+    return first, second
