@@ -1,4 +1,4 @@
-from .results import Outcome as Outcome
+from .results import Results as Results
 from .run import run_suite as run_suite
 from .study import Study as Study
 from .study import run_study as run_study

@@ -39,6 +39,14 @@ class Run:
         """What no other run of a benchmark has."""
         return self.set, self.system, self.seed, self.name
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What it took, as columns of a table of files."""
+        if not self.duration:
+            return {}
+        counted = {} if self.evaluations is None else {"evaluations": f"{self.evaluations:g}"}
+        return {"real_time_factor": f"{self.seconds / self.duration:.4g}", **counted}
+
 
 @dataclass(frozen=True)
 class Costs:

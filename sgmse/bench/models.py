@@ -1,19 +1,28 @@
 """Models of this library as systems: a model with a solver, steps and a grid."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from sgmse import audio
 from sgmse.audio.streams import cut, segments
-from sgmse.bench.systems import Enhance, Maker, Signal, Work, noise, peak_memory, put
+from sgmse.bench.systems import (
+    EnhanceFile,
+    System,
+    Usage,
+    peak_memory,
+    warm_up,
+    write_exact,
+)
 from sgmse.checkpoints import PACKAGED, locate
 from sgmse.checkpoints.hub import HUB
 from sgmse.checkpoints.native import CONFIG, WEIGHTS
@@ -24,7 +33,7 @@ from sgmse.solvers import Grid, Solver
 
 
 @dataclass(frozen=True)
-class Model(Maker):
+class Model(System):
     """A model of this library.
 
     Args:
@@ -47,12 +56,14 @@ class Model(Maker):
         if self.grid is not None and self.steps is not None:
             raise ArgumentError("give a grid, which has its steps, or steps, not both")
 
-    def below(self, root: Path) -> "Model":
-        """The same with a model below `root`, if its name is a path."""
+    @override
+    def rooted(self, folder: Path) -> Self:
+        """The same with a model below a folder, if its name is a path."""
         if self.model in PACKAGED or self.model.startswith(HUB):
             return self
-        return replace(self, model=str(root / self.model))
+        return replace(self, model=str(folder / self.model))
 
+    @override
     def require(self) -> None:
         """Raise `ValueError` for a model that is not there or cannot be sampled so."""
         _ = self._sampler
@@ -63,15 +74,17 @@ class Model(Maker):
         e = self.enhancer()
         device = next(e.model.parameters(), torch.empty(0)).device.type
         pieces = f"{e.segment} s, {e.overlap} s, {e.padding}, {e.frames}, {e.shifts}"
-        about = f"{e.solver} on {e.grid}, {pieces}, {device}"
         pinned = e.model.sde.pinned and e.grid.start == 1
-        return about, e.solver.draws(e.model.sde) or not pinned
+        draws = e.solver.draws(e.model.sde) or not pinned
+        return f"{e.solver} on {e.grid}, {pieces}, {device}", draws
 
     @property
+    @override
     def seeded(self) -> bool:
         """Whether the solver, or the start of the process, draws noise."""
         return self._sampler[1]
 
+    @override
     def conditions(self) -> Mapping[str, str]:
         """The digest of the weights and config, and the sampler."""
         place = locate(self.model)
@@ -91,28 +104,26 @@ class Model(Maker):
             enhancer = replace(enhancer, grid=self.grid)
         return enhancer.with_sampler(self.solver, self.steps, self.shifts)
 
-    def enhance(self, samples: Signal, sample_rate: int, seed: int = 0) -> Signal:
-        """One recording (samples,) at a rate in Hz; loads the model each time."""
-        return self.enhancer()(samples, sample_rate, seed=seed)
-
-    def opened(self) -> Enhance:
+    @override
+    def load(self) -> EnhanceFile:
         """The evaluations are those of the network that refines, for each piece of a recording."""
         enhancer = self.enhancer()
-        calls = [0]
+        calls = Counter[str]()
         network = enhancer.model.parts["network"]
-        network.register_forward_hook(lambda *_: calls.append(calls.pop() + 1))
-        enhancer(noise(enhancer.sample_rate), enhancer.sample_rate)
+        network.register_forward_hook(lambda *_: calls.update(network=1))
+        enhancer(warm_up(enhancer.sample_rate), enhancer.sample_rate)
 
-        def file(source: Path, target: Path, seed: int) -> Work:
+        def enhance(source: Path, target: Path, seed: int) -> Usage:
             noisy, about = audio.read(source)
-            calls[0] = 0
+            calls.clear()
             start = perf_counter()
             clean = enhancer(noisy, about.sample_rate, seed=seed)
             seconds = perf_counter() - start
-            put(target, clean, about.sample_rate)
-            return Work(seconds, calls[0] / pieces(enhancer, about), peak_memory())
+            write_exact(target, clean, about.sample_rate)
+            evaluations = calls["network"] / pieces(enhancer, about)
+            return Usage(seconds, evaluations, peak_memory())
 
-        return file
+        return enhance
 
 
 def pieces(enhancer: Enhancer, about: audio.Info) -> int:

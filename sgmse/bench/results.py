@@ -33,7 +33,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Results:
     """The scores of a suite and what they cost.
 
     Args:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sgmse.bench.models import Model
 from sgmse.bench.run import Progress, run_suite
-from sgmse.bench.study_results import OWN, Setting, StudyOutcome
+from sgmse.bench.study_results import OWN, Setting, StudyResults
 from sgmse.bench.suite import NAME, NoisySet, Suite
 from sgmse.bench.systems import Noisy, System
 from sgmse.enhancer import Enhancer
@@ -142,7 +142,7 @@ def run_study(
     files: int | None = None,
     workers: int = 0,
     progress: Progress | None = None,
-) -> StudyOutcome:
+) -> StudyResults:
     """Enhance and score what is not there yet, with each sampler of a study.
 
     Args:
@@ -164,7 +164,7 @@ def run_study(
     )
     load = _load()
     outcome = run_suite(suite, output, workers=workers, progress=progress)
-    return StudyOutcome(study.model, tuple(settings), outcome, load)
+    return StudyResults(study.model, tuple(settings), outcome, load)
 
 
 def _load() -> float | None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sgmse._files import write_whole
 from sgmse.bench.costs import Costs
 from sgmse.bench.models import Model
-from sgmse.bench.results import Outcome
+from sgmse.bench.results import Results
 from sgmse.bench.study_charts import Panel, figure
 from sgmse.metrics.measures import Measure
 from sgmse.report import text as tables
@@ -85,7 +85,7 @@ def undominated(
 
 
 @dataclass(frozen=True)
-class StudyOutcome:
+class StudyResults:
     """The samplers of a study and what became of them.
 
     Args:
@@ -98,7 +98,7 @@ class StudyOutcome:
 
     model: str
     settings: tuple[Setting, ...]
-    outcome: Outcome
+    outcome: Results
     load: float | None = None
 
     @property

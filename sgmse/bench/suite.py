@@ -17,7 +17,8 @@ Relative paths start at the folder of the file. It is read as a whole and checke
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,22 +27,34 @@ from typing import Any
 import numpy as np
 
 from sgmse.bench.models import Model
-from sgmse.bench.peers import PEERS
+from sgmse.bench.peers import (
+    DeepFilterNet3,
+    LogMMSE,
+    NoiseReduce,
+    RNNoise,
+    Speex,
+    WebRTC,
+    Wiener,
+)
 from sgmse.bench.programs import Command
-from sgmse.bench.systems import Folder, Noisy, System
+from sgmse.bench.systems import Folder, Noisy, System, rooted_paths
 from sgmse.checkpoints import CLASSES
 from sgmse.data import layouts
 from sgmse.data.layouts import Layout
 from sgmse.data.pairs import Pair
-from sgmse.errors import ArgumentError, RecipeError, SuiteError
+from sgmse.errors import ArgumentError, MissingPackageError, RecipeError, SuiteError
 from sgmse.metrics.measures import Measure
 from sgmse.scoring.comparison import TOLERANCE
 from sgmse.scoring.scores import DEFAULT, resolved
 from sgmse.training.reading import read
 from sgmse.training.recipe import parse_yaml
 
-#: What a suite may name: systems, and the classes of checkpoints for solvers and grids.
-SYSTEMS: tuple[type[System], ...] = (Noisy, Folder, Command, Model, *PEERS)
+#: The systems that a suite may name.
+SYSTEMS: tuple[type[System], ...] = (
+    *(Noisy, Folder, Command, Model),
+    *(DeepFilterNet3, RNNoise, WebRTC, Speex, NoiseReduce, LogMMSE, Wiener),
+)
+#: With the classes of checkpoints, for solvers and grids.
 SUITE_CLASSES: Mapping[str, type] = {
     **CLASSES,
     **{c.__name__: c for c in SYSTEMS},
@@ -72,10 +85,9 @@ class NoisySet:
         if self.layout is not None:
             layouts.known(self.layout)
 
-    def below(self, root: Path) -> "NoisySet":
-        """The same with relative paths taken from `root`."""
-        paths = {name: getattr(self, name) for name in ("clean", "noisy", "root")}
-        return replace(self, **{name: path and root / path for name, path in paths.items()})
+    def rooted(self, folder: Path) -> "NoisySet":
+        """The same with its relative paths taken from a folder."""
+        return replace(self, **rooted_paths(self, folder))
 
     def known(self) -> Layout | None:
         """The layout of a known set. Raises `LayoutError` where it is none."""
@@ -145,10 +157,8 @@ class Suite:
         """The pairs of each set. Raises `SuiteError` for what is not there, and for `by`."""
         found = {}
         for name, recordings in self.sets.items():
-            try:
+            with located(f"sets.{name}"):
                 pairs = recordings.pairs()
-            except ValueError as error:
-                raise SuiteError(f"sets.{name}: {error}") from error
             count = min(self.files or len(pairs), len(pairs))
             found[name] = [
                 pairs[i] for i in np.linspace(0, len(pairs) - 1, count).round().astype(int)
@@ -159,6 +169,17 @@ class Suite:
                 known = f"they tell {', '.join(told)}" if told else "they tell nothing"
                 raise SuiteError(f"by: no set tells {fact!r} of its recordings; {known}")
         return found
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """What is raised within says where: of which system, of which set."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingPackageError(f"{where}: {error}") from error
+    except ValueError as error:
+        raise SuiteError(f"{where}: {error}") from error
 
 
 #: The keys of a file, and what each holds; of the first two, what each of their names holds.
@@ -210,7 +231,7 @@ def _suite(values: Any, path: Path) -> Suite:
             if not isinstance(section, Mapping):
                 raise SuiteError(f"it lacks {key}: a section with a name for each of them")
             parts[key] = {
-                str(name): read(hint, value, SUITE_CLASSES, f"{key}.{name}").below(path.parent)
+                str(name): read(hint, value, SUITE_CLASSES, f"{key}.{name}").rooted(path.parent)
                 for name, value in section.items()
             }
         elif key in values:

@@ -1,26 +1,27 @@
-"""What a benchmark runs: something that has, or makes, an enhanced file of a noisy one.
+"""What a benchmark compares: systems, which have or make an enhanced file of each noisy one.
 
-A system is a frozen dataclass that says all that decides what comes out. `require` refuses, before
-any work, what cannot run. A `Maker` loads in `opened` what it needs, once for many files; those
-that work on arrays are `Waves`: files, channels and time are taken care of here. More are in
-`ours`, `peers`, `programs`.
+    System            has `files` (Noisy, Folder), or can `load` what makes them (Model, Command)
+    SignalEnhancer    a System that makes an array of an array (the peers)
+
+A system is a frozen dataclass that says all that decides what comes out. To add one, derive it of
+one of these, and name it in the table `sgmse.bench.suite.SYSTEMS` if suites in YAML shall know it.
 """
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import wavfile
+from typing_extensions import override
 
 from sgmse import audio
 from sgmse._files import whole
-from sgmse.data.pairs import Pair, recordings
+from sgmse.data.pairs import Pair, match_names, recordings
 from sgmse.errors import ArgumentError, SystemFailedError
 from sgmse.scoring.provenance import versions
 
@@ -29,8 +30,8 @@ Signal = NDArray[np.float32]  # (samples,)
 WARM_UP = 0.5  # seconds of noise that are enhanced first: what a library does once is not timed
 
 
-class Work(NamedTuple):
-    """What an enhanced file took; None for what is not known.
+class Usage(NamedTuple):
+    """What it took to enhance a file; None for what is not known.
 
     Args:
         seconds: without loading, reading and writing.
@@ -44,28 +45,23 @@ class Work(NamedTuple):
 
 
 #: (audio (samples,), rate in Hz, seed) -> (samples,), enhanced and without delay.
-Wave = Callable[[Signal, int, int], Signal]
+EnhanceSignal = Callable[[Signal, int, int], Signal]
 #: (noisy file, enhanced file, seed) -> what it took. The enhanced file appears whole or not at all.
-Enhance = Callable[[Path, Path, int], Work]
+EnhanceFile = Callable[[Path, Path, int], Usage]
 
 
-class System(ABC):
-    """Something that enhances; subclasses are frozen dataclasses."""
-
-    def ready(self, pairs: Sequence[Pair], which: str) -> Mapping[str, Path] | None:
-        """Files of the set `which` that are there, by the names of pairs; None if it makes them."""
-        return None
+class System:
+    """Something that enhances; subclasses are frozen dataclasses with `files` or `load`."""
 
     @property
     def seeded(self) -> bool:
         """Whether a seed changes what comes out."""
         return False
 
-    def below(self, root: Path) -> "System":
-        """The same with relative paths taken from `root`."""
-        return self
+    def rooted(self, folder: Path) -> Self:
+        """The same with its relative paths taken from a folder."""
+        return replace(self, **rooted_paths(self, folder))  # type: ignore[type-var]
 
-    @abstractmethod
     def require(self) -> None:
         """Raise `ValueError` or `ImportError` with the remedy if it cannot run."""
 
@@ -73,34 +69,71 @@ class System(ABC):
         """What the enhanced files depend on beside the noisy ones and the seed."""
         return {"system": repr(self), **versions()}
 
+    def files(self, pairs: Sequence[Pair], set_name: str) -> Mapping[str, Path] | None:
+        """Finished ones of a set, by the names of its pairs; None if they are to be made.
 
-class Maker(System):
-    """A system that makes the enhanced files; the others have them `ready`."""
+        Raises `ValueError` if there should be some and are none.
+        """
+        return None
+
+    def load(self) -> EnhanceFile:
+        """What makes them, with all that is loaded once for many files."""
+        raise NotImplementedError(f"{type(self).__name__} overrides neither files nor load")
+
+
+class SignalEnhancer(System, ABC):
+    """A system that makes an array of an array, each channel by itself."""
 
     @abstractmethod
-    def opened(self) -> Enhance:
-        """Ready to enhance files."""
+    def load_signal(self) -> Callable[[], EnhanceSignal]:
+        """What gives, for each channel of each recording, one with a state of its own.
+
+        Only the call of what it gives is timed.
+        """
+
+    @override
+    def load(self) -> EnhanceFile:
+        """Files, their channels and the clock are taken care of here."""
+        fresh = self.load_signal()
+        fresh()(warm_up(16000), 16000, 0)
+
+        def enhance(source: Path, target: Path, seed: int) -> Usage:
+            noisy, about = audio.read(source)
+            states = [fresh() for _ in noisy]
+            start = perf_counter()
+            clean = [
+                state(channel, about.sample_rate, seed)
+                for state, channel in zip(states, noisy, strict=True)
+            ]
+            seconds = perf_counter() - start
+            write_exact(target, checked(clean, noisy), about.sample_rate)
+            return Usage(seconds, None, peak_memory())
+
+        return enhance
+
+    def enhance(self, samples: Signal, sample_rate: int, seed: int = 0) -> Signal:
+        """One recording (samples,) at a rate in Hz; loads what is needed each time."""
+        clean = self.load_signal()()(samples, sample_rate, seed)
+        return checked([clean], samples[None]).squeeze(0)
 
 
 @dataclass(frozen=True)
 class Noisy(System):
     """The noisy recordings as they are: what all others must improve."""
 
-    def ready(self, pairs: Sequence[Pair], which: str) -> Mapping[str, Path]:
-        """The noisy files."""
-        return {pair.name: pair.noisy for pair in pairs if pair.noisy is not None}
+    @override
+    def files(self, pairs: Sequence[Pair], set_name: str) -> Mapping[str, Path]:
+        return {pair.name: pair.enhanced for pair in pairs}
 
+    @override
     def conditions(self) -> Mapping[str, str]:
         """Nothing that the files do not show."""
         return {"system": "the noisy recordings"}
 
-    def require(self) -> None:
-        """Nothing is needed."""
-
 
 @dataclass(frozen=True)
 class Folder(System):
-    """Finished files, made elsewhere; named like the noisy ones, whatever their format.
+    """Files made elsewhere; named like the noisy ones, whatever their format.
 
     Args:
         folder: where they are; {set} in it stands for the name of the set.
@@ -108,74 +141,31 @@ class Folder(System):
 
     folder: Path
 
-    def ready(self, pairs: Sequence[Pair], which: str) -> Mapping[str, Path]:
-        """Its files of the same places as the pairs, or of the same names if these are unique."""
-        folder = Path(str(self.folder).replace("{set}", which))
-        files = recordings(folder)
-        counts = Counter(map(_last, files))
-        names = {_last(name): name for name in files if counts[_last(name)] == 1}
-        asked = Counter(_last(pair.name) for pair in pairs)
-        found = {}
-        for pair in pairs:
-            alike = names.get(_last(pair.name)) if asked[_last(pair.name)] == 1 else None
-            if (name := pair.name if pair.name in files else alike) is not None:
-                found[pair.name] = files[name]
-        if not found:
+    @override
+    def files(self, pairs: Sequence[Pair], set_name: str) -> Mapping[str, Path]:
+        """Those of the same places as the pairs, or of the same names if these are unique."""
+        folder = Path(str(self.folder).replace("{set}", set_name))
+        there = recordings(folder)
+        names = match_names([pair.name for pair in pairs], there)
+        if not names:
             raise ArgumentError(
                 f"no recording in {folder} has the name of a noisy one, such as {pairs[0].name!r}"
             )
-        return found
+        return {name: there[place] for name, place in names.items()}
 
+    @override
     def conditions(self) -> Mapping[str, str]:
         """Nothing that the files do not show."""
         return {"system": "finished files"}
 
-    def below(self, root: Path) -> "Folder":
-        """The folder below `root`."""
-        return replace(self, folder=root / self.folder)
 
-    def require(self) -> None:
-        """Nothing that `ready` does not ask for."""
-
-
-def _last(name: str) -> str:
-    return name.rpartition("/")[2]
+def rooted_paths(value: Any, folder: Path) -> dict[str, Any]:
+    """The fields of a dataclass that are paths, relative ones taken from a folder."""
+    values = {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: folder / path for name, path in values.items() if isinstance(path, Path)}
 
 
-class Waves(Maker):
-    """A system that works on arrays."""
-
-    @abstractmethod
-    def loaded(self) -> Callable[[], Wave]:
-        """What gives, for each channel of each recording, a `Wave` with a state of its own.
-
-        Only what the `Wave` does is timed.
-        """
-
-    def opened(self) -> Enhance:
-        """Each channel by itself."""
-        fresh = self.loaded()
-        fresh()(noise(16000), 16000, 0)
-
-        def file(source: Path, target: Path, seed: int) -> Work:
-            noisy, about = audio.read(source)
-            waves = [fresh() for _ in noisy]
-            start = perf_counter()
-            clean = [
-                w(channel, about.sample_rate, seed) for w, channel in zip(waves, noisy, strict=True)
-            ]
-            seconds = perf_counter() - start
-            put(target, checked(clean, noisy), about.sample_rate)
-            return Work(seconds, None, peak_memory())
-
-        return file
-
-    def enhance(self, samples: Signal, sample_rate: int, seed: int = 0) -> Signal:
-        """One recording (samples,) at a rate in Hz; loads what is needed each time."""
-        return checked([self.loaded()()(samples, sample_rate, seed)], samples[None])[0]
-
-
-def put(target: Path, samples: Signal, sample_rate: int) -> None:
+def write_exact(target: Path, samples: Signal, sample_rate: int) -> None:
     """Write (channels, samples) as 32 bit float WAV: not rounded, never clipped, whole or not.
 
     libsndfile would write the time of day into it, so that equal results had unequal files.
@@ -197,8 +187,8 @@ def checked(clean: list[Signal], noisy: Signal) -> Signal:
     return result
 
 
-def noise(sample_rate: int) -> Signal:
-    """What a system is warmed up with."""
+def warm_up(sample_rate: int) -> Signal:
+    """Noise (samples,) that is enhanced before anything is timed."""
     samples = np.random.default_rng(0).standard_normal(round(WARM_UP * sample_rate))
     return 0.1 * samples.astype(np.float32)
 

@@ -12,7 +12,7 @@ from sgmse.cli import reports
 from sgmse.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from sgmse.bench.results import Bar, Outcome
+    from sgmse.bench.results import Bar, Results
     from sgmse.bench.suite import Suite
 
 DESCRIPTION = """Compare systems on sets of noisy recordings, as a suite says.
@@ -173,7 +173,7 @@ def _bar(text: str, suite: "Suite") -> "Bar":
     return Bar(Threshold.parse(rest, resolved(suite.measures)), system if colon else None)
 
 
-def _tell(outcome: "Outcome", quiet: bool) -> None:
+def _tell(outcome: "Results", quiet: bool) -> None:
     """What was found on the way, on stderr."""
     from sgmse.report.text import notes, problems
 
@@ -184,6 +184,6 @@ def _tell(outcome: "Outcome", quiet: bool) -> None:
         print(f"sgmse: and {len(lines) - SHOWN} more; summary.md has them all", file=sys.stderr)
 
 
-def _done(outcome: "Outcome") -> str:
+def _done(outcome: "Results") -> str:
     made, scored = outcome.enhanced, len(outcome.scores.rows) - outcome.scores.reused
     return f"{made} files were enhanced and {scored} scored now"

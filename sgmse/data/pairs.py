@@ -68,13 +68,13 @@ def match(
     beside = {} if noisy is None else recordings(noisy)
     if all(path is None or Path(path).is_file() for path in (clean, enhanced, noisy)):
         right, beside = (dict(zip(left, files.values(), strict=False)) for files in (right, beside))
-    partners = _partners(left, right)
+    partners = match_names(left, right)
     if not partners:
         raise ArgumentError(
             f"no recording in {enhanced} has the name of one in {clean}, such as "
             f"{next(iter(left))!r}; results must keep the names of their inputs"
         )
-    noises = {name: beside[other] for name, other in _partners(left, beside).items()}
+    noises = {name: beside[other] for name, other in match_names(left, beside).items()}
     about = _facts_by_name(partners, facts or {})
     pairs = [
         Pair(name, left[name], right[other], noises.get(name), about.get(name, {}))
@@ -164,7 +164,7 @@ def _without_suffix(name: str) -> str:
     return (path.with_suffix("") if known else path).as_posix()
 
 
-def _partners(left: Iterable[str], right: Iterable[str]) -> dict[str, str]:
+def match_names(left: Iterable[str], right: Iterable[str]) -> dict[str, str]:
     """left -> right: the same place, else the same name if it is the only one on both sides."""
     left, right = list(left), set(right)
     partners = {name: name for name in left if name in right}
@@ -181,7 +181,7 @@ def _partners(left: Iterable[str], right: Iterable[str]) -> dict[str, str]:
 def _facts_by_name(
     names: Iterable[str], facts: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Mapping[str, str]]:
-    return {name: facts[other] for name, other in _partners(names, facts).items()}
+    return {name: facts[other] for name, other in match_names(names, facts).items()}
 
 
 def _last(name: str) -> str:

@@ -4,36 +4,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+from recordings import RATE
 
-from sgmse.audio import Info, read, write
+from sgmse.audio import Info, read
 from sgmse.bench.models import Model, pieces
 from sgmse.checkpoints import save
 from sgmse.enhancer import Enhancer
 from sgmse.solvers import Exponential, Uniform
 
-RATE = 16000
-SAMPLES = (0.3 * np.random.default_rng(0).standard_normal((2, 800))).astype(np.float32)
-
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with noisy.flac, 16 bit, of two channels, and a model."""
-    monkeypatch.chdir(tmp_path)
-    write("noisy.flac", SAMPLES, Info(RATE, 2, format="FLAC"))
+def folder(stereo: Path) -> Path:
+    """The working folder, with a recording of two channels and a model."""
     save(tiny.checkpoint(), "model")
-    return tmp_path
+    return stereo
 
 
 def test_a_model_is_its_enhancer():
     system = Model("model")
     system.require()
     assert not system.seeded
-    work = system.opened()(Path("noisy.flac"), Path("out.wav"), 0)
+    work = system.load()(Path("noisy.flac"), Path("out.wav"), 0)
     expected = Enhancer.of(tiny.checkpoint())(read("noisy.flac")[0], RATE)
     np.testing.assert_allclose(read("out.wav")[0], expected, atol=1e-5)
-    np.testing.assert_allclose(
-        system.enhance(read("noisy.flac")[0][1], RATE), expected[1], atol=1e-5
-    )
     assert work.evaluations == 1
     assert work.seconds > 0
 
@@ -47,7 +40,7 @@ def test_a_model_is_its_enhancer():
     ],
 )
 def test_samplers(system, evaluations):
-    assert system.opened()(Path("noisy.flac"), Path("out.wav"), 0).evaluations == evaluations
+    assert system.load()(Path("noisy.flac"), Path("out.wav"), 0).evaluations == evaluations
 
 
 @pytest.mark.parametrize(("channels", "sample_rate"), [(1, 16000), (5, 16000), (2, 44100)])
@@ -64,12 +57,12 @@ def test_evaluations_are_those_of_a_piece(channels, sample_rate):
 def test_what_draws_noise_has_seeds():
     system = Model("model", solver=Exponential(eta=1.0), steps=2)
     assert system.seeded
-    enhance, made = system.opened(), []
+    enhance, made = system.load(), []
     for seed in (0, 0, 1):
         enhance(Path("noisy.flac"), Path("out.wav"), seed)
         made.append(read("out.wav")[0])
         np.testing.assert_allclose(
-            made[-1][0], system.enhance(read("noisy.flac")[0][0], RATE, seed), atol=1e-5
+            made[-1], system.enhancer()(read("noisy.flac")[0], RATE, seed=seed), atol=1e-5
         )
     np.testing.assert_array_equal(made[0], made[1])
     assert not np.allclose(made[0], made[2])
@@ -87,9 +80,9 @@ def test_conditions_tell_weights_and_samplers_apart():
 
 
 def test_models_are_found():
-    assert Model("model").below(Path("a")).model == str(Path("a/model"))
-    assert Model("default").below(Path("a")).model == "default"
-    assert Model("hf://a/b").below(Path("a")).model == "hf://a/b"
+    assert Model("model").rooted(Path("a")).model == str(Path("a/model"))
+    assert Model("default").rooted(Path("a")).model == "default"
+    assert Model("hf://a/b").rooted(Path("a")).model == "hf://a/b"
     with pytest.raises(ValueError, match="no model 'absent'"):
         Model("absent").require()
     with pytest.raises(ValueError, match="not both"):

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from sgmse.audio import Info, read, write
-from sgmse.bench.peers import PEERS, DeepFilterNet3, NoiseReduce, Peer, RNNoise, WebRTC
+from sgmse.bench.peers import DeepFilterNet3, NoiseReduce, Peer, RNNoise, WebRTC
+from sgmse.bench.suite import SYSTEMS
 from sgmse.metrics import estoi, pesq_wb, si_sdr
 from sgmse.scoring.comparison import estimated_delay
 
 KINDS = ("clean", "noisy")
+PEERS = [system for system in SYSTEMS if issubclass(system, Peer)]
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,9 @@ class Late(Peer):
     rate = 48000
     delay = 500
 
-    def process(self, module):
-        def run(samples, rate):
-            assert rate == 48000
-            return module.concatenate([module.zeros(500), samples])[: len(samples)]
-
-        return run
+    def process(self, numpy, samples, rate):
+        assert rate == 48000
+        return numpy.concatenate([numpy.zeros(500), samples])[: len(samples)]
 
 
 @dataclass(frozen=True)
@@ -87,30 +86,30 @@ def installed(system: Peer) -> Peer:
 
 def test_importing_a_peer_changes_nothing_else(peer):
     before = np.geterr()
-    peer.loaded()
+    peer.load_signal()
     assert np.geterr() == before
 
 
 def test_every_length_comes_back(peer, tmp_path: Path):
-    fresh = peer.loaded()
+    fresh = peer.load_signal()
     for samples in (1600, 4801, 8000):
         out = fresh()(voice(samples, 16000), 16000, 0)
         assert out.shape == (samples,)
         assert np.isfinite(out).all()
     assert np.isfinite(fresh()(np.zeros(8000, np.float32), 16000, 0)).all()
     write(tmp_path / "noisy.wav", np.stack(2 * [voice(4410, 44100)]), Info(44100, 2))
-    peer.opened()(tmp_path / "noisy.wav", tmp_path / "clean.wav", 0)
+    peer.load()(tmp_path / "noisy.wav", tmp_path / "clean.wav", 0)
     assert read(tmp_path / "clean.wav")[0].shape == (2, 4410)
 
 
 def test_a_recording_does_not_remember_the_one_before(peer):
-    fresh = peer.loaded()
+    fresh = peer.load_signal()
     first, _, again = (fresh()(voice(n, 16000), 16000, 0) for n in (8000, 4800, 8000))
     np.testing.assert_array_equal(first, again)
 
 
 def test_nothing_is_late(peer, shared: Path):
-    fresh = peer.loaded()
+    fresh = peer.load_signal()
     for name in ("010", "060"):
         clean, noisy = (read(shared / f"corpus/test/{kind}/{name}.flac") for kind in KINDS)
         out = fresh()(noisy[0][0], noisy[1].sample_rate, 0)
@@ -130,7 +129,7 @@ def test_nothing_is_late(peer, shared: Path):
 )
 def test_the_known_scores_of_peers(system, expected, shared: Path):
     """PESQ, ESTOI and SI-SDR on the test set of the corpus, measured before this was written."""
-    fresh = installed(system).loaded()
+    fresh = installed(system).load_signal()
     scores = []
     for path in sorted((shared / "corpus/test/clean").glob("*.flac")):
         clean, about = read(path)

@@ -4,21 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sgmse.audio import Info, read, write
+from sgmse.audio import read
 from sgmse.bench.programs import Command
 from sgmse.errors import SystemFailedError
 
-RATE = 16000
-SAMPLES = (0.3 * np.random.default_rng(0).standard_normal((2, 800))).astype(np.float32)
 COPY = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with noisy.flac, 16 bit, of two channels."""
-    monkeypatch.chdir(tmp_path)
-    write("noisy.flac", SAMPLES, Info(RATE, 2, format="FLAC"))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("stereo")
 
 
 def command(script: str, arguments: str = "{input} {output}", timeout=None) -> Command:
@@ -31,7 +24,7 @@ def test_a_command_reads_and_writes_wav():
     system.require()
     assert not system.seeded
     Path("a b").mkdir()
-    work = system.opened()(Path("noisy.flac"), Path("a b/out.wav"), 0)
+    work = system.load()(Path("noisy.flac"), Path("a b/out.wav"), 0)
     np.testing.assert_array_equal(read("a b/out.wav")[0], read("noisy.flac")[0])
     assert read("a b/out.wav")[1].format == "WAV"
     assert work.seconds > 0
@@ -42,7 +35,7 @@ def test_a_command_that_takes_a_seed():
     script = "import sys, shutil; open('seed', 'w').write(sys.argv[3]); " + COPY
     system = command(script, "{input} {output} --seed={seed}")
     assert system.seeded
-    system.opened()(Path("noisy.flac"), Path("out.wav"), 7)
+    system.load()(Path("noisy.flac"), Path("out.wav"), 7)
     assert Path("seed").read_text() == "--seed=7"
 
 
@@ -58,7 +51,7 @@ def test_a_command_that_takes_a_seed():
 def test_a_command_that_fails_leaves_nothing(script, says):
     system = command(script, timeout=0.5 if "sleep" in script else None)
     with pytest.raises((SystemFailedError, ValueError), match=says):
-        system.opened()(Path("noisy.flac"), Path("out.wav"), 0)
+        system.load()(Path("noisy.flac"), Path("out.wav"), 0)
     assert {path.name for path in Path.cwd().iterdir()} == {"noisy.flac", "script.py"}
 
 
@@ -79,7 +72,7 @@ def test_commands_that_are_not_there():
     with pytest.raises(ValueError, match="no program 'no-such-program'"):
         Command("no-such-program {input} {output}").require()
     with pytest.raises(ValueError, match="no folder absent"):
-        Command("cp {input} {output}").below(Path("absent")).require()
+        Command("cp {input} {output}").rooted(Path("absent")).require()
     with pytest.raises(ValueError, match="positive"):
         Command("cp {input} {output}", timeout=0)
 
@@ -89,9 +82,9 @@ def test_a_program_below_the_folder_of_the_suite():
     program = Path("tools/copy")
     program.write_text('#!/bin/sh\ncp "$1" "$2"\n')
     program.chmod(0o755)
-    system = Command("./copy {input} {output}").below(Path("tools"))
+    system = Command("./copy {input} {output}").rooted(Path("tools"))
     system.require()
-    system.opened()(Path("noisy.flac"), Path("out.wav"), 0)
+    system.load()(Path("noisy.flac"), Path("out.wav"), 0)
     assert Path("out.wav").exists()
 
 

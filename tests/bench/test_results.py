@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sgmse.bench.costs import Costs, Run
-from sgmse.bench.results import Bar, Outcome
+from sgmse.bench.results import Bar, Results
 from sgmse.bench.suite import NoisySet, Suite
 from sgmse.bench.systems import Noisy
 from sgmse.metrics.measures import chosen
@@ -37,12 +37,12 @@ def run(which: str, system: str, name: str) -> Run:
     return Run(which, system, None, name, "f", "d", 2.0, 0.1 + float(name), 4.0, 3 * 2**20)
 
 
-def outcome(suite: Suite = SUITE, **changes) -> Outcome:
+def outcome(suite: Suite = SUITE, **changes) -> Results:
     keys = [(s, system, n) for system in suite.systems for s in suite.sets for n in "012"]
     rows = tuple(row(*key) for key in keys)
     runs = tuple(run(*key) for key in keys if key[1] != "noisy")
     fields = {"scores": Scores(rows, MEASURES), "runs": runs, "conditions": {"good": {"w": "1"}}}
-    return Outcome(suite, **fields | changes)
+    return Results(suite, **fields | changes)
 
 
 def one_set() -> Suite:

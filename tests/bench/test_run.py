@@ -12,22 +12,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+from recordings import RATE, noisy_set, save
 
-from sgmse import metrics
-from sgmse.audio import Info, read, write
+from sgmse import checkpoints, metrics
+from sgmse.audio import read
 from sgmse.bench.models import Model
 from sgmse.bench.programs import Command
 from sgmse.bench.run import run_suite
 from sgmse.bench.suite import NoisySet, Suite, load_suite
-from sgmse.bench.systems import Folder, Noisy, Waves
-from sgmse.checkpoints import save
+from sgmse.bench.systems import Folder, Noisy, SignalEnhancer
 from sgmse.enhancer import Enhancer
 from sgmse.errors import SuiteError, SystemFailedError
 from sgmse.metrics.measures import Measure
 from sgmse.scoring import scores as scoring
 from sgmse.solvers import Exponential
 
-RATE = 16000
 NAMES = ("a/0", "a/1", "b/0")
 CALLS: list[tuple[float, int]] = []  # (level, seed) of each recording that is enhanced
 
@@ -37,23 +36,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder, with a set of three recordings and what an index says of two."""
     monkeypatch.chdir(tmp_path)
     CALLS.clear()
-    for i, name in enumerate(NAMES):
-        draw = np.random.default_rng(i).standard_normal
-        clean, noise = 0.1 * draw(1600), 0.1 * draw(1600)
-        put(f"clean/{name}.wav", clean)
-        put(f"noisy/{name}.flac", clean + noise)
+    noisy_set(*NAMES, suffix=".flac")
     Path("index.csv").write_text("name,snr_db\na/0,5\na/1,10\n")
     return tmp_path
 
 
-def put(name: str, signal: np.ndarray) -> None:
-    Path(name).parent.mkdir(parents=True, exist_ok=True)
-    subtype = "FLOAT" if name.endswith("wav") else "PCM_16"
-    write(name, np.atleast_2d(signal).astype(np.float32), Info(RATE, subtype=subtype))
-
-
 @dataclass(frozen=True)
-class Draws(Waves):
+class Draws(SignalEnhancer):
     """Adds noise of a level, which a seed changes, and fails on the recordings that are given."""
 
     level: float = 0.01
@@ -67,7 +56,7 @@ class Draws(Waves):
         if self.level < 0:
             raise ValueError("the level is negative")
 
-    def loaded(self):
+    def load_signal(self):
         recordings = []
 
         def enhance(samples, sample_rate, seed):
@@ -151,7 +140,7 @@ def test_what_there_is_to_listen_to():
 
 
 def test_a_model_of_ours_is_counted_and_hashed():
-    save(tiny.checkpoint(), "model")
+    checkpoints.save(tiny.checkpoint(), "model")
     systems = {"noisy": Noisy(), "two steps": Model("model", Exponential(eta=1.0), 2)}
     outcome = run_suite(replace(SUITE, systems=systems, seeds=(0,)), "out")
     assert {run.evaluations for run in outcome.runs} == {2}
@@ -171,13 +160,13 @@ def test_other_weights_are_taken(interrupted):
 
     model = tiny.checkpoint()
     suite = replace(SUITE, systems={"model": Model("model")})
-    save(model, "model")
+    checkpoints.save(model, "model")
     try:
         run_suite(suite, "out", progress=progress)
     except Stop:
         assert interrupted
     model.model.parts["network"].head.bias.data[1] += 1
-    save(model, "model")
+    checkpoints.save(model, "model")
     outcome = run_suite(replace(suite, systems={"model": Model("model")}), "out")
     assert outcome.enhanced == 3
     noisy, made = read("noisy/b/0.flac")[0], read("out/set/model/unseeded/b/0.wav")[0]
@@ -235,8 +224,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(at, monkeypatch):
 def test_only_what_changed_is_made_again():
     first = run_suite(SUITE, "out")
     CALLS.clear()
-    put("noisy/a/1.flac", read("noisy/b/0.flac")[0] / 2)  # another recording
-    put("out/set/quiet/4/b/0.wav", np.zeros(9))  # someone's mistake
+    save("noisy/a/1.flac", read("noisy/b/0.flac")[0] / 2)  # another recording
+    save("out/set/quiet/4/b/0.wav", np.zeros(9))  # someone's mistake
     Path("out/set/plain/unseeded/a/0.wav").unlink()
     second = run_suite(SUITE, "out")
     assert sorted(CALLS) == [(0.0, 0), (0.0, 0), (0.01, 3), (0.01, 4), (0.01, 4)]
@@ -290,7 +279,7 @@ def test_nothing_works():
 
 def test_finished_files():
     for name in NAMES[:2]:
-        put(f"done/set/{name}.wav", read(f"noisy/{name}.flac")[0] / 2)
+        save(f"done/set/{name}.wav", read(f"noisy/{name}.flac")[0] / 2)
     systems = {"noisy": Noisy(), "done": Folder(Path("done/{set}"))}
     outcome = run_suite(replace(SUITE, systems=systems), "out")
     rows = outcome.scores.rows
@@ -307,7 +296,7 @@ def test_the_noisy_input_of_a_known_set_is_checked():
         for kind in ("clean", "noisy"):
             suffix = "wav" if kind == "clean" else "flac"
             path = f"vb/{kind}_testset_wav/p232_00{NAMES.index(name)}.wav"
-            put(path, read(f"{kind}/{name}.{suffix}")[0])
+            save(path, read(f"{kind}/{name}.{suffix}")[0])
     suite = replace(SUITE, sets={"vb": NoisySet(root=Path("vb"))}, by=())
     outcome = run_suite(suite, "out")
     mean = np.mean([row.values["SI-SDR"] for row in outcome.scores.of("noisy")])
@@ -366,7 +355,7 @@ def test_a_missing_package_of_a_measure_is_told_before_any_work():
 
 def test_files_are_aligned_and_trimmed_as_the_suite_says():
     noisy = read("noisy/a/0.flac")[0]
-    put("late/a/0.wav", np.pad(noisy, ((0, 0), (40, 0))))
+    save("late/a/0.wav", np.pad(noisy, ((0, 0), (40, 0))))
     suite = replace(SUITE, systems={"noisy": Noisy(), "late": Folder(Path("late"))}, files=1)
     found = {}
     for align, tolerance in ((False, 0.1), (True, 0.1), (False, 0.001)):

@@ -3,11 +3,10 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tiny
+from recordings import noisy_set
 
-from sgmse.audio import Info, write
 from sgmse.bench import study as studies
 from sgmse.bench.study import OWN, Study, mark, noisier, run_study
 from sgmse.bench.suite import NoisySet
@@ -36,13 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder, with a model of a bridge and a set of two recordings."""
     monkeypatch.chdir(tmp_path)
     save(tiny.checkpoint(), "model")
-    for i in range(2):
-        draw = np.random.default_rng(i).standard_normal
-        clean, noise = 0.1 * draw(1600), 0.1 * draw(1600)
-        for name, samples in (("clean", clean), ("noisy", clean + noise)):
-            Path(name).mkdir(exist_ok=True)
-            audio = samples[None].astype(np.float32)
-            write(f"{name}/{i}.wav", audio, Info(16000, subtype="FLOAT"))
+    noisy_set("0", "1")
     return tmp_path
 
 

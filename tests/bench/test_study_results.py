@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from sgmse.bench.costs import Run
 from sgmse.bench.models import Model
-from sgmse.bench.results import Outcome
-from sgmse.bench.study_results import COSTS, OWN, Setting, StudyOutcome, undominated
+from sgmse.bench.results import Results
+from sgmse.bench.study_results import COSTS, OWN, Setting, StudyResults, undominated
 from sgmse.bench.suite import NoisySet, Suite
 from sgmse.bench.systems import Noisy
 from sgmse.scoring.journal import Row
@@ -48,7 +48,7 @@ def test_what_is_not_known_is_on_no_front():
     assert undominated(places) == ["c"]
 
 
-def result(values: dict[str, list[float | None]]) -> StudyOutcome:
+def result(values: dict[str, list[float | None]]) -> StudyResults:
     """A study of 1, 2 and 4 evaluations, with SI-SDR and LSD (less is better) of two recordings.
 
     By system the SI-SDR of each recording; the LSD is its negative. One computation has two names,
@@ -85,7 +85,7 @@ def result(values: dict[str, list[float | None]]) -> StudyOutcome:
     )
     scores = Scores(tuple(rows), measures)
     conditions = {OWN: {"weights": "abc"}}
-    return StudyOutcome("model", tuple(settings), Outcome(suite, scores, tuple(runs), conditions))
+    return StudyResults("model", tuple(settings), Results(suite, scores, tuple(runs), conditions))
 
 
 VALUES = {
@@ -98,7 +98,7 @@ VALUES = {
 
 
 @pytest.fixture
-def outcome() -> StudyOutcome:
+def outcome() -> StudyResults:
     return result(VALUES)
 
 

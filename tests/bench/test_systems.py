@@ -3,26 +3,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recordings import RATE, STEREO
 
 from sgmse.audio import Info, read, write
-from sgmse.bench.systems import Folder, Noisy, Waves, peak_memory
+from sgmse.bench.systems import Folder, Noisy, SignalEnhancer, peak_memory
 from sgmse.data.pairs import Pair
 from sgmse.errors import SystemFailedError
 
-RATE = 16000
-SAMPLES = (0.3 * np.random.default_rng(0).standard_normal((2, 800))).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with noisy.flac, 16 bit, of two channels."""
-    monkeypatch.chdir(tmp_path)
-    write("noisy.flac", SAMPLES, Info(RATE, 2, format="FLAC"))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("stereo")
 
 
 @dataclass(frozen=True)
-class Gain(Waves):
+class Gain(SignalEnhancer):
     """Louder, and that is all."""
 
     gain: float = 4.0
@@ -30,13 +22,13 @@ class Gain(Waves):
     def require(self):
         pass
 
-    def loaded(self):
+    def load_signal(self):
         return lambda: lambda samples, sample_rate, seed: self.gain * samples
 
 
 @dataclass(frozen=True)
 class Shorter(Gain):
-    def loaded(self):
+    def load_signal(self):
         return lambda: lambda samples, sample_rate, seed: samples[1:]
 
 
@@ -44,7 +36,7 @@ class Shorter(Gain):
 
 
 def test_a_system_of_arrays_enhances_each_channel_of_a_file():
-    work = Gain().opened()(Path("noisy.flac"), Path("out.wav"), 0)
+    work = Gain().load()(Path("noisy.flac"), Path("out.wav"), 0)
     noisy, clean = read("noisy.flac"), read("out.wav")
     np.testing.assert_array_equal(clean[0], 4 * noisy[0])  # exact, and beyond full scale too
     assert np.abs(clean[0]).max() > 1
@@ -52,7 +44,7 @@ def test_a_system_of_arrays_enhances_each_channel_of_a_file():
     assert b"PEAK" not in Path("out.wav").read_bytes()  # which has the time of day
     assert 0 < work.seconds < 5
     assert work.evaluations is None
-    np.testing.assert_array_equal(Gain(2).enhance(SAMPLES[0], RATE), 2 * SAMPLES[0])
+    np.testing.assert_array_equal(Gain(2).enhance(STEREO[0], RATE), 2 * STEREO[0])
 
 
 @pytest.mark.parametrize(
@@ -61,7 +53,7 @@ def test_a_system_of_arrays_enhances_each_channel_of_a_file():
 )
 def test_what_is_no_recording_is_not_written(system, says):
     with pytest.raises(SystemFailedError, match=says), np.errstate(invalid="ignore"):
-        system.opened()(Path("noisy.flac"), Path("out.wav"), 0)
+        system.load()(Path("noisy.flac"), Path("out.wav"), 0)
     assert not Path("out.wav").exists()
 
 
@@ -84,7 +76,7 @@ def pairs(*names: str) -> list[Pair]:
 
 
 def test_noisy_files_are_as_they_are():
-    assert Noisy().ready(pairs("a", "b/c"), "set") == {
+    assert Noisy().files(pairs("a", "b/c"), "set") == {
         "a": Path("noisy/a.wav"),
         "b/c": Path("noisy/b/c.wav"),
     }
@@ -93,14 +85,14 @@ def test_noisy_files_are_as_they_are():
 def test_finished_files_are_found_by_place_and_by_name():
     for name in ("a.flac", "b/c.wav", "x/d.wav", "x/e.wav", "y/e.wav"):
         Path("done/set", name).parent.mkdir(exist_ok=True, parents=True)
-        write(Path("done/set", name), SAMPLES, Info(RATE, 2))
-    found = Folder(Path("{set}")).below(Path("done")).ready(pairs("a", "b/c", "d", "e"), "set")
+        write(Path("done/set", name), STEREO, Info(RATE, 2))
+    found = Folder(Path("{set}")).rooted(Path("done")).files(pairs("a", "b/c", "d", "e"), "set")
     assert found == {
         "a": Path("done/set/a.flac"),
         "b/c": Path("done/set/b/c.wav"),
         "d": Path("done/set/x/d.wav"),  # two are called e
     }
     with pytest.raises(ValueError, match="no recording in done has the name"):
-        Folder(Path("done")).ready(pairs("z"), "set")
+        Folder(Path("done")).files(pairs("z"), "set")
     with pytest.raises(ValueError, match="there is no folder"):
-        Folder(Path("absent")).ready(pairs("z"), "set")
+        Folder(Path("absent")).files(pairs("z"), "set")

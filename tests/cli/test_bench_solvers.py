@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tiny
+from recordings import noisy_set
 
-from sgmse.audio import Info, write
 from sgmse.bench import expressions as study_names
 from sgmse.bench import study
 from sgmse.checkpoints import save
@@ -23,13 +22,7 @@ QUICK = (*FOLDERS, "--model", "model", "--measures", "si-sdr,lsd", "--steps", "1
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder: a set of three, and a model."""
     monkeypatch.chdir(tmp_path)
-    for i in range(3):
-        draw = np.random.default_rng(i).standard_normal
-        clean, noise = 0.1 * draw(1600), 0.1 * draw(1600)
-        for name, samples in (("clean", clean), ("noisy", clean + noise)):
-            Path(name).mkdir(exist_ok=True)
-            audio = samples[None].astype(np.float32)
-            write(f"{name}/{i}.wav", audio, Info(16000, subtype="FLOAT"))
+    noisy_set("0", "1", "2")
     save(tiny.checkpoint(), "model")
     return tmp_path
 
