@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sgmse.checkpoints import CLASSES
+from sgmse.config import errors_as, from_plain
 from sgmse.errors import SuiteError
 from sgmse.solvers import Fitted, Grid, Solver
-from sgmse.training.reading import read
 
 #: Those that may make sense with few steps; what a process refuses is left out, with the reason.
 SOLVERS = "Exponential, Multistep, Multistep(eta=0, start=1), UniPC, Singlestep, Heun, MeanShifted"
@@ -28,7 +28,9 @@ def solvers(text: str, where: str = "solvers") -> tuple[dict[str, Solver], dict[
     free: dict[str, Solver] = {}
     fixed: dict[str, Solver] = {}
     for name, value in _objects(text, where).items():
-        (fixed if "eta" in value else free)[name] = read(Solver, value, CLASSES, where)
+        with errors_as(SuiteError):
+            solver = from_plain(Solver, value, CLASSES, where)
+        (fixed if "eta" in value else free)[name] = solver
     return free, fixed
 
 
@@ -42,7 +44,8 @@ def grids(text: str, like: Grid, where: str = "grids") -> dict[str, Grid]:
     for name, value in _objects(text, where).items():
         if value["class"] == Fitted.__name__:
             raise SuiteError(f"{where}: {name} holds for one number of steps; leave it out")
-        found[name] = read(Grid, ends | value, CLASSES, where)
+        with errors_as(SuiteError):
+            found[name] = from_plain(Grid, ends | value, CLASSES, where)
     return found
 
 

@@ -20,9 +20,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -39,15 +37,14 @@ from sgmse.bench.peers import (
 from sgmse.bench.programs import Command
 from sgmse.bench.systems import Folder, Noisy, System, rooted_paths
 from sgmse.checkpoints import CLASSES
+from sgmse.config import Classes, errors_as, from_plain, read_yaml
 from sgmse.data import layouts
 from sgmse.data.layouts import Layout
 from sgmse.data.pairs import Pair
-from sgmse.errors import ArgumentError, MissingPackageError, RecipeError, SuiteError
+from sgmse.errors import ArgumentError, MissingPackageError, SuiteError
 from sgmse.metrics.measures import Measure
 from sgmse.scoring.comparison import TOLERANCE
 from sgmse.scoring.scores import DEFAULT, resolved
-from sgmse.training.reading import read
-from sgmse.training.recipe import parse_yaml
 
 #: The systems that a suite may name.
 SYSTEMS: tuple[type[System], ...] = (
@@ -55,7 +52,7 @@ SYSTEMS: tuple[type[System], ...] = (
     *(DeepFilterNet3, RNNoise, WebRTC, Speex, NoiseReduce, LogMMSE, Wiener),
 )
 #: With the classes of checkpoints, for solvers and grids.
-SUITE_CLASSES: Mapping[str, type] = {
+SUITE_CLASSES: Classes = {
     **CLASSES,
     **{c.__name__: c for c in SYSTEMS},
     "Ours": Model,  # in suites of earlier versions
@@ -153,6 +150,14 @@ class Suite:
             raise SuiteError(f"files must be at least 1, not {self.files}")
         resolved(self.measures)
 
+    def rooted(self, root: Path) -> "Suite":
+        """The same with relative paths taken from `root`."""
+        return replace(
+            self,
+            sets={name: recordings.rooted(root) for name, recordings in self.sets.items()},
+            systems={name: system.rooted(root) for name, system in self.systems.items()},
+        )
+
     def pairs(self) -> dict[str, list[Pair]]:
         """The pairs of each set. Raises `SuiteError` for what is not there, and for `by`."""
         found = {}
@@ -182,20 +187,6 @@ def located(where: str) -> Iterator[None]:
         raise SuiteError(f"{where}: {error}") from error
 
 
-#: The keys of a file, and what each holds; of the first two, what each of their names holds.
-KEYS: Mapping[str, Any] = {
-    "sets": NoisySet,
-    "systems": System,
-    "seeds": tuple[int, ...],
-    "measures": tuple[str, ...],
-    "by": tuple[str, ...],
-    "baseline": str | None,
-    "align": bool,
-    "tolerance": float,
-    "files": int | None,
-}
-
-
 def load_suite(path: str | Path) -> Suite:
     """The suite of a file.
 
@@ -203,40 +194,6 @@ def load_suite(path: str | Path) -> Suite:
     not go together. Whether sets and systems are there is asked later.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
-        raise SuiteError(f"{path} cannot be read as a suite ({why}); name a YAML file") from error
-    try:
-        return _suite(parse_yaml(text, str(path)), path)
-    except (RecipeError, SuiteError) as error:
-        said = str(error)
-        raise SuiteError(said if str(path) in said else f"{path}: {said}") from error
-
-
-def _suite(values: Any, path: Path) -> Suite:
-    """Of plain values. Raises `SuiteError` and `RecipeError`."""
-    if not isinstance(values, Mapping):
-        raise SuiteError(f"it is not a suite, which has the keys {', '.join(KEYS)}")
-    for key in values:
-        if key not in KEYS:
-            close = get_close_matches(str(key), list(KEYS), 1)
-            near = f" (did you mean {close[0]!r}?)" if close else ""
-            raise SuiteError(f"a suite does not take {key!r}{near}; it takes {', '.join(KEYS)}")
-    parts: dict[str, Any] = {}
-    for key, hint in KEYS.items():
-        if key in ("sets", "systems"):
-            section = values.get(key)
-            if not isinstance(section, Mapping):
-                raise SuiteError(f"it lacks {key}: a section with a name for each of them")
-            parts[key] = {
-                str(name): read(hint, value, SUITE_CLASSES, f"{key}.{name}").rooted(path.parent)
-                for name, value in section.items()
-            }
-        elif key in values:
-            parts[key] = read(hint, values[key], SUITE_CLASSES, key)
-    try:
-        return Suite(**parts)
-    except ValueError as error:
-        raise SuiteError(str(error)) from error
+    with errors_as(SuiteError, path):
+        suite: Suite = from_plain(Suite, read_yaml(path), SUITE_CLASSES)
+    return suite.rooted(path.parent)

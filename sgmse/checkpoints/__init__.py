@@ -1,9 +1,9 @@
 """Models in files: the native format, and the table of the classes that files may name."""
 
+from sgmse.checkpoints.classes import CLASSES
 from sgmse.checkpoints.hub import from_pretrained, push_to_hub, save_pretrained
 from sgmse.checkpoints.locate import PACKAGED, load_model, locate
 from sgmse.checkpoints.native import Checkpoint, check_frames, load, save
-from sgmse.checkpoints.objects import CLASSES, from_dict, to_dict
 from sgmse.checkpoints.published import convert
 from sgmse.errors import CheckpointError
 
@@ -14,7 +14,6 @@ __all__ = [
     "CheckpointError",
     "check_frames",
     "convert",
-    "from_dict",
     "from_pretrained",
     "load",
     "load_model",
@@ -22,5 +21,4 @@ __all__ = [
     "push_to_hub",
     "save",
     "save_pretrained",
-    "to_dict",
 ]

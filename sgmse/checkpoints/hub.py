@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sgmse.checkpoints.classes import CLASSES
 from sgmse.checkpoints.native import CARD, CONFIG, WEIGHTS, Checkpoint, load, save
-from sgmse.checkpoints.objects import CLASSES
 from sgmse.errors import CheckpointError
 
 __all__ = ["HUB", "fetch", "from_pretrained", "push_to_hub", "save_pretrained"]

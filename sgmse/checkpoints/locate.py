@@ -5,9 +5,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from sgmse.checkpoints import native, published
+from sgmse.checkpoints.classes import CLASSES
 from sgmse.checkpoints.hub import HUB, fetch
 from sgmse.checkpoints.native import Checkpoint
-from sgmse.checkpoints.objects import CLASSES
 from sgmse.errors import ArgumentError, CheckpointError
 
 #: Models inside the package.

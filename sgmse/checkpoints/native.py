@@ -17,10 +17,11 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 from sgmse._files import write_whole
-from sgmse.checkpoints.objects import CLASSES, from_dict, to_dict
+from sgmse.checkpoints.classes import CLASSES
+from sgmse.config import from_plain, to_plain
 from sgmse.errors import ArgumentError, CheckpointError
 from sgmse.estimates import Parametrization
-from sgmse.model import Regeneration, ScoreModel, assemble
+from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks.base import Network
 from sgmse.sdes import SDE
 from sgmse.solvers import Grid, Solver
@@ -37,7 +38,11 @@ PARTS: Mapping[str, type] = {
     "grid": Grid,
 }
 #: Parts of the model that a config need not speak of.
-OPTIONAL = ("latest", "predictor", "conditioning")
+OPTIONAL: Mapping[str, Any] = {
+    "latest": float,
+    "predictor": Network | None,
+    "conditioning": Conditioning,
+}
 
 
 @dataclass(frozen=True)
@@ -110,10 +115,10 @@ def save(
     config = {
         "format": FORMAT,
         "sample_rate": checkpoint.sample_rate,
-        **{name: to_dict(part, classes) for name, part in checkpoint.model.parts.items()},
-        "transform": to_dict(checkpoint.transform, classes),
-        "solver": to_dict(checkpoint.solver, classes),
-        "grid": to_dict(checkpoint.grid, classes),
+        **{name: to_plain(part, classes) for name, part in checkpoint.model.parts.items()},
+        "transform": to_plain(checkpoint.transform, classes),
+        "solver": to_plain(checkpoint.solver, classes),
+        "grid": to_plain(checkpoint.grid, classes),
         "padding": checkpoint.padding,
         "frames": checkpoint.frames,
         "shifts": checkpoint.shifts,
@@ -153,17 +158,13 @@ def _described(folder: Path, classes: Mapping[str, type]) -> Checkpoint:
             f"{folder / CONFIG} has unknown keys: {', '.join(odd)}; known are {', '.join(known)}"
         )
     try:
-        parts = {name: from_dict(config.pop(name), classes) for name in PARTS}
-        for name, kind in PARTS.items():
-            if not isinstance(parts[name], kind):
-                raise ArgumentError(
-                    f"{name} is a {type(parts[name]).__name__}, not a {kind.__name__}"
-                )
-        core = {name: parts.pop(name) for name in ("network", "sde", "parametrization")}
-        more = {name: from_dict(config.pop(name), classes) for name in OPTIONAL if name in config}
-        if not isinstance(more.get("predictor"), Network | None):
-            raise ArgumentError(f"predictor is a {type(more['predictor']).__name__}, not a Network")
-        return Checkpoint(model=assemble(**core, **more), **parts, **config)
+        read = {
+            name: from_plain(kind, config.pop(name), classes, name)
+            for name, kind in {**PARTS, **OPTIONAL}.items()
+            if name in config
+        }
+        held = {name: read.pop(name) for name in ("transform", "solver", "grid")}
+        return Checkpoint(model=assemble(**read), **held, **config)
     except ValueError as error:
         why = _short(error)
         raise CheckpointError(f"{folder / CONFIG} does not describe a model: {why}") from error

@@ -4,8 +4,7 @@ Sections that may be one of several classes name it (`sde: {class: SBVE, k: 2.6}
 fixed keys. A recipe is read as a whole and checked before anything starts.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import Any, Literal
 
 import torch
 
-from sgmse._extras import imported
-from sgmse.checkpoints import CLASSES, Checkpoint, check_frames, from_dict
+from sgmse import config
+from sgmse.checkpoints import CLASSES, Checkpoint, check_frames
+from sgmse.config import errors_as, from_plain, to_plain
 from sgmse.data import training_pairs as data
 from sgmse.data.degradations import DEGRADATIONS
-from sgmse.errors import ArgumentError, RecipeError
+from sgmse.errors import ArgumentError, ConfigError, RecipeError
 from sgmse.estimates import Parametrization
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks.base import Network
@@ -27,7 +27,6 @@ from sgmse.training import losses, optimisation
 from sgmse.training.adversarial import Adversarial
 from sgmse.training.averages import EMA, Averages
 from sgmse.training.optimisation import Schedule
-from sgmse.training.reading import plain, read
 from sgmse.training.times import Times
 from sgmse.training.trainer import Trainer
 from sgmse.training.unrolled import Unrolled
@@ -281,8 +280,8 @@ def model_of(checkpoint: Checkpoint) -> dict[str, Any]:
 def _like(origin: Checkpoint) -> dict[str, Any]:
     """The values of a recipe that a model has, those that are not None."""
     values = model_of(origin) | {
-        "solver": plain(origin.solver, RECIPE_CLASSES),
-        "grid": plain(origin.grid, RECIPE_CLASSES),
+        "solver": to_plain(origin.solver, RECIPE_CLASSES),
+        "grid": to_plain(origin.grid, RECIPE_CLASSES),
         "shifts": origin.shifts,
         "padding": origin.padding,
         "frames": origin.frames,
@@ -299,7 +298,7 @@ def _plain_model(
 ) -> dict[str, Any]:
     names = ("network", "sde", "parametrization", "latest", "predictor", "conditioning")
     tied = {name: parts.get(name) for name in names} | {"transform": transform}
-    return {"sample_rate": sample_rate} | {n: plain(p, RECIPE_CLASSES) for n, p in tied.items()}
+    return {"sample_rate": sample_rate} | {n: to_plain(p, RECIPE_CLASSES) for n, p in tied.items()}
 
 
 def _complete(part: Any) -> Any:
@@ -307,9 +306,9 @@ def _complete(part: Any) -> Any:
     if not isinstance(part, Mapping):
         return part
     try:
-        with torch.device("meta"):  # a network, too
-            return plain(from_dict(part, RECIPE_CLASSES), RECIPE_CLASSES)
-    except ValueError:  # a class or a setting that there is not; the comparison shows it
+        part = from_plain(object, part, RECIPE_CLASSES, device="meta")
+        return to_plain(part, RECIPE_CLASSES)
+    except ConfigError:  # a class or a setting that there is not; the comparison shows it
         return part
 
 
@@ -341,62 +340,20 @@ def load_recipe(
     not go together.
     """
     path = find_recipe(path)
-    values = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    if not isinstance(values, dict):
-        raise RecipeError(f"{path} is not a recipe: it has no keys")
+    with errors_as(RecipeError, path):
+        values = config.read_yaml(path)
     if origin is not None:
         values = _like(origin) | values
-    for override in overrides:
-        _override(values, override)
+    with errors_as(RecipeError):
+        for assignment in overrides:
+            config.override(values, assignment)
     try:
-        return read(Recipe, values, RECIPE_CLASSES)
-    except RecipeError as error:
+        return from_plain(Recipe, values, RECIPE_CLASSES, device="meta")
+    except ConfigError as error:
         hint = "" if "network" in values else "; give all of a model, or start from one with --from"
         raise RecipeError(f"{path}: {error}{hint}") from error
 
 
 def dump_recipe(recipe: Recipe) -> str:
     """YAML with every value, of which `load_recipe` makes the same recipe."""
-    yaml = imported("yaml", "training", "train")
-    return yaml.safe_dump(plain(recipe, RECIPE_CLASSES), sort_keys=False, default_flow_style=None)
-
-
-def _override(values: dict[str, Any], text: str) -> None:
-    """Set a dotted key in place; the value is YAML."""
-    key, equals, value = text.partition("=")
-    *path, last = key.strip().split(".")
-    if not equals or not all((*path, last)):
-        raise RecipeError(f"{text!r} sets nothing; write key.sub=value")
-    section = values
-    for i, part in enumerate(path):
-        section = section.setdefault(part, {})
-        if not isinstance(section, dict):
-            raise RecipeError(f"{text!r}: {'.'.join(path[: i + 1])} is no section of keys")
-    section[last] = parse_yaml(value, text)
-
-
-def parse_yaml(text: str, where: str) -> Any:
-    """The plain values of YAML; an error names `where`. Raises `RecipeError`."""
-    yaml = imported("yaml", "training", "train")
-
-    class Loader(yaml.SafeLoader):  # type: ignore[name-defined]
-        """YAML with 1e-3 a number, as everyone means it, and no key twice."""
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-            for key in _twice(keys):
-                raise RecipeError(f"{where}: {key!r} is set twice")
-            return super().construct_mapping(node, deep)
-
-    number = r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"
-    Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(f"^{number}$"), list("-+.0123456789")
-    )
-    try:
-        return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
-
-
-def _twice(keys: Sequence[Any]) -> Iterator[Any]:
-    return (key for i, key in enumerate(keys) if key in keys[:i])
+    return config.to_yaml(to_plain(recipe, RECIPE_CLASSES, Recipe))

@@ -96,9 +96,9 @@ def test_defaults():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[1]", "is not a suite, which has the keys sets, systems, seeds"),
-        (SYSTEMS, "lacks sets"),
-        (SETS, "lacks systems"),
+        ("[1]", "it has no keys"),
+        (SYSTEMS, "lacks 'sets'"),
+        (SETS, "lacks 'systems'"),
         (SETS + "systems: {}", "systems: name at least one"),
         (SETS + SYSTEMS + "seed: 3", "take 'seed' .did you mean 'seeds'.*it takes sets, systems,"),
         (SETS + SYSTEMS + "seeds: 3", "seeds must be a list"),
@@ -135,7 +135,7 @@ def test_what_a_suite_cannot_be(text, says):
 
 
 def test_a_file_that_is_not_there():
-    with pytest.raises(SuiteError, match=r"absent\.yaml cannot be read as a suite \(No such file"):
+    with pytest.raises(SuiteError, match=r"absent\.yaml: it cannot be read \(No such file"):
         load_suite("absent.yaml")
 
 

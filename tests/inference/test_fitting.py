@@ -6,7 +6,8 @@ import pytest
 import torch
 from problems import Gaussian, bimodal, noise
 
-from sgmse.checkpoints.objects import from_dict, to_dict
+from sgmse.checkpoints import CLASSES
+from sgmse.config import from_plain, to_plain
 from sgmse.estimates import Estimate
 from sgmse.inference import Fit, fit
 from sgmse.sdes import OUVE, SBVE, SDE, VE, VP, FlowMatching
@@ -85,7 +86,7 @@ def test_the_grid_is_what_was_asked_for(steps, start, end, finish):
         assert t[0] == start
         assert t[-1] == (0 if finish else end)
         assert (t[1:-1] > end).all()
-        assert from_dict(to_dict(grid)) == grid
+        assert from_plain(Grid, to_plain(grid, CLASSES), CLASSES) == grid
 
 
 def test_few_steps_end_far_above_the_end():

@@ -9,7 +9,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, linear
 
-from sgmse.checkpoints.objects import from_dict, to_dict
+from sgmse.checkpoints import CLASSES
+from sgmse.config import from_plain, to_plain
+from sgmse.networks import Network
 from sgmse.networks.dcunet import (
     ComplexConvolution,
     ComplexLinear,
@@ -148,7 +150,7 @@ def test_parity_of_the_variants(name):
 def test_config_rebuilds_the_network(config):
     net = small(**config).double()
     assert set(net.config) == set(inspect.signature(DCUNet).parameters)
-    again = from_dict(json.loads(json.dumps(to_dict(net)))).double()
+    again = from_plain(Network, json.loads(json.dumps(to_plain(net, CLASSES))), CLASSES).double()
     assert type(again) is DCUNet
     assert again.config == net.config
     again.load_state_dict(net.state_dict())

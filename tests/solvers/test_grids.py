@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import times
 
-from sgmse.checkpoints.objects import from_dict, to_dict
+from sgmse.checkpoints import CLASSES
+from sgmse.config import from_plain, to_plain
 from sgmse.sdes import OUVE, SBVE, VE, VP, CosineVP, FlowMatching, LinearVE
-from sgmse.solvers import AsinhSNR, Cosine, Fitted, Karras, LogSNR, Polynomial, Uniform
+from sgmse.solvers import AsinhSNR, Cosine, Fitted, Grid, Karras, LogSNR, Polynomial, Uniform
 from sgmse.solvers.grids import time_of
 
 STEPS = st.sampled_from([1, 2, 3, 4, 30, 200])
@@ -121,10 +122,10 @@ def test_fitted_gives_its_points():
 
 
 def test_fitted_is_saved_and_loaded():
-    written = to_dict(FITTED)
+    written = to_plain(FITTED, CLASSES)
     assert written["points"] == [0.9, 0.5, 0.1, 0.0]
-    assert from_dict(written) == FITTED
-    assert hash(from_dict(written)) == hash(FITTED)
+    assert from_plain(Grid, written, CLASSES) == FITTED
+    assert hash(from_plain(Grid, written, CLASSES)) == hash(FITTED)
 
 
 @pytest.mark.parametrize(

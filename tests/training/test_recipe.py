@@ -124,7 +124,7 @@ def test_overrides_set_nested_values_and_sections(recipe_file):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("colour=1", "the recipe does not take 'colour'; it takes sample_rate, data"),
+        ("colour=1", "Recipe does not take 'colour'; it takes sample_rate, data"),
         ("trainer.step=1", r"trainer \(Trainer\) does not take 'step' \(did you mean 'steps'"),
         ("sde.kk=3", r"sde \(SBVE\) does not take 'kk' .*; it takes k, c"),
         ("sde.class=OVE", "sde.class: unknown 'OVE' .*'OUVE'.* BBED, BrownianBridge, "),
@@ -276,7 +276,7 @@ def test_numbers_may_be_written_as_everyone_does(tmp_path, recipe_file):
 def test_a_file_that_is_no_recipe(tmp_path, text):
     path = tmp_path / "x.yaml"
     path.write_text(text)
-    with pytest.raises(RecipeError, match="is not a recipe"):
+    with pytest.raises(RecipeError, match="it has no keys"):
         load_recipe(path)
 
 

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sounds import RATE, lag, noise, rng
 
+from sgmse.config import from_plain
 from sgmse.data.degradations import (
     DEGRADATIONS,
     Clip,
@@ -27,8 +28,7 @@ from sgmse.data.degradations import (
     Resampled,
 )
 from sgmse.data.training_pairs import Source
-from sgmse.errors import RecipeError
-from sgmse.training.reading import read
+from sgmse.errors import ConfigError
 from sgmse.training.recipe import RECIPE_CLASSES, find_recipe
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "training.md").read_text("utf-8")
@@ -72,7 +72,7 @@ def test_none_is_missing():
 
 def test_the_page_and_the_recipe_have_them_all():
     recipe = yaml.safe_load(find_recipe("everything").read_text("utf-8"))
-    used = read(Source, recipe["data"], RECIPE_CLASSES, "data")
+    used = from_plain(Source, recipe["data"], RECIPE_CLASSES, "data")
     named = {type(d).__name__ for d in used.kept + used.degradations}
     assert named == {type(d).__name__ for d in ALL}
     for line in (line for line in PAGE.splitlines() if line.startswith("|")):
@@ -87,15 +87,15 @@ def test_the_example_of_the_page_is_read():
     examples = re.findall(r"^```yaml\n(data:.*?)^```$", PAGE, re.M | re.S)
     assert examples
     for text in examples:
-        source = read(Source, yaml.safe_load(text)["data"], RECIPE_CLASSES, "data")
+        source = from_plain(Source, yaml.safe_load(text)["data"], RECIPE_CLASSES, "data")
         assert source.degradations
 
 
 @pytest.mark.parametrize("name", ["Clip", "Codec", "PacketLoss"])
 def test_kept_takes_linear_ones_alone(name):
     section = {"class": "MixedSpeech", "samples": 1, "clean": "c", "noise": "n"}
-    with pytest.raises(RecipeError, match=r"data.kept\[0\].class: unknown .*GainChanges, HighPass"):
-        read(Source, section | {"kept": [{"class": name}]}, RECIPE_CLASSES, "data")
+    with pytest.raises(ConfigError, match=r"data.kept\[0\].class: unknown .*GainChanges, HighPass"):
+        from_plain(Source, section | {"kept": [{"class": name}]}, RECIPE_CLASSES, "data")
 
 
 @each
