@@ -11,19 +11,20 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sgmse.scoring.intervals import paired, stars
+from sgmse.metrics.measures import chosen
+from sgmse.report import numbers
+from sgmse.scoring.intervals import Difference, Interval, paired
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "results"
 SCORES = RESULTS / "corpus-test" / "scores.csv"  # of each recording
 README, CARD = ROOT / "README.md", ROOT / "sgmse" / "pretrained" / "default" / "README.md"
-MEASURES = {"PESQ-WB": 3, "STOI": 3, "ESTOI": 3, "SI-SDR": 2, "DNSMOS-OVRL": 2}
-HEADS = ("PESQ-WB", "STOI", "ESTOI", "SI-SDR [dB]", "DNSMOS")
+MEASURES = chosen(["pesq-wb", "stoi", "estoi", "si-sdr", "dnsmos-ovrl"])
+HEADS = (*map(numbers.heading, MEASURES[:-1]), "DNSMOS")
 NAMES = {"default": "**sgmse**, default", "Wiener": "Wiener (Lim and Oppenheim)"}
 
 Systems = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -35,43 +36,46 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines).replace("|  |", "| |")
 
 
-def beside_peers(told: Mapping[str, Any]) -> str:
+def beside_peers(results: Mapping[str, Any]) -> str:
     """Every system, the best PESQ first but for the recordings as they are; the best in bold."""
-    systems: Systems = told["systems"]
-    costs = told["costs"]
+    systems: Systems = results["systems"]
+    costs = results["costs"]
     order = sorted(systems, key=lambda name: (name != "noisy", -systems[name]["PESQ-WB"]["mean"]))
-    tops = {m: max(of[m]["mean"] for of in systems.values()) for m in MEASURES}
+    tops = {m: max(scores[m.name]["mean"] for scores in systems.values()) for m in MEASURES}
     rows = []
     for name in order:
         row = [NAMES.get(name, name)]
-        for measure, digits in MEASURES.items():
-            mean = systems[name][measure]["mean"]
-            row.append(f"**{mean:.{digits}f}**" if mean == tops[measure] else f"{mean:.{digits}f}")
+        for measure in MEASURES:
+            mean = systems[name][measure.name]["mean"]
+            text = f"{mean:.{measure.digits}f}"
+            row.append(f"**{text}**" if mean == tops[measure] else text)
         rows.append([*row, f"{costs[name]['real_time_factor']:.3f}" if name in costs else ""])
     return markdown(["system", *HEADS[:-1], "DNSMOS overall", "real-time factor"], rows)
 
 
-def cells(of: Mapping[str, Mapping[str, float]]) -> list[str]:
+def means(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Means with half the width of their intervals."""
-    return [
-        f"{of[m]['mean']:.{d}f} ± {(of[m]['high'] - of[m]['low']) / 2:.{d}f}"
-        for m, d in MEASURES.items()
-    ]
+    return [numbers.mean(m, Interval(**scores[m.name])) for m in MEASURES]
 
 
-def with_intervals(told: Mapping[str, Any]) -> str:
+def changes(differences: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Means of differences with half the width of their intervals, and stars."""
+    return [numbers.change(m, Difference(**differences[m.name])) for m in MEASURES]
+
+
+def with_intervals(results: Mapping[str, Any]) -> str:
     """The recordings and the model."""
-    rows = [[name, *cells(told["systems"][name])] for name in ("noisy", "default")]
+    rows = [[name, *means(results["systems"][name])] for name in ("noisy", "default")]
     return markdown(["system", *HEADS], rows)
 
 
 def unharmed(sets: Mapping[str, Any]) -> str:
     """Recordings that are clean, and what the model makes of them, set by set."""
     rows = []
-    for name, told in sets.items():
+    for name, results in sets.items():
         # Of two equal recordings SI-SDR has no bound, and the others are known.
-        untouched = told["systems"]["noisy"]["DNSMOS-OVRL"]["mean"]
-        rows.append([name, *cells(told["systems"]["default"]), f"{untouched:.2f}"])
+        untouched = results["systems"]["noisy"]["DNSMOS-OVRL"]["mean"]
+        rows.append([name, *means(results["systems"]["default"]), f"{untouched:.2f}"])
     return markdown(["recordings", *HEADS, "DNSMOS, untouched"], rows)
 
 
@@ -80,56 +84,47 @@ def sets_of(name: str) -> Mapping[str, Any]:
     return json.loads((RESULTS / name / "summary.json").read_text(encoding="utf-8"))["sets"]
 
 
-def broken_down(told: Mapping[str, Any], by: str, title: str) -> str:
+def broken_down(results: Mapping[str, Any], by: str, title: str) -> str:
     """The model's scores for each value of a column, with what they were before."""
-    groups: Mapping[str, Systems] = told["by"][by]
+    groups: Mapping[str, Systems] = results["by"][by]
     rows = []
     for value, systems in groups.items():
         row = [value.replace("_", " ").replace("-", " ") if by != "snr_db" else value]
-        for measure, digits in MEASURES.items():
-            before, after = (systems[name][measure]["mean"] for name in ("noisy", "default"))
-            row.append(f"{before:.{digits}f} → {after:.{digits}f}")
+        for m in MEASURES:
+            before, after = (systems[name][m.name]["mean"] for name in ("noisy", "default"))
+            row.append(f"{before:.{m.digits}f} → {after:.{m.digits}f}")
         rows.append([*row, str(systems["default"]["PESQ-WB"]["count"])])
     return markdown([title, *HEADS, "recordings"], rows)
 
 
-def against_peers(told: Mapping[str, Any]) -> str:
+def against_peers(results: Mapping[str, Any]) -> str:
     """What the model's scores are above those of each peer, recording by recording."""
     with SCORES.open(encoding="utf-8", newline="") as file:
         scores = {(row["system"], row["name"]): row for row in csv.DictReader(file)}
     names = sorted({name for _, name in scores})
-    systems: Systems = told["systems"]
+    systems: Systems = results["systems"]
     rows = []
     for peer in sorted(systems, key=lambda system: -systems[system]["PESQ-WB"]["mean"]):
         if peer in ("default", "noisy"):
             continue
-        ours, theirs = (
-            {m: [float(scores[system, name][m]) for name in names] for m in MEASURES}
-            for system in ("default", peer)
-        )
-        found = {m: asdict(paired(ours[m], theirs[m])) for m in MEASURES}
-        rows.append([NAMES.get(peer, peer), *differences(found)])
+        cells = []
+        for m in MEASURES:
+            ours, theirs = (
+                [float(scores[system, name][m.name]) for name in names]
+                for system in ("default", peer)
+            )
+            cells.append(numbers.change(m, paired(ours, theirs)))
+        rows.append([NAMES.get(peer, peer), *cells])
     return markdown(["default less", *HEADS], rows)
 
 
-def differences(found: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Means of differences with half the width of their intervals, and stars."""
-    parts = []
-    for measure, digits in MEASURES.items():
-        about = found[measure]
-        half = (about["high"] - about["low"]) / 2
-        text = f"{about['mean']:+.{digits}f} ± {half:.{digits}f} {stars(about['p'])}"
-        parts.append(text.rstrip())
-    return parts
-
-
-def against_the_default(told: Mapping[str, Any]) -> str:
+def against_the_default(results: Mapping[str, Any]) -> str:
     """What other settings of the model change, recording by recording."""
-    costs = {name: f"{of['real_time_factor']:.3f}" for name, of in told["costs"].items()}
+    costs = {name: f"{cost['real_time_factor']:.3f}" for name, cost in results["costs"].items()}
     rows = [["the default", *[""] * len(HEADS), costs["default"]]]
     rows += [
-        [name, *differences(found), costs[name]]
-        for name, found in told["differences"].items()
+        [name, *changes(differences), costs[name]]
+        for name, differences in results["differences"].items()
         if name != "noisy"
     ]
     return markdown(["less the default", *HEADS, "real-time factor"], rows)
@@ -137,16 +132,16 @@ def against_the_default(told: Mapping[str, Any]) -> str:
 
 def pages() -> dict[Path, str]:
     """Each page as it should be."""
-    told = sets_of("corpus-test")["corpus-test"]
+    results = sets_of("corpus-test")["corpus-test"]
     tables = {
-        README: {"scores": beside_peers(told)},
+        README: {"scores": beside_peers(results)},
         CARD: {
-            "scores": with_intervals(told),
+            "scores": with_intervals(results),
             "settings": against_the_default(sets_of("settings")["valid"]),
             "clean": unharmed(sets_of("clean-in")),
-            "differences": against_peers(told),
-            "by SNR": broken_down(told, "snr_db", "SNR [dB]"),
-            "by noise": broken_down(told, "noise", "noise"),
+            "differences": against_peers(results),
+            "by SNR": broken_down(results, "snr_db", "SNR [dB]"),
+            "by noise": broken_down(results, "noise", "noise"),
         },
     }
     made = {}

@@ -1,8 +1,8 @@
 """What came of a suite, as tables: scores, costs, and where they come from."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,12 +10,13 @@ from urllib.parse import quote
 from sgmse._files import write_whole
 from sgmse.bench.costs import Costs, Run, costs
 from sgmse.bench.suite import Suite
-from sgmse.report import text as tables
+from sgmse.report import numbers, text
 from sgmse.report.charts import standalone
 from sgmse.report.clips import Recording
 from sgmse.report.content import LINES, cost_figure
 from sgmse.report.page import FILES, MEGABYTES, write_report
 from sgmse.scoring.scores import Progress, Scores
+from sgmse.scoring.table import Table
 from sgmse.scoring.thresholds import Threshold, failures
 
 FORMAT = 1  # of summary.json
@@ -61,15 +62,14 @@ class Results:
         """The system that others differ from."""
         return self.suite.baseline or next(iter(self.suite.systems))
 
-    def of_set(self, name: str) -> Scores:
-        """The scores on one set."""
-        rows = tuple(row for row in self.scores.rows if row.set == name)
-        return replace(self.scores, rows=rows)
+    @cached_property
+    def table(self) -> Table:
+        """What may be claimed of the scores; each set has its part, in `table.sets`."""
+        return Table(self.scores, self.baseline)
 
     def by(self, name: str) -> list[str]:
-        """The facts of the breakdowns that a set tells."""
-        told = {fact for row in self.of_set(name).rows for fact in row.facts}
-        return [fact for fact in self.suite.by if fact in told]
+        """The facts of the breakdowns that are known on a set."""
+        return [fact for fact in self.suite.by if fact in self.table.sets[name].scores.facts]
 
     def costs(self, name: str | None = None) -> dict[str, Costs]:
         """What each system that was run took on a set, on all of them if none is named."""
@@ -87,33 +87,30 @@ class Results:
 
     def figures(self) -> dict[str, str]:
         """The measures against the real-time factor, an SVG file for each set on which any ran."""
-        drawn = {n: cost_figure(self.of_set(n), self.charted(n), SPEED) for n in self.suite.sets}
+        drawn = {
+            name: cost_figure(table, self.charted(name), SPEED)
+            for name, table in self.table.sets.items()
+        }
         return {name: standalone(svg) for name, svg in drawn.items() if svg}
 
     def summary(self) -> str:
         """Markdown: for each set the scores, the breakdowns, the differences and the costs."""
         parts = [f"- {line}" for line in self.checks]
         parts = ["\n".join(parts)] if parts else []
-        for name in self.suite.sets:
-            scores = self.of_set(name)
+        for name, table in self.table.sets.items():
             parts += [f"## {name}"] if len(self.suite.sets) > 1 else []
-            parts.append(tables.summary(scores, self.by(name), self.baseline))
+            parts.append(text.summary(table, self.by(name)))
             parts += _cost_table(self.costs(name), self.workers)
         return "\n\n".join(parts)
 
     def missed(self, bars: Sequence[Bar]) -> list[str]:
         """Which bars are not reached, on which set."""
         lines = []
-        for name in self.suite.sets:
+        for name, table in self.table.sets.items():
             where = f"{name}: " if len(self.suite.sets) > 1 else ""
-            scores = self.of_set(name)
             for bar in bars:
-                if bar.system is None:
-                    found = failures(scores, [bar.threshold], self.baseline)
-                else:
-                    rows = tuple(row for row in scores.rows if row.system == bar.system)
-                    found = failures(replace(scores, rows=rows), [bar.threshold])
-                lines += [where + line for line in found]
+                systems = None if bar.system is None else [bar.system]
+                lines += [where + line for line in failures(table, [bar.threshold], systems)]
         return lines
 
     def unscored(self) -> list[str]:
@@ -129,10 +126,10 @@ class Results:
             "format": FORMAT,
             "sets": {
                 name: {
-                    **tables.to_json(self.of_set(name), self.by(name), self.baseline, command),
+                    **text.to_json(table, self.by(name), command),
                     "costs": {s: asdict(about) for s, about in self.costs(name).items()},
                 }
-                for name in self.suite.sets
+                for name, table in self.table.sets.items()
             },
             "checks": list(self.checks),
             "seeds": list(self.suite.seeds),
@@ -149,30 +146,33 @@ class Results:
         """
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        told = self.to_json(command)
+        about = self.to_json(command)
         figures = self.figures()
         several = len(self.suite.sets) > 1
         places = [(f"{name}.svg" if several else "figure.svg", name) for name in figures]
         parts = [self.summary()]
         parts += [f"![{name}: quality against {SPEED}]({quote(file)})" for file, name in places]
         parts += [LINES] if places else []
-        for title in ("notes", "problems"):
-            lines = list(dict.fromkeys(line for of in told["sets"].values() for line in of[title]))
-            if lines:
-                parts.append(f"{title.capitalize()}:\n\n" + "\n".join(f"- {t}" for t in lines))
+        sets = about["sets"].values()
+        parts += text.lists(
+            {
+                title: list(dict.fromkeys(line for one in sets for line in one[title]))
+                for title in ("notes", "problems")
+            }
+        )
         parts += [f"`{command}`"] if command else []
         contents = {
-            "scores.csv": tables.to_csv(self.scores),
+            "scores.csv": text.to_csv(self.scores),
             "summary.md": "\n\n".join(parts) + "\n",
-            "summary.json": json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-            **{f"{name}.tex": tables.latex(self.of_set(name)) for name in self.suite.sets},
+            "summary.json": text.json_text(about),
+            **{f"{name}.tex": text.latex(table) for name, table in self.table.sets.items()},
             **{file: figures[name] for file, name in places},
         }
-        for name, text in contents.items():
-            write_whole(target / name, text.encode())
+        for name, content in contents.items():
+            write_whole(target / name, content.encode())
         if parquet:
-            tables.require_parquet()
-            write_whole(target / "scores.parquet", tables.to_parquet(self.scores))
+            text.require_parquet()
+            write_whole(target / "scores.parquet", text.to_parquet(self.scores))
         return target
 
     def report(
@@ -190,12 +190,11 @@ class Results:
             for row in self.scores.rows
         )
         return write_report(
-            replace(self.scores, rows=rows),
+            self.table.part(replace(self.scores, rows=rows)),
             file,
             audio=self.audio,
             costs=self.charted(),
             by=self.suite.by or None,
-            baseline=self.baseline,
             command=command,
             files=files,
             megabytes=megabytes,
@@ -203,23 +202,23 @@ class Results:
         )
 
 
-def _cost_table(found: Mapping[str, Costs], workers: int) -> list[str]:
+def _cost_table(systems: Mapping[str, Costs], workers: int) -> list[str]:
     """Markdown of what systems took, and a line that explains it."""
-    if not found:
+    if not systems:
         return []
     lines = [
         [
             system,
-            tables.NOTHING if c.real_time_factor is None else f"{c.real_time_factor:.4f}",
-            tables.NOTHING if c.evaluations is None else f"{c.evaluations:g}",
-            tables.NOTHING if c.memory is None else f"{c.memory / 2**20:.0f}",
+            numbers.number(cost.real_time_factor, ".4f"),
+            numbers.number(cost.evaluations, "g"),
+            numbers.number(None if cost.memory is None else cost.memory / 2**20, ".0f"),
         ]
-        for system, c in found.items()
+        for system, cost in systems.items()
     ]
     header = ["system", "real-time factor ↓", "evaluations", "peak memory [MiB]"]
     how = f"in {workers} processes of one thread each" if workers else "in one process"
     return [
-        tables.markdown_table(header, lines),
+        text.markdown_table(header, lines),
         f"Seconds for a second of audio, without loading, reading and writing, {how}; evaluations "
         "of the network for each recording; memory of a process with Python and all libraries.",
     ]

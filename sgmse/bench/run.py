@@ -27,7 +27,7 @@ from sgmse.report.clips import listed
 from sgmse.scoring.journal import Journal, Key, Row
 from sgmse.scoring.provenance import combined, digest, digests
 from sgmse.scoring.scores import Scores, Task, resolved, score_tasks
-from sgmse.scoring.table import means
+from sgmse.scoring.table import Table
 from sgmse.scoring.workers import scattered
 
 RUNS, SCORES = "runs.jsonl", "scores.jsonl"
@@ -290,6 +290,6 @@ def _self_checks(plan: Plan, scores: Scores) -> Iterator[str]:
         system = untouched[0].system
         keys = {run.key for run in untouched if run.system == system}
         rows = tuple(row for row in scores.rows if row.key in keys)
-        intervals = means(replace(scores, rows=rows))[system]
-        values = {measure: about.mean for measure, about in intervals.items() if about.count}
+        means = Table(replace(scores, rows=rows)).means[system]
+        values = {measure: mean.mean for measure, mean in means.items() if mean.count}
         yield from layout.self_check(values, len(rows))

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -16,9 +15,10 @@ from sgmse.bench.models import Model
 from sgmse.bench.results import Results
 from sgmse.bench.study_charts import Panel, figure
 from sgmse.metrics.measures import Measure
-from sgmse.report import text as tables
+from sgmse.report import numbers, text
 from sgmse.report.charts import Point
-from sgmse.scoring.intervals import Difference, Interval, stars
+from sgmse.scoring.intervals import Difference, Interval
+from sgmse.scoring.pareto import pareto_front
 
 FORMAT = 1  # of study.json
 OWN = "own sampler"  # that which the model recommends
@@ -66,24 +66,6 @@ class Reached:
     quality: Mapping[str, Interval]  # by measure
 
 
-def undominated(
-    places: Mapping[str, tuple[float, float]], higher_is_better: bool = True
-) -> list[str]:
-    """The Pareto front: the names of all that none dominates, by cost.
-
-    p dominates q if it costs no more and is no worse, and not both are equal. A place (cost, value)
-    that is not finite is left out.
-    """
-    sign = 1 if higher_is_better else -1
-    known = {n: (x, sign * y) for n, (x, y) in places.items() if math.isfinite(x + y)}
-    front = [
-        name
-        for name, (x, y) in known.items()
-        if not any(u <= x and v >= y and (u, v) != (x, y) for u, v in known.values())
-    ]
-    return sorted(front, key=lambda name: known[name][0])
-
-
 @dataclass(frozen=True)
 class StudyResults:
     """The samplers of a study and what became of them.
@@ -107,22 +89,19 @@ class StudyResults:
         return tuple(self.outcome.scores.measures)
 
     @cached_property
-    def _means(self) -> dict[str, dict[str, Interval]]:
-        return tables.means(self.outcome.scores)
-
-    @cached_property
     def reached(self) -> dict[str, Reached]:
         """By the names of the settings that were run, in their order."""
         (name,) = self.outcome.suite.sets
         costs = self.outcome.costs(name)
         unknown = Costs(None, None, None)
         run = [s.name for s in self.settings if not s.refused and not s.same_as]
-        return {n: Reached(costs.get(n, unknown), self._means[n]) for n in run if n in self._means}
+        means = self.outcome.table.means
+        return {n: Reached(costs.get(n, unknown), means[n]) for n in run if n in means}
 
-    @cached_property
+    @property
     def differences(self) -> dict[str, dict[str, Difference | None]]:
-        """To `OWN`, recording by recording, of each other sampler, by name and measure."""
-        return tables.differences(self.outcome.scores, OWN)
+        """From `OWN`, recording by recording, of each other sampler, by name and measure."""
+        return self.outcome.table.differences
 
     def point(self, name: str, cost: Cost, measure: Measure) -> Point:
         """The mean of a sampler over a cost, NaN for what is not known.
@@ -144,7 +123,7 @@ class StudyResults:
         """The names of the samplers that none dominates, by cost."""
         points = {name: self.point(name, cost, measure) for name in self.reached}
         places = {name: (point.x, point.y) for name, point in points.items()}
-        return undominated(places, measure.higher_is_better)
+        return pareto_front(places, measure.higher_is_better)
 
     def lines(self) -> dict[str, list[str]]:
         """The samplers that differ in their steps alone, by rising steps; `OWN` is the first.
@@ -164,7 +143,7 @@ class StudyResults:
         panels = [
             Panel(
                 told,
-                _header(m),
+                numbers.heading(m),
                 {line: [self.point(name, cost, m) for name in of] for line, of in lines.items()},
                 m.higher_is_better,
             )
@@ -218,26 +197,26 @@ class StudyResults:
         contents = {
             FIGURE: self.svg(),
             "study.csv": self.to_csv(),
-            "study.json": json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+            "study.json": text.json_text(told),
             "study.md": self._page(told),
         }
         target.mkdir(parents=True, exist_ok=True)
-        for name, text in contents.items():
-            write_whole(target / name, text.encode())
+        for name, content in contents.items():
+            write_whole(target / name, content.encode())
         return target
 
     def to_csv(self) -> str:
         """A line for each setting, with all digits; what is not known is empty."""
-        text = io.StringIO()
+        content = io.StringIO()
         records = [self._record(s) for s in self.settings]
-        writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+        writer = csv.DictWriter(content, list(records[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(records)
-        return text.getvalue()
+        return content.getvalue()
 
     def to_json(self, command: str = "") -> dict[str, Any]:
         """All of it, and where it comes from; plain values."""
-        told = tables.to_json(self.outcome.scores, (), self.outcome.baseline, command)
+        told = text.to_json(self.outcome.table, command=command)
         return {
             "format": FORMAT,
             "model": self.model,
@@ -285,32 +264,41 @@ class StudyResults:
     def _table(self) -> str:
         """Markdown of all that was run; bold on the front over evaluations."""
         fronts = {m.name: self.front("evaluations", m) for m in self.measures}
-        header = ["sampler", "evaluations", "real-time factor ↓", *map(_header, self.measures)]
+        header = [
+            "sampler",
+            "evaluations",
+            "real-time factor ↓",
+            *map(numbers.heading, self.measures),
+        ]
         lines = []
-        for name, of in self._means.items():
+        for name, means in self.outcome.table.means.items():
             costs = self.reached[name].costs if name in self.reached else Costs(None, None, None)
-            cells = [name, _number(costs.evaluations, "g"), _number(costs.real_time_factor, ".3f")]
+            cells = [
+                name,
+                numbers.number(costs.evaluations, "g"),
+                numbers.number(costs.real_time_factor, ".3f"),
+            ]
             for m in self.measures:
-                cell = _cell(m, of[m.name])
+                cell = numbers.mean(m, means[m.name])
                 cells.append(f"**{cell}**" if name in fronts[m.name] else cell)
             lines.append(cells)
-        return tables.markdown_table(header, lines)
+        return text.markdown_table(header, lines)
 
     def _front_tables(self) -> list[str]:
         """Markdown: for each measure its front over each cost, with the differences to `OWN`."""
         parts = []
         for m in self.measures:
-            header = ["front over", "sampler", "cost", _header(m), f"against {OWN}"]
+            header = ["front over", "sampler", "cost", numbers.heading(m), f"against {OWN}"]
             lines = []
             for cost, told in COSTS.items():
                 for name in self.front(cost, m):
                     reached = self.reached[name]
                     change = None if name == OWN else self.differences[name][m.name]
-                    at = _number(getattr(reached.costs, cost), ".3g")
-                    cells = [told, name, at, _cell(m, reached.quality[m.name])]
-                    lines.append([*cells, _change(m, change)])
-            parts.append(tables.markdown_table(header, lines))
-        return [*parts, tables.EXPLAINED]
+                    at = numbers.number(getattr(reached.costs, cost), ".3g")
+                    cells = [told, name, at, numbers.mean(m, reached.quality[m.name])]
+                    lines.append([*cells, numbers.change(m, change)])
+            parts.append(text.markdown_table(header, lines))
+        return [*parts, numbers.EXPLAINED]
 
     def _record(self, s: Setting) -> dict[str, Any]:
         """A flat record of a setting; None for what is not known."""
@@ -351,29 +339,6 @@ FRONTS_TOLD = (
 TIMES_TOLD = (
     "Compare real-time factors only if they are of one call and of a machine without other work:"
 )
-
-
-def _header(measure: Measure) -> str:
-    unit = f" [{measure.unit}]" if measure.unit else ""
-    return f"{measure.name}{unit}{'' if measure.higher_is_better else ' ↓'}"
-
-
-def _cell(measure: Measure, about: Interval) -> str:
-    if about.count == 0:
-        return tables.NOTHING
-    return f"{about.mean:.{measure.digits}f} ± {about.half_width:.{measure.digits}f}"
-
-
-def _change(measure: Measure, about: Difference | None) -> str:
-    if about is None:
-        return tables.NOTHING
-    half = (about.high - about.low) / 2
-    cell = f"{about.mean:+.{measure.digits}f} ± {half:.{measure.digits}f}"
-    return f"{cell} {stars(about.p)}".strip()
-
-
-def _number(value: float | None, form: str) -> str:
-    return tables.NOTHING if value is None else f"{value:{form}}"
 
 
 def _listed(values: Iterable[object]) -> str:

@@ -132,7 +132,7 @@ def _run(options: argparse.Namespace) -> int:
     from sgmse.report.page import write_report
     from sgmse.report.text import require_parquet, summary, write
     from sgmse.scoring.scores import matched, named, resolved, score
-    from sgmse.scoring.table import checked_baseline
+    from sgmse.scoring.table import Table, checked_baseline
     from sgmse.scoring.thresholds import Threshold, failures
     from sgmse.scoring.workers import cores
 
@@ -185,13 +185,13 @@ def _run(options: argparse.Namespace) -> int:
         return 130
     command = shlex.join(["sgmse", *options.given])
     _tell(scores, options.quiet)
-    print(summary(scores, options.by, options.baseline))
+    table = Table(scores, options.baseline)
+    print(summary(table, options.by))
     if output is not None:
         write(
-            scores,
+            table,
             output,
             by=options.by,
-            baseline=options.baseline,
             command=command,
             parquet=options.parquet,
         )
@@ -201,17 +201,16 @@ def _run(options: argparse.Namespace) -> int:
     if not any(value is not None for row in scores.rows for value in row.values.values()):
         print("sgmse: no file could be scored", file=sys.stderr)
         return 1
-    missed = failures(scores, thresholds, options.baseline)
+    missed = failures(table, thresholds)
     if missed:
         print(f"sgmse: {'; '.join(missed)}", file=sys.stderr)
     if output is not None and options.report:
         with reports.progress(options.quiet) as told:
             page = write_report(
-                scores,
+                table,
                 output / reports.NAME,
                 audio=audio,
                 by=options.by or None,
-                baseline=options.baseline,
                 command=command,
                 progress=told,
                 **reports.extent(options),

@@ -1,12 +1,11 @@
 """Scores for readers: text, charts, clips to listen to, and a page with all of them.
 
-    from sgmse.report import summary, write
+    table = Table(scores)
+    print(summary(table, by=["snr_db"]))
+    write(table, "scores/")
 
-    print(summary(scores, by=["snr_db"]))
-    write(scores, "scores/")
-
-Scores come in; Markdown, LaTeX, CSV, JSON, figures and HTML go out. Nothing is computed here that
-`sgmse.scoring` can say.
+A `sgmse.scoring.Table` comes in; Markdown, LaTeX, CSV, JSON, figures and HTML go out. Nothing is
+computed here that `sgmse.scoring` can say.
 """
 
 import lazy_loader as _lazy

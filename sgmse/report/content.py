@@ -2,18 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sgmse.errors import ArgumentError
 from sgmse.metrics.measures import Measure
-from sgmse.report.charts import Point, Series, chart, pareto, sheet
-from sgmse.report.text import NOTHING
-from sgmse.scoring.intervals import Difference, Interval, stars
-from sgmse.scoring.scores import Scores
-from sgmse.scoring.table import differences, means
+from sgmse.report import numbers
+from sgmse.report.charts import Point, Series, chart, sheet
+from sgmse.scoring.facts import binned, number, telling
+from sgmse.scoring.intervals import Interval, stars
+from sgmse.scoring.pareto import pareto_front
+from sgmse.scoring.table import Table
 
-LABELS = 12  # a fact with more different labels is charted if it is asked for, numbers in bins
-BINS = 6
 #: Of the lines in charts of costs.
 LINES = "Dotted: no system reaches more for less. Dashed: systems without this cost."
 
@@ -22,7 +21,7 @@ CostTable = Mapping[str, Mapping[str, float | None]]  # by system, by name such 
 
 @dataclass(frozen=True)
 class Cell:
-    """A value of the table: the number that sorts, and what is read."""
+    """A value in the page: the number that sorts, and what is read."""
 
     value: float | None
     text: str
@@ -32,8 +31,8 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Systems x measures, then `columns`: costs, files, problems."""
+class Grid:
+    """A table of the page: systems x measures, then `columns`: costs, files, problems."""
 
     title: str
     columns: list[str]
@@ -45,213 +44,142 @@ class Charts:
     """The charts of one kind, one a measure."""
 
     title: str
-    told: str
+    caption: str
     svgs: list[tuple[str, str]]  # measure, SVG
 
 
-# What is in the table
+# Tables
 
 
-def tables(scores: Scores, costs: CostTable, base: str) -> list[Table]:
+def grids(table: Table, costs: CostTable) -> list[Grid]:
     """One over all recordings and, where there are several sets, one for each."""
-    sets = list(dict.fromkeys(row.set for row in scores.rows))
-    if len(sets) < 2:
-        return [_table(scores, costs, base, "")]
-    parts = [replace(scores, rows=tuple(r for r in scores.rows if r.set == s)) for s in sets]
-    return [
-        _table(scores, costs, base, "all sets"),
-        *(_table(p, {}, base, s or "unnamed") for s, p in zip(sets, parts, strict=True)),
-    ]
+    if len(table.sets) < 2:
+        return [_grid(table, costs, "")]
+    parts = [_grid(part, {}, name or "unnamed") for name, part in table.sets.items()]
+    return [_grid(table, costs, "all sets"), *parts]
 
 
-def _table(scores: Scores, costs: CostTable, base: str, title: str) -> Table:
-    found = means(scores)
-    against = {}
-    if len(scores.systems) > 1 and base in scores.systems:
-        against = differences(scores, base)
-    best = {measure.name: _best(scores, measure, found) for measure in scores.measures}
+def _grid(table: Table, costs: CostTable, title: str) -> Grid:
+    names = _names(costs)
     lines = []
-    for system in scores.systems:
-        rows = scores.of(system)
-        recordings = {(row.set, row.name) for row in rows}
-        bad = {(row.set, row.name) for row in rows if row.problems}
-        cells = []
-        for m in scores.measures:
-            difference = against.get(system, {}).get(m.name)
-            cells.append(_cell(m, found[system][m.name], difference, best[m.name], len(recordings)))
-        for name in names(costs):
+    for system, counts in table.counts.items():
+        cells = [_cell(table, system, measure) for measure in table.scores.measures]
+        for name in names:
             cost = _cost(costs, system, name)
-            there = math.isfinite(cost)
-            cells.append(Cell(cost, f"{cost:.3g}") if there else Cell(None, NOTHING))
-        cells += [Cell(len(some), str(len(some))) for some in (recordings, bad)]
+            cells.append(Cell(cost, numbers.number(cost, ".3g")))
+        cells += [Cell(count, str(count)) for count in counts]
         lines.append((system, cells))
-    return Table(title, [*names(costs), "files", "problems"], lines)
+    return Grid(title, [*names, "files", "problems"], lines)
 
 
-def _best(
-    scores: Scores, measure: Measure, found: Mapping[str, Mapping[str, Interval]]
-) -> float | None:
-    """The best of several means; None where they are not over the same recordings."""
-    values = [of[measure.name].mean for of in found.values() if of[measure.name].count]
-    recordings = {frozenset(scores.values(system, measure.name)) for system in scores.systems}
-    if len(values) < 2 or len(recordings) > 1:
-        return None
-    return max(values) if measure.higher_is_better else min(values)
-
-
-def _cell(
-    measure: Measure,
-    about: Interval,
-    difference: Difference | None,
-    best: float | None,
-    count: int,
-) -> Cell:
-    if about.count == 0:
-        return Cell(None, NOTHING)
-    digits = measure.digits
-    fewer = f" ({about.count})" if about.count < count else ""
-    text = f"{about.mean:.{digits}f} ± {about.half_width:.{digits}f}{fewer}"
+def _cell(table: Table, system: str, measure: Measure) -> Cell:
+    mean = table.means[system][measure.name]
+    text = numbers.mean(measure, mean, table.counts[system].files)
+    if mean.count == 0:
+        return Cell(None, text)
+    best = mean.mean == table.best.get(measure.name)
+    difference = table.differences.get(system, {}).get(measure.name)
     if difference is None:
-        return Cell(about.mean, text, about.mean == best)
-    half = (difference.high - difference.low) / 2
-    marks = stars(difference.p)
-    change = " ".join([f"{difference.mean:+.{digits}f} ± {half:.{digits}f}", marks]).strip()
+        return Cell(mean.mean, text, best)
     better = (difference.mean > 0) == measure.higher_is_better
-    mark = ("better" if better else "worse") if marks else ""
-    return Cell(about.mean, text, about.mean == best, change, mark)
+    mark = ("better" if better else "worse") if stars(difference.p) else ""
+    return Cell(mean.mean, text, best, numbers.change(measure, difference), mark)
 
 
-# What is in the charts
-
-
-def names(costs: CostTable) -> list[str]:
+def _names(costs: CostTable) -> list[str]:
     """Of the costs, in order of appearance."""
-    return list(dict.fromkeys(name for of in costs.values() for name in of))
+    return list(dict.fromkeys(name for by_name in costs.values() for name in by_name))
 
 
-def _cost(costs: CostTable, system: str, name: str) -> float:
-    """NaN where it is not known."""
+def _cost(costs: CostTable, system: str, name: str) -> float | None:
+    """The cost if it is known and finite."""
     cost = costs.get(system, {}).get(name)
-    return math.nan if cost is None else cost
+    return cost if cost is not None and math.isfinite(cost) else None
 
 
-def cost_charts(scores: Scores, costs: CostTable, kinds: Mapping[str, int]) -> list[Charts]:
+# Charts
+
+
+def cost_charts(table: Table, costs: CostTable, kinds: Mapping[str, int]) -> list[Charts]:
     """Each measure against each cost; a system without this cost is a line across."""
-    found = means(scores)
     groups = []
-    for name in names(costs):
+    for name in _names(costs):
         svgs = []
-        for measure in scores.measures:
+        for measure in table.scores.measures:
             placed: list[Series] = []
-            flat: list[Series] = []
-            for system in scores.systems:
-                about = found[system][measure.name]
-                if about.count == 0:
-                    continue
-                cost = _cost(costs, system, name)
-                point = Point(cost, about.mean, about.low, about.high)
-                costly = math.isfinite(cost) and cost > 0
-                (placed if costly else flat).append(Series(system, kinds[system], (point,)))
-            if not placed:
-                continue
-            front = pareto([s.points[0] for s in placed], measure.higher_is_better)
-            svg = chart(
-                placed, name, _title(measure), log=True, named=True, front=front, levels=flat
-            )
-            svgs.append((measure.name, svg))
+            levels: list[Series] = []
+            for system, means in table.means.items():
+                cost = _cost(costs, system, name) or 0.0
+                mean = means[measure.name]
+                place = (_point(cost, mean),) if mean.count else ()
+                (placed if cost > 0 else levels).append(Series(system, kinds[system], place))
+            points = [point for series in placed for point in series.points]
+            if points:
+                places = {point: (point.x, point.y) for point in points}
+                front = pareto_front(places, measure.higher_is_better)
+                svg = chart(
+                    placed, name, _title(measure), log=True, named=True, front=front, levels=levels
+                )
+                svgs.append((measure.name, svg))
         if svgs:
             groups.append(Charts(f"Quality against {name}", LINES, svgs))
     return groups
 
 
-def cost_figure(scores: Scores, costs: CostTable, name: str) -> str:
+def cost_figure(table: Table, costs: CostTable, name: str) -> str:
     """All measures against one cost, as one SVG element; "" where no system has this cost."""
-    kinds = {system: kind for kind, system in enumerate(scores.systems)}
-    of = {system: {name: found.get(name)} for system, found in costs.items()}
-    charts = [svg for group in cost_charts(scores, of, kinds) for _, svg in group.svgs]
+    kinds = {system: kind for kind, system in enumerate(table.scores.systems)}
+    only = {system: {name: by_name.get(name)} for system, by_name in costs.items()}
+    charts = [svg for group in cost_charts(table, only, kinds) for _, svg in group.svgs]
     return sheet(charts, kinds) if charts else ""
 
 
-def fact_charts(scores: Scores, by: Sequence[str] | None, kinds: Mapping[str, int]) -> list[Charts]:
+def fact_charts(table: Table, by: Sequence[str] | None, kinds: Mapping[str, int]) -> list[Charts]:
     """Each measure over each fact: lines over numbers, points over categories."""
-    known = list(dict.fromkeys(fact for row in scores.rows for fact in row.facts))
+    known = table.scores.facts
     unknown = [fact for fact in by or () if fact not in known]
     if unknown:
         raise ArgumentError(f"no recording has a fact {unknown[0]!r}; known are {', '.join(known)}")
-    telling = [fact for fact in known if _is_telling(scores, fact)]
     groups = []
-    for fact in telling if by is None else by:
-        grouped = _binned(scores, fact)
-        labels = _labels(grouped, fact)
-        numbers = [_number(label) for label in labels]
-        joined = None not in numbers
-        found = {label: means(grouped.where(fact, label)) for label in labels}
+    for fact in telling(table.scores) if by is None else by:
+        parts = table.part(binned(table.scores, fact)).by(fact)
+        silent = parts.pop("", None)
+        values = [value for label in parts if (value := number(label)) is not None]
+        joined = len(values) == len(parts)
+        places = values if joined else [float(place) for place in range(len(parts))]
         svgs = []
-        for measure in scores.measures:
-            series = []
-            for system in scores.systems:
-                points = []
-                for place, (label, number) in enumerate(zip(labels, numbers, strict=True)):
-                    about = found[label].get(system, {}).get(measure.name)
-                    if about is not None and about.count:
-                        x = float(place) if number is None or not joined else number
-                        points.append(Point(x, about.mean, about.low, about.high))
-                series.append(Series(system, kinds[system], tuple(points)))
+        for measure in table.scores.measures:
+            series = [
+                Series(
+                    system,
+                    kind,
+                    tuple(
+                        _point(x, part.means[system][measure.name])
+                        for x, part in zip(places, parts.values(), strict=True)
+                        if system in part.means and part.means[system][measure.name].count
+                    ),
+                )
+                for system, kind in kinds.items()
+            ]
             if any(one.points for one in series):
-                named = [] if joined else labels
-                svg = chart(series, fact, _title(measure), joined=joined, categories=named)
+                categories = () if joined else tuple(parts)
+                svg = chart(series, fact, _title(measure), joined=joined, categories=categories)
                 svgs.append((measure.name, svg))
         if svgs:
-            groups.append(Charts(f"Quality by {fact}", _left_out(scores, fact), svgs))
+            groups.append(Charts(f"Quality by {fact}", _left_out(silent), svgs))
     return groups
 
 
-def _is_telling(scores: Scores, fact: str) -> bool:
-    """Whether a fact has 2 to `LABELS` labels, or more if it is an SNR, the same for all systems.
-
-    What a system took is a fact of a row, too, but not of the recording.
-    """
-    count = len(_labels(scores, fact))
-    if count < 2 or (count > LABELS and "snr" not in fact.lower()):
-        return False
-    found = {(row.set, row.name, row.facts.get(fact, "")) for row in scores.rows}
-    return len(found) == len({(row.set, row.name) for row in scores.rows})
+def _left_out(silent: Table | None) -> str:
+    if silent is None:
+        return ""
+    count = len({row.recording for row in silent.scores.rows})
+    return f"Left out, because it is not known of them: {count}."
 
 
-def _left_out(scores: Scores, fact: str) -> str:
-    silent = {(r.set, r.name) for r in scores.rows if not r.facts.get(fact)}
-    return f"Left out, because it is not known of them: {len(silent)}." if silent else ""
-
-
-def _labels(scores: Scores, fact: str) -> list[str]:
-    return [label for label in scores.labels(fact) if label]
-
-
-def _number(label: str) -> float | None:
-    try:
-        value = float(label)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _binned(scores: Scores, fact: str) -> Scores:
-    """The scores with the many numbers of a fact replaced by the centres of `BINS` equal bins."""
-    labels = _labels(scores, fact)
-    numbers = {label: number for label in labels if (number := _number(label)) is not None}
-    if len(labels) <= LABELS or len(numbers) < len(labels):
-        return scores
-    low, high = min(numbers.values()), max(numbers.values())
-    size = (high - low) / BINS
-    rows = []
-    for row in scores.rows:
-        if row.facts.get(fact):
-            place = min(int((numbers[row.facts[fact]] - low) / size), BINS - 1)
-            row = replace(row, facts={**row.facts, fact: f"{low + (place + 0.5) * size:.4g}"})
-        rows.append(row)
-    return replace(scores, rows=tuple(rows))
+def _point(x: float, mean: Interval) -> Point:
+    return Point(x, mean.mean, mean.low, mean.high)
 
 
 def _title(measure: Measure) -> str:
-    unit = f" [{measure.unit}]" if measure.unit else ""
-    return f"{measure.name}{unit}{'' if measure.higher_is_better else ' (less is better)'}"
+    return numbers.heading(measure, lower=" (less is better)")

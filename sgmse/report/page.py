@@ -1,6 +1,7 @@
 """A report that can be listened to: one HTML file that needs nothing else.
 
-    write_report(scores, "report.html", audio=listed(tasks), costs={"ours": {"evaluations": 4}})
+    costs = {"ours": {"evaluations": 4}}
+    write_report(Table(scores), "report.html", audio=listed(tasks), costs=costs)
 
 The table, the charts, and for some recordings sounds and spectrograms of all systems side by side.
 The page forbids its own use of the network (its content security policy), and every name that
@@ -21,10 +22,11 @@ from sgmse.errors import ArgumentError
 from sgmse.report import clips as listening
 from sgmse.report.charts import style, swatch
 from sgmse.report.clips import CODINGS, Clip, Recording
-from sgmse.report.content import CostTable, cost_charts, fact_charts, tables
-from sgmse.report.text import EXPLAINED, notes, problems, to_json
+from sgmse.report.content import CostTable, cost_charts, fact_charts, grids
+from sgmse.report.numbers import EXPLAINED
+from sgmse.report.text import notes, problems, provenance
 from sgmse.scoring.scores import Progress, Scores
-from sgmse.scoring.table import checked_baseline
+from sgmse.scoring.table import Table
 
 FILES = 6
 MEGABYTES = 10.0
@@ -42,13 +44,12 @@ class _Heard:
 
 
 def write_report(
-    scores: Scores,
+    table: Table,
     file: str | Path,
     *,
     audio: Mapping[Recording, Mapping[str, Path]] | None = None,
     costs: CostTable | None = None,
     by: Sequence[str] | None = None,
-    baseline: str | None = None,
     title: str = "Speech enhancement, side by side",
     command: str = "",
     files: int | Sequence[str] = FILES,
@@ -60,7 +61,7 @@ def write_report(
     """Write the report of some scores; it appears whole or not at all. Returns its path.
 
     Args:
-        scores: of at least one system.
+        table: of the scores of at least one system.
         file: the HTML file, replaced if it is there.
         audio: by recording (set, name) the files to listen to by label, as `clips.listed` gives
             them: systems, and references such as "clean". Without it the page has no sounds.
@@ -68,7 +69,6 @@ def write_report(
             "real-time factor": 0.2}: columns of the table, and each a chart of what it buys.
         by: facts of the recordings over which the measures are drawn, numbers as lines; if absent
             all that have 2 to 12 different labels, and SNRs. More numbers are put into 6 bins.
-        baseline: the system with which the others are compared; the first if absent.
         title: heading of the page.
         command: that made the scores, shown with their provenance.
         files: how many recordings to listen to, evenly spaced from the worst to the best, or their
@@ -80,13 +80,13 @@ def write_report(
         progress: called with the numbers of recordings done and in all.
 
     Raises:
-        ValueError: an unknown baseline, recording or coding; no rows; more than `megabytes` by the
+        ArgumentError: an unknown recording or coding; no rows; more than `megabytes` by the
             table and charts alone, or by the recordings that were named.
-        ImportError: jinja2 is missing, or matplotlib and there are sounds.
+        MissingPackageError: jinja2 is missing, or matplotlib and there are sounds.
     """
+    scores = table.scores
     if not scores.rows:
         raise ArgumentError("there are no scores to report; score at least one file")
-    base = checked_baseline(scores.systems, baseline)
     available = audio or {}
     wanted = _wanted(scores, available, files)
     listening.check(seconds, coding)
@@ -99,10 +99,10 @@ def write_report(
         "scores": scores,
         "counts": _counts(scores),
         "seeds": len({row.seed for row in scores.rows}),
-        "baseline": base if len(scores.systems) > 1 else None,
+        "baseline": table.baseline if len(scores.systems) > 1 else None,
         "explained": EXPLAINED,
-        "tables": tables(scores, costs or {}, base),
-        "charts": [*cost_charts(scores, costs or {}, kinds), *fact_charts(scores, by, kinds)],
+        "grids": grids(table, costs or {}),
+        "charts": [*cost_charts(table, costs or {}, kinds), *fact_charts(table, by, kinds)],
         "kinds": kinds,
         "asked": len(wanted),
         "available": len(available),
@@ -186,14 +186,17 @@ def _counts(scores: Scores) -> str:
 
 def _provenance(scores: Scores, command: str) -> dict[str, str]:
     """Where the numbers come from, as lines."""
-    told: dict[str, Any] = to_json(scores, command=command)["provenance"]
-    lines = {"made": told["time"]} | ({"command": command} if command else {})
-    lines["versions"] = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
-    lines["machine"] = ", ".join(f"{name}: {value}" for name, value in told["machine"].items())
-    lines["alignment"] = "delays compensated" if scores.align else "delays not compensated"
-    draws = told["bootstrap"]
-    lines["intervals"] = f"bootstrap, {draws['level']:.0%}, {draws['draws']} draws"
-    return lines | {f"digest of {name}": value for name, value in told["hashes"].items()}
+    about = provenance(scores, command)
+    bootstrap = about["bootstrap"]
+    return {
+        "made": about["time"],
+        **({"command": command} if command else {}),
+        "versions": ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
+        "machine": ", ".join(f"{name}: {value}" for name, value in about["machine"].items()),
+        "alignment": "delays compensated" if scores.align else "delays not compensated",
+        "intervals": f"bootstrap, {bootstrap['level']:.0%}, {bootstrap['draws']} draws",
+        **{f"digest of {name}": value for name, value in about["hashes"].items()},
+    }
 
 
 def _page(content: Mapping[str, Any], heard: Sequence[_Heard]) -> bytes:

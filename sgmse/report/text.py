@@ -6,7 +6,7 @@ A mean stands with half the width of its 95 % bootstrap interval over recordings
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,27 +15,15 @@ from typing import Any
 
 from sgmse._files import write_whole
 from sgmse.errors import MissingPackageError
-from sgmse.metrics.measures import Measure
-from sgmse.scoring.intervals import (
-    DRAWS,
-    LEVEL,
-    SEED,
-    Difference,
-    Interval,
-    stars,
-)
+from sgmse.report import numbers
+from sgmse.scoring.intervals import DRAWS, LEVEL, SEED, Interval
 from sgmse.scoring.provenance import machine, versions
 from sgmse.scoring.scores import Scores
-from sgmse.scoring.table import checked_baseline, differences, means
+from sgmse.scoring.table import Table
 
 FORMAT = 1  # of summary.json
-NOTHING = "-"
 IDENTITY = ("system", "set", "seed", "name")  # fields of a row, in the order of the columns
 FOUND = ("seconds", "sample_rate", "excess", "delay")
-EXPLAINED = (
-    "Differences over the files that both have, ± half a 95 % bootstrap interval; Wilcoxon signed "
-    "rank, not corrected for the number of comparisons: * p < 0.05, ** p < 0.01, *** p < 0.001."
-)
 
 
 def problems(scores: Scores) -> list[str]:
@@ -46,17 +34,17 @@ def problems(scores: Scores) -> list[str]:
         for measure, reason in row.problems.items():
             reasons.setdefault(reason, []).append(measure)
         for reason, names in reasons.items():
-            of = "" if len(names) == len(scores.measures) else f" ({', '.join(names)})"
-            lines.append(f"{row.system}/{row.name}{of}: {reason}")
-    alone = [one for files in scores.unmatched.values() for one in files]
-    return lines + list(dict.fromkeys(f"{one.path} {one.reason}" for one in alone))
+            which = "" if len(names) == len(scores.measures) else f" ({', '.join(names)})"
+            lines.append(f"{row.system}/{row.name}{which}: {reason}")
+    alone = [file for files in scores.unmatched.values() for file in files]
+    return lines + list(dict.fromkeys(f"{file.path} {file.reason}" for file in alone))
 
 
 def notes(scores: Scores) -> list[str]:
-    """What was found of lengths and delays, a line each."""
+    """What is odd about lengths, delays and the recordings of means, a line each."""
     lines = []
     for system in scores.systems:
-        rows = [row for row in scores.of(system) if row.sample_rate and row.values]
+        rows = [row for row in scores.rows_of(system) if row.sample_rate and row.values]
         uneven = [abs(row.excess) / row.sample_rate for row in rows if row.excess]
         late = [(row.delay, row.sample_rate) for row in rows if row.delay]
         if uneven:
@@ -71,105 +59,71 @@ def notes(scores: Scores) -> list[str]:
                 f"{system}: {len(late)} of {len(rows)} files are shifted, typically by "
                 f"{typical:.1f} ms (late is positive); {remedy}"
             )
-    if not all(_same_files(scores, measure.name) for measure in scores.measures):
+    if not all(scores.is_matched(measure.name) for measure in scores.measures):
         lines.append("the systems have means over different files; their differences do not")
     return lines
-
-
-def _same_files(scores: Scores, measure: str) -> bool:
-    """Whether all systems have a score of the same recordings."""
-    return len({frozenset(scores.values(system, measure)) for system in scores.systems}) == 1
 
 
 # For people
 
 
-def summary(scores: Scores, by: Sequence[str] = (), baseline: str | None = None) -> str:
+def summary(table: Table, by: Sequence[str] = ()) -> str:
     """Markdown: the table of means, breakdowns by facts, and the differences to the baseline."""
-    parts = [markdown_table(["system", *_headers(scores), "files", "problems"], _lines(scores))]
+    measures = table.scores.measures
+    headings = [numbers.heading(measure) for measure in measures]
+    header = ["system", *headings, "files", "problems"]
+    parts = [markdown_table(header, _lines(table))]
     for fact in by:
         lines = [
             [label or "not known", *line]
-            for label in scores.labels(fact)
-            for line in _lines(scores.where(fact, label))
+            for label, part in table.by(fact).items()
+            for line in _lines(part)
         ]
-        header = [fact, "system", *_headers(scores), "files", "problems"]
-        parts.append(markdown_table(header, lines))
-    if len(scores.systems) > 1:
-        base = checked_baseline(scores.systems, baseline)
+        parts.append(markdown_table([fact, *header], lines))
+    if len(table.scores.systems) > 1:
         lines = [
-            [system, *(_difference_cell(m, of[m.name]) for m in scores.measures)]
-            for system, of in differences(scores, base).items()
+            [system, *(numbers.change(m, changes[m.name]) for m in measures)]
+            for system, changes in table.differences.items()
         ]
-        parts += [markdown_table([f"against {base}", *_headers(scores)], lines), EXPLAINED]
+        parts.append(markdown_table([f"against {table.baseline}", *headings], lines))
+        parts.append(numbers.EXPLAINED)
     return "\n\n".join(parts)
 
 
-def latex(scores: Scores) -> str:
+def latex(table: Table) -> str:
     """A tabular with the rules of the package booktabs.
 
     The best of several means is bold, if all are over the same files.
     """
-    found = means(scores)
-    best: dict[str, float] = {}
-    for measure in scores.measures:
-        if len(scores.systems) > 1 and _same_files(scores, measure.name):
-            values = [found[system][measure.name].mean for system in scores.systems]
-            best[measure.name] = max(values) if measure.higher_is_better else min(values)
+    measures = table.scores.measures
     lines = [
-        f"\\begin{{tabular}}{{l{'c' * len(scores.measures)}}}",
+        f"\\begin{{tabular}}{{l{'c' * len(measures)}}}",
         "\\toprule",
-        " & ".join(["System", *map(_escaped, _headers(scores))]) + " \\\\",
+        " & ".join(["System", *(_escaped(numbers.heading(m)) for m in measures)]) + " \\\\",
         "\\midrule",
     ]
-    for system in scores.systems:
+    for system, means in table.means.items():
         cells = [_escaped(system)]
-        for m in scores.measures:
-            about = found[system][m.name]
-            if about.count == 0:
-                cells.append("--")
-                continue
-            mean = f"{about.mean:.{m.digits}f}"
-            mean = f"\\mathbf{{{mean}}}" if about.mean == best.get(m.name) else mean
-            cells.append(f"${mean} \\pm {about.half_width:.{m.digits}f}$")
+        for m in measures:
+            mean, _, half = numbers.mean(m, means[m.name]).partition(" ± ")
+            if means[m.name].mean == table.best.get(m.name):
+                mean = f"\\mathbf{{{mean}}}"
+            cells.append(f"${mean} \\pm {half}$" if half else "--")
         lines.append(" & ".join(cells) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
 
-def _headers(scores: Scores) -> list[str]:
+def _lines(table: Table) -> list[list[str]]:
+    """A line of cells for each system."""
+    measures = table.scores.measures
     return [
-        m.name + (f" [{m.unit}]" if m.unit else "") + ("" if m.higher_is_better else " ↓")
-        for m in scores.measures
-    ]
-
-
-def _lines(scores: Scores) -> list[list[str]]:
-    """A line of cells for each system; the number of files follows a mean over fewer than all."""
-    lines = []
-    for system, of in means(scores).items():
-        rows = scores.of(system)
-        bad = len({(row.set, row.name) for row in rows if row.problems})
-        count = len({(row.set, row.name) for row in rows})
-        cells = [
-            _cell(m, of[m.name]) + (f" ({n})" if 0 < (n := of[m.name].count) < count else "")
-            for m in scores.measures
+        [
+            system,
+            *(numbers.mean(m, means[m.name], table.counts[system].files) for m in measures),
+            *map(str, table.counts[system]),
         ]
-        lines.append([system, *cells, str(count), str(bad)])
-    return lines
-
-
-def _cell(measure: Measure, about: Interval) -> str:
-    if about.count == 0:
-        return NOTHING
-    return f"{about.mean:.{measure.digits}f} ± {about.half_width:.{measure.digits}f}"
-
-
-def _difference_cell(measure: Measure, about: Difference | None) -> str:
-    if about is None:
-        return NOTHING
-    half = (about.high - about.low) / 2
-    cell = f"{about.mean:+.{measure.digits}f} ± {half:.{measure.digits}f}"
-    return " ".join([cell, *filter(None, [stars(about.p)])])
+        for system, means in table.means.items()
+    ]
 
 
 def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -219,55 +173,60 @@ def to_csv(scores: Scores) -> str:
     return text.getvalue()
 
 
-def to_json(
-    scores: Scores, by: Sequence[str] = (), baseline: str | None = None, command: str = ""
-) -> dict[str, Any]:
+def to_json(table: Table, by: Sequence[str] = (), command: str = "") -> dict[str, Any]:
     """What `summary` says and where it comes from; plain values, None for what is not there."""
+    scores = table.scores
     several = len(scores.systems) > 1
     return {
         "format": FORMAT,
-        "systems": _plain(means(scores)),
-        "baseline": checked_baseline(scores.systems, baseline) if several else None,
-        "differences": _plain(differences(scores, baseline)) if several else {},
+        "systems": _plain(table.means),
+        "baseline": table.baseline if several else None,
+        "differences": _plain(table.differences) if several else {},
         "by": {
-            fact: {label: _plain(means(scores.where(fact, label))) for label in scores.labels(fact)}
+            fact: {label: _plain(part.means) for label, part in table.by(fact).items()}
             for fact in by
         },
-        "files": {system: len(scores.of(system)) for system in scores.systems},
+        "files": {system: len(scores.rows_of(system)) for system in scores.systems},
         "problems": problems(scores),
         "notes": notes(scores),
-        "provenance": {
-            "command": command,
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": versions(),
-            "machine": machine(),
-            "measures": [measure.name for measure in scores.measures],
-            "align": scores.align,
-            "tolerance": scores.tolerance,
-            "bootstrap": {"level": LEVEL, "draws": DRAWS, "seed": SEED},
-            "hashes": dict(scores.hashes),
-        },
+        "provenance": provenance(scores, command),
     }
 
 
-def _plain(found: dict[str, Any]) -> dict[str, Any]:
+def provenance(scores: Scores, command: str = "") -> dict[str, Any]:
+    """Where scores come from; plain values."""
     return {
-        system: {
-            name: None
-            if about is None
-            else {k: None if v != v else v for k, v in asdict(about).items()}
-            for name, about in of.items()
-        }
-        for system, of in found.items()
+        "command": command,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "machine": machine(),
+        "measures": [measure.name for measure in scores.measures],
+        "align": scores.align,
+        "tolerance": scores.tolerance,
+        "bootstrap": {"level": LEVEL, "draws": DRAWS, "seed": SEED},
+        "hashes": dict(scores.hashes),
+    }
+
+
+def _plain(systems: Mapping[str, Mapping[str, Interval | None]]) -> dict[str, Any]:
+    """Intervals or differences as plain values, None for NaN."""
+
+    def plain(interval: Interval | None) -> dict[str, Any] | None:
+        if interval is None:
+            return None
+        return {k: None if v != v else v for k, v in asdict(interval).items()}
+
+    return {
+        system: {measure: plain(interval) for measure, interval in intervals.items()}
+        for system, intervals in systems.items()
     }
 
 
 def write(
-    scores: Scores,
+    table: Table,
     folder: str | Path,
     *,
     by: Sequence[str] = (),
-    baseline: str | None = None,
     command: str = "",
     parquet: bool = False,
 ) -> Path:
@@ -279,22 +238,34 @@ def write(
         require_parquet()
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    told = to_json(scores, by, baseline, command)
-    parts = [summary(scores, by, baseline)]
-    for title in ("notes", "problems"):
-        if told[title]:
-            parts.append(f"{title.capitalize()}:\n\n" + "\n".join(f"- {t}" for t in told[title]))
+    about = to_json(table, by, command)
+    parts = [summary(table, by), *lists(about)]
     parts += [f"`{command}`"] if command else []
-    write_whole(target / "scores.csv", to_csv(scores).encode())
-    write_whole(target / "summary.md", ("\n\n".join(parts) + "\n").encode())
-    write_whole(target / "summary.tex", latex(scores).encode())
-    write_whole(
-        target / "summary.json",
-        (json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
-    )
+    contents = {
+        "scores.csv": to_csv(table.scores),
+        "summary.md": "\n\n".join(parts) + "\n",
+        "summary.tex": latex(table),
+        "summary.json": json_text(about),
+    }
+    for name, text in contents.items():
+        write_whole(target / name, text.encode())
     if parquet:
-        write_whole(target / "scores.parquet", to_parquet(scores))
+        write_whole(target / "scores.parquet", to_parquet(table.scores))
     return target
+
+
+def lists(about: Mapping[str, Sequence[str]]) -> list[str]:
+    """Markdown of the notes and the problems, as far as there are any."""
+    return [
+        f"{title.capitalize()}:\n\n" + "\n".join(f"- {line}" for line in about[title])
+        for title in ("notes", "problems")
+        if about[title]
+    ]
+
+
+def json_text(values: Mapping[str, Any]) -> str:
+    """Plain values as the content of a JSON file."""
+    return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def require_parquet() -> None:

@@ -3,9 +3,11 @@ from .intervals import Interval as Interval
 from .intervals import interval as interval
 from .intervals import paired as paired
 from .journal import Row as Row
+from .pareto import pareto_front as pareto_front
 from .scores import Scores as Scores
 from .scores import Task as Task
 from .scores import score as score
 from .scores import score_tasks as score_tasks
+from .table import Table as Table
 from .thresholds import Threshold as Threshold
 from .thresholds import failures as failures

@@ -4,7 +4,7 @@ All draws come from a generator that is seeded here, so that the same scores giv
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,17 +36,13 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A mean difference to a baseline over the same files, its interval, and how it may be chance.
+class Difference(Interval):
+    """A mean difference from a baseline over the same files, with how likely it is by chance.
 
     `p` is that of the two-sided Wilcoxon signed-rank test (Wilcoxon 1945; differences of 0 are left
     out), not corrected for the number of comparisons; 1 where no file differs.
     """
 
-    mean: float
-    low: float
-    high: float
-    count: int
     p: float
 
 
@@ -90,15 +86,6 @@ def paired(
     about = interval(differences, level=level, draws=draws, seed=seed)
     p = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
     return Difference(about.mean, about.low, about.high, about.count, p)
-
-
-def ordered(labels: Iterable[str]) -> list[str]:
-    """The different labels, sorted as numbers if all are numbers, else as text."""
-    different = set(labels)
-    try:
-        return sorted(different, key=lambda label: (float(label), label))
-    except ValueError:
-        return sorted(different)
 
 
 def stars(p: float) -> str:

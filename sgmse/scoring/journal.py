@@ -12,6 +12,7 @@ from typing import IO, Any, ClassVar, Generic, Protocol, Self, TypeVar
 from sgmse.errors import ArgumentError
 
 Key = tuple[str, str, int | None, str]  # set, system, seed, name
+Recording = tuple[str, str]  # set, name
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Row:
     def key(self) -> Key:
         """What no other row of a table has."""
         return self.set, self.system, self.seed, self.name
+
+    @property
+    def recording(self) -> Recording:
+        """What it is a row of, whatever the system and seed."""
+        return self.set, self.name
 
 
 class Entry(Protocol):

@@ -16,8 +16,7 @@ from sgmse.data.pairs import Pair, Unmatched, find_index, match, read_index
 from sgmse.errors import ArgumentError
 from sgmse.metrics.measures import Measure, chosen
 from sgmse.scoring.comparison import TOLERANCE, Comparison, compare
-from sgmse.scoring.intervals import ordered
-from sgmse.scoring.journal import Journal, Key, Row
+from sgmse.scoring.journal import Journal, Key, Recording, Row
 from sgmse.scoring.provenance import combined, digests, versions
 from sgmse.scoring.workers import scattered
 
@@ -71,26 +70,53 @@ class Scores:
         """Their names, in order of appearance."""
         return tuple(dict.fromkeys(row.system for row in self.rows))
 
-    def of(self, system: str) -> list[Row]:
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """The names of the sets of recordings, in order of appearance."""
+        return tuple(dict.fromkeys(row.set for row in self.rows))
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What is known of any recording, in order of appearance."""
+        return tuple(dict.fromkeys(fact for row in self.rows for fact in row.facts))
+
+    def rows_of(self, system: str) -> list[Row]:
         """The rows of a system."""
         return [row for row in self.rows if row.system == system]
 
-    def values(self, system: str, measure: str) -> dict[tuple[str, str], float]:
-        """What a system scored, by set and name; the mean over its seeds, which are no new data."""
-        found: dict[tuple[str, str], list[float]] = {}
-        for row in self.of(system):
+    def values(self, system: str, measure: str) -> dict[Recording, float]:
+        """What a system scored; the mean over its seeds, which are no new data."""
+        values: dict[Recording, list[float]] = {}
+        for row in self.rows_of(system):
             if (value := row.values.get(measure)) is not None:
-                found.setdefault((row.set, row.name), []).append(value)
-        return {recording: fmean(values) for recording, values in found.items()}
+                values.setdefault(row.recording, []).append(value)
+        return {recording: fmean(of_seeds) for recording, of_seeds in values.items()}
+
+    def is_matched(self, measure: str) -> bool:
+        """Whether all systems have a score of the same recordings."""
+        return len({frozenset(self.values(system, measure)) for system in self.systems}) == 1
 
     def labels(self, fact: str) -> list[str]:
-        """What an index says of the recordings, in order; "" last, where it says nothing."""
-        found = {row.facts.get(fact, "") for row in self.rows}
-        return ordered(found - {""}) + [""] * ("" in found)
+        """What is known of the recordings, in order; "" last, where nothing is."""
+        labels = {row.facts.get(fact, "") for row in self.rows}
+        return ordered(labels - {""}) + [""] * ("" in labels)
 
     def where(self, fact: str, label: str) -> "Scores":
-        """The rows of which an index says so."""
+        """The scores of the recordings of which this is known."""
         return replace(self, rows=tuple(r for r in self.rows if r.facts.get(fact, "") == label))
+
+    def on(self, name: str) -> "Scores":
+        """The scores on one set of recordings."""
+        return replace(self, rows=tuple(row for row in self.rows if row.set == name))
+
+
+def ordered(labels: Iterable[str]) -> list[str]:
+    """The different labels, sorted as numbers if all are numbers, else as text."""
+    different = set(labels)
+    try:
+        return sorted(different, key=lambda label: (float(label), label))
+    except ValueError:
+        return sorted(different)
 
 
 def score(

@@ -1,48 +1,121 @@
-"""What may be claimed of scores: means, differences to a baseline."""
+"""What may be claimed of scores: means, differences from a baseline, the same of parts.
 
-from collections.abc import Sequence
+    table = Table(scores, baseline="noisy")
+    table.means["enhanced"]["PESQ-WB"].half_width
+    {snr: part.means for snr, part in table.by("snr_db").items()}
+
+Each number is computed when it is first asked for, and once.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
+from typing import NamedTuple
 
 from sgmse.errors import ArgumentError
 from sgmse.scoring.intervals import Difference, Interval, interval, paired
 from sgmse.scoring.scores import Scores
 
 
-def means(scores: Scores) -> dict[str, dict[str, Interval]]:
-    """By system and measure."""
-    return {
-        system: {
-            measure.name: interval(list(scores.values(system, measure.name).values()))
-            for measure in scores.measures
-        }
-        for system in scores.systems
-    }
+class Counts(NamedTuple):
+    """Of the recordings of a system: all, and those with a measure that could not be scored."""
+
+    files: int
+    problems: int
 
 
-def differences(
-    scores: Scores, baseline: str | None = None
-) -> dict[str, dict[str, Difference | None]]:
-    """Of each other system to the baseline (the first system), by system and measure.
+class Table:
+    """The statistics of scores.
 
-    None where they have no file in common. Raises `ValueError` for an unknown baseline.
+    Args:
+        scores: whose.
+        baseline: the system that others are compared with; the first if absent.
+        whole: a table of which this one is a part. A part has its baseline, even without a row of
+            it, and shares its bootstraps: those of equal values are computed once.
+
+    Raises `ArgumentError` for a baseline that is not among the systems.
     """
-    base = checked_baseline(scores.systems, baseline)
-    found: dict[str, dict[str, Difference | None]] = {}
-    for system in scores.systems:
-        if system == base:
-            continue
-        found[system] = {}
-        for measure in scores.measures:
-            left, right = (scores.values(s, measure.name) for s in (system, base))
-            common = [key for key in left if key in right]
-            pairs = [left[key] for key in common], [right[key] for key in common]
-            found[system][measure.name] = paired(*pairs) if common else None
-    return found
+
+    def __init__(
+        self, scores: Scores, baseline: str | None = None, *, whole: "Table | None" = None
+    ) -> None:
+        self.scores = scores
+        self.baseline: str = whole.baseline if whole else checked_baseline(scores.systems, baseline)
+        self._interval: Callable[..., Interval] = whole._interval if whole else cache(interval)
+        self._paired: Callable[..., Difference] = whole._paired if whole else cache(paired)
+
+    @cached_property
+    def means(self) -> dict[str, dict[str, Interval]]:
+        """By system and measure."""
+        return {
+            system: {
+                measure.name: self._interval(
+                    tuple(self.scores.values(system, measure.name).values())
+                )
+                for measure in self.scores.measures
+            }
+            for system in self.scores.systems
+        }
+
+    @cached_property
+    def differences(self) -> dict[str, dict[str, Difference | None]]:
+        """From the baseline, recording by recording, by other system and measure.
+
+        None where the two have no recording in common; empty without the baseline.
+        """
+        systems = self.scores.systems
+        return {
+            system: {m.name: self._difference(system, m.name) for m in self.scores.measures}
+            for system in systems
+            if system != self.baseline and self.baseline in systems
+        }
+
+    @cached_property
+    def best(self) -> dict[str, float]:
+        """The best mean by measure, of those with several means, all over the same recordings."""
+        return {
+            measure.name: (max if measure.higher_is_better else min)(
+                means[measure.name].mean for means in self.means.values()
+            )
+            for measure in self.scores.measures
+            if len(self.means) > 1 and self.scores.is_matched(measure.name)
+        }
+
+    @cached_property
+    def counts(self) -> dict[str, Counts]:
+        """By system."""
+        counts = {}
+        for system in self.scores.systems:
+            rows = self.scores.rows_of(system)
+            flawed = {row.recording for row in rows if row.problems}
+            counts[system] = Counts(len({row.recording for row in rows}), len(flawed))
+        return counts
+
+    @cached_property
+    def sets(self) -> dict[str, "Table"]:
+        """The parts of each set of recordings, by its name."""
+        return {name: self.part(self.scores.on(name)) for name in self.scores.sets}
+
+    def by(self, fact: str) -> dict[str, "Table"]:
+        """The parts by what is known of the recordings, in order; "" last, where nothing is."""
+        labels = self.scores.labels(fact)
+        return {label: self.part(self.scores.where(fact, label)) for label in labels}
+
+    def part(self, scores: Scores) -> "Table":
+        """The table of some of the rows."""
+        return Table(scores, whole=self)
+
+    def _difference(self, system: str, measure: str) -> Difference | None:
+        values, others = (self.scores.values(s, measure) for s in (system, self.baseline))
+        common = [recording for recording in values if recording in others]
+        if not common:
+            return None
+        return self._paired(tuple(values[r] for r in common), tuple(others[r] for r in common))
 
 
 def checked_baseline(systems: Sequence[str], baseline: str | None) -> str:
-    """The baseline: the first system if none is named. Raises `ValueError` for an unknown one."""
+    """The baseline: the first system if absent. Raises `ArgumentError` for an unknown one."""
     if baseline is None:
-        return systems[0]
+        return next(iter(systems), "")
     if baseline not in systems:
         raise ArgumentError(f"no system is called {baseline!r}; there are {', '.join(systems)}")
     return baseline

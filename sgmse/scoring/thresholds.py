@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 
 from sgmse.errors import ArgumentError
 from sgmse.metrics.measures import Measure, chosen
-from sgmse.scoring.scores import Scores
-from sgmse.scoring.table import checked_baseline, means
+from sgmse.scoring.table import Table
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,22 @@ class Threshold:
 
 
 def failures(
-    scores: Scores, thresholds: Iterable[Threshold], baseline: str | None = None
+    table: Table, thresholds: Iterable[Threshold], systems: Iterable[str] | None = None
 ) -> list[str]:
-    """Which thresholds are missed, by any system but the baseline where there are several.
+    """Which thresholds are missed by some systems: if absent, all but the baseline of several.
 
     A system without any score misses them all.
     """
-    base = checked_baseline(scores.systems, baseline)
-    found = means(scores)
+    if systems is None:
+        systems = [s for s in table.means if s != table.baseline] or [table.baseline]
     missed = []
-    for system in [s for s in scores.systems if s != base] or [base]:
-        for threshold in thresholds:
-            measure, about = threshold.measure, found[system][threshold.measure.name]
-            reached = about.mean >= threshold.value
-            word = "under"
-            if not measure.higher_is_better:
-                reached, word = about.mean <= threshold.value, "over"
-            if not reached:
-                value = f"{about.mean:.{measure.digits}f}" if about.count else "not known"
-                missed.append(f"{measure.name} of {system} is {value}, {word} {threshold.value:g}")
+    for system, threshold in product(systems, thresholds):
+        measure = threshold.measure
+        reached = table.means[system][measure.name]
+        above = reached.mean >= threshold.value
+        below = reached.mean <= threshold.value
+        if not (above if measure.higher_is_better else below):
+            word = "under" if measure.higher_is_better else "over"
+            value = f"{reached.mean:.{measure.digits}f}" if reached.count else "not known"
+            missed.append(f"{measure.name} of {system} is {value}, {word} {threshold.value:g}")
     return missed

@@ -299,7 +299,7 @@ def test_the_noisy_input_of_a_known_set_is_checked():
             save(path, read(f"{kind}/{name}.{suffix}")[0])
     suite = replace(SUITE, sets={"vb": NoisySet(root=Path("vb"))}, by=())
     outcome = run_suite(suite, "out")
-    mean = np.mean([row.values["SI-SDR"] for row in outcome.scores.of("noisy")])
+    mean = np.mean([row.values["SI-SDR"] for row in outcome.scores.rows_of("noisy")])
     assert outcome.checks == (
         "VoiceBank-DEMAND: 3 files, 824 published; the means of a part differ",
         f"VoiceBank-DEMAND: SI-SDR of the noisy input {mean:.3f}, published 8.45 ± 0.1: differs by "

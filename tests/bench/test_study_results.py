@@ -7,45 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sgmse.bench.costs import Run
 from sgmse.bench.models import Model
 from sgmse.bench.results import Results
-from sgmse.bench.study_results import COSTS, OWN, Setting, StudyResults, undominated
+from sgmse.bench.study_results import COSTS, OWN, Setting, StudyResults
 from sgmse.bench.suite import NoisySet, Suite
 from sgmse.bench.systems import Noisy
 from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores, resolved
-
-PLACES = st.dictionaries(
-    st.text(max_size=2), st.tuples(st.integers(1, 4).map(float), st.integers(0, 4).map(float))
-)
-
-
-def dominates(p, q, sign):
-    (x, y), (u, v) = p, q
-    return x <= u and sign * y >= sign * v and p != q
-
-
-@given(PLACES, st.booleans())
-def test_no_point_of_the_front_is_dominated_and_every_other_is(places, higher):
-    sign = 1 if higher else -1
-    front = undominated(places, higher)
-    assert len(set(front)) == len(front)
-    for name, place in places.items():
-        beaten = any(dominates(other, place, sign) for other in places.values())
-        assert beaten != (name in front)
-        if beaten:  # by one of the front, even
-            assert any(dominates(places[f], place, sign) for f in front)
-    costs = [places[name][0] for name in front]
-    assert costs == sorted(costs)
-
-
-def test_what_is_not_known_is_on_no_front():
-    places = {"a": (math.nan, 9.0), "b": (1.0, math.nan), "c": (2.0, 1.0)}
-    assert undominated(places) == ["c"]
 
 
 def result(values: dict[str, list[float | None]]) -> StudyResults:

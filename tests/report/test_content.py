@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from sgmse.metrics.measures import chosen
-from sgmse.report.content import BINS, cost_charts, cost_figure, fact_charts, tables
+from sgmse.report.content import cost_charts, cost_figure, fact_charts, grids
+from sgmse.scoring.facts import BINS
 from sgmse.scoring.intervals import interval, paired, stars
 from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores
+from sgmse.scoring.table import Table
 
 PESQ, LSD = chosen(["pesq-wb", "lsd"])
 COUNT = 20
@@ -33,7 +35,7 @@ def scores() -> Scores:
 
 
 def test_the_table_says_what_the_statistics_say(scores):
-    (table,) = tables(scores, {}, "first")
+    (table,) = grids(Table(scores, "first"), {})
     assert table.title == ""
     assert table.columns == ["files", "problems"]
     (first, of_first), (second, of_second) = table.lines
@@ -48,20 +50,23 @@ def test_the_table_says_what_the_statistics_say(scores):
 
 
 def test_better_and_worse_know_the_direction(scores):
-    (table,) = tables(scores, {}, "first")
+    (table,) = grids(Table(scores, "first"), {})
     (_, of_first), (_, of_second) = table.lines
     assert [cell.mark for cell in of_second[:2]] == ["better", "worse"]
     assert [cell.best for cell in of_first[:2]] == [False, True]
     assert [cell.best for cell in of_second[:2]] == [True, False]
-    ((_, of_first), _) = tables(scores, {}, "second")[0].lines
+    ((_, of_first), _) = grids(Table(scores, "second"), {})[0].lines
     assert [cell.mark for cell in of_first[:2]] == ["worse", "better"]
 
 
 def test_what_may_be_chance_has_no_mark(scores):
     same = [
-        replace(r, system="second", values={**r.values, "LSD": 0.1}) for r in scores.of("first")
+        replace(r, system="second", values={**r.values, "LSD": 0.1})
+        for r in scores.rows_of("first")
     ]
-    (table,) = tables(replace(scores, rows=tuple(scores.of("first") + same)), {}, "first")
+    (table,) = grids(
+        Table(replace(scores, rows=tuple(scores.rows_of("first") + same)), "first"), {}
+    )
     assert table.lines[1][1][0].mark == ""
     assert "*" not in table.lines[1][1][0].change
 
@@ -71,7 +76,7 @@ def test_means_over_fewer_files_say_so_and_are_not_best(scores):
     rows[-1] = replace(
         rows[-1], values={"PESQ-WB": None, "LSD": 1.0}, problems={"PESQ-WB": "it is silent"}
     )
-    (table,) = tables(replace(scores, rows=tuple(rows)), {}, "first")
+    (table,) = grids(Table(replace(scores, rows=tuple(rows)), "first"), {})
     cells = table.lines[1][1]
     assert cells[0].text.endswith(" (19)")
     assert not cells[0].best
@@ -80,14 +85,14 @@ def test_means_over_fewer_files_say_so_and_are_not_best(scores):
 
 
 def test_nothing_scored_is_an_empty_cell(scores):
-    rows = [replace(r, values={"PESQ-WB": None, "LSD": 1.0}) for r in scores.of("first")]
-    cell = tables(replace(scores, rows=tuple(rows)), {}, "first")[0].lines[0][1][0]
+    rows = [replace(r, values={"PESQ-WB": None, "LSD": 1.0}) for r in scores.rows_of("first")]
+    cell = grids(Table(replace(scores, rows=tuple(rows)), "first"), {})[0].lines[0][1][0]
     assert (cell.value, cell.text) == (None, "-")
 
 
 def test_costs_are_columns(scores):
     costs = {"second": {"evaluations": 4, "real-time factor": 0.12345, "memory": None}}
-    (table,) = tables(scores, costs, "first")
+    (table,) = grids(Table(scores, "first"), costs)
     assert table.columns == ["evaluations", "real-time factor", "memory", "files", "problems"]
     assert [cell.text for cell in table.lines[0][1][2:5]] == ["-", "-", "-"]
     assert [cell.text for cell in table.lines[1][1][2:5]] == ["4", "0.123", "-"]
@@ -96,26 +101,28 @@ def test_costs_are_columns(scores):
 
 def test_sets_have_tables_of_their_own(scores):
     rows = [replace(r, set="easy" if r.name < "f10" else "hard") for r in scores.rows]
-    whole, easy, hard = tables(replace(scores, rows=tuple(rows)), {"first": {"x": 1}}, "first")
+    whole, easy, hard = grids(
+        Table(replace(scores, rows=tuple(rows)), "first"), {"first": {"x": 1}}
+    )
     assert (whole.title, easy.title, hard.title) == ("all sets", "easy", "hard")
     assert easy.lines[0][1][0].value == interval(A[:10]).mean
     assert hard.lines[1][1][0].value == interval(B[10:]).mean
     assert [t.columns[0] for t in (whole, easy, hard)] == ["x", "files", "files"]
     alone = [r for r in rows if r.set == "hard" or r.system == "second"]
-    _, _, easy = tables(replace(scores, rows=tuple(alone)), {}, "first")
+    _, _, easy = grids(Table(replace(scores, rows=tuple(alone)), "first"), {})
     assert easy.title == "easy"
     assert [name for name, _ in easy.lines] == ["second"]  # without its baseline
     assert easy.lines[0][1][0].change == ""
 
 
 def test_one_system_differs_from_nothing(scores):
-    (table,) = tables(replace(scores, rows=tuple(scores.of("first"))), {}, "first")
+    (table,) = grids(Table(replace(scores, rows=tuple(scores.rows_of("first"))), "first"), {})
     ((_, cells),) = table.lines
     assert not any(cell.best or cell.change for cell in cells)
 
 
 def test_quality_against_costs(scores):
-    (group,) = cost_charts(scores, {"second": {"evaluations": 4}}, KINDS)
+    (group,) = cost_charts(Table(scores), {"second": {"evaluations": 4}}, KINDS)
     assert group.title == "Quality against evaluations"
     assert [measure for measure, _ in group.svgs] == ["PESQ-WB", "LSD"]
     root = ET.fromstring(group.svgs[0][1])
@@ -125,19 +132,19 @@ def test_quality_against_costs(scores):
     assert f"first: {A.mean():.4g}" in titles  # without this cost: a line across
     assert root.get("aria-label") == "PESQ-WB against evaluations"
     assert "less is better" in group.svgs[1][1]
-    assert cost_charts(scores, {"first": {"evaluations": 0}}, KINDS) == []
-    assert cost_charts(scores, {}, KINDS) == []
+    assert cost_charts(Table(scores), {"first": {"evaluations": 0}}, KINDS) == []
+    assert cost_charts(Table(scores), {}, KINDS) == []
 
 
 def test_the_front_knows_the_direction(scores):
     costs = {"first": {"evaluations": 1}, "second": {"evaluations": 4}}
-    (group,) = cost_charts(scores, costs, KINDS)
+    (group,) = cost_charts(Table(scores), costs, KINDS)
     fronts = ['class="front"' in svg for _, svg in group.svgs]
     assert fronts == [True, False]  # the second costs more, and has more PESQ, but more LSD too
 
 
 def test_facts_with_few_labels_are_charted(scores):
-    groups = fact_charts(scores, None, KINDS)
+    groups = fact_charts(Table(scores), None, KINDS)
     assert [group.title for group in groups] == ["Quality by snr_db", "Quality by noise"]
     snr, noise = (group.svgs[0][1] for group in groups)
     assert 'class="line"' in snr
@@ -146,16 +153,16 @@ def test_facts_with_few_labels_are_charted(scores):
     about = interval(A[::2])
     assert titles[0] == f"first: {about.mean:.4g} ({about.low:.4g} to {about.high:.4g}) at -2.5"
     assert [t.text for t in ET.fromstring(noise).iter("text")][-4:-2] == ["a", "b"]
-    assert fact_charts(scores, [], KINDS) == []
+    assert fact_charts(Table(scores), [], KINDS) == []
 
 
 def test_facts_of_systems_are_no_facts_of_recordings(scores):
     rows = [replace(r, facts={"evaluations": str(KINDS[r.system])}) for r in scores.rows]
-    assert fact_charts(replace(scores, rows=tuple(rows)), None, KINDS) == []
+    assert fact_charts(Table(replace(scores, rows=tuple(rows))), None, KINDS) == []
 
 
 def test_many_numbers_are_binned(scores):
-    (group,) = fact_charts(scores, ["speaker"], KINDS)
+    (group,) = fact_charts(Table(scores), ["speaker"], KINDS)
     root = ET.fromstring(group.svgs[0][1])
     found = [t.text for t in root.iter("title") if t.text.startswith("first")]
     assert len(found) == BINS
@@ -170,29 +177,29 @@ def test_many_numbers_are_binned(scores):
 
 def test_an_snr_of_many_values_is_charted_unasked(scores):
     rows = [replace(r, facts={"SNR": f"{A[int(r.name[1:])]}", "x": r.name}) for r in scores.rows]
-    groups = fact_charts(replace(scores, rows=tuple(rows)), None, KINDS)
+    groups = fact_charts(Table(replace(scores, rows=tuple(rows))), None, KINDS)
     assert [group.title for group in groups] == ["Quality by SNR"]
 
 
 def test_recordings_of_which_nothing_is_known_are_counted(scores):
     rows = [replace(r, facts={}) if r.name == "f03" else r for r in scores.rows]
-    groups = fact_charts(replace(scores, rows=tuple(rows)), ["snr_db"], KINDS)
-    assert groups[0].told.endswith(": 1.")
+    groups = fact_charts(Table(replace(scores, rows=tuple(rows))), ["snr_db"], KINDS)
+    assert groups[0].caption.endswith(": 1.")
     titles = re.findall(r"<title>first: ([^ ]+)", groups[0].svgs[0][1])
     assert titles[1] == f"{A[[i for i in range(1, COUNT, 2) if i != 3]].mean():.4g}"
 
 
 def test_an_unknown_fact(scores):
     with pytest.raises(ValueError, match="no recording has a fact 'snr'; known are snr_db, noise"):
-        fact_charts(scores, ["snr"], KINDS)
+        fact_charts(Table(scores), ["snr"], KINDS)
 
 
 def test_a_figure_of_one_cost(scores):
     costs = {"first": {"seconds": 1.0, "evaluations": 4}, "second": {"seconds": None}}
-    (group,) = cost_charts(scores, {"first": {"seconds": 1.0}}, KINDS)
-    figure = ET.fromstring(cost_figure(scores, costs, "seconds"))
+    (group,) = cost_charts(Table(scores), {"first": {"seconds": 1.0}}, KINDS)
+    figure = ET.fromstring(cost_figure(Table(scores), costs, "seconds"))
     panels = [element for element in figure if element.tag == "svg"]
     for panel, (_, svg) in zip(panels, group.svgs, strict=True):
         assert [ET.tostring(e) for e in panel] == [ET.tostring(e) for e in ET.fromstring(svg)]
     assert [e.text for e in figure.findall("g/text")] == ["first", "second"]
-    assert cost_figure(scores, costs, "watts") == ""
+    assert cost_figure(Table(scores), costs, "watts") == ""

@@ -23,6 +23,7 @@ from sgmse.report.clips import clips
 from sgmse.report.page import require, write_report
 from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores
+from sgmse.scoring.table import Table
 
 pytest.importorskip("matplotlib")
 
@@ -66,10 +67,13 @@ def made_audio(scores: Scores, files: dict[str, Path] = FILES) -> dict[tuple[str
     return {(row.set, row.name): files for row in scores.rows}
 
 
-def write(folder: Path, scores: Scores | None = None, **more: Any) -> str:
+def write(
+    folder: Path, scores: Scores | None = None, baseline: str | None = None, **more: Any
+) -> str:
     scores = made() if scores is None else scores
     more = {"audio": made_audio(scores), "costs": COSTS, "seconds": 0.4, "files": 2, **more}
-    return write_report(scores, folder / "report.html", **more).read_text(encoding="utf-8")
+    page = write_report(Table(scores, baseline), folder / "report.html", **more)
+    return page.read_text(encoding="utf-8")
 
 
 class Elements(HTMLParser):
@@ -123,7 +127,7 @@ def test_what_is_on_the_page(page):
     assert charts == [m.name for m in MEASURES] * 4  # two costs, two facts
     assert "2 of 9 recordings, evenly spaced from the worst to the best" in found.text
     assert "time" not in re.findall(r"<span>(\w+) <b>", page)  # is not the same for all systems
-    scores = made().of("noisy")[0].values
+    scores = made().rows_of("noisy")[0].values
     for measure in MEASURES:
         assert f"<dd>{scores[measure.name]:.{measure.digits}f}</dd>" in page
 
@@ -181,7 +185,7 @@ def test_scores_alone_make_a_page(tmp_path):
     page = write(tmp_path, audio=None, costs=None, files=6)
     assert "Recordings</h2>" not in page
     assert not Elements(page).of("audio")
-    scores = replace(made(), rows=tuple(replace(r, facts={}) for r in made().of("peer")))
+    scores = replace(made(), rows=tuple(replace(r, facts={}) for r in made().rows_of("peer")))
     page = write(tmp_path, scores, audio=None, costs=None)
     assert "Charts</h2>" not in page
     assert "Wilcoxon" not in page
@@ -245,11 +249,11 @@ def test_bad_arguments_are_refused_before_any_work(tmp_path, monkeypatch):
 
 def test_a_report_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "new" / "report.html"
-    assert write_report(made(), path) == path
+    assert write_report(Table(made()), path) == path
     before = path.read_bytes()
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
-        write_report(made(), path, title="another")
+        write_report(Table(made()), path, title="another")
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
@@ -258,7 +262,7 @@ def test_a_report_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 def test_packages_are_asked_for(package, monkeypatch, tmp_path):
     require()
     monkeypatch.setitem(sys.modules, package, None)
-    message = rf"{package}: pip install 'sgmse-toolkit\[report\]'"
+    message = rf"'{package}': pip install 'sgmse-toolkit\[report\]'"
     with pytest.raises(ImportError, match=message):
         require()
     with pytest.raises(ImportError, match=message):

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from sgmse.report.text import latex, notes, problems, records, summary, to_csv, 
 from sgmse.scoring.intervals import interval, paired
 from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores
-from sgmse.scoring.table import differences, means
+from sgmse.scoring.table import Table
 
 PESQ, SDR = chosen(["pesq-wb", "si-sdr"])
 LSD = Measure("L|SD", max, higher_is_better=False, digits=1)
@@ -60,35 +59,8 @@ def cells(table: str) -> list[list[str]]:
     return [[cell.strip() for cell in line] for line in lines]
 
 
-def test_means_are_those_of_the_statistics(scores):
-    found = means(scores)
-    assert found["first_1"]["SI-SDR"] == interval(A)
-    assert found["second"]["SI-SDR"] == interval(B)
-
-
-def test_differences_are_paired_by_name(scores):
-    mixed = replace(scores, rows=scores.rows[::-1])
-    assert differences(mixed, "first_1")["second"]["SI-SDR"].mean == pytest.approx((B - A).mean())
-    found = differences(scores)
-    assert list(found) == ["second"]  # against the first
-    assert found["second"]["SI-SDR"] == paired(B, A)
-    assert differences(scores, "second")["first_1"]["SI-SDR"] == paired(A, B)
-    with pytest.raises(ValueError, match="no system is called 'third'; there are first_1, second"):
-        differences(scores, "third")
-
-
-def test_differences_over_the_files_that_both_have(spoilt):
-    found = differences(spoilt)["second"]
-    assert [found[name].count for name in ("PESQ-WB", "SI-SDR")] == [COUNT - 2, COUNT - 1]
-    others = [i for i in range(COUNT) if i != 4]
-    assert found["SI-SDR"] == paired(B[others], A[others])
-    apart = replace(spoilt, rows=spoilt.rows[:3] + spoilt.rows[COUNT + 10 :])
-    assert differences(apart)["second"]["SI-SDR"] is None
-    assert "| second          | -" in summary(apart)
-
-
 def test_the_summary(scores):
-    main, against, explained = summary(scores).split("\n\n")
+    main, against, explained = summary(Table(scores)).split("\n\n")
     a, b, d = interval(A), interval(B), paired(B, A)
     table = cells(main)
     assert table[0] == ["system", "PESQ-WB", "SI-SDR [dB]", "L\\|SD ↓", "files", "problems"]
@@ -102,11 +74,11 @@ def test_the_summary(scores):
     assert lines[2][3] == "-1.0 ± 0.0 ***"
     assert "Wilcoxon" in explained
     alone = replace(scores, rows=scores.rows[:COUNT])
-    assert "\n\n" not in summary(alone)  # nothing to differ from
+    assert "\n\n" not in summary(Table(alone))  # nothing to differ from
 
 
 def test_the_summary_says_which_means_are_over_fewer_files(spoilt):
-    first, second = cells(summary(spoilt).split("\n\n")[0])[2:]
+    first, second = cells(summary(Table(spoilt)).split("\n\n")[0])[2:]
     assert first[-2:] == ["20", "0"]
     assert second[-2:] == ["20", "2"]
     assert [bool(re.search(r"\(\d+\)", cell)) for cell in first[1:4]] == [False] * 3
@@ -114,7 +86,7 @@ def test_the_summary_says_which_means_are_over_fewer_files(spoilt):
 
 
 def test_breakdowns(scores):
-    table = cells(summary(scores, by=["snr_db"]).split("\n\n")[1])
+    table = cells(summary(Table(scores), by=["snr_db"]).split("\n\n")[1])
     assert table[0][:2] == ["snr_db", "system"]
     assert [line[:2] for line in table[2:]] == [
         ["2.5", "first_1"],
@@ -125,11 +97,11 @@ def test_breakdowns(scores):
     about = interval(A[1::2])
     assert table[4][3] == f"{about.mean:.2f} ± {about.half_width:.2f}"
     some = replace(scores, rows=(replace(scores.rows[0], facts={}), *scores.rows[1:]))
-    assert cells(summary(some, by=["snr_db"]).split("\n\n")[1])[-1][0] == "not known"
+    assert cells(summary(Table(some), by=["snr_db"]).split("\n\n")[1])[-1][0] == "not known"
 
 
 def test_latex(scores):
-    text = latex(scores)
+    text = latex(Table(scores))
     assert text.startswith("\\begin{tabular}{lccc}\n\\toprule\nSystem & PESQ-WB & SI-SDR [dB] & ")
     assert "L|SD $\\downarrow$ \\\\" in text
     first, second = text.splitlines()[4:6]
@@ -137,12 +109,12 @@ def test_latex(scores):
     assert "$11.5 \\pm" in first  # lower is better
     assert "$\\mathbf{10.5} \\pm" in second
     assert f"$\\mathbf{{{B.mean():.2f}}} \\pm" in second
-    alone = latex(replace(scores, rows=scores.rows[:COUNT]))
+    alone = latex(Table(replace(scores, rows=scores.rows[:COUNT])))
     assert "mathbf" not in alone
     nothing = replace(
         scores, rows=(replace(row("x", 0), values=dict.fromkeys(row("x", 0).values)),)
     )
-    assert "x & -- & -- & -- \\\\" in latex(nothing)
+    assert "x & -- & -- & -- \\\\" in latex(Table(nothing))
 
 
 def test_problems_and_notes(spoilt):
@@ -188,7 +160,7 @@ def test_facts_do_not_hide_columns(scores):
 
 def test_json_says_it_all(spoilt):
     told = json.loads(
-        json.dumps(to_json(spoilt, ["snr_db"], "second", "sgmse score"), allow_nan=False)
+        json.dumps(to_json(Table(spoilt, "second"), ["snr_db"], "sgmse score"), allow_nan=False)
     )
     assert told["systems"]["first_1"]["SI-SDR"]["mean"] == A.mean()
     assert told["systems"]["second"]["PESQ-WB"]["count"] == COUNT - 2
@@ -203,15 +175,15 @@ def test_json_says_it_all(spoilt):
     assert {"numpy", "soxr", "python"} <= provenance["versions"].keys()
     assert provenance["bootstrap"]["seed"] == 0
     empty = replace(row("x", 0), values=dict.fromkeys(row("x", 0).values))
-    nothing = to_json(replace(spoilt, rows=(empty,)))
+    nothing = to_json(Table(replace(spoilt, rows=(empty,))))
     assert nothing["systems"]["x"]["SI-SDR"]["mean"] is None
     assert nothing["baseline"] is None
 
 
 def test_files(spoilt, tmp_path):
     folder = tmp_path / "a" / "b"
-    assert write(spoilt, folder, command="sgmse score x y") == folder
-    write(spoilt, folder, command="sgmse score x y")  # in place of the others
+    assert write(Table(spoilt), folder, command="sgmse score x y") == folder
+    write(Table(spoilt), folder, command="sgmse score x y")  # in place of the others
     assert sorted(p.name for p in folder.iterdir()) == [
         "scores.csv",
         "summary.json",
@@ -219,11 +191,11 @@ def test_files(spoilt, tmp_path):
         "summary.tex",
     ]
     text = (folder / "summary.md").read_text(encoding="utf-8")
-    assert text.startswith(summary(spoilt))
+    assert text.startswith(summary(Table(spoilt)))
     assert "Problems:\n\n- second/f03 (PESQ-WB): too short\n" in text
     assert "`sgmse score x y`" in text
     assert (folder / "scores.csv").read_text(encoding="utf-8") == to_csv(spoilt)
-    assert (folder / "summary.tex").read_text(encoding="utf-8") == latex(spoilt)
+    assert (folder / "summary.tex").read_text(encoding="utf-8") == latex(Table(spoilt))
     assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["format"] == 1
 
 
@@ -236,14 +208,14 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(spoilt, tmp_path, monk
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="full"):
-        write(spoilt, tmp_path)
+        write(Table(spoilt), tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["scores.csv"]
     assert (tmp_path / "scores.csv").read_text() == "old"
 
 
 def test_parquet(spoilt, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    write(spoilt, tmp_path, parquet=True)
+    write(Table(spoilt), tmp_path, parquet=True)
     table = parquet.read_table(tmp_path / "scores.parquet").to_pylist()
     assert [line["SI-SDR"] for line in table[:COUNT]] == A.tolist()
     assert table[COUNT + 3]["PESQ-WB"] is None
@@ -253,12 +225,11 @@ def test_parquet(spoilt, tmp_path):
 def test_parquet_without_its_package_is_refused_first(spoilt, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(ImportError, match="pip install pyarrow"):
-        write(spoilt, tmp_path / "new", parquet=True)
+        write(Table(spoilt), tmp_path / "new", parquet=True)
     assert not (tmp_path / "new").exists()
 
 
 def test_nothing_scored_is_no_number(scores):
     empty = [replace(r, values=dict.fromkeys(r.values)) for r in scores.rows[:2]]
     nothing = replace(scores, rows=tuple(empty))
-    assert math.isnan(means(nothing)["first_1"]["SI-SDR"].mean)
-    assert cells(summary(nothing))[2][1:4] == ["-", "-", "-"]
+    assert cells(summary(Table(nothing)))[2][1:4] == ["-", "-", "-"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sgmse.scoring.intervals import interval, ordered, paired, stars
+from sgmse.scoring.intervals import interval, paired, stars
 
 
 @pytest.fixture
@@ -66,11 +66,6 @@ def test_paired_differences(values):
     assert (paired(values, values).mean, paired(values, values).p) == (0.0, 1.0)
     with pytest.raises(ValueError, match=r"of one shape, not \(60,\) and \(59,\)"):
         paired(values, values[1:])
-
-
-def test_labels_in_order():
-    assert ordered(["10", "2.5", "-5", "10"]) == ["-5", "2.5", "10"]
-    assert ordered(["10", "cafe", "2.5"]) == ["10", "2.5", "cafe"]
 
 
 @pytest.mark.parametrize(("p", "mark"), [(0.05, ""), (0.049, "*"), (0.005, "**"), (1e-4, "***")])

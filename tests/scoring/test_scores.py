@@ -57,7 +57,7 @@ def test_every_file_of_every_system():
     near, far = (scores.values(system, "SI-SDR") for system in ("near", "far"))
     assert near.keys() == far.keys() == {("", name) for name in CLEAN}
     assert all(near[key] > far[key] for key in near)
-    assert scores.of("far") == list(scores.rows[6:])
+    assert scores.rows_of("far") == list(scores.rows[6:])
 
 
 def test_what_is_scored_can_be_asked_for_before():
@@ -275,6 +275,11 @@ def test_names_of_systems():
     assert named({"mine": "x"}) == {"mine": Path("x")}
     with pytest.raises(ValueError, match="named twice"):
         named(["near", "./near"])
+
+
+def test_labels_in_order():
+    assert scoring.ordered(["10", "2.5", "-5", "10"]) == ["-5", "2.5", "10"]
+    assert scoring.ordered(["10", "cafe", "2.5"]) == ["10", "2.5", "cafe"]
 
 
 @pytest.mark.slow

@@ -5,17 +5,18 @@ import pytest
 from sgmse.metrics.measures import chosen
 from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores
+from sgmse.scoring.table import Table
 from sgmse.scoring.thresholds import Threshold, failures
 
 MEASURES = chosen(["pesq-wb", "lsd"])
 
 
-def scores(**systems: tuple[float | None, float | None]) -> Scores:
+def table(baseline: str | None = None, **systems: tuple[float | None, float | None]) -> Table:
     rows = [
         Row("x", system, values=dict(zip(("PESQ-WB", "LSD"), values, strict=True)))
         for system, values in systems.items()
     ]
-    return Scores(tuple(rows), MEASURES)
+    return Table(Scores(tuple(rows), MEASURES), baseline)
 
 
 def bars(*texts: str) -> list[Threshold]:
@@ -23,7 +24,7 @@ def bars(*texts: str) -> list[Threshold]:
 
 
 def test_higher_and_lower_is_better():
-    one = scores(mine=(2.5, 4.0))
+    one = table(mine=(2.5, 4.0))
     assert failures(one, bars("pesq-wb=2.5", "LSD=4")) == []
     assert failures(one, bars("pesq-wb=2.51", "lsd=3.9")) == [
         "PESQ-WB of mine is 2.500, under 2.51",
@@ -33,13 +34,15 @@ def test_higher_and_lower_is_better():
 
 
 def test_of_several_systems_the_baseline_need_not_pass():
-    two = scores(noisy=(1.0, 1.0), mine=(2.0, 1.0))
-    assert failures(two, bars("pesq-wb=1.5")) == []
-    assert failures(two, bars("pesq-wb=1.5"), "mine") == ["PESQ-WB of noisy is 1.000, under 1.5"]
+    systems = {"noisy": (1.0, 1.0), "mine": (2.0, 1.0)}
+    missed = ["PESQ-WB of noisy is 1.000, under 1.5"]
+    assert failures(table(**systems), bars("pesq-wb=1.5")) == []
+    assert failures(table("mine", **systems), bars("pesq-wb=1.5")) == missed
+    assert failures(table(**systems), bars("pesq-wb=1.5"), ["noisy"]) == missed
 
 
 def test_what_has_no_score_fails():
-    one = scores(mine=(None, None))
+    one = table(mine=(None, None))
     assert failures(one, bars("pesq-wb=-5", "lsd=99")) == [
         "PESQ-WB of mine is not known, under -5",
         "LSD of mine is not known, over 99",

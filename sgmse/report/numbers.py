@@ -1,0 +1,38 @@
+"""Numbers as they are printed, in text and on pages: "1.23 ± 0.04", "+0.12 ± 0.03 **", "-"."""
+
+from sgmse.metrics.measures import Measure
+from sgmse.scoring.intervals import Difference, Interval, stars
+
+NOTHING = "-"  # in place of a number that is not known
+EXPLAINED = (
+    "Differences over the files that both have, ± half a 95 % bootstrap interval; Wilcoxon signed "
+    "rank, not corrected for the number of comparisons: * p < 0.05, ** p < 0.01, *** p < 0.001."
+)
+
+
+def heading(measure: Measure, lower: str = " ↓") -> str:
+    """Of the column of a measure; `lower` follows where lower is better: "LSD ↓", "SI-SDR [dB]"."""
+    unit = f" [{measure.unit}]" if measure.unit else ""
+    return measure.name + unit + ("" if measure.higher_is_better else lower)
+
+
+def mean(measure: Measure, interval: Interval, files: int | None = None) -> str:
+    """A mean, half the width of its interval and, if it is over fewer than all files, how many."""
+    if interval.count == 0:
+        return NOTHING
+    fewer = f" ({interval.count})" if files is not None and interval.count < files else ""
+    digits = measure.digits
+    return f"{interval.mean:.{digits}f} ± {interval.half_width:.{digits}f}{fewer}"
+
+
+def change(measure: Measure, difference: Difference | None) -> str:
+    """A difference from the baseline, half the width of its interval, and its stars."""
+    if difference is None:
+        return NOTHING
+    half = f"{difference.half_width:.{measure.digits}f}"
+    return f"{difference.mean:+.{measure.digits}f} ± {half} {stars(difference.p)}".rstrip()
+
+
+def number(value: float | None, form: str) -> str:
+    """A number in a format of Python's."""
+    return NOTHING if value is None else f"{value:{form}}"

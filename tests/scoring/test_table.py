@@ -1,0 +1,124 @@
+"""Means and differences are those of the values, of parts too, and no bootstrap is drawn twice."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sgmse.metrics.measures import chosen
+from sgmse.report import summary, to_json, write, write_report
+from sgmse.scoring import intervals
+from sgmse.scoring.intervals import interval, paired
+from sgmse.scoring.journal import Row
+from sgmse.scoring.scores import Scores
+from sgmse.scoring.table import Counts, Table
+
+COUNT = 20
+A, B = (np.random.default_rng(i).normal(i, 1, COUNT) for i in (2, 3))
+
+
+def row(system: str, i: int, **more) -> Row:
+    value = (A if system == "first" else B)[i]
+    facts = {"snr_db": "10" if i % 2 else "2.5"}
+    return replace(
+        Row(f"f{i:02}", system, values={"SI-SDR": value, "LSD": -value}, facts=facts), **more
+    )
+
+
+@pytest.fixture
+def scores() -> Scores:
+    rows = [row(system, i) for system in ("first", "second") for i in range(COUNT)]
+    return Scores(tuple(rows), chosen(["si-sdr", "lsd"]))
+
+
+@pytest.fixture
+def spoilt(scores) -> Scores:
+    """Of `second`, f04 has no SI-SDR."""
+    rows = list(scores.rows)
+    rows[COUNT + 4] = row(
+        "second", 4, values={"SI-SDR": None, "LSD": 1.0}, problems={"SI-SDR": "it is silent"}
+    )
+    return replace(scores, rows=tuple(rows))
+
+
+def test_means_are_those_of_the_values(scores):
+    means = Table(scores).means
+    assert means["first"]["SI-SDR"] == interval(A)
+    assert means["second"]["LSD"] == interval(-B)
+    nothing = replace(scores, rows=(row("first", 0, values={"SI-SDR": None, "LSD": 1.0}),))
+    assert math.isnan(Table(nothing).means["first"]["SI-SDR"].mean)
+
+
+def test_differences_are_paired_by_name(scores):
+    mixed = replace(scores, rows=scores.rows[::-1])
+    difference = Table(mixed, "first").differences["second"]["SI-SDR"]
+    assert difference.mean == pytest.approx((B - A).mean())
+    assert list(Table(scores).differences) == ["second"]  # from the first
+    assert Table(scores).differences["second"]["SI-SDR"] == paired(B, A)
+    assert Table(scores, "second").differences["first"]["SI-SDR"] == paired(A, B)
+    with pytest.raises(ValueError, match="no system is called 'third'; there are first, second"):
+        Table(scores, "third")
+
+
+def test_differences_over_the_files_that_both_have(spoilt):
+    others = [i for i in range(COUNT) if i != 4]
+    assert Table(spoilt).differences["second"]["SI-SDR"] == paired(B[others], A[others])
+    apart = replace(spoilt, rows=spoilt.rows[:3] + spoilt.rows[COUNT + 10 :])
+    assert Table(apart).differences["second"]["SI-SDR"] is None
+
+
+def test_the_best_mean_is_of_the_same_files(scores, spoilt):
+    assert Table(scores).best == {"SI-SDR": B.mean(), "LSD": (-B).mean()}
+    assert list(Table(spoilt).best) == ["LSD"]
+    assert Table(replace(scores, rows=scores.rows[:COUNT])).best == {}
+
+
+def test_counts(spoilt):
+    assert Table(spoilt).counts == {"first": Counts(20, 0), "second": Counts(20, 1)}
+
+
+def test_parts_have_their_rows_and_the_baseline_of_all(scores):
+    rows = tuple(replace(r, set="easy" if r.name < "f10" else "hard") for r in scores.rows)
+    table = Table(replace(scores, rows=rows[: COUNT + 10]), "first")
+    assert list(table.sets) == ["easy", "hard"]
+    assert table.sets["easy"].differences["second"]["SI-SDR"] == paired(B[:10], A[:10])
+    assert table.sets["hard"].means["first"]["SI-SDR"] == interval(A[10:])
+    by_snr = table.by("snr_db")
+    assert list(by_snr) == ["2.5", "10"]
+    assert by_snr["2.5"].means["first"]["SI-SDR"] == interval(A[::2])
+    second = table.part(replace(scores, rows=rows[COUNT:]))
+    assert (second.baseline, second.differences) == ("first", {})
+
+
+def test_a_report_draws_each_bootstrap_once(tmp_path, monkeypatch):
+    """Nine systems, 95 files, 5 measures, 5 SNRs: 45 means, 40 differences, 225 means by SNR."""
+    pytest.importorskip("jinja2")
+    samples = []
+    resampled_means = intervals._resampled_means
+
+    def counted(data, draws, seed):
+        samples.append(data.tobytes())
+        return resampled_means(data, 10, seed)
+
+    monkeypatch.setattr(intervals, "_resampled_means", counted)
+    measures = chosen(["pesq-wb", "stoi", "estoi", "si-sdr", "lsd"])
+    rng = np.random.default_rng(0)
+    rows = [
+        Row(
+            f"{i:02}",
+            f"system {k}",
+            values={m.name: float(rng.normal(k)) for m in measures},
+            facts={"snr_db": str(i % 5)},
+        )
+        for k in range(9)
+        for i in range(95)
+    ]
+    table = Table(Scores(tuple(rows), measures), "system 4")
+    by = ["snr_db"]
+    costs = {"system 4": {"evaluations": 4.0}}
+    assert summary(table, by)
+    assert to_json(table, by)
+    write(table, tmp_path, by=by)
+    write_report(table, tmp_path / "report.html", by=by, costs=costs)
+    assert len(samples) == len(set(samples)) == 45 + 40 + 225
