@@ -9,8 +9,8 @@ under several names, as most are at one step, are run once: those that do the sa
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -58,78 +58,90 @@ class Study:
     grids: Mapping[str, Grid]
     steps: tuple[int, ...] = (1, 2, 4, 8)
     etas: tuple[float, ...] = (0.0, 1.0)
-    fixed: Mapping[str, Solver] | None = None
+    fixed: Mapping[str, Solver] = field(default_factory=dict)
     model: str = "default"
     device: str | None = None
 
     def __post_init__(self) -> None:
-        both = set(self.solvers) & set(self.fixed or {})
-        if both:
-            raise SuiteError(f"solvers: {both.pop()!r} is named twice")
-        for name in [*self.solvers, *(self.fixed or {}), *self.grids]:
+        if twice := set(self.solvers) & set(self.fixed):
+            raise SuiteError(f"solvers: {twice.pop()!r} is named twice")
+        for name in [*self.solvers, *self.fixed, *self.grids]:
             if not NAME.fullmatch(name):
                 raise SuiteError(f"{name!r} cannot name a solver or grid; leave out slashes, bars")
         if not (self.solvers or self.fixed) or not self.grids:
             raise SuiteError("a study needs a solver and a grid at least")
-        if not self.steps or len(set(self.steps)) < len(self.steps) or min(self.steps) < 1:
+        if not _different(self.steps) or min(self.steps) < 1:
             raise SuiteError(f"steps must be different numbers of at least 1, not {self.steps}")
-        if self.solvers and (
-            not self.etas
-            or len(set(self.etas)) < len(self.etas)
-            or not all(0 <= eta <= 1 for eta in self.etas)
-        ):
+        shares = _different(self.etas) and all(0 <= eta <= 1 for eta in self.etas)
+        if self.solvers and not shares:
             raise SuiteError(f"etas must be different numbers from 0 to 1, not {self.etas}")
 
     @cached_property
     def enhancer(self) -> Enhancer:
         """The model with the sampler that it recommends. Raises `ValueError` if there is none."""
-        return Model(self.model, device=self.device).enhancer()
+        return self._own.enhancer()
 
     def settings(self) -> list[Setting]:
-        """All that is swept, possible or not, in the order of the tables; `OWN` is the first."""
-        e = self.enhancer
-        own = Model(self.model, device=self.device)
-        found = [Setting(OWN, OWN, "", None, "", e.grid.steps, own, f"{e.solver} on {e.grid}")]
-        swept = [
-            (name, eta, solver)
-            for name, of in self.solvers.items()
-            for eta, solver in noisier(of, self.etas).items()
-        ]
-        swept += [(name, None, solver) for name, solver in (self.fixed or {}).items()]
-        for (name, eta, solver), (grid, form) in product(swept, self.grids.items()):
-            share = [] if eta is None else [f"eta {eta:g}"]
-            line = " ".join([name, *share, grid])
-            for steps in self.steps:
-                label = f"{line}, {steps} step{'s' * (steps > 1)}"
-                one = Setting(label, line, name, eta, grid, steps, own)
-                try:
-                    times = replace(form, steps=steps)
-                except ValueError as error:
-                    found.append(replace(one, refused=str(error)))
-                    continue
-                system = replace(own, solver=solver, grid=times)
-                why = refusal(e, solver, times) or ""
-                told = f"{solver} on {times}"
-                found.append(replace(one, system=system, sampler=told, refused=why))
-        return found
+        """All that is swept, possible or not, in the order of the tables; `OWN` is the first.
 
-    def expanded(self) -> list[Setting]:
-        """The settings, with `same_as` where an earlier one is the same computation."""
+        One that is the same computation as an earlier one has its name in `same_as`.
+        """
         sde = self.enhancer.model.sde
-        found: list[Setting] = []
-        marks: list[tuple[str, int, Tensor]] = []
-        for one in self.settings():
-            if not one.refused:
-                solver, grid = one.system.solver, one.system.grid
-                nfe, x = mark(sde, solver or self.enhancer.solver, grid or self.enhancer.grid)
-                for name, calls, other in marks:
-                    if nfe == calls and torch.allclose(x, other, rtol=SAME, atol=SAME):
-                        one = replace(one, same_as=name)
-                        break
-                else:
-                    marks.append((one.name, nfe, x))
-            found.append(one)
-        return found
+        fingerprints: dict[str, tuple[int, Tensor]] = {}
+        settings = []
+        for setting in self._swept():
+            if not setting.refused:
+                solver = setting.system.solver or self.enhancer.solver
+                grid = setting.system.grid or self.enhancer.grid
+                nfe, x = fingerprint(sde, solver, grid)
+                alike = (
+                    name
+                    for name, (calls, other) in fingerprints.items()
+                    if nfe == calls and torch.allclose(x, other, rtol=SAME, atol=SAME)
+                )
+                setting = replace(setting, same_as=next(alike, ""))
+                if not setting.same_as:
+                    fingerprints[setting.name] = nfe, x
+            settings.append(setting)
+        return settings
+
+    @property
+    def _own(self) -> Model:
+        return Model(self.model, device=self.device)
+
+    def _swept(self) -> Iterator[Setting]:
+        """`OWN`, and solvers x shares of fresh noise x grids x steps."""
+        e = self.enhancer
+        yield Setting(OWN, OWN, "", None, "", e.grid.steps, self._own, f"{e.solver} on {e.grid}")
+        swept: list[tuple[str, float | None, Solver]] = [
+            (name, eta, solver)
+            for name, plain in self.solvers.items()
+            for eta, solver in noisier(plain, self.etas).items()
+        ]
+        swept += [(name, None, solver) for name, solver in self.fixed.items()]
+        for (name, eta, solver), grid, steps in product(swept, self.grids, self.steps):
+            share = "" if eta is None else f" eta {eta:g}"
+            line = f"{name}{share} {grid}"
+            label = f"{line}, {steps} step{'s' * (steps > 1)}"
+            yield self._completed(Setting(label, line, name, eta, grid, steps, self._own), solver)
+
+    def _completed(self, setting: Setting, solver: Solver) -> Setting:
+        """With its sampler, or why there is none."""
+        try:
+            grid = replace(self.grids[setting.grid], steps=setting.steps)
+        except ValueError as error:
+            return replace(setting, refused=str(error))
+        return replace(
+            setting,
+            system=replace(setting.system, solver=solver, grid=grid),
+            sampler=f"{solver} on {grid}",
+            refused=refusal(self.enhancer, solver, grid) or "",
+        )
+
+
+def _different(numbers: tuple[float, ...]) -> bool:
+    """Whether there are some, and none twice."""
+    return bool(numbers) and len(set(numbers)) == len(numbers)
 
 
 def run_study(
@@ -156,7 +168,7 @@ def run_study(
 
     Raises as `run_suite`, before any work.
     """
-    settings = study.expanded()
+    settings = study.settings()
     systems: dict[str, System] = {NOISY: Noisy()}
     systems |= {s.name: s.system for s in settings if not s.refused and not s.same_as}
     suite = Suite(
@@ -177,10 +189,9 @@ def _load() -> float | None:
 
 def noisier(solver: Solver, etas: tuple[float, ...]) -> dict[float | None, Solver]:
     """A solver with each share of fresh noise; by None if it has no `eta`."""
-    names = {field.name for field in fields(solver)}  # type: ignore[arg-type]
-    if "eta" not in names:
+    shares = {f.name for f in fields(solver)} & {"eta", "start"}  # type: ignore[arg-type]
+    if "eta" not in shares:
         return {None: solver}
-    shares = names & {"eta", "start"}
     return {eta: replace(solver, **dict.fromkeys(shares, eta)) for eta in etas}  # type: ignore[type-var]
 
 
@@ -215,8 +226,8 @@ class Probe:
         return Estimate(x0, noise)
 
 
-def mark(sde: SDE, solver: Solver, grid: Grid) -> tuple[int, Tensor]:
-    """What a sampler makes of a `Probe`, in how many evaluations: its fingerprint."""
+def fingerprint(sde: SDE, solver: Solver, grid: Grid) -> tuple[int, Tensor]:
+    """What a sampler makes of a `Probe`, and in how many evaluations (nfe, x)."""
     generator = torch.Generator().manual_seed(0)
 
     def randn(like: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import tiny
 from recordings import noisy_set
 
 from sgmse.bench import study as studies
-from sgmse.bench.study import OWN, Study, mark, noisier, run_study
+from sgmse.bench.study import OWN, Study, fingerprint, noisier, run_study
 from sgmse.bench.suite import NoisySet
 from sgmse.checkpoints import save
 from sgmse.errors import SuiteError
@@ -82,7 +82,7 @@ def test_refusals_have_their_reasons():
     fitted = Fitted(2, end=0.0, points=(1.0, 0.4, 0.0))
     grids = {"Uniform": GRID, "late": Uniform(start=0.9, end=0.0), "fitted": fitted}
     s = study(Heun(), PredictorCorrector(), grids=grids, steps=(2, 12))
-    why = {one.name: one.refused for one in s.expanded()}
+    why = {one.name: one.refused for one in s.settings()}
     assert why[OWN] == ""
     assert "start the grid before it" in why["Heun Uniform, 2 steps"]
     assert why["Heun late, 2 steps"] == why["Heun late, 12 steps"] == ""
@@ -97,7 +97,7 @@ def test_the_latest_time_of_a_model_is_kept():
     save(replace(checkpoint, model=model, grid=Uniform(1, start=0.95, end=0.0)), "early")
     _, late, early = study(
         model="early", steps=(2,), etas=(0.0,), grids={"a": GRID, "b": Uniform(start=0.9)}
-    ).expanded()
+    ).settings()
     assert "up to t = 0.95" in late.refused
     assert not early.refused
 
@@ -105,7 +105,7 @@ def test_the_latest_time_of_a_model_is_kept():
 def test_the_same_computation_has_one_name():
     grids = {"Uniform": GRID, "LogSNR": LogSNR(end=0.0)}
     s = study(Exponential(), Multistep(), UniPC(), grids=grids, steps=(1, 2, 4))
-    same = {one.name: one.same_as for one in s.expanded()}
+    same = {one.name: one.same_as for one in s.settings()}
     run = [name for name, of in same.items() if not of]
     assert run == [
         OWN,
@@ -137,21 +137,21 @@ class Wasteful(Exponential):
 
 
 def test_the_same_result_at_another_cost_is_another_computation():
-    found = study(Exponential(), Wasteful(), steps=(2,), etas=(0.0,)).expanded()
+    found = study(Exponential(), Wasteful(), steps=(2,), etas=(0.0,)).settings()
     assert [one.same_as for one in found] == ["", "", ""]
 
 
 @pytest.mark.parametrize("sde", [SBVE(), OUVE()], ids=repr)
 @pytest.mark.parametrize("solver", [Exponential(eta=1.0), Multistep(), UniPC()], ids=repr)
-def test_marks_tell_samplers_apart(sde, solver):
-    nfe, x = mark(sde, solver, Uniform(4))
-    again, other = mark(sde, replace(solver), replace(Uniform(4)))
+def test_fingerprints_tell_samplers_apart(sde, solver):
+    nfe, x = fingerprint(sde, solver, Uniform(4))
+    again, other = fingerprint(sde, replace(solver), replace(Uniform(4)))
     assert (nfe, again) == (4, 4)
     assert x.equal(other)
     for changed in (
-        mark(sde, solver, Uniform(5)),
-        mark(sde, solver, Uniform(4, end=0.029)),
-        mark(sde, replace(solver, eta=0.5), Uniform(4)),
+        fingerprint(sde, solver, Uniform(5)),
+        fingerprint(sde, solver, Uniform(4, end=0.029)),
+        fingerprint(sde, replace(solver, eta=0.5), Uniform(4)),
     ):
         assert (x - changed[1]).abs().max() > 1e-4
 
