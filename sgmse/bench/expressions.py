@@ -7,7 +7,6 @@ numbers, texts, truth values, None and such objects, and what a class does not t
 """
 
 import ast
-from collections.abc import Mapping
 from typing import Any
 
 from sgmse.checkpoints import CLASSES
@@ -20,80 +19,76 @@ SOLVERS = "Exponential, Multistep, Multistep(eta=0, start=1), UniPC, Singlestep,
 GRIDS = "Uniform, AsinhSNR"
 
 
-def solvers(text: str, where: str = "solvers") -> tuple[dict[str, Solver], dict[str, Solver]]:
+def solvers(text: str, option: str = "solvers") -> tuple[dict[str, Solver], dict[str, Solver]]:
     """By name those whose `eta` is not given, and those whose `eta` is.
 
-    Raises `ValueError`, naming `where`, for what is no solver.
+    Raises `SuiteError`, naming the option, for what is no solver.
     """
     free: dict[str, Solver] = {}
     fixed: dict[str, Solver] = {}
-    for name, value in _objects(text, where).items():
+    for name, value in _plain_values(text, option).items():
         with errors_as(SuiteError):
-            solver = from_plain(Solver, value, CLASSES, where)
+            solver = from_plain(Solver, value, CLASSES, option)
         (fixed if "eta" in value else free)[name] = solver
     return free, fixed
 
 
-def grids(text: str, like: Grid, where: str = "grids") -> dict[str, Grid]:
+def grids(text: str, like: Grid, option: str = "grids") -> dict[str, Grid]:
     """By name. Start, end and finish are those of the grid `like`, where they are not given.
 
-    Raises `ValueError`, naming `where`, for what is no grid.
+    Raises `SuiteError`, naming the option, for what is no grid.
     """
     ends = {"start": like.start, "end": like.end, "finish": like.finish}
-    found = {}
-    for name, value in _objects(text, where).items():
+    named: dict[str, Grid] = {}
+    for name, value in _plain_values(text, option).items():
         if value["class"] == Fitted.__name__:
-            raise SuiteError(f"{where}: {name} holds for one number of steps; leave it out")
+            raise SuiteError(f"{option}: {name} holds for one number of steps; leave it out")
         with errors_as(SuiteError):
-            found[name] = from_plain(Grid, ends | value, CLASSES, where)
-    return found
+            named[name] = from_plain(Grid, ends | value, CLASSES, option)
+    return named
 
 
 def usual_grids(own: Grid) -> dict[str, Grid]:
     """`GRIDS` and the kind of the model's own one, with its start, end and finish."""
-    found = grids(GRIDS, own)
+    usual = grids(GRIDS, own)
     kind = type(own)
-    if isinstance(own, Fitted) or any(type(grid) is kind for grid in found.values()):
-        return found
-    return {kind.__name__: own, **found}
+    if kind is Fitted or kind in map(type, usual.values()):
+        return usual
+    return {kind.__name__: own, **usual}
 
 
-def _objects(text: str, where: str) -> dict[str, dict[str, Any]]:
-    """What `read` takes, by name."""
+def _plain_values(text: str, option: str) -> dict[str, dict[str, Any]]:
+    """What `from_plain` makes the objects of, by what is written for them."""
     try:
-        expression = ast.parse(text.strip().rstrip(","), mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        raise _odd(text, where) from error
-    nodes = expression.elts if isinstance(expression, ast.Tuple) else [expression]
-    found: dict[str, dict[str, Any]] = {}
-    for node in nodes:
-        value = _value(node, text, where)
-        if not isinstance(value, Mapping):
-            raise _odd(text, where)
-        name = ast.unparse(node).replace("()", "")
-        if name in found:
-            raise SuiteError(f"{where}: {name} is named twice")
-        found[name] = dict(value)
-    return found
+        body = ast.parse(text.strip().rstrip(","), mode="eval").body
+        nodes = body.elts if isinstance(body, ast.Tuple) else [body]
+        objects = [(ast.unparse(node).replace("()", ""), _object(node)) for node in nodes]
+    except (SyntaxError, ValueError, TypeError) as error:
+        raise SuiteError(
+            f"{option}: {text!r} is no list of names; write such as "
+            "Exponential,Multistep(order=3), with the name of each constant"
+        ) from error
+    names = [name for name, _ in objects]
+    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise SuiteError(f"{option}: {twice[0]} is named twice")
+    return dict(objects)
 
 
-def _value(node: ast.expr, text: str, where: str) -> Any:
-    """The plain value of an expression."""
-    if isinstance(node, ast.Name):
-        return {"class": node.id}
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
-        named = {k.arg: _value(k.value, text, where) for k in node.keywords}
-        if None not in named and "class" not in named:
-            return {"class": node.func.id, **named}
-        raise _odd(text, where)
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError) as error:
-        raise _odd(text, where) from error
+def _object(node: ast.expr) -> dict[str, Any]:
+    """The plain value of a class with constants. Raises `ValueError` for what is none."""
+    match node:
+        case ast.Name(id=name):
+            return {"class": name}
+        case ast.Call(func=ast.Name(id=name), args=[], keywords=constants):
+            return {"class": name} | {_name(c): _constant(c.value) for c in constants}
+    raise ValueError(ast.unparse(node))
 
 
-def _odd(text: str, where: str) -> SuiteError:
-    return SuiteError(
-        f"{where}: {text!r} is no list of names; write such as Exponential,Multistep(order=3), "
-        "with the name of each constant"
-    )
+def _name(constant: ast.keyword) -> str:
+    if constant.arg is None:  # it is **{...}
+        raise ValueError(ast.unparse(constant.value))
+    return constant.arg
+
+
+def _constant(node: ast.expr) -> Any:
+    return _object(node) if isinstance(node, ast.Name | ast.Call) else ast.literal_eval(node)

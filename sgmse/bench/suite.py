@@ -150,30 +150,29 @@ class Suite:
             raise SuiteError(f"files must be at least 1, not {self.files}")
         resolved(self.measures)
 
-    def rooted(self, root: Path) -> "Suite":
-        """The same with relative paths taken from `root`."""
+    def rooted(self, folder: Path) -> "Suite":
+        """The same with its relative paths taken from a folder."""
         return replace(
             self,
-            sets={name: recordings.rooted(root) for name, recordings in self.sets.items()},
-            systems={name: system.rooted(root) for name, system in self.systems.items()},
+            sets={name: recordings.rooted(folder) for name, recordings in self.sets.items()},
+            systems={name: system.rooted(folder) for name, system in self.systems.items()},
         )
 
     def pairs(self) -> dict[str, list[Pair]]:
         """The pairs of each set. Raises `SuiteError` for what is not there, and for `by`."""
-        found = {}
+        sets: dict[str, list[Pair]] = {}
         for name, recordings in self.sets.items():
             with located(f"sets.{name}"):
                 pairs = recordings.pairs()
             count = min(self.files or len(pairs), len(pairs))
-            found[name] = [
-                pairs[i] for i in np.linspace(0, len(pairs) - 1, count).round().astype(int)
-            ]
-        told = {fact: None for pairs in found.values() for pair in pairs for fact in pair.facts}
+            places = np.linspace(0, len(pairs) - 1, count).round().astype(int)
+            sets[name] = [pairs[i] for i in places]
+        facts = dict.fromkeys(fact for ps in sets.values() for pair in ps for fact in pair.facts)
         for fact in self.by:
-            if fact not in told:
-                known = f"they tell {', '.join(told)}" if told else "they tell nothing"
-                raise SuiteError(f"by: no set tells {fact!r} of its recordings; {known}")
-        return found
+            if fact not in facts:
+                known = ", ".join(facts) or "nothing"
+                raise SuiteError(f"by: no set tells {fact!r} of its recordings; they tell {known}")
+        return sets
 
 
 @contextmanager
