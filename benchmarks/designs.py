@@ -27,7 +27,7 @@ from sgmse.checkpoints import load_model
 from sgmse.enhancer import Enhancer
 from sgmse.scoring.intervals import interval
 from sgmse.training.state import load_state
-from sgmse.training.validation import Pair, Validation, evaluate, pairs_of
+from sgmse.training.validation import Validation, ValidationPair, evaluate
 
 HERE = Path(__file__).resolve().parent
 STEPS = (1, 2, 4, 8)
@@ -227,13 +227,13 @@ def trained(design: Design, options: Options, folder: Path, cost: float) -> dict
     return told | json.loads(kept.read_text())
 
 
-def validation(options: Options) -> list[Pair]:
+def validation(options: Options) -> list[ValidationPair]:
     """The recordings that are scored."""
     section = Validation(Path("valid/clean"), Path("valid/noisy"), files=options.files)
-    return list(pairs_of(section, options.corpus))
+    return section.pairs(options.corpus)
 
 
-def judged(checkpoint: Path, pairs: Sequence[Pair]) -> dict[str, Any]:
+def judged(checkpoint: Path, pairs: Sequence[ValidationPair]) -> dict[str, Any]:
     """Scores for each number of steps, a list over the recordings, and what an evaluation costs."""
     kept = load_model(checkpoint)
     enhancer = Enhancer.of(kept)

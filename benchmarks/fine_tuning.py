@@ -26,8 +26,7 @@ from sgmse.checkpoints import load_model
 from sgmse.data.degradations import add_noise
 from sgmse.enhancer import Enhancer
 from sgmse.scoring.intervals import interval, paired, stars
-from sgmse.training.validation import SCORES as VALIDATION_SCORES
-from sgmse.training.validation import Pair, Validation, evaluate, pairs_of
+from sgmse.training.validation import Validation, ValidationPair, evaluate, measure_of
 
 HERE = Path(__file__).resolve().parent
 RATE = 16000
@@ -59,7 +58,7 @@ def tool(rng: Generator, seconds: float) -> NDArray[np.float32]:
     return (0.5 * audio / np.abs(audio).max()).astype(np.float32)
 
 
-def mixtures(folder: Path, clean: Sequence[Path]) -> list[Pair]:
+def mixtures(folder: Path, clean: Sequence[Path]) -> list[ValidationPair]:
     """Speech in noise that the training does not have, at each ratio in turn."""
     pairs = []
     for i, file in enumerate(clean):
@@ -73,19 +72,19 @@ def mixtures(folder: Path, clean: Sequence[Path]) -> list[Pair]:
         for path, audio in zip(paths, (speech, noisy), strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, gain * audio, RATE, subtype="FLOAT")
-        pairs.append(Pair(path.name, *paths))
+        pairs.append(ValidationPair(path.name, *paths))
     return pairs
 
 
-def scored(model: str | Path, pairs: Sequence[Pair]) -> NDArray[np.float64]:
+def scored(model: str | Path, pairs: Sequence[ValidationPair]) -> NDArray[np.float64]:
     """Scores (pairs, scores)."""
     return evaluate(Enhancer.of(load_model(model)), pairs, SCORES)[0]
 
 
-def unprocessed(pair: Pair) -> list[float]:
+def unprocessed(pair: ValidationPair) -> list[float]:
     """Scores of the noisy recording."""
     clean, noisy = (soundfile.read(file)[0] for file in (pair.clean, pair.noisy))
-    return [VALIDATION_SCORES[name](clean, noisy, RATE) for name in SCORES]
+    return [measure_of(name)(clean, noisy, RATE) for name in SCORES]
 
 
 def rows(what: str, before: NDArray[np.float64], after: NDArray[np.float64]) -> list[str]:
@@ -111,7 +110,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=HERE / "results")
     given = parser.parse_args()
     corpus = given.corpus.resolve()
-    known = pairs_of(Validation(Path("valid/clean"), Path("valid/noisy"), files=30), corpus)
+    known = Validation(Path("valid/clean"), Path("valid/noisy"), files=30).pairs(corpus)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "data" / "noise").mkdir(parents=True)

@@ -53,9 +53,9 @@ def add(parsers: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from sgmse.training.averages.selection import choose
+    from sgmse.training.averages.selection import select_average
 
-    chosen = choose(
+    chosen = select_average(
         options.folder,
         lengths=options.lengths,
         step=options.step,

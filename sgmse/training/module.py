@@ -16,7 +16,6 @@ import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
-from time import monotonic
 from typing import Any, cast
 
 import numpy as np
@@ -25,6 +24,7 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from typing_extensions import override
 
 from sgmse.checkpoints import Checkpoint
 from sgmse.data.training_pairs import Consecutive, Pairs
@@ -37,7 +37,7 @@ from sgmse.training.adversarial import Adversary, results
 from sgmse.training.averages import PowerAverages
 from sgmse.training.losses import Truth
 from sgmse.training.recipe import Recipe
-from sgmse.training.state import TrainingState
+from sgmse.training.state import REMEDY, Position, TrainingState, fill
 
 #: So many updates in a row that are not finite end a training.
 MAX_SKIPPED = 100
@@ -46,16 +46,15 @@ ENDLESS = 1 << 40
 
 
 class Training(LightningModule):
-    """A network on its way, with its average and its optimiser.
+    """A network on its way, with its averages, its optimiser and its discriminators.
 
     Args:
         recipe: says everything.
         pairs: the opened data.
 
     Attributes:
-        step: updates done.
-        items: pairs seen, by all devices.
-        best: the best score so far.
+        position: where it is.
+        curves: what was computed in each step since they were last taken.
     """
 
     def __init__(self, recipe: Recipe, pairs: Pairs) -> None:
@@ -81,25 +80,25 @@ class Training(LightningModule):
         if recipe.adversarial is not None:
             half = recipe.trainer.precision == "bf16"
             self.adversary = Adversary(recipe.adversarial, recipe.trainer.seed, half)
-        self.step = self.items = self.skipped = 0
-        self.best: float | None = None
-        self.spent, self.started = 0.0, monotonic()
+        self.position = Position()
         self.curves: list[dict[str, Tensor]] = []
 
     # What Lightning asks for
 
+    @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser, which exists already so that its state can be restored."""
         return self.optimiser
 
+    @override
     def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
         """The batches from the next pair on, to the end of the training."""
-        settings, trainer = self.recipe.trainer, self.trainer
-        steps = ENDLESS if settings.steps is None else settings.steps - self.step
+        settings, trainer, position = self.recipe.trainer, self.trainer, self.position
+        steps = ENDLESS if settings.steps is None else settings.steps - position.step
         return DataLoader(
             self.pairs,
             batch_sampler=Consecutive(
-                self.items, steps, settings.batch, trainer.global_rank, trainer.world_size
+                position.items, steps, settings.batch, trainer.global_rank, trainer.world_size
             ),
             num_workers=settings.workers,
             prefetch_factor=8 if settings.workers else None,
@@ -107,105 +106,138 @@ class Training(LightningModule):
             worker_init_fn=ignore_interrupts,
         )
 
+    @override
     def on_train_start(self) -> None:
         """Start the clock; what Lightning does not know of goes to the device, too."""
         if self.adversary is not None:
             self.adversary.to(self.device)
-        self.started = monotonic()
+        self.position.start_clock()
 
+    @override
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """One update."""
-        recipe, settings = self.recipe, self.recipe.trainer
-        generator = self.seeded()
+        """One update, in five stages."""
+        recipe, (clean, noisy) = self.recipe, batch
+        # 1. The rate of this step, and what is random in it.
+        generator = self.seed()
         rate = self.set_rate()
-        clean, noisy = batch
+        randn = draws_of(generator)
+        # 2. The truth: clean audio, noise, times.
         x0, y = (recipe.transform.forward(audio)[:, None] for audio in (clean, noisy))
         t = recipe.times.draw(len(x0), generator)
-        randn = draws_of(generator)
-        z = randn(x0)
-        unrolled = recipe.unrolled
-        # Of a key without the rank: all devices take as many steps.
-        steps = None if unrolled is None else unrolled.draw([settings.seed, self.step, 3])
-        # The networks alone compute in bfloat16; the transform and the loss need float32.
-        with torch.autocast(self.device.type, torch.bfloat16, settings.precision == "bf16"):
-            model, anchor = self.model.observe(y)
-            if unrolled is None or steps is None:
-                estimate = model(recipe.sde.sample(x0, anchor, t, z), anchor, t)
-            else:
-                grid = replace(recipe.grid, steps=steps)
-                estimate = unrolled.result(model, anchor, recipe.solver, grid, randn)
         u = None if self.learned is None else self.learned(t)
-        truth = Truth(x0, z, clean, recipe.transform, t, recipe.sde, u)
-        terms = recipe.loss(estimate, truth)
-        if recipe.predictor is not None:
-            prediction = Estimate(x0=anchor, noise=torch.zeros_like(z))
-            terms = joint(terms, recipe.predictor.loss(prediction, truth))
-        if self.adversary is not None:
-            judged = results(t, recipe.grid, recipe.sde) | (steps is not None)
-            parts = self.adversary(estimate, truth, judged, self.step, self.average_of_devices)
-            terms = {**terms, **parts, "loss": terms["loss"] + parts.get("loss", 0.0)}
-        if steps is not None:
-            terms = {**terms, f"loss of {steps} steps": terms["loss"]}
-
-        optimiser = self.optimizers()
-        assert isinstance(optimiser, LightningOptimizer)  # the one of configure_optimizers
-        optimiser.zero_grad(set_to_none=True)
-        self.manual_backward(terms["loss"])
-        norm = nn.utils.clip_grad_norm_(self.weights, settings.clip or inf)
-        if norm.isfinite():
-            optimiser.step()
-            self.average.update_parameters(self.model)
-            self.averages.update(self.model.trained)
-            self.skipped = 0
-        else:
-            self.skipped += 1
-        self.step += 1
-        self.items += len(x0) * self.trainer.world_size
-        if self.skipped >= MAX_SKIPPED:
+        truth = Truth(x0, randn(x0), clean, recipe.transform, t, recipe.sde, u)
+        # 3. The estimate at these times, or the result of a sampler of so many steps.
+        steps = self.sampler_steps()
+        estimate, anchor = self.estimate(truth, y, steps, randn)
+        # 4. What they are apart.
+        terms = self.compare(estimate, anchor, truth, steps)
+        # 5. New weights.
+        norm = self.update(terms["loss"])
+        self.position.advance(len(x0) * self.trainer.world_size, bool(norm.isfinite()))
+        if self.position.skipped >= MAX_SKIPPED:
             raise RecipeError(
                 f"the gradients of {MAX_SKIPPED} steps in a row are not finite, up to step "
-                f"{self.step}; lower optimiser.lr, or set trainer.clip or trainer.precision=fp32"
+                f"{self.position.step}; lower optimiser.lr, or set trainer.clip or "
+                "trainer.precision=fp32"
             )
         scalars = {name: value.detach() for name, value in terms.items()}
         self.curves.append(scalars | {"gradient": norm, "lr": torch.tensor(rate)})
 
-    # What it is made of
+    # The stages of a step
 
-    def seeded(self) -> torch.Generator:
+    def seed(self) -> torch.Generator:
         """The generator of this step; what a network itself draws is seeded alike."""
-        key = [self.recipe.trainer.seed, self.step, self.trainer.global_rank, 2]
+        key = [self.recipe.trainer.seed, self.position.step, self.trainer.global_rank, 2]
         seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
         torch.manual_seed(seed)
         return torch.Generator(self.device).manual_seed(seed)
 
     def set_rate(self) -> float:
         """The learning rate of this step, as scheduled."""
-        progress, schedule = self.progress, self.recipe.schedule
-        rate = self.recipe.optimiser.lr * schedule.factor(self.step, progress)
+        step, progress, schedule = self.position.step, self.progress, self.recipe.schedule
+        rate = self.recipe.optimiser.lr * schedule.factor(step, progress)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         if self.adversary is not None:
-            self.adversary.set_rate(schedule, self.step, progress)
+            self.adversary.set_rate(schedule, step, progress)
         return rate
+
+    def sampler_steps(self) -> int | None:
+        """Of the sampler whose result this step trains; None if it trains an estimate."""
+        unrolled = self.recipe.unrolled
+        # Of a key without the rank: all devices take as many steps.
+        key = [self.recipe.trainer.seed, self.position.step, 3]
+        return None if unrolled is None else unrolled.draw(key)
+
+    def estimate(
+        self, truth: Truth, y: Tensor, steps: int | None, randn: Randn
+    ) -> tuple[Estimate, Tensor]:
+        """The estimate, and the anchor that the process starts from: y, or what is predicted of it.
+
+        The networks alone compute in bfloat16; the transform and the loss need float32.
+        """
+        recipe, x0, t = self.recipe, truth.x0, truth.t
+        half = recipe.trainer.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, half):
+            model, anchor = self.model.observe(y)
+            if recipe.unrolled is None or steps is None:
+                return model(recipe.sde.sample(x0, anchor, t, truth.z), anchor, t), anchor
+            grid = replace(recipe.grid, steps=steps)
+            return recipe.unrolled.result(model, anchor, recipe.solver, grid, randn), anchor
+
+    def compare(
+        self, estimate: Estimate, anchor: Tensor, truth: Truth, steps: int | None
+    ) -> dict[str, Tensor]:
+        """Scalars: "loss", which is to fall, and its parts; the discriminators learn from both."""
+        recipe = self.recipe
+        terms = dict(recipe.loss(estimate, truth))
+        if recipe.predictor is not None:
+            prediction = Estimate(x0=anchor, noise=torch.zeros_like(truth.z))
+            terms = joint(terms, recipe.predictor.loss(prediction, truth))
+        if self.adversary is not None:
+            judged = results(truth.t, recipe.grid, recipe.sde) | (steps is not None)
+            step, average = self.position.step, self.average_of_devices
+            parts = self.adversary(estimate, truth, judged, step, average)
+            terms |= parts | {"loss": terms["loss"] + parts.get("loss", 0.0)}
+        if steps is not None:
+            terms[f"loss of {steps} steps"] = terms["loss"]
+        return terms
+
+    def update(self, loss: Tensor) -> Tensor:
+        """Move the weights and their averages, unless the norm of the gradients is not finite.
+
+        Returns the norm, before it is clipped.
+        """
+        optimiser = cast(LightningOptimizer, self.optimizers())  # that of configure_optimizers
+        optimiser.zero_grad(set_to_none=True)
+        self.manual_backward(loss)
+        norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.trainer.clip or inf)
+        if norm.isfinite():
+            optimiser.step()
+            self.average.update_parameters(self.model)
+            self.averages.update(self.model.trained)
+        return norm
+
+    # What it is made of
+
+    def take_curves(self) -> list[dict[str, Tensor]]:
+        """The curves since the last time."""
+        taken, self.curves = self.curves, []
+        return taken
 
     def average_of_devices(self, values: Tensor) -> Tensor:
         """The mean over all devices, which wait for each other here."""
         return cast(Tensor, self.trainer.strategy.reduce(values, reduce_op="mean"))
 
     @property
-    def seconds(self) -> float:
-        """Time spent, interruptions left out."""
-        return self.spent + monotonic() - self.started
-
-    @property
     def progress(self) -> float:
         """Share of the whole training that is done, by steps or by the clock, whichever leads."""
         steps, hours = self.recipe.trainer.steps, self.recipe.trainer.hours
-        by_steps = self.step / steps if steps else 0.0
+        by_steps = self.position.step / steps if steps else 0.0
         if hours is None:
             return by_steps
         # All devices follow one clock, or their weights would part.
-        seconds = self.trainer.strategy.broadcast(self.seconds)
+        seconds: float = self.trainer.strategy.broadcast(self.position.seconds)
         return max(by_steps, seconds / 3600 / hours)
 
     @property
@@ -230,28 +262,27 @@ class Training(LightningModule):
     @property
     def record(self) -> dict[str, Any]:
         """Plain values that say how the weights were trained."""
-        r = self.recipe
+        r, position = self.recipe, self.position
+        names = ("loss", "times", "optimiser", "ema", "unrolled", "adversarial")
         return {
-            "steps": self.step,
-            "hours": round(self.seconds / 3600, 2),
-            "hours of audio": round(self.items * r.data.samples / r.sample_rate / 3600, 1),
-            **{name: str(getattr(r, name)) for name in ("loss", "times", "optimiser", "ema")},
-            **({} if r.unrolled is None else {"unrolled": str(r.unrolled)}),
-            **({} if r.adversarial is None else {"adversarial": str(r.adversarial)}),
+            "steps": position.step,
+            "hours": round(position.seconds / 3600, 2),
+            "hours of audio": round(position.items * r.data.samples / r.sample_rate / 3600, 1),
+            **{n: str(section) for n in names if (section := getattr(r, n)) is not None},
         }
 
     def state(self) -> TrainingState:
         """This moment."""
         return TrainingState(
-            step=self.step,
-            items=self.items,
-            seconds=self.seconds,
+            step=self.position.step,
+            items=self.position.items,
+            seconds=self.position.seconds,
             network=self.model.trained.state_dict(),
             average=self.averaged.trained.state_dict(),
             updates=self.updates,
             optimiser=self.optimiser.state_dict(),
             learned={} if self.learned is None else self.learned.state_dict(),
-            best=self.best,
+            best=self.position.best,
             model=self.recipe.model,
             averages=self.averages.states(),
             adversary={} if self.adversary is None else self.adversary.state(),
@@ -267,37 +298,26 @@ class Training(LightningModule):
         if {n: v.shape for n, v in here.items()} != {n: v.shape for n, v in state.learned.items()}:
             raise RecipeError(
                 "the weighting of the loss learns something else than the one the run was started "
-                "with; resume with the recipe it was started with, or start another run"
+                f"with; {REMEDY}"
             )
         if bool(state.adversary) != (self.adversary is not None):
-            raise RecipeError(
-                f"adversarial: the run was started {'with' if state.adversary else 'without'} it; "
-                "resume with the recipe it was started with, or start another run"
-            )
+            how = "with" if state.adversary else "without"
+            raise RecipeError(f"adversarial: the run was started {how} it; {REMEDY}")
         if self.adversary is not None:
             self.adversary.restore(state.adversary)
         self.averages.restore(state.averages, state.updates)
         if self.learned is not None:
             self.learned.load_state_dict(state.learned)
-        self.load_weights(state.network, state.average)
+        fill(self.model.trained, state.network)
+        fill(self.averaged.trained, state.average)
         self.average.n_averaged.fill_(state.updates)
         self.optimiser.load_state_dict(dict(state.optimiser))
-        self.step, self.items, self.best = state.step, state.items, state.best
-        self.spent, self.started = state.seconds, monotonic()
+        self.position = state.position
 
-    def load_weights(
-        self, network: Mapping[str, Any], average: Mapping[str, Any] | None = None
-    ) -> None:
-        """Take weights, for the average too unless it has its own.
-
-        Raises `RecipeError` for weights of another network.
-        """
-        try:
-            self.model.trained.load_state_dict(network)
-            self.averaged.trained.load_state_dict(network if average is None else average)
-        except RuntimeError as error:
-            why = " ".join(str(error).split())[:300]
-            raise RecipeError(f"the weights do not fit the recipe's network: {why}") from error
+    def start_from(self, model: ScoreModel | Regeneration) -> None:
+        """Take the weights of a model. Raises `RecipeError` for those of another network."""
+        for own in (self.model, self.averaged):
+            fill(own.trained, model.trained.state_dict())
 
 
 def draws_of(generator: torch.Generator) -> Randn:

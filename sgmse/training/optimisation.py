@@ -56,7 +56,7 @@ ITERATIONS = 5
 def orthogonal(x: Tensor) -> Tensor:
     """About U V^T of x = U S V^T (m, n), by the iteration of Newton and Schulz."""
     wide = x.T if x.shape[0] > x.shape[1] else x
-    y = (wide / (wide.norm() + 1e-7)).contiguous()
+    y: Tensor = (wide / (wide.norm() + 1e-7)).contiguous()
     for _ in range(ITERATIONS):
         square = y @ y.T
         y = A * y + (B * square + C * square @ square) @ y

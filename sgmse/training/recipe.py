@@ -30,7 +30,7 @@ from sgmse.training.optimisation import Schedule
 from sgmse.training.times import Times
 from sgmse.training.trainer import Trainer
 from sgmse.training.unrolled import Unrolled
-from sgmse.training.validation import SCORE_RATES, Validation
+from sgmse.training.validation import Validation
 from sgmse.transforms import Spectrogram
 
 #: The whole recipe of a run, in its folder.
@@ -131,12 +131,8 @@ class Recipe:
         self._check_latest()
         self._check_unrolled()
         self._check_adversarial()
-        for score in self.validation.scores if self.validation else ():
-            if self.sample_rate not in SCORE_RATES.get(score, (self.sample_rate,)):
-                raise ArgumentError(
-                    f"validation.scores: {score} is not defined at {self.sample_rate} "
-                    "Hz; leave it out, and choose another one as best"
-                )
+        if self.validation is not None and (why := self.validation.refusal(self.sample_rate)):
+            raise ArgumentError(f"validation.scores: {why}")
         others = {} if self.predictor is None else {"predictor.loss": self.predictor.loss}
         for name, loss in {"loss": self.loss, **others}.items():
             rates = loss.sample_rates

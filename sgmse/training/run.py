@@ -6,21 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from sgmse._extras import imported
-from sgmse._files import write_whole
-from sgmse.checkpoints import Checkpoint, load_model
+from sgmse.checkpoints import load_model
 from sgmse.errors import RecipeError
-from sgmse.training.recipe import (
-    RECIPE,
-    Recipe,
-    dump_recipe,
-    find_recipe,
-    load_recipe,
-    model_of,
-    shipped,
-)
+from sgmse.training.recipe import RECIPE, find_recipe, load_recipe, shipped
 
 #: The recipe for a model that is given; it has no model of its own.
 FINE_TUNE = "fine_tune"
@@ -53,7 +42,7 @@ def train(
         needs, `recipe.yaml` the whole recipe, `tensorboard` the curves.
 
     Raises:
-        RecipeError: for all that is wrong with the recipe, the data or the folder, before anything
+        SgmseError: for all that is wrong with the recipe, the data or the folder, before anything
             is started.
     """
     for module in ("yaml", "lightning", "tensorboard", "matplotlib"):
@@ -65,8 +54,13 @@ def train(
     parsed = load_recipe(path, overrides, origin)
     root = Path(data) if data is not None else Path() if path in shipped().values() else path.parent
     folder = Path(output) if output is not None else Path("runs") / path.stem
+
+    from sgmse.training.plan import prepare, start  # Lightning takes seconds
+
     with _quiet():
-        return _run(parsed, root.resolve(), folder, resume, from_, origin)
+        plan = prepare(parsed, root.resolve(), folder, resume, origin, f"the model {from_}")
+        start(plan)
+    return folder
 
 
 def _implied(output: str | Path | None, resume: bool, from_: str | Path | None) -> Path:
@@ -83,99 +77,6 @@ def _implied(output: str | Path | None, resume: bool, from_: str | Path | None) 
             "from with --from"
         )
     return find_recipe(FINE_TUNE)
-
-
-def _run(
-    recipe: Recipe,
-    root: Path,
-    folder: Path,
-    resume: bool,
-    from_: str | Path | None,
-    origin: Checkpoint | None,
-) -> Path:
-    # These import Lightning, which takes seconds.
-    from lightning.pytorch import Trainer
-    from lightning.pytorch.loggers import TensorBoardLogger
-    from lightning.pytorch.utilities import rank_zero_only
-    from lightning.pytorch.utilities.exceptions import MisconfigurationException
-
-    from sgmse.training.module import Training
-    from sgmse.training.session import BEST, LAST, STATE, Session
-    from sgmse.training.state import load_state
-    from sgmse.training.validation import pairs_of
-
-    say = rank_zero_only(print)
-    settings = recipe.trainer
-    state_file = folder / STATE
-    if resume and not state_file.exists():
-        raise RecipeError(f"{folder} holds no {STATE} to resume from; name the run with --output")
-    if not resume and state_file.exists():
-        raise RecipeError(f"{folder} holds a run; go on with --resume, or choose another --output")
-    state = load_state(state_file) if resume else None
-    if state is not None and settings.steps is not None and state.step >= settings.steps:
-        raise RecipeError(
-            f"the run in {folder} is complete with {state.step} steps; "
-            "to go on, set trainer.steps to more"
-        )
-    if state is not None:
-        remedy = "resume with the recipe it was started with, or start another run"
-        recipe.check_model(state.model, "the run was started with", remedy)
-    if origin is not None:
-        remedy = "change the recipe, or start from another model"
-        recipe.check_model(model_of(origin), f"the model {from_} has", remedy)
-    pairs = pairs_of(recipe.validation, root) if recipe.validation else []
-    recipe.data.check(root)
-    session = Session(folder, pairs)
-    try:
-        trainer = Trainer(
-            accelerator=settings.accelerator,
-            devices=settings.devices or "auto",
-            max_epochs=1,
-            logger=TensorBoardLogger(
-                folder,
-                name="tensorboard",
-                version="",
-                # What a run wrote after the state that it resumes from will be written again.
-                purge_step=(0 if state is None else state.step) + 1,
-            ),
-            callbacks=[session],
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=settings.log_every,
-        )
-    except MisconfigurationException as error:
-        raise RecipeError(f"trainer.accelerator, trainer.devices: {error}") from error
-
-    # What can be wrong has been checked, for to decode a corpus takes long.
-    cache = folder / "cache" if settings.cache is None else root / settings.cache
-    data = recipe.data.open(root, cache, recipe.sample_rate, settings.seed)
-
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    module = Training(recipe, data)
-    if origin is not None:
-        module.load_weights(origin.model.trained.state_dict())
-    if state is not None:
-        module.restore(state)
-        say(f"resuming at step {module.step}")
-
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / RECIPE, dump_recipe(recipe.below(root)).encode())
-    weights = sum(p.numel() for p in module.model.parameters())
-    name = type(module.model.network).__name__
-    say(f"{name}, {weights / 1e6:.2f} M weights; {data.summary}; {len(pairs)} pairs to validate on")
-    say(f"writing to {folder}; watch with: tensorboard --logdir {folder}")
-
-    trainer.fit(module)
-    if session.interrupted:
-        say(f"interrupted at step {module.step}; go on with --resume")
-    else:
-        result = folder / (BEST if (folder / BEST).exists() else LAST)
-        say(f"done after {module.step} steps; the model is {result}")
-    return folder
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Sequence
-from math import isnan
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -12,13 +11,21 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from tqdm import tqdm
+from typing_extensions import override
 
 from sgmse.checkpoints import save
 from sgmse.training.averages.snapshots import AVERAGES, remove_later, save_snapshot
 from sgmse.training.module import Training
 from sgmse.training.recipe import RECIPE_CLASSES
 from sgmse.training.state import save_state
-from sgmse.training.validation import Example, Pair, Validation, evaluate, figure, means
+from sgmse.training.validation import (
+    Example,
+    Validation,
+    ValidationPair,
+    evaluate,
+    figure,
+    means,
+)
 
 STATE = "training_state.pt"
 BEST, LAST = "best", "last"
@@ -44,24 +51,26 @@ class Session(Callback):
         interrupted: whether a signal ended the training.
     """
 
-    def __init__(self, folder: Path, pairs: Sequence[Pair] = ()) -> None:
+    def __init__(self, folder: Path, pairs: Sequence[ValidationPair] = ()) -> None:
         self.folder = folder
         self.pairs = pairs
         self.interrupted = False
         self._bar = tqdm(disable=True)
         self._handlers: dict[int, Any] = {}
-        self._saved = self._validated = self._kept = -1  # steps
+        self._done: dict[str, int] = {}  # the last step at which something was done
 
     # Lightning calls these
 
-    def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show a bar and listen for signals."""
-        assert isinstance(module, Training)
+        module = _training(pl_module)
+        step = module.position.step
         if trainer.is_global_zero:  # as for the curves: what comes after is written again
-            remove_later(self.folder / AVERAGES, module.step)
+            remove_later(self.folder / AVERAGES, step)
         self._bar = tqdm(
             total=module.recipe.trainer.steps,
-            initial=module.step,
+            initial=step,
             desc="training",
             unit="step",
             disable=None if trainer.is_global_zero else True,  # None: where stderr is no terminal
@@ -72,51 +81,58 @@ class Session(Callback):
         except ValueError:  # only the main thread may listen
             self._handlers = {}
 
+    @override
     def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """After each step: what is due."""
-        assert isinstance(module, Training)
-        settings, validation = module.recipe.trainer, module.recipe.validation
+        module = _training(pl_module)
+        recipe, position = module.recipe, module.position
         self._bar.update()
-        if module.step % settings.log_every == 0:
-            self._log(trainer, module)
-        if module.step % settings.save_every == 0:
-            self._save(trainer, module)
-        averages = module.recipe.averages
-        if averages is not None and module.step % averages.every == 0:
-            self._snapshot(trainer, module)
-        hours = settings.hours
-        over = self.interrupted or (hours is not None and module.seconds >= 3600 * hours)
+        if position.step % recipe.trainer.log_every == 0:
+            self._log(module)
+        if position.step % recipe.trainer.save_every == 0:
+            self._save(module)
+        if recipe.averages is not None and position.step % recipe.averages.every == 0:
+            self._snapshot(module)
+        hours = recipe.trainer.hours
+        over = self.interrupted or (hours is not None and position.seconds >= 3600 * hours)
         # One decision for all devices, or they would wait for each other.
         if trainer.strategy.reduce_boolean_decision(over, all=False):
             trainer.should_stop = True
-        elif validation is not None and module.step % validation.every == 0:
-            self._validate(trainer, module, validation)
+        elif recipe.validation is not None and position.step % recipe.validation.every == 0:
+            self._validate(module, recipe.validation)
 
-    def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The last state and, unless interrupted, the last validation."""
-        assert isinstance(module, Training)
+        module = _training(pl_module)
         validation = module.recipe.validation
-        self._log(trainer, module)
-        self._save(trainer, module)
+        self._log(module)
+        self._save(module)
         # A device that got no signal must not wait in a validation for one that did.
         self.interrupted = trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)
         if not self.interrupted and module.recipe.averages is not None:
-            self._snapshot(trainer, module)
+            self._snapshot(module)
         if self.interrupted:
-            self._write(trainer, module, {}, (LAST,))
+            self._write(module, {}, (LAST,))
         elif validation is None:
-            self._write(trainer, module, {}, (LAST, BEST))
-        elif self._validated != module.step:
-            self._validate(trainer, module, validation)
-        self._quiet()
+            self._write(module, {}, (LAST, BEST))
+        else:
+            self._validate(module, validation)
+        self._close()
 
+    @override
     def on_exception(
-        self, trainer: Trainer, module: LightningModule, exception: BaseException
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Give the signals back."""
-        self._quiet()
+        self._close()
 
     # What they do
 
@@ -126,63 +142,84 @@ class Session(Callback):
         self.interrupted = True
         tqdm.write("stopping after this step; once more to stop at once")
 
-    def _quiet(self) -> None:
+    def _close(self) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
         self._bar.close()
 
-    def _log(self, trainer: Trainer, module: Training) -> None:
+    def _first(self, task: str, module: Training) -> bool:
+        """Whether the task has not been done after this step; from now on it has."""
+        step = module.position.step
+        first = self._done.get(task) != step
+        self._done[task] = step
+        return first
+
+    def _log(self, module: Training) -> None:
         """The means since the last time, as points of curves, and for people."""
-        if not module.curves:
+        curves, position = module.take_curves(), module.position
+        if not curves or not module.trainer.is_global_zero:
             return
         points: dict[str, list[float]] = {}  # not every update has every term
-        for name, value in (item for curve in module.curves for item in curve.items()):
+        for name, value in (item for curve in curves for item in curve.items()):
             points.setdefault(name, []).append(float(value))
         mean = {name: sum(values) / len(values) for name, values in points.items()}
-        module.curves.clear()
-        if trainer.is_global_zero:
-            named = {f"training/{name}": value for name, value in mean.items()}
-            board(trainer).log_metrics(named, module.step)
-            self._bar.set_postfix(loss=f"{mean['loss']:.3g}")
-            if self._bar.disable:  # no terminal: a line for the file that the output goes to
-                parts = ", ".join(f"{name} {value:.4g}" for name, value in mean.items())
-                tqdm.write(f"step {module.step} after {module.seconds:.0f} s: {parts}")
+        named = {f"training/{name}": value for name, value in mean.items()}
+        _board(module).log_metrics(named, position.step)
+        self._bar.set_postfix(loss=f"{mean['loss']:.3g}")
+        if self._bar.disable:  # no terminal: a line for the file that the output goes to
+            parts = ", ".join(f"{name} {value:.4g}" for name, value in mean.items())
+            tqdm.write(f"step {position.step} after {position.seconds:.0f} s: {parts}")
 
-    def _save(self, trainer: Trainer, module: Training) -> None:
-        """The training state, once a step."""
-        if trainer.is_global_zero and self._saved != module.step:
+    def _save(self, module: Training, again: bool = False) -> None:
+        """The training state, once a step unless something new belongs to it."""
+        if (self._first("state", module) or again) and module.trainer.is_global_zero:
             save_state(module.state(), self.folder / STATE)
-        self._saved = module.step
 
-    def _snapshot(self, trainer: Trainer, module: Training) -> None:
+    def _snapshot(self, module: Training) -> None:
         """The recipe's averages, once a step, if there has been an update."""
-        if trainer.is_global_zero and self._kept != module.step and module.updates:
+        if self._first("averages", module) and module.updates and module.trainer.is_global_zero:
             save_snapshot(
                 self.folder / AVERAGES,
                 module.averages.states(),
-                step=module.step,
+                step=module.position.step,
                 updates=module.updates,
                 model=module.recipe.model,
                 training=module.record,
             )
-        self._kept = module.step
 
-    def _write(
-        self, trainer: Trainer, module: Training, scores: dict[str, float], names: Sequence[str]
-    ) -> None:
+    def _write(self, module: Training, scores: dict[str, float], names: Sequence[str]) -> None:
         """The averaged weights as checkpoints."""
-        if trainer.is_global_zero:
+        if module.trainer.is_global_zero:
             for name in names:
                 save(module.checkpoint(scores), self.folder / name, classes=RECIPE_CLASSES)
 
-    def _validate(self, trainer: Trainer, module: Training, validation: Validation) -> None:
-        """Score the averaged weights, write them, and keep the best."""
-        self._save(trainer, module)  # first what must not be lost
-        self._validated = module.step
-        rank, world = trainer.global_rank, trainer.world_size
+    def _validate(self, module: Training, validation: Validation) -> None:
+        """Score the averaged weights, once a step, write them, and keep the best."""
+        if not self._first("validation", module):
+            return
+        self._save(module)  # first what must not be lost
+        position = module.position
+        scores, examples = self._scores(module, validation)
+        score = scores[validation.best]
+        best = validation.improves(score, position.best)
+        if best:
+            position.set_best(score)
+        self._write(module, scores, (LAST, BEST) if best else (LAST,))
+        self._save(module, again=best)
+        if module.trainer.is_global_zero:
+            self._show(module, scores, examples)
+            text = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+            note = f"; the best so far, written to {self.folder / BEST}" if best else ""
+            tqdm.write(f"step {position.step}, validation: {text}{note}")
+
+    def _scores(
+        self, module: Training, validation: Validation
+    ) -> tuple[dict[str, float], list[Example]]:
+        """The mean of each score, the same on all devices, and examples on the first."""
+        rank, world = module.trainer.global_rank, module.trainer.world_size
         table = np.full((len(self.pairs), len(validation.scores)), np.nan, np.float32)
-        table[rank::world], shown = evaluate(
+        table[rank::world], examples = evaluate(
             module.enhancer(),
             self.pairs[rank::world],
             validation.scores,
@@ -192,36 +229,27 @@ class Session(Callback):
         gathered = module.all_gather(torch.from_numpy(table).to(module.device))
         assert isinstance(gathered, torch.Tensor)
         rows = gathered.cpu().numpy().reshape(-1, len(validation.scores))
-        scores = means(rows, validation.scores)
-        score = scores[validation.best]
-        best = not isnan(score) and (module.best is None or score > module.best)
-        if best:
-            module.best = score
-            self._saved = -1  # it is part of the state
-        self._write(trainer, module, scores, (LAST, BEST) if best else (LAST,))
-        self._save(trainer, module)
-        if trainer.is_global_zero:
-            self._show(trainer, module, scores, shown)
-            text = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
-            note = f"; the best so far, written to {self.folder / BEST}" if best else ""
-            tqdm.write(f"step {module.step}, validation: {text}{note}")
+        return means(rows, validation.scores), examples
 
-    def _show(
-        self, trainer: Trainer, module: Training, scores: dict[str, float], shown: list[Example]
-    ) -> None:
+    def _show(self, module: Training, scores: dict[str, float], examples: list[Example]) -> None:
         """Scores, audio and spectrograms for TensorBoard."""
-        points = {f"validation/{name}": value for name, value in scores.items()}
-        board(trainer).log_metrics(points, module.step)
-        writer, rate = board(trainer).experiment, module.recipe.sample_rate
-        for example in shown:
+        board, step, rate = _board(module), module.position.step, module.recipe.sample_rate
+        board.log_metrics({f"validation/{name}": value for name, value in scores.items()}, step)
+        writer = board.experiment
+        for example in examples:
             for name in ("noisy", "enhanced", "clean"):
                 samples = torch.from_numpy(getattr(example, name))[None]
-                writer.add_audio(f"{example.name}/{name}", samples, module.step, rate)
-            writer.add_figure(example.name, figure(example, rate), module.step, close=False)
+                writer.add_audio(f"{example.name}/{name}", samples, step, rate)
+            writer.add_figure(example.name, figure(example, rate), step, close=False)
         writer.flush()
 
 
-def board(trainer: Trainer) -> TensorBoardLogger:
-    """The logger that `run` gave the trainer."""
-    assert isinstance(trainer.logger, TensorBoardLogger)
-    return trainer.logger
+def _training(module: LightningModule) -> Training:
+    assert isinstance(module, Training)  # all that this callback is given to
+    return module
+
+
+def _board(module: Training) -> TensorBoardLogger:
+    logger = module.trainer.logger
+    assert isinstance(logger, TensorBoardLogger)  # that of `plan`
+    return logger

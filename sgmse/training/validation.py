@@ -1,37 +1,37 @@
-"""Validation: enhance recordings, score them, and show some.
+"""Validation: recordings enhanced with the averaged weights, scored, and a few of them shown.
 
 Needs the packages of the extra `train`, which are imported where they are used.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from sgmse import metrics
 from sgmse._extras import imported
 from sgmse.data.cache import read_mono
 from sgmse.data.degradations import Audio
 from sgmse.data.training_pairs import matched, recordings
 from sgmse.enhancer import Enhancer
-from sgmse.errors import ArgumentError
+from sgmse.errors import ArgumentError, MetricError
+from sgmse.metrics.measures import Measure, chosen
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SCORES: Mapping[str, Any] = {
-    f.__name__: f
-    for f in (metrics.pesq_wb, metrics.pesq_nb, metrics.stoi, metrics.estoi, metrics.si_sdr)
-}
 
+class ValidationPair(NamedTuple):
+    """The files of one recording, and its name."""
 
-ScoreName = Literal["pesq_wb", "pesq_nb", "stoi", "estoi", "si_sdr"]
-#: Rates that a score is defined at, where not at all.
-SCORE_RATES: Mapping[str, tuple[int, ...]] = {"pesq_wb": (16000,), "pesq_nb": (8000, 16000)}
+    name: str
+    clean: Path
+    noisy: Path
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Validation:
         clean, noisy: folders with files of the same names.
         files: how many, evenly spaced over the sorted names; all if absent.
         every: steps between validations; there is always one at the end.
-        scores: which ones.
+        scores: which measures, by their names with "_" for "-": pesq_wb is PESQ-WB.
         best: the score by which the best weights are kept.
         examples: how many of the files TensorBoard gets as audio and spectrograms.
     """
@@ -51,25 +51,52 @@ class Validation:
     noisy: Path
     files: int | None = None
     every: int = 1000
-    scores: tuple[ScoreName, ...] = ("pesq_wb", "estoi", "si_sdr")
-    best: ScoreName = "pesq_wb"
+    scores: tuple[str, ...] = ("pesq_wb", "estoi", "si_sdr")
+    best: str = "pesq_wb"
     examples: int = 3
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.examples < 0 or (self.files is not None and self.files < 1):
             raise ArgumentError("every and files must be at least 1, examples at least 0")
+        for name in self.scores:
+            measure_of(name)
         if self.best not in self.scores:
             raise ArgumentError(
                 f"best is {self.best}, which scores [{', '.join(self.scores)}] lack"
             )
 
+    def refusal(self, sample_rate: int) -> str | None:
+        """Why recordings of that rate cannot be scored, with the remedy, or None."""
+        for name in self.scores:
+            rates = measure_of(name).rates
+            if rates and sample_rate not in rates:
+                return (
+                    f"{name} is not defined at {sample_rate} Hz; leave it out, and choose another "
+                    "one as best"
+                )
+        return None
 
-class Pair(NamedTuple):
-    """Files of one recording."""
+    def require(self) -> None:
+        """Raise `MissingPackageError` for packages that the scores need."""
+        for name in self.scores:
+            measure_of(name).require()
 
-    name: str
-    clean: Path
-    noisy: Path
+    def improves(self, score: float, best: float | None) -> bool:
+        """Whether a score of `best` is better than one; what is not defined never is."""
+        if isnan(score) or best is None:
+            return not isnan(score)
+        return score > best if measure_of(self.best).higher_is_better else score < best
+
+    def pairs(self, root: Path) -> list[ValidationPair]:
+        """The files to enhance. Raises `SgmseError` for folders that cannot be used."""
+        clean, noisy = root / self.clean, root / self.noisy
+        left, right = recordings("validation.clean", clean), recordings("validation.noisy", noisy)
+        pairs = [
+            ValidationPair(left[c], clean / left[c], noisy / right[n])
+            for c, n in matched("validation", left, right)
+        ]
+        count = min(self.files or len(pairs), len(pairs))
+        return [pairs[i * len(pairs) // count] for i in range(count)]
 
 
 @dataclass(frozen=True)
@@ -82,38 +109,31 @@ class Example:
     enhanced: Audio
 
 
-def pairs_of(validation: Validation, root: Path) -> list[Pair]:
-    """The files to enhance, evenly spaced over all. Raises `RecipeError` for bad folders."""
-    clean, noisy = root / validation.clean, root / validation.noisy
-    left, right = recordings("validation.clean", clean), recordings("validation.noisy", noisy)
-    pairs = [
-        Pair(left[c], clean / left[c], noisy / right[n])
-        for c, n in matched("validation", left, right)
-    ]
-    count = min(validation.files or len(pairs), len(pairs))
-    return [pairs[i * len(pairs) // count] for i in range(count)]
+def measure_of(score: str) -> Measure:
+    """The measure of a score in a recipe. Raises `ArgumentError` if there is none."""
+    return chosen([score.replace("_", "-")])[0]
 
 
 def evaluate(
-    enhancer: Enhancer, pairs: Sequence[Pair], scores: Sequence[str], examples: int = 0
-) -> tuple[np.ndarray, list[Example]]:
+    enhancer: Enhancer, pairs: Sequence[ValidationPair], scores: Sequence[str], examples: int = 0
+) -> tuple[NDArray[np.float64], list[Example]]:
     """Scores (pairs, scores), NaN for what a score is not defined on, and the first examples."""
+    measures = [measure_of(score) for score in scores]
     table = np.full((len(pairs), len(scores)), nan)
     shown: list[Example] = []
+    rate = enhancer.sample_rate
     for row, pair in zip(table, pairs, strict=True):
-        clean, noisy = (read_mono(file, enhancer.sample_rate) for file in (pair.clean, pair.noisy))
-        enhanced = enhancer(noisy, enhancer.sample_rate)
-        for column, name in enumerate(scores):
-            try:
-                row[column] = SCORES[name](clean, enhanced, enhancer.sample_rate)
-            except metrics.MetricError:
-                continue  # such as silence, which early weights may well give
+        clean, noisy = (read_mono(file, rate) for file in (pair.clean, pair.noisy))
+        enhanced = enhancer(noisy, rate)
+        for column, measure in enumerate(measures):
+            with suppress(MetricError):  # such as silence, which early weights may well give
+                row[column] = measure(clean, enhanced, rate, noisy)
         if len(shown) < examples:
             shown.append(Example(pair.name, clean, noisy, enhanced))
     return table, shown
 
 
-def means(table: np.ndarray, scores: Sequence[str]) -> dict[str, float]:
+def means(table: NDArray[np.floating], scores: Sequence[str]) -> dict[str, float]:
     """The mean of each score over what it is defined on; NaN if that is nothing."""
     defined = np.isfinite(table)
     sums = np.where(defined, table, 0).sum(axis=0)
@@ -129,27 +149,20 @@ def figure(example: Example, sample_rate: int) -> "Figure":
     panels = {"noisy": example.noisy, "enhanced": example.enhanced, "clean": example.clean}
     levels = {name: _decibels(samples) for name, samples in panels.items()}
     top = max(float(level.max()) for level in levels.values())
-    result = figures.Figure(figsize=(12, 3.2))
+    result: Figure = figures.Figure(figsize=(12, 3.2))
     result.subplots_adjust(0.06, 0.16, 0.99, 0.9, wspace=0.08)
     axes = result.subplots(1, 3, sharey=True)
+    extent = (0, len(example.clean) / sample_rate, 0, sample_rate / 2000)
+    scale = {"vmin": top - 80, "vmax": top, "cmap": "magma"}
     for axis, (name, level) in zip(axes, levels.items(), strict=True):
-        extent = (0, len(example.clean) / sample_rate, 0, sample_rate / 2000)
-        axis.imshow(
-            level,
-            origin="lower",
-            aspect="auto",
-            extent=extent,
-            vmin=top - 80,
-            vmax=top,
-            cmap="magma",
-        )
+        axis.imshow(level, origin="lower", aspect="auto", extent=extent, **scale)
         axis.set(title=name, xlabel="s")
     axes[0].set_ylabel("kHz")
     return result
 
 
-def _decibels(samples: Audio) -> np.ndarray:
+def _decibels(samples: Audio) -> NDArray[np.float32]:
     window = torch.hann_window(512)
     padded = torch.nn.functional.pad(torch.from_numpy(samples), (256, 256))
     x = torch.stft(padded, 512, 128, window=window, center=False, return_complex=True)
-    return (20 * x.abs().clamp(min=1e-6).log10()).numpy()
+    return np.asarray(20 * x.abs().clamp(min=1e-6).log10())

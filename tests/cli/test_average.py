@@ -6,7 +6,7 @@ import pytest
 
 from sgmse.cli.main import main
 from sgmse.training.averages import selection
-from sgmse.training.averages.selection import Chosen
+from sgmse.training.averages.selection import Selection
 
 
 @pytest.mark.parametrize(
@@ -24,9 +24,9 @@ def test_options_reach_the_choice(monkeypatch, capsys, arguments, expected):
 
     def chosen(run, **options):
         calls.append((run, options))
-        return Chosen(Path("runs/mine/averaged"), 0.02, 500, {})
+        return Selection(Path("runs/mine/averaged"), 0.02, 500, {})
 
-    monkeypatch.setattr(selection, "choose", chosen)
+    monkeypatch.setattr(selection, "select_average", chosen)
     assert main(["average", "runs/mine", *arguments]) == 0
     assert calls == [("runs/mine", expected)]
     assert capsys.readouterr().out == "length 0.02 at step 500, is in runs/mine/averaged\n"

@@ -71,7 +71,7 @@ def interrupt_at(monkeypatch):
 
     def at(number: int):
         def interrupted(self, batch, batch_idx):
-            if self.step == number:
+            if self.position.step == number:
                 signal.raise_signal(signal.SIGINT)
             return step(self, batch, batch_idx)
 

@@ -16,6 +16,7 @@ from sgmse.estimates import Estimate
 from sgmse.training.losses import Truth
 from sgmse.training.module import Training
 from sgmse.training.recipe import Recipe, load_recipe
+from sgmse.training.state import Position, fill
 
 
 @pytest.fixture
@@ -104,13 +105,13 @@ def test_bf16_is_near_fp32_and_not_the_same(training):
 
 def test_progress_is_by_steps_or_by_the_clock(training):
     module = training("trainer.steps=8")
-    module.step = 2
+    module.position = Position(step=2)
     assert module.progress == 0.25
     module = training("trainer.steps=8", "trainer.hours=1")
     module.trainer = Trainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False)
-    module.step, module.spent = 2, 1800
+    module.position = Position(step=2, spent=1800)
     assert module.progress == pytest.approx(0.5, abs=1e-3)
-    module.step = 6
+    module.position = Position(step=6, spent=1800)
     assert module.progress == 0.75
 
 
@@ -127,7 +128,7 @@ def test_the_average_is_what_enhances(training):
 
 def test_weights_of_another_network_are_refused(training):
     with pytest.raises(RecipeError, match="do not fit the recipe's network"):
-        training().load_weights({"no": torch.zeros(1)})
+        fill(training().model.trained, {"no": torch.zeros(1)})
 
 
 UNCERTAIN = "loss={class: Denoising, weighting: {class: Uncertainty, of: {class: EDMWeighting}}}"

@@ -7,7 +7,14 @@ import soundfile
 
 from sgmse.errors import RecipeError
 from sgmse.metrics import si_sdr
-from sgmse.training.validation import Example, Pair, Validation, evaluate, figure, means, pairs_of
+from sgmse.training.validation import (
+    Example,
+    Validation,
+    ValidationPair,
+    evaluate,
+    figure,
+    means,
+)
 
 RATE = 8000
 VALIDATION = Validation(Path("clean"), Path("noisy"))
@@ -45,13 +52,13 @@ class Louder:
     ("files", "expected"), [(None, range(10)), (3, (0, 3, 6)), (99, range(10))]
 )
 def test_files_are_evenly_spaced(folder, files, expected):
-    pairs = pairs_of(Validation(Path("clean"), Path("noisy"), files), folder)
+    pairs = Validation(Path("clean"), Path("noisy"), files).pairs(folder)
     assert [pair.name for pair in pairs] == [f"{i}.wav" for i in expected]
     assert all(pair.clean.name == pair.noisy.name for pair in pairs)
 
 
 def test_scores_are_those_of_the_enhanced_files(folder):
-    pairs = pairs_of(VALIDATION, folder)[:3]
+    pairs = VALIDATION.pairs(folder)[:3]
     table, shown = evaluate(Louder(), pairs, ["si_sdr", "estoi"], examples=2)
     assert table.shape == (3, 2)
     for row, pair in zip(table, pairs, strict=True):
@@ -63,7 +70,7 @@ def test_scores_are_those_of_the_enhanced_files(folder):
 
 def test_channels_are_averaged_and_other_rates_converted(tmp_path):
     write(tmp_path / "a.wav", np.stack([np.ones(6000, "f"), np.zeros(6000, "f")], 1), 48000)
-    pair = Pair("a", tmp_path / "a.wav", tmp_path / "a.wav")
+    pair = ValidationPair("a", tmp_path / "a.wav", tmp_path / "a.wav")
     _, shown = evaluate(Louder(), [pair], [], examples=1)
     assert len(shown[0].clean) == 1000
     # away from the ends, where the resampler sees silence
@@ -72,7 +79,7 @@ def test_channels_are_averaged_and_other_rates_converted(tmp_path):
 
 def test_what_cannot_be_scored_is_left_out_of_the_mean(folder):
     write(folder / "noisy" / "0.wav", np.zeros(RATE // 2, "f"))
-    table, _ = evaluate(Louder(), pairs_of(VALIDATION, folder)[:2], ["si_sdr"])
+    table, _ = evaluate(Louder(), VALIDATION.pairs(folder)[:2], ["si_sdr"])
     assert np.isnan(table[0, 0])
     assert means(table, ["si_sdr"]) == {"si_sdr": table[1, 0]}
     assert np.isnan(means(table[:1], ["si_sdr"])["si_sdr"])
@@ -81,13 +88,13 @@ def test_what_cannot_be_scored_is_left_out_of_the_mean(folder):
 
 def test_missing_folders_and_partners_name_the_key(folder):
     with pytest.raises(RecipeError, match=r"validation\.noisy: there is no folder .*--data"):
-        pairs_of(Validation(Path("clean"), Path("absent")), folder)
+        Validation(Path("clean"), Path("absent")).pairs(folder)
     (folder / "empty").mkdir()
     with pytest.raises(RecipeError, match=r"validation\.clean: .*no audio"):
-        pairs_of(Validation(Path("empty"), Path("noisy")), folder)
+        Validation(Path("empty"), Path("noisy")).pairs(folder)
     (folder / "noisy" / "4.wav").unlink()
     with pytest.raises(RecipeError, match=r"validation: 1 of the pairs .* '4'"):
-        pairs_of(VALIDATION, folder)
+        VALIDATION.pairs(folder)
 
 
 def test_figure_shows_three_spectrograms_in_one_scale():

@@ -261,7 +261,7 @@ class Adversary:
         flat = torch.cat([*(g.flatten() for g in gradients), weights[0].new_ones(1)])
         flat = average(flat * share)
         if flat.isfinite().all() and flat[-1] > 0:
-            parts = (flat[:-1] / flat[-1]).split([w.numel() for w in weights])
+            parts = (flat[:-1] / flat[-1]).split_with_sizes([w.numel() for w in weights])
             for weight, part in zip(weights, parts, strict=True):
                 weight.grad = part.view_as(weight)
             self.optimiser.step()

@@ -4,7 +4,6 @@ Weights come in after each update, state dicts go out; snapshots of them lie in 
 average of any length is made after the training (`selection`).
 """
 
-from sgmse.training.averages.moving import EMA
-from sgmse.training.averages.power import Averages, PowerAverages
+from sgmse.training.averages.running import EMA, Averages, PowerAverages
 
 __all__ = ["EMA", "Averages", "PowerAverages"]

@@ -5,7 +5,6 @@ Needs the packages that the scores of the recipe's validation need.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +15,21 @@ from sgmse.checkpoints import save
 from sgmse.enhancer import Enhancer
 from sgmse.errors import RecipeError
 from sgmse.model import Regeneration, ScoreModel
-from sgmse.training.averages.power import Fit, Profile, check_length, fit
+from sgmse.training.averages.profiles import Combination, Profile, check_length, combination
 from sgmse.training.averages.snapshots import AVERAGES, Snapshot, combine, find_snapshots
 from sgmse.training.recipe import RECIPE, RECIPE_CLASSES, load_recipe
-from sgmse.training.validation import Pair, Validation, evaluate, means, pairs_of
+from sgmse.training.state import fill
+from sgmse.training.validation import Validation, ValidationPair, evaluate, means
 
-RESULT = "averaged"
+AVERAGED = "averaged"
 #: What is tried where nothing is asked for, as far as the snapshots give it.
 LENGTHS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.25)
-#: The largest `Fit.miss` of an average that is called one of that length.
+#: The largest `Combination.miss` of an average that is called one of that length.
 MISS = 0.1
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Selection:
     """What was tried, and what came of it.
 
     Args:
@@ -45,14 +45,14 @@ class Chosen:
     scores: dict[float, dict[str, float]]
 
 
-def choose(
+def select_average(
     run: str | Path,
     *,
     lengths: Sequence[float] | None = None,
     step: int | None = None,
     output: str | Path | None = None,
     overrides: Sequence[str] = (),
-) -> Chosen:
+) -> Selection:
     """Make averages of several lengths, score them, write the best as a model.
 
     The scores are those of the recipe's validation, on its pairs; each length is printed as it is
@@ -67,23 +67,23 @@ def choose(
         overrides: changes to the recipe of the run, "key.sub=value".
 
     Raises:
-        RecipeError: there are no snapshots, none of that step, they do not give a length, there is
+        SgmseError: there are no snapshots, none of that step, they do not give a length, there is
             nothing to choose by, or the output exists; before any work.
     """
     run = Path(run)
-    folder = run / RESULT if output is None else Path(output)
+    folder = run / AVERAGED if output is None else Path(output)
     if not (run / RECIPE).is_file():
         raise RecipeError(f"{run} is not the folder of a run: it has no {RECIPE}")
     recipe = load_recipe(run / RECIPE, overrides)
     snapshots = _until(find_snapshots(run / AVERAGES), run, step)
     last = snapshots[-1]
     recipe.check_model(last.model, "the snapshots have", "leave that change of the recipe out")
-    fits = _fits(snapshots, lengths)
+    averages = _combinations(snapshots, lengths)
     if folder.exists():
         raise RecipeError(f"{folder} exists; choose another place with --output, or remove it")
     validation = recipe.validation
-    pairs = [] if validation is None else pairs_of(validation, Path())
-    if validation is None and len(fits) > 1:
+    pairs = [] if validation is None else validation.pairs(Path())
+    if validation is None and len(averages) > 1:
         raise RecipeError(
             "the recipe has no validation to choose a length by; give one length with --lengths, "
             "or set validation"
@@ -93,23 +93,23 @@ def choose(
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     if recipe.trainer.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    best, scores = next(iter(fits)), {}
+    best, scores = next(iter(averages)), {}
     if validation is not None:
         enhancer = Enhancer.of(recipe.checkpoint(model, {}))
         print("  ".join(["length", *(f"{name:>8}" for name in validation.scores)]))
-        for length, average in fits.items():
+        for length, average in averages.items():
             _fill(model, snapshots, average)
             scores[length] = _scored(enhancer, pairs, validation, f"length {length:g}")
             values = [f"{scores[length][name]:8.3f}" for name in validation.scores]
             print("  ".join([f"{length:<6g}", *values]), flush=True)
-        best = _best(scores, validation.best)
-    _fill(model, snapshots, fits[best])
+        best = _best(scores, validation)
+    _fill(model, snapshots, averages[best])
     training = {key: value for key, value in last.training.items() if key != "ema"} | {
         "average": f"power function of length {best:g}, made of {len(snapshots)} snapshots",
         **{f"validation {n}": round(score, 4) for n, score in scores.get(best, {}).items()},
     }
     save(recipe.checkpoint(model, training), folder, classes=RECIPE_CLASSES)
-    return Chosen(folder, best, last.step, scores)
+    return Selection(folder, best, last.step, scores)
 
 
 def _until(snapshots: Sequence[Snapshot], run: Path, step: int | None) -> list[Snapshot]:
@@ -128,45 +128,45 @@ def _until(snapshots: Sequence[Snapshot], run: Path, step: int | None) -> list[S
     return list({s.updates: s for s in snapshots if s.step <= end}.values())
 
 
-def _fits(snapshots: Sequence[Snapshot], lengths: Sequence[float] | None) -> dict[float, Fit]:
+def _combinations(
+    snapshots: Sequence[Snapshot], lengths: Sequence[float] | None
+) -> dict[float, Combination]:
     """By length, in their order; if none are asked for, all that are possible."""
     stored = [profile for snapshot in snapshots for profile in snapshot.profiles]
     last = snapshots[-1]
-    possible = {
-        length: found
-        for length in sorted({*LENGTHS, *last.lengths})
-        if (found := fit(stored, Profile(last.updates, length))).miss <= MISS
-    }
+
+    def nearest(lengths: Sequence[float]) -> dict[float, Combination]:
+        return {n: combination(stored, Profile(last.updates, n)) for n in lengths}
+
+    usual = nearest(sorted({*LENGTHS, *last.lengths}))
+    possible = {length: average for length, average in usual.items() if average.miss <= MISS}
     if lengths is None:
         return possible
-    fits: dict[float, Fit] = {}
     for length in lengths:
         check_length(length)
-        fits[length] = fit(stored, Profile(last.updates, length))
-        if fits[length].miss > MISS:
+    averages = nearest(lengths)
+    for length, average in averages.items():
+        if average.miss > MISS:
             raise RecipeError(
                 f"the {len(snapshots)} snapshots do not give the length {length:g} (the nearest is "
-                f"off by {fits[length].miss:.0%}); choose from {min(possible):g} to "
-                f"{max(possible):g}, or train with a smaller averages.every or nearer "
-                "averages.lengths"
+                f"off by {average.miss:.0%}); choose from {min(possible):g} to {max(possible):g}, "
+                "or train with a smaller averages.every or nearer averages.lengths"
             )
-    if not fits:
+    if not averages:
         raise RecipeError("there is no length to make an average of; give one at least")
-    return fits
+    return averages
 
 
-def _fill(model: ScoreModel | Regeneration, snapshots: Sequence[Snapshot], average: Fit) -> None:
+def _fill(
+    model: ScoreModel | Regeneration, snapshots: Sequence[Snapshot], average: Combination
+) -> None:
     """Give the model the weights of an average."""
     names = {name for name, _ in model.trained.named_parameters()}
-    try:
-        model.trained.load_state_dict(combine(snapshots, average.weights.tolist(), names))
-    except RuntimeError as error:
-        why = " ".join(str(error).split())[:300]
-        raise RecipeError(f"the snapshots do not fit the recipe's network: {why}") from error
+    fill(model.trained, combine(snapshots, average.weights.tolist(), names), "snapshots")
 
 
 def _scored(
-    enhancer: Enhancer, pairs: Sequence[Pair], validation: Validation, what: str
+    enhancer: Enhancer, pairs: Sequence[ValidationPair], validation: Validation, what: str
 ) -> dict[str, float]:
     """The mean of each score over the pairs."""
     bar = tqdm(pairs, desc=what, unit="file", disable=None, leave=False)
@@ -174,12 +174,15 @@ def _scored(
     return means(np.concatenate(rows), validation.scores)
 
 
-def _best(scores: Mapping[float, Mapping[str, float]], name: str) -> float:
-    """The length of the highest score, of equal ones the shortest."""
-    defined = {length: s[name] for length, s in scores.items() if not isnan(s[name])}
-    if not defined:
+def _best(scores: Mapping[float, Mapping[str, float]], validation: Validation) -> float:
+    """The length of the best score, of equal ones the shortest."""
+    name, best = validation.best, None
+    for length in sorted(scores):
+        if validation.improves(scores[length][name], None if best is None else scores[best][name]):
+            best = length
+    if best is None:
         raise RecipeError(
             f"{name} is not defined on anything that they enhance, which may be silent; "
             "choose by another score: --set validation.best=NAME"
         )
-    return max(sorted(defined), key=lambda length: defined[length])
+    return best

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sgmse._files import whole
 from sgmse.errors import RecipeError
-from sgmse.training.averages.power import Profile
+from sgmse.training.averages.profiles import Profile
 
 FORMAT = 1
 #: The folder of a run that they are in.

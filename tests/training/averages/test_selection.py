@@ -14,10 +14,10 @@ from sgmse.enhancer import Enhancer
 from sgmse.errors import RecipeError
 from sgmse.training import train
 from sgmse.training.averages import selection
-from sgmse.training.averages.power import Profile, fit
-from sgmse.training.averages.selection import choose
+from sgmse.training.averages.profiles import Profile, combination
+from sgmse.training.averages.selection import select_average
 from sgmse.training.averages.snapshots import combine, find_snapshots, save_snapshot
-from sgmse.training.validation import evaluate, pairs_of
+from sgmse.training.validation import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +67,12 @@ def test_the_best_length_becomes_a_model(run, tmp_path, capsys):
     assert "ema" not in model.training
     # the score is that of the model that was written
     recipe = selection.load_recipe(run / "recipe.yaml")
-    pairs = pairs_of(recipe.validation, Path())
+    pairs = recipe.validation.pairs(Path())
     mean = evaluate(Enhancer.of(model), pairs, ["si_sdr"])[0].mean()
     assert mean == pytest.approx(table[best], abs=1e-3)  # as printed
     # and its weights those of the mathematics
     stored = [profile for snapshot in found for profile in snapshot.profiles]
-    expected = combine(found, fit(stored, Profile(8, best)).weights, set(weights(out)))
+    expected = combine(found, combination(stored, Profile(8, best)).weights, set(weights(out)))
     assert all(torch.equal(expected[name], value) for name, value in weights(out).items())
     last = weights(run / "last")
     assert not all(torch.equal(last[name], value) for name, value in weights(out).items())
@@ -80,7 +80,7 @@ def test_the_best_length_becomes_a_model(run, tmp_path, capsys):
 
 def test_what_is_stored_comes_back(run, tmp_path):
     options = {"overrides": ["validation=null"], "step": 6, "output": tmp_path / "one"}
-    chosen = choose(run, lengths=[0.1], **options)
+    chosen = select_average(run, lengths=[0.1], **options)
     assert (chosen.length, chosen.step, chosen.scores) == (0.1, 6, {})
     file = load_file(run / "averages" / "step-00000006.safetensors")
     for name, value in weights(tmp_path / "one").items():
@@ -93,7 +93,7 @@ def test_what_is_stored_comes_back(run, tmp_path):
 
 def test_all_lengths_that_are_possible_are_tried(run, tmp_path, scores):
     scores(np.nan, 3.0, 3.0)
-    chosen = choose(run, output=tmp_path / "out")
+    chosen = select_average(run, output=tmp_path / "out")
     assert list(chosen.scores) == [0.05, 0.07, 0.1]
     assert chosen.length == 0.07  # of equal ones the shortest
     assert checkpoints.load(tmp_path / "out").training["validation si_sdr"] == 3
@@ -111,7 +111,9 @@ def test_steps_without_an_update_are_no_snapshots_of_their_own(run, tmp_path):
         about = {n: getattr(snapshot, n) for n in ("updates", "model", "training")}
         save_snapshot(folder / "averages", states, step=snapshot.step + 1, **about)
     options = {"lengths": [0.07], "overrides": ["validation=null"]}
-    one, two = (choose(f, **options, output=tmp_path / f.parent.name) for f in (run, folder))
+    one, two = (
+        select_average(f, **options, output=tmp_path / f.parent.name) for f in (run, folder)
+    )
     assert (one.step, two.step) == (8, 9)
     ours, theirs = weights(one.folder), weights(two.folder)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -150,13 +152,13 @@ def test_what_cannot_be_is_one_line_before_any_work(
 def test_scores_that_are_never_defined_choose_nothing(run, tmp_path, scores):
     scores(*[np.nan] * 9)
     with pytest.raises(RecipeError, match="si_sdr is not defined on anything"):
-        choose(run, output=tmp_path / "out")
+        select_average(run, output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_run_without_snapshots(run, tmp_path):
     with pytest.raises(RecipeError, match=r"is not the folder of a run: it has no recipe\.yaml"):
-        choose(tmp_path)
+        select_average(tmp_path)
     shutil.copy(run / "recipe.yaml", tmp_path)
     with pytest.raises(RecipeError, match="has no snapshots of averages; train with averages"):
-        choose(tmp_path)
+        select_average(tmp_path)

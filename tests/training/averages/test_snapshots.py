@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from sgmse.errors import RecipeError
 from sgmse.training.averages import snapshots
-from sgmse.training.averages.power import Profile
+from sgmse.training.averages.profiles import Profile
 from sgmse.training.averages.snapshots import combine, find_snapshots, remove_later, save_snapshot
 
 ABOUT = {"model": {"sde": {"class": "SBVE", "k": 2.6}}, "training": {"steps": 3}}
