@@ -85,7 +85,7 @@ def test_pages_are_found():
 @pytest.mark.parametrize("command", commands())
 def test_the_commands_are_understood(command):
     words = shlex.split(command, comments=True)[1:]
-    assert cli._parser().parse_args(cli._joined(words)).run
+    assert cli.parsed(words).run
 
 
 def test_suites_can_be_read(tmp_path):

@@ -53,7 +53,7 @@ def test_the_python_runs(tmp_path, monkeypatch):
 def test_the_commands_are_understood(command):
     words = [word for word in shlex.split(command, comments=True)[1:] if word != "--help"]
     if len(words) > 1 or words == ["info"]:
-        assert cli._parser().parse_args(cli._joined(words)).run
+        assert cli.parsed(words).run
 
 
 def test_commands_are_found():

@@ -134,6 +134,8 @@ def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, Info]]:
         file = _Stream(path)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a .raw has no header
         raise _unknown(path, head) from error
+    except UnicodeError as error:
+        raise AudioError(path, "has a name in no encoding", "rename it") from error
     with file:
         yield file, _checked(path, file)
 
@@ -267,6 +269,8 @@ class Writer:
     def _failures_named(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeError as error:
+            raise AudioError(self.path, "is a name in no encoding", "choose another") from error
         except (OSError, soundfile.SoundFileError, AssertionError) as error:  # a short write
             why = getattr(error, "error_string", getattr(error, "strerror", "the disk is full"))
             kind = f"{self.info.format} {self.info.subtype}, {self.info.channels} channels"

@@ -1,7 +1,7 @@
 """Many recordings in one call: which files are meant, where each result goes, and the work on them.
 
 jobs, problems = plan(["recordings/"], "clean/")
-for job, error in run(jobs, lambda job, progress: enhancer.enhance_file(job.source, job.target)):
+for job, error in run_jobs(jobs, lambda job, progress: enhance_file(job.source, job.target)):
     ...
 """
 
@@ -83,7 +83,7 @@ def plan(
     return [Job(source, target, _seconds(source)) for source, target in pairs], problems
 
 
-def run(
+def run_jobs(
     jobs: Iterable[Job],
     work: Callable[[Job, Progress], object],
     *,
@@ -154,35 +154,35 @@ def _places(
     """Each file that is meant, once, with its place in an output folder; and what is none."""
     places: dict[Path, Path] = {}
     problems: list[AudioError] = []
-    seen: set[Path] = set()
+    known: set[Path] = set()
     named: set[Path] = set()  # by themselves, not through a folder or a pattern
-    below = None if output is None else output.resolve()
+    results = None if output is None else output.resolve()
     for name in inputs:
         root = Path(name)
         try:
-            found = find([name], recursive)
+            files = find([name], recursive)
         except AudioError as error:
             problems.append(error)
             continue
-        if found == [root]:
+        if files == [root]:
             named.add(root.resolve())
-        if below is not None and root.resolve() in below.parents:
-            found = [path for path in found if not path.resolve().is_relative_to(below)]
-            if not found:
+        if results is not None and root.resolve() in results.parents:
+            files = [file for file in files if not file.resolve().is_relative_to(results)]
+            if not files:
                 problems.append(AudioError(root, "holds only earlier results", "name another one"))
-        for path in found:
-            if path.resolve() not in seen:
-                seen.add(path.resolve())
-                places[path] = path.relative_to(root) if root.is_dir() else Path(path.name)
-    names = {(path.parent.resolve(), path.stem) for path in places}
+        for file in files:
+            if file.resolve() not in known:
+                known.add(file.resolve())
+                places[file] = file.relative_to(root) if root.is_dir() else Path(file.name)
+    names = {(file.parent.resolve(), file.stem) for file in places}
     earlier = {
-        path
-        for path in places
-        if path.resolve() not in named
-        and path.stem.endswith("_enhanced")
-        and (path.parent.resolve(), path.stem.removesuffix("_enhanced")) in names
+        file
+        for file in places
+        if file.resolve() not in named
+        and file.stem.endswith("_enhanced")
+        and (file.parent.resolve(), file.stem.removesuffix("_enhanced")) in names
     }
-    return {path: place for path, place in places.items() if path not in earlier}, problems
+    return {file: place for file, place in places.items() if file not in earlier}, problems
 
 
 def _refuse_collisions(pairs: Sequence[tuple[Path, Path]]) -> None:
@@ -204,5 +204,5 @@ def _seconds(path: Path) -> float:
     """The length of a file, 0 where it cannot be read: that is reported when its turn comes."""
     try:
         return info(path).duration
-    except (ValueError, OSError):
+    except (AudioError, OSError):
         return 0.0

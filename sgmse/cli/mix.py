@@ -1,98 +1,61 @@
-"""The command `sgmse mix`: noisy test sets from clean speech and noise."""
-
-import argparse
-import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-from sgmse.cli import options as common
-
-if TYPE_CHECKING:
-    from sgmse.data.noisy_sets import Mixed
-
-DESCRIPTION = """Mix clean speech and noise into a fixed test set:
+"""Mix clean speech and noise into a fixed test set.
 
   OUT_DIR/clean/000.flac  OUT_DIR/noisy/000.flac  ...  OUT_DIR/index.csv
 
 The ratio of speech to noise is that of their active parts. Speech, noises and ratios take turns, so
 that each is used as often as the others. The same command on the same files gives the same bytes.
-"""
-EPILOG = """examples:
+
+examples:
   sgmse mix clean/ noise/ testset --snr 0,5,10 --count 200
   sgmse mix clean/ noise/ testset --snr=-5,0,5       an = where the first is negative
 """
 
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-def add(parsers: Any) -> None:
-    """Describe the command to the subparsers of the command line."""
-    parser = common.command(
-        parsers,
-        "mix",
-        _run,
-        title="make a noisy test set of clean speech and noise",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-    )
-    option = parser.add_argument
-    option(
-        "clean", metavar="CLEAN_DIR", help="folder of clean speech; its folders name the speakers"
-    )
-    option("noise", metavar="NOISE_DIR", help="folder of noise; its folders name the kinds")
-    option("output", metavar="OUT_DIR", help="where the set goes; it appears when all is done")
-    option(
+from sgmse.cli.console import interruptible, say
+from sgmse.cli.options import Commands, command, count, several, share
+
+if TYPE_CHECKING:
+    from sgmse.data.noisy_sets import Mixed
+
+
+def add(commands: Commands) -> None:
+    """Describe the command."""
+    parser = command(commands, "mix", run, __doc__)
+    parser.value("clean", "CLEAN_DIR", "folder of clean speech; its folders name the speakers")
+    parser.value("noise", "NOISE_DIR", "folder of noise; its folders name the kinds")
+    parser.value("output", "OUT_DIR", "where the set goes; it appears when all is done")
+    parser.value(
         "--snr",
-        type=_ratios,
+        "DB,...",
+        "ratios of speech to noise in dB, which take turns",
+        several(float, "0,5,10"),
         default=(2.5, 7.5, 12.5, 17.5),
-        metavar="DB,...",
-        help="ratios of speech to noise in dB, which take turns (default: 2.5,7.5,12.5,17.5)",
     )
-    option(
-        "--count", type=int, metavar="N", help="mixtures (default: one for each speech recording)"
-    )
-    option("--seed", type=int, default=0, metavar="N", help="of all that is drawn (default: 0)")
-    option(
-        "--rate",
-        type=int,
-        default=16000,
-        metavar="HZ",
-        help="sample rate of the set (default: 16000)",
-    )
-    option(
-        "--seconds", type=float, metavar="MAX", help="cut longer speech (default: keep it whole)"
-    )
-    option(
-        "--shortest",
-        type=float,
-        default=1.0,
-        metavar="SECONDS",
-        help="skip shorter recordings (default: 1)",
-    )
-    option(
+    parser.value("--count", "N", "mixtures (default: one for each speech recording)", count)
+    parser.seed("of all that is drawn")
+    parser.value("--rate", "HZ", "sample rate of the set", count, default=16000)
+    parser.value("--seconds", "MAX", "cut longer speech (default: keep it whole)", float)
+    parser.value("--shortest", "SECONDS", "skip shorter recordings", float, default=1.0)
+    parser.value(
         "--reverb",
-        type=float,
+        "SHARE",
+        "of the speech to put into a simulated room, 0 to 1; the early reflections belong to the "
+        "clean file (needs the extra 'train')",
+        share,
         default=0.0,
-        metavar="SHARE",
-        help="share of the speech to put into a simulated room, 0 (the default) to 1; the early "
-        "reflections belong to the clean file (needs the extra 'train')",
     )
-    option("--format", choices=("flac", "wav"), default="flac", help="(default: flac)")
-    option("--overwrite", action="store_true", help="replace a set that is there")
-    option(
-        "-j", "--jobs", type=int, default=1, metavar="N", help="files at the same time (default: 1)"
-    )
-    option("-q", "--quiet", action="store_true", help="print errors and what is skipped only")
+    parser.value("--format", "FORMAT", "flac or wav", choices=("flac", "wav"), default="flac")
+    parser.overwrite("a set that is there")
+    parser.threads()
+    parser.quiet("errors and what is skipped")
 
 
-def _ratios(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be numbers with commas between them, such as 0,5,10, not {text!r}"
-        ) from None
-
-
-def _run(options: argparse.Namespace) -> int:
+@interruptible("nothing was written")
+def run(options: argparse.Namespace) -> int:
+    """Mix one set."""
     from sgmse.data.noisy_sets import Mixing, mix
 
     how = Mixing(
@@ -103,23 +66,19 @@ def _run(options: argparse.Namespace) -> int:
         options.shortest,
         options.reverb,
     )
-    try:
-        made = mix(
-            options.clean,
-            options.noise,
-            options.output,
-            how,
-            count=options.count,
-            format=options.format,
-            overwrite=options.overwrite,
-            workers=options.jobs,
-            quiet=options.quiet,
-        )
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
+    made = mix(
+        options.clean,
+        options.noise,
+        options.output,
+        how,
+        count=options.count,
+        format=options.format,
+        overwrite=options.overwrite,
+        workers=options.jobs,
+        quiet=options.quiet,
+    )
     for file, reason in made.skipped:
-        print(f"sgmse: skipped {file}: {reason}", file=sys.stderr)
+        say(f"skipped {file}: {reason}")
     if not options.quiet:
         print("\n".join(_summary(made, how.snr)))
     return 0

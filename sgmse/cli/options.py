@@ -1,63 +1,182 @@
-"""What several commands share: how they are described, kinds of arguments, a bar for their work."""
+"""How a command is described: kinds of arguments, and the options that several commands have."""
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import math
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from textwrap import fill
+from typing import Any, TypeAlias, TypeVar
 
-if TYPE_CHECKING:
-    from sgmse.bench.run import Progress
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+T = TypeVar("T")
+
+MODEL = (
+    "default, a folder, a published checkpoint such as file.ckpt, or hf://owner/name for a "
+    "repository on the Hugging Face hub"
+)
 
 
 def command(
-    parsers: Any,
+    commands: Commands,
     name: str,
     run: Callable[[argparse.Namespace], int],
-    *,
-    title: str,
-    description: str,
-    epilog: str,
-) -> argparse.ArgumentParser:
-    """Describe a command to the subparsers of the command line.
+    text: str | None,
+    fails: str = "",
+) -> "Parser":
+    """Describe a command.
 
     Args:
-        parsers: the subparsers.
+        commands: where it is added.
         name: what is typed.
         run: from its options to the exit code.
-        title: its line in `sgmse --help`.
-        description, epilog: what its own help begins and ends with, lines kept as they are.
+        text: its help, in which lines are kept as they are; the first, a sentence, is also its line
+            in `sgmse --help`, and from "examples:" on it stands below the options.
+        fails: why it ends with 1, beside errors.
 
     Returns:
         Its parser, which takes its arguments.
     """
-    parser: argparse.ArgumentParser = parsers.add_parser(
+    description = (text or name).partition("\nexamples:\n")[0]
+    title = description.partition("\n")[0].rstrip(".")
+    parser = commands.add_parser(
         name,
-        help=title,
+        help=title[:1].lower() + title[1:],
         description=description,
-        epilog=epilog,
+        epilog=epilog(text, fails),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
+    parser.debug()
     return parser
 
 
-def add_changes(parser: argparse.ArgumentParser, what: str) -> None:
-    """The option --set of commands that read a recipe; `what` says what it changes."""
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help=f"{what}; may be given several times",
+def epilog(text: str | None, fails: str = "") -> str:
+    """The examples of a help text, and what the exit code says."""
+    _, head, examples = (text or "").partition("examples:\n")
+    codes = (
+        f"exit code: 0; 1 for an error{fails and ', ' + fails}; 2 for arguments that are not "
+        "understood; 70 for a fault of sgmse, see --debug; 130 after an interrupt"
     )
+    return f"{head}{examples}\n{fill(codes, 100)}\n"
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes values and flags, and by their names the options that several commands have."""
+
+    def value(
+        self,
+        names: str,
+        metavar: str,
+        text: str,
+        kind: Callable[[str], object] = str,
+        default: object = None,
+        **more: Any,
+    ) -> None:
+        """An argument with a value, such as "-o --output"; its help says the default, if any."""
+        if default is not None:
+            items = default if isinstance(default, tuple) else (default,)
+            text += f" (default: {','.join(str(item).removesuffix('.0') for item in items)})"
+        self.add_argument(
+            *names.split(), metavar=metavar, help=text, type=kind, default=default, **more
+        )
+
+    def values(self, name: str, metavar: str, text: str, **more: Any) -> None:
+        """An option that may be given several times; its values are a list."""
+        text += "; may be given several times"
+        self.add_argument(name, metavar=metavar, help=text, default=[], action="append", **more)
+
+    def flag(self, names: str, text: str, **more: Any) -> None:
+        """An option without a value."""
+        self.add_argument(*names.split(), action="store_true", help=text, **more)
+
+    def debug(self, default: object = argparse.SUPPRESS) -> None:
+        """Show tracebacks; it stands before a command, where it has a default, or after it."""
+        self.flag("--debug", "show where an error comes from", default=default)
+
+    def model(self) -> None:
+        """Name a model."""
+        self.value("--model", "MODEL", MODEL, default="default")
+
+    def compat(self) -> None:
+        """Sample a published checkpoint as its code does."""
+        text = "of a published checkpoint: sample in the arithmetic of its code, sgmse, in place of"
+        self.add_argument("--compat", choices=("sgmse",), help=f"{text} the exact one")
+
+    def device(self) -> None:
+        """Where to compute; None where the library chooses."""
+        text = "where to compute: auto, cpu, cuda, cuda:1, mps (default: auto, which is cuda where "
+        self.value("--device", "NAME", text + "it is available, else cpu)", device)
+
+    def seed(self, what: str) -> None:
+        """Seed `what`."""
+        self.value("--seed", "N", what, whole, default=0)
+
+    def files(self) -> None:
+        """Take a part of each test set."""
+        self.value("--files", "N", "of each set, evenly spaced (default: all)", count)
+
+    def output(self, text: str, metavar: str = "DIR") -> None:
+        """Where the results go."""
+        self.value("-o --output", metavar, text)
+
+    def overwrite(self, what: str) -> None:
+        """Replace `what`."""
+        self.flag("--overwrite", f"replace {what}")
+
+    def changes(self, text: str) -> None:
+        """Change a recipe."""
+        self.values("--set", "KEY=VALUE", text, dest="overrides")
+
+    def threads(self, hint: str = "") -> None:
+        """Work on several files in one process."""
+        self.value("-j --jobs", "N", f"files worked on at the same time{hint}", count, default=1)
+
+    def processes(self) -> None:
+        """Work in several processes; None for one for each core."""
+        text = "processes, of one thread each (default: one for each core)"
+        self.value("-j --jobs", "N", text, count)
+
+    def quiet(self, what: str) -> None:
+        """Print `what` only."""
+        self.flag("-q --quiet", f"print {what} only")
+
+
+# Kinds of arguments
+
+
+def whole(text: str, least: int = 0) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal() or int(text) < least:
+        raise ArgumentTypeError(f"must be a whole number of at least {least}, not {text!r}")
+    return int(text)
 
 
 def count(text: str) -> int:
     """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
-    return int(text)
+    return whole(text, least=1)
+
+
+def number(text: str) -> float:
+    """A number, `nan` where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    if not 0 <= (value := number(text)) <= 1:
+        raise ArgumentTypeError(f"must be a number between 0 and 1, not {text!r}")
+    return value
+
+
+def positive(text: str) -> float:
+    """A finite number above 0."""
+    if not 0 < (value := number(text)) < math.inf:
+        raise ArgumentTypeError(f"must be a number above 0, not {text!r}")
+    return value
 
 
 def names(text: str) -> list[str]:
@@ -65,22 +184,22 @@ def names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-@contextmanager
-def stages(quiet: bool) -> "Iterator[Progress]":
-    """A bar for each stage of a run, as `run_suite` tells of them."""
-    from tqdm import tqdm
+def several(kind: Callable[[str], T], example: str) -> Callable[[str], tuple[T, ...]]:
+    """A kind of arguments: numbers with commas between them."""
 
-    current = ""
-    with tqdm(desc="checking", unit=" files", disable=True if quiet else None) as bar:
+    def values(text: str) -> tuple[T, ...]:
+        try:
+            if numbers := tuple(map(kind, names(text))):
+                return numbers
+        except (ValueError, ArgumentTypeError):
+            pass
+        raise ArgumentTypeError(f"must be numbers such as {example}, not {text!r}")
 
-        def tell(stage: str, done: int, total: int) -> None:
-            nonlocal current
-            if stage != current:
-                current = stage
-                bar.reset(total)
-                bar.set_description(stage, refresh=False)
-                bar.initial = done  # made earlier: they say nothing of the speed
-            bar.n = done
-            bar.refresh()
+    return values
 
-        yield tell
+
+def device(text: str) -> str | None:
+    """A device of torch, None for "auto"."""
+    if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", text):
+        raise ArgumentTypeError(f"must be auto, cpu, cuda, cuda:1 or the like, not {text!r}")
+    return None if text == "auto" else text

@@ -1,55 +1,55 @@
-"""Options of the commands that write a report, `sgmse score` and `sgmse bench`."""
+"""What the commands that score share: options, refusals, what is said of scores, and the page."""
 
 import argparse
-import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from sgmse.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from sgmse.report.clips import Recording
-    from sgmse.scoring.scores import Progress
+from sgmse.cli.console import say, stages
+from sgmse.cli.options import Parser, names, positive
+from sgmse.errors import ArgumentError, MissingPackageError
+from sgmse.report.clips import Recording, called
+from sgmse.report.page import FILES, MEGABYTES, require
+from sgmse.report.text import notes, problems
+from sgmse.scoring.scores import Scores
 
 NAME = "report.html"
-# The defaults in `sgmse.report.page`, which a test holds; importing that here takes long.
-FILES, MEGABYTES = 6, 10
+SHOWN = 20  # problems that are printed; the files have them all
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """The options that say what is in a report; `parser` has a --report of its own."""
-    parser.add_argument(
+def add(parser: Parser) -> None:
+    """The options that say what more is written; `parser` has a --report of its own."""
+    parser.value(
         "--report-files",
-        type=_files,
-        metavar="N or NAME,...",
-        help="recordings to listen to: how many, evenly spaced from the worst to the best, or "
-        f"which; a name of digits alone with a comma after it (default: {FILES})",
+        "N or NAME,...",
+        "recordings to listen to: how many, evenly spaced from the worst to the best, or which; a "
+        f"name of digits alone with a comma after it (default: {FILES})",
+        _files,
     )
-    parser.add_argument(
+    parser.value(
         "--report-megabytes",
-        type=_megabytes,
-        metavar="M",
-        help="largest size of the report; fewer recordings are in it if it must be "
-        f"(default: {MEGABYTES})",
+        "M",
+        "largest size of the report; fewer recordings are in it if it must be (default: "
+        f"{MEGABYTES:g})",
+        positive,
     )
+    parser.flag("--parquet", "write scores.parquet too (needs pyarrow)")
 
 
 def extent(options: argparse.Namespace) -> dict[str, Any]:
-    """What is said of the report, as arguments of `write_report`."""
+    """What is said of the page, as arguments of `write_report`."""
     given = {"files": options.report_files, "megabytes": options.report_megabytes}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def wanted(options: argparse.Namespace) -> bool:
-    """Whether to write one: if asked to, or if nothing is said of it and its packages are there.
+    """Whether to write a page: if asked to, or if nothing is said of it and its packages are there.
 
     Raises:
-        ValueError: something is said of a report that is not to be written.
-        ImportError: a package is missing for one that is asked for.
+        ArgumentError: something is said of a page that is not to be written.
+        MissingPackageError: a package is missing for one that is asked for.
     """
-    from sgmse.report.page import require
-
     asked = extent(options)
     if options.report is False:
         if asked:
@@ -57,57 +57,46 @@ def wanted(options: argparse.Namespace) -> bool:
         return False
     if options.report or asked:
         require()
-        return True
     return not missing()
 
 
 def missing() -> str:
-    """Why there cannot be a report, and the remedy; "" if there can."""
-    from sgmse.report.page import require
-
+    """Why there cannot be a page, and the remedy; "" if there can."""
     try:
         require()
-    except ImportError as error:
+    except MissingPackageError as error:
         return str(error)
     return ""
 
 
-def check_names(options: argparse.Namespace, recordings: "Iterable[Recording]") -> None:
-    """Raise `ValueError` for a recording that is asked for and is not there."""
-    from sgmse.report.clips import called
-
+def check_names(options: argparse.Namespace, recordings: Iterable[Recording]) -> None:
+    """Raise `ArgumentError` for a recording that is asked for and is not there."""
     if isinstance(options.report_files, list):
         called(recordings, options.report_files)
 
 
-@contextmanager
-def progress(quiet: bool) -> "Iterator[Progress]":
-    """A bar for the recordings of a report, as `write_report` tells of them."""
-    from tqdm import tqdm
+def say_problems(scores: Scores, quiet: bool, where: str) -> None:
+    """Say what could not be scored, and what was noticed of the files; `where` has all of it."""
+    lines = problems(scores)
+    for line in lines[:SHOWN]:
+        say(line)
+    if len(lines) > SHOWN:
+        say(f"and {len(lines) - SHOWN} more; {where}")
+    for line in [] if quiet else notes(scores):
+        say(line)
 
-    with tqdm(desc="report", unit=" recordings", disable=True if quiet else None) as bar:
 
-        def tell(done: int, total: int) -> None:
-            bar.total, bar.n = total, done
-            bar.refresh()
-
-        yield tell
+def write_page(options: argparse.Namespace, write: Callable[..., Path]) -> None:
+    """Have a page written, of the extent that is asked for, and say where it is."""
+    with stages(options.quiet) as tell:
+        page = write(command=options.command, progress=partial(tell, "report"), **extent(options))
+    if not options.quiet:
+        print(f"the report is {page}")
 
 
 def _files(text: str) -> int | list[str]:
     if text.isdecimal():
         return int(text)
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
+    if not (listed := names(text)):
         raise argparse.ArgumentTypeError(f"must be a whole number or names, not {text!r}")
-    return names
-
-
-def _megabytes(text: str) -> float:
-    try:
-        size = float(text)
-    except ValueError:
-        size = math.nan
-    if not 0 < size < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
-    return size
+    return listed

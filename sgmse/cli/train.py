@@ -1,50 +1,42 @@
-"""The command `sgmse train`: a recipe, or a model to start from, becomes a model."""
+"""Train a model from a recipe, or train one further (needs the extra 'train').
 
-import argparse
-from typing import Any
-
-from sgmse.cli import options as common
-
-DESCRIPTION = "Train a model from a recipe, or train one further (needs the extra 'train')."
-EPILOG = """examples:
+examples:
   sgmse train default --data corpus
   sgmse train default --data corpus --set trainer.hours=8
   sgmse train --from default --data my_folder
   sgmse train --resume -o runs/default
 """
 
+import argparse
 
-def add(parsers: Any) -> None:
-    """Describe the command to the subparsers of the command line."""
-    parser = common.command(
-        parsers,
-        "train",
-        _run,
-        title="train a model from a recipe, or train one further",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-    )
-    option = parser.add_argument
-    option(
+from sgmse.cli.options import Commands, command
+
+
+def add(commands: Commands) -> None:
+    """Describe the command."""
+    parser = command(commands, "train", run, __doc__)
+    parser.value(
         "recipe",
+        "RECIPE",
+        "a YAML file, or the name of a recipe in the package (default: that of the run to resume, "
+        "or 'fine_tune' for the model to start from)",
         nargs="?",
-        help="a YAML file, or the name of a recipe in the package (default: that of the run to "
-        "resume, or 'fine_tune' for the model to start from)",
     )
-    option("--data", metavar="DIR", help="folder that relative paths in the recipe start from")
-    option("-o", "--output", metavar="DIR", help="folder of the run (default: runs/NAME)")
-    option(
+    parser.value("--data", "DIR", "folder that relative paths in the recipe start from")
+    parser.output("folder of the run (default: runs/NAME)")
+    parser.value(
         "--from",
+        "MODEL",
+        "start from its weights: 'default', a folder, or a published checkpoint; the recipe need "
+        "not describe the model then",
         dest="start",
-        metavar="MODEL",
-        help="start from its weights: 'default', a folder, or a published checkpoint; the recipe "
-        "need not describe the model then",
     )
-    option("--resume", action="store_true", help="go on where the run in that folder stopped")
-    common.add_changes(parser, "a change to the recipe, such as trainer.steps=1000")
+    parser.flag("--resume", "go on where the run in that folder stopped")
+    parser.changes("a change to the recipe, such as trainer.steps=1000")
 
 
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Train until the recipe is done."""
     from sgmse.training import train
 
     folder = train(

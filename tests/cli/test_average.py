@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from sgmse.cli.main import main
 from sgmse.training.averages import selection
 from sgmse.training.averages.selection import Selection
 
@@ -19,7 +18,7 @@ from sgmse.training.averages.selection import Selection
         ),
     ],
 )
-def test_options_reach_the_choice(monkeypatch, capsys, arguments, expected):
+def test_options_reach_the_choice(monkeypatch, call, arguments, expected):
     calls = []
 
     def chosen(run, **options):
@@ -27,20 +26,16 @@ def test_options_reach_the_choice(monkeypatch, capsys, arguments, expected):
         return Selection(Path("runs/mine/averaged"), 0.02, 500, {})
 
     monkeypatch.setattr(selection, "select_average", chosen)
-    assert main(["average", "runs/mine", *arguments]) == 0
+    code, out, _ = call("average", "runs/mine", *arguments)
+    assert (code, out) == (0, "length 0.02 at step 500, is in runs/mine/averaged\n")
     assert calls == [("runs/mine", expected)]
-    assert capsys.readouterr().out == "length 0.02 at step 500, is in runs/mine/averaged\n"
 
 
-def test_a_folder_that_is_no_run_is_one_line(tmp_path, capsys):
-    assert main(["average", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == (
-        f"sgmse: {tmp_path} is not the folder of a run: it has no recipe.yaml\n"
-    )
+def test_a_folder_that_is_no_run_is_one_line(tmp_path, call):
+    line = f"sgmse: {tmp_path} is not the folder of a run: it has no recipe.yaml"
+    assert call("average", str(tmp_path)) == (1, "", [line])
 
 
 @pytest.mark.parametrize("arguments", [["--step", "0"], ["--lengths"], ["--lengths", "short"]])
-def test_misuse(arguments, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main(["average", "runs/mine", *arguments])
-    assert "sgmse average" in capsys.readouterr().err
+def test_misuse(arguments, misuse):
+    assert f"argument {arguments[0]}: " in misuse("average", "runs/mine", *arguments)

@@ -1,6 +1,7 @@
 """The command `sgmse bench solvers`, as it is called."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(monkeypatch, call):
     """Runs `sgmse bench solvers` without worker processes: (exit code, stdout, stderr)."""
     original = study.run_study
 
@@ -38,12 +39,7 @@ def run(monkeypatch, capsys):
 
     monkeypatch.setattr(study, "run_study", here)
 
-    def run(*arguments: str) -> tuple[int, str, list[str]]:
-        code = main(["bench", "solvers", *arguments])
-        out, err = capsys.readouterr()
-        return code, out, err.splitlines()
-
-    return run
+    return partial(call, "bench", "solvers")
 
 
 def test_a_model_becomes_a_front(run):
@@ -126,27 +122,28 @@ def test_what_cannot_be_done_is_one_line(run, arguments, says):
 
 
 @pytest.mark.parametrize("arguments", [("--steps", "1,x"), ("--etas", "a"), ("--files", "0")])
-def test_misuse(run, arguments):
-    with pytest.raises(SystemExit) as error:
-        run(*FOLDERS, *arguments)
-    assert error.value.code == 2
+def test_misuse(misuse, arguments):
+    assert f"argument {arguments[0]}: must be" in misuse("bench", "solvers", *FOLDERS, *arguments)
 
 
-def test_interrupted(monkeypatch, capsys):
+def test_interrupted(monkeypatch, call):
     def stop(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(study, "run_study", stop)
-    assert main(["bench", "solvers", *QUICK, "--work", "w"]) == 130
-    assert "kept in w: call again to go on" in capsys.readouterr().err
+    code, _, err = call("bench", "solvers", *QUICK, "--work", "w")
+    assert code == 130
+    assert "kept in w: call again to go on" in err[0]
 
 
-def test_a_suite_of_that_name_is_still_a_suite(run, capsys):
-    assert main(["bench", "./solvers"]) == 1
-    assert "solvers cannot be read as a suite" in capsys.readouterr().err
+def test_a_suite_of_that_name_is_still_a_suite(call):
+    code, _, err = call("bench", "./solvers")
+    assert code == 1
+    assert "solvers cannot be read as a suite" in err[0]
     Path("solvers").write_text("sets: 3")
-    assert main(["bench", "./solvers"]) == 1
-    assert "sets" in capsys.readouterr().err
+    code, _, err = call("bench", "./solvers")
+    assert code == 1
+    assert "sets" in err[0]
 
 
 def test_the_help(capsys):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sgmse.audio import Info, write
-from sgmse.cli.jobs import Job, plan, run
+from sgmse.cli.jobs import Job, plan, run_jobs
 
 
 @pytest.fixture(autouse=True)
@@ -193,7 +193,7 @@ def test_every_job_is_done_and_errors_are_handed_back(workers):
         progress(job.seconds)  # more than there is
 
     calls = []
-    outcomes = dict(run(JOBS, work, workers=workers, progress=calls.append))
+    outcomes = dict(run_jobs(JOBS, work, workers=workers, progress=calls.append))
     assert set(outcomes) == set(JOBS)
     assert [type(outcomes[job]) for job in JOBS] == [
         type(None),
@@ -208,17 +208,14 @@ def test_every_job_is_done_and_errors_are_handed_back(workers):
 
 def test_one_worker_stays_in_this_thread_and_in_order():
     threads = []
-    done = [
-        job
-        for job, _ in run(JOBS, lambda job, progress: threads.append(threading.current_thread()))
-    ]
-    assert done == JOBS
+    ended = run_jobs(JOBS, lambda job, progress: threads.append(threading.current_thread()))
+    assert [job for job, _ in ended] == JOBS
     assert set(threads) == {threading.current_thread()}
 
 
 def test_workers_work_at_the_same_time():
     meeting = threading.Barrier(3, timeout=20)
-    assert all(e is None for _, e in run(JOBS[:3], lambda j, p: meeting.wait(), workers=3))
+    assert all(e is None for _, e in run_jobs(JOBS[:3], lambda j, p: meeting.wait(), workers=3))
 
 
 def test_closing_stops_what_runs_and_drops_what_waits():
@@ -233,7 +230,7 @@ def test_closing_stops_what_runs_and_drops_what_waits():
         finally:
             cleaned.append(job)
 
-    outcomes = run(JOBS, work, workers=2)
+    outcomes = run_jobs(JOBS, work, workers=2)
     assert next(outcomes) == (JOBS[0], None)
     outcomes.close()
     assert set(started) == set(cleaned) <= set(JOBS[:3])
@@ -244,4 +241,4 @@ def test_an_interrupt_passes_through_one_worker():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(run(JOBS, work))
+        list(run_jobs(JOBS, work))

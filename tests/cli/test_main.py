@@ -1,426 +1,30 @@
-"""The command line: what it writes, prints and returns."""
+"""The command line as a whole: what is understood, what errors become, what the help says."""
 
-import io
-import os
 import re
-import signal
+import shlex
 import subprocess
 import sys
-import time
-from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
-import torch
-from lightning_files import official
-from tiny import RATE, checkpoint, enhancer
 
 import sgmse
-from sgmse.audio import SUFFIXES, Info, info, read, write
-from sgmse.checkpoints import save
 from sgmse.cli import main as cli
-from sgmse.enhancer import Enhancer
-from sgmse.solvers import Exponential, Multistep, PredictorCorrector
+from sgmse.errors import ArgumentError, AudioError
 
-TINY = enhancer()
-
-
-@pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(checkpoint(), tmp_path_factory.mktemp("models") / "tiny")
+NAMES = ["enhance", "info", "convert", "train", "average", "bench", "bench solvers", "mix", "score"]
+HEAVY = {"torch", "scipy", "matplotlib", "jinja2", "lightning"}
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    yield tmp_path
-    torch.set_num_threads(threads)
+def broken(error: BaseException):
+    """A command that raises it."""
 
-
-@pytest.fixture
-def run(model, capsys):
-    """Runs `sgmse enhance` with the tiny model: (exit code, lines of stdout, lines of stderr)."""
-
-    def run(*arguments: str) -> tuple[int, list[str], list[str]]:
-        code = cli.main(["enhance", "--model", str(model), *arguments])
-        out, err = capsys.readouterr()
-        return code, out.splitlines(), err.splitlines()
+    def run(options):
+        raise error
 
     return run
 
 
-def make(name: str, channels: int = 1, samples: int = 1000, rate: int = RATE) -> np.ndarray:
-    Path(name).parent.mkdir(parents=True, exist_ok=True)
-    z = np.random.default_rng(samples).standard_normal((channels, samples))
-    # quiet: what the random network adds must not be clipped
-    write(name, 0.03 * z.clip(-3, 3), Info(rate, channels))
-    return read(name)[0]
-
-
-def names(folder: str = ".") -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in Path(folder).rglob("*") if p.is_file())
-
-
-# Enhance
-
-
-def test_the_first_command(run):
-    audio = make("noisy.wav", channels=2)
-    assert run("noisy.wav") == (0, ["noisy.wav -> noisy_enhanced.wav"], [])
-    assert names() == ["noisy.wav", "noisy_enhanced.wav"]
-    out, about = read("noisy_enhanced.wav")
-    assert about == info("noisy.wav")
-    np.testing.assert_allclose(out, TINY(audio, RATE).clip(-1, 1), atol=2**-15)
-
-
-def test_a_tree_into_another(run):
-    for name in ("in/a.wav", "in/deep/a.flac", "b.ogg"):
-        make(name, samples=4800, rate=48000)
-    code, out, err = run("in", "b.ogg", "-o", "out", "--recursive")
-    assert (code, err) == (0, [])
-    assert out == [
-        "in/a.wav -> out/a.wav",
-        "in/deep/a.flac -> out/deep/a.flac",
-        "b.ogg -> out/b.ogg",
-    ]
-    assert names("out") == ["a.wav", "b.ogg", "deep/a.flac"]
-    for source, target in (line.split(" -> ") for line in out):
-        assert info(source) == info(target)
-
-
-def test_another_format(run):
-    make("a.wav")
-    assert run("a.wav", "--format", ".FLAC")[0] == 0
-    assert run("a.wav", "-o", "b.ogg")[0] == 0
-    assert info("a_enhanced.flac").format == "FLAC"
-    assert info("b.ogg").subtype == "VORBIS"
-
-
-def test_patterns_that_no_shell_expands(run):
-    make("a.wav")
-    make("b.wav")
-    for _ in range(2):  # the second time the results of the first are there
-        code, out, _ = run("*.wav", "--overwrite")
-        assert code == 0
-        assert len(out) == 2
-    assert names() == ["a.wav", "a_enhanced.wav", "b.wav", "b_enhanced.wav"]
-
-
-def bad_files() -> dict[str, str]:
-    """Files that cannot be enhanced, and what is said of each."""
-    good = Path("good.wav").read_bytes()
-    for name, value in (("nan.wav", np.nan), ("inf.wav", -np.inf)):
-        soundfile.write(name, np.full(500, value, np.float32), RATE, "FLOAT")
-    Path("zero_bytes.wav").touch()
-    soundfile.write("no_samples.wav", np.zeros(0), RATE)
-    Path("cut.wav").write_bytes(good[: len(good) // 2])
-    Path("cut_header.wav").write_bytes(good[:20])
-    Path("text.wav").write_text("This is no recording at all.")
-    Path("song.m4a").write_bytes(b"\0\0\0\x18ftypM4A " + bytes(100))
-    make("noisy_flac.flac", samples=50000)
-    flac = Path("noisy_flac.flac").read_bytes()
-    Path("cut.flac").write_bytes(flac[: len(flac) // 2])
-    Path("noisy_flac.flac").unlink()
-    said = {
-        "nan.wav": "sample 0 (0.000 s), channel 0 is NaN",
-        "inf.wav": "sample 0 (0.000 s), channel 0 is infinite",
-        "zero_bytes.wav": "is empty (0 bytes)",
-        "no_samples.wav": "holds no samples",
-        "cut.wav": "is cut off",
-        "cut_header.wav": "is damaged or cut off in its header",
-        "cut.flac": "is cut off or damaged",
-        "text.wav": "is not audio that can be read",
-        "song.m4a": "m4a is not supported; convert it: ffmpeg",
-        "absent.wav": "no such file",
-        "empty_folder": "no audio files there",
-    }
-    Path("empty_folder").mkdir()
-    if os.geteuid() != 0:  # who may read everything
-        Path("locked.wav").write_bytes(good)
-        Path("locked.wav").chmod(0)
-        said["locked.wav"] = "cannot be read (Permission denied); check its permissions"
-    return said
-
-
-@pytest.mark.parametrize("jobs", ["1", "3"])
-def test_bad_files_get_one_line_each_and_the_others_are_done(run, jobs):
-    make("good.wav")
-    make("better.wav")
-    said = bad_files()
-    before = names()
-    code, out, err = run("good.wav", *said, "better.wav", "-o", "out", "-j", jobs)
-    assert code == 1
-    assert sorted(out) == ["better.wav -> out/better.wav", "good.wav -> out/good.wav"]
-    assert len(err) == len(said)
-    for name, problem in said.items():
-        assert [line for line in err if line.startswith(f"sgmse: {name}: {problem}")], (name, err)
-    assert names() == sorted([*before, "out/better.wav", "out/good.wav"])
-
-
-def test_an_unexpected_error_is_one_line_too(run, monkeypatch):
-    for name in ("a.wav", "b.wav", "c.wav"):
-        make(name)
-    original = Enhancer._enhance
-
-    def broken(self, segment, *arguments, **options):
-        broken.calls += 1
-        if broken.calls == 2:
-            raise IndexError("something\nunforeseen")
-        return original(self, segment, *arguments, **options)
-
-    broken.calls = 0
-    monkeypatch.setattr(Enhancer, "_enhance", broken)
-    code, out, err = run("a.wav", "b.wav", "c.wav")
-    assert (code, err) == (1, ["sgmse: b.wav: something unforeseen"])
-    assert out == ["a.wav -> a_enhanced.wav", "c.wav -> c_enhanced.wav"]
-    assert names() == ["a.wav", "a_enhanced.wav", "b.wav", "c.wav", "c_enhanced.wav"]
-
-
-def test_existing_results_are_kept_without_overwrite(run):
-    make("a.wav")
-    Path("a_enhanced.wav").write_text("precious")
-    code, out, err = run("a.wav")
-    assert (code, out) == (1, [])
-    assert err == [
-        "sgmse: a_enhanced.wav: exists already; "
-        "use --overwrite (overwrite=True) or choose another name"
-    ]
-    assert Path("a_enhanced.wav").read_text() == "precious"
-    assert run("a.wav", "--overwrite")[0] == 0
-    assert info("a_enhanced.wav").frames == 1000
-
-
-@pytest.mark.parametrize("target", ["a.wav", ".", "link.wav"])
-def test_the_input_is_never_overwritten(run, target):
-    make("a.wav")
-    Path("link.wav").symlink_to("a.wav")
-    before = Path("a.wav").read_bytes()
-    code, _, err = run("a.wav", "-o", target, "--overwrite")
-    assert code == 1
-    assert "is the input itself; choose another name" in err[0]
-    assert Path("a.wav").read_bytes() == before
-
-
-def test_collisions_are_refused_before_any_work(run, monkeypatch):
-    make("x/a.wav")
-    make("y/a.wav")
-    monkeypatch.setattr(sgmse, "load", None)
-    code, out, err = run("x/a.wav", "y/a.wav", "-o", "out")
-    assert (code, out, len(err)) == (1, [], 1)
-    assert "out/a.wav, which is where x/a.wav goes" in err[0]
-    code, _, err = run("x", "y", "-o", "out.wav")
-    assert (code, err) == (1, ["sgmse: 2 inputs cannot all be written to out.wav; name a folder"])
-    code, _, err = run("*.mp3")
-    assert code == 1
-    assert err == ["sgmse: *.mp3: no audio files there; check the folder and the suffix"]
-    assert names() == ["x/a.wav", "y/a.wav"]
-
-
-def test_several_jobs_give_the_same_files(run):
-    inputs = []
-    for i in range(6):
-        inputs.append(f"{i}.wav")
-        make(inputs[-1], channels=1 + i % 3, samples=700 * (i + 1), rate=[16000, 22050][i % 2])
-    options = ("--solver", "sde", "--steps", "2", "--seed", "7")
-    assert run(*inputs, "-o", "one", *options)[0] == 0
-    code, out, _ = run(*inputs, "-o", "three", "-j", "3", *options)
-    assert code == 0
-    assert len(out) == 6
-    for name in inputs:
-        one, three = (read(f"{place}/{name}")[0] for place in ("one", "three"))
-        # another number of threads may sum in another order: one step of 16 bit
-        np.testing.assert_allclose(one, three, atol=2**-15)
-
-
-def test_options_reach_the_enhancer(run):
-    audio = make("a.wav", channels=2)
-
-    def result(*options: str) -> np.ndarray:
-        assert run("a.wav", "--overwrite", *options)[0] == 0
-        return read("a_enhanced.wav")[0]
-
-    np.testing.assert_array_equal(result("--dry", "1"), audio)
-    half = (audio + TINY(audio, RATE)) / 2
-    np.testing.assert_allclose(result("--dry", "0.5"), half.clip(-1, 1), atol=2**-15)
-    for name, solver in {
-        "ode": Exponential(start=0.0),
-        "ode2": Multistep(start=0.0),
-        "sde": Exponential(eta=1.0),
-        "sde2": Multistep(eta=1.0),
-        "pc": PredictorCorrector(),
-    }.items():
-        steps = max(3, solver.fewest_steps)
-        expected = TINY.with_sampler(solver, steps)(audio, RATE, seed=5).clip(-1, 1)
-        got = result("--solver", name, "--steps", f"{steps}", "--seed", "5", "--device", "cpu")
-        np.testing.assert_allclose(got, expected, atol=2**-14)
-    other = result("--solver", "sde", "--steps", "3", "--seed", "6")
-    assert (
-        np.abs(other - TINY.with_sampler(Exponential(eta=1.0), 3)(audio, RATE, seed=5)).max() > 1e-3
-    )
-
-
-@pytest.mark.parametrize("solver", ["ode", "ode2"])
-def test_an_ode_is_deterministic_on_a_bridge(run, solver):
-    make("a.wav")
-    assert TINY.model.sde.pinned
-    for seed in ("1", "2"):
-        assert run("a.wav", "-o", f"{seed}.wav", "--solver", solver, "--steps", "3", "--seed", seed)
-    np.testing.assert_array_equal(read("1.wav")[0], read("2.wav")[0])
-
-
-def test_a_solver_that_needs_more_steps_is_refused_before_any_work(run):
-    make("a.wav")
-    for steps in ([], ["--steps", "9"]):  # the model itself takes one
-        code, out, err = run("a.wav", "--solver", "pc", *steps)
-        assert (code, out, len(err)) == (1, [], 1)
-        assert "PredictorCorrector makes recordings worse; take at least 10 (--steps" in err[0]
-    assert names() == ["a.wav"]
-    assert run("a.wav", "--solver", "pc", "--steps", "10")[0] == 0
-
-
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_clipped_samples_are_reported(run, monkeypatch, jobs):
-    for name in ("a.wav", "b.wav"):
-        make(name)
-    write("float.wav", np.full((1, 1000), 0.1, np.float32), Info(RATE, subtype="FLOAT"))
-    monkeypatch.setattr(
-        Enhancer, "_enhance", lambda self, segment, number, seed, progress: 1e3 * segment
-    )
-    inputs = ("a.wav", "b.wav", "float.wav")
-    code, out, err = run(*inputs, "-o", "out", "-j", jobs)
-    assert (code, len(out)) == (0, 3)
-    remedy = "lower the level of the input, or convert it to float samples"
-    for line, name in zip(sorted(err), ("a.wav", "b.wav"), strict=True):
-        assert re.fullmatch(rf"sgmse: out/{name}: [1-9]\d* samples were clipped; {remedy}", line)
-    assert run(*inputs, "-o", "out", "-j", jobs, "--overwrite", "--quiet") == (0, [], [])
-
-
-def test_files_that_are_named_are_never_dropped(run):
-    make("a.wav")
-    make("a_enhanced.wav")
-    before = Path("a_enhanced.wav").read_bytes()
-    code, out, err = run("a.wav", "a_enhanced.wav", "--overwrite")
-    assert (code, out, len(err)) == (1, [], 1)
-    assert "a.wav would be written to a_enhanced.wav, which is an input" in err[0]
-    assert Path("a_enhanced.wav").read_bytes() == before
-    code, out, _ = run("a.wav", "a_enhanced.wav", "-o", "out")
-    assert (code, names("out")) == (0, ["a.wav", "a_enhanced.wav"])
-
-
-def test_quiet_prints_errors_only(run):
-    make("a.wav")
-    assert run("a.wav", "-q") == (0, [], [])
-    code, out, err = run("a.wav", "--quiet")
-    assert (code, out, len(err)) == (1, [], 1)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
-def test_an_absent_device_is_one_line(run):
-    make("a.wav")
-    code, out, err = run("a.wav", "--device", "cuda")
-    assert (code, out, len(err)) == (1, [], 1)
-    assert re.match(r"sgmse: device 'cuda' is not available \(.*\); use 'cpu'", err[0])
-
-
-def test_a_name_in_no_encoding_stops_no_other(run):
-    make("a.wav")
-    make("b.wav")
-    Path("b.wav").rename(os.fsdecode(b"caf\xe9.wav"))
-    code, out, err = run(".")
-    assert "a.wav -> a_enhanced.wav" in out
-    assert len(out) + len(err) == 2
-    assert code == len(err)
-
-
-# Progress
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_the_bar_reaches_its_end(model, monkeypatch, jobs):
-    for i in range(3):
-        make(f"{i}.wav", channels=5, samples=40000, rate=48000)
-    Path("bad.wav").write_text("no audio")
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    assert cli.main(["enhance", "--model", str(model), ".", "-o", "out", "-j", jobs]) == 1
-    text = sys.stderr.getvalue()
-    assert re.search(r"enhancing   0% \|.*\| 0 of 2 s, \? left", text)
-    assert re.search(r"enhancing 100% \|[█#]+\| 2 of 2 s, 00:00 left", text)
-    assert "sgmse: bad.wav: is not audio" in text
-
-
-def test_no_bar_where_nothing_can_be_read(model, monkeypatch):
-    Path("bad.wav").write_text("no audio")
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    assert cli.main(["enhance", "--model", str(model), "bad.wav"]) == 1
-    assert sys.stderr.getvalue().startswith("sgmse: bad.wav: is not audio")
-
-
-# Interruption
-
-
-def test_an_interrupt_leaves_nothing_partial(run, monkeypatch):
-    for name in ("a.wav", "b.wav", "c.wav"):
-        make(name)
-    original = Enhancer._enhance
-
-    def interrupted(self, segment, *arguments, **options):
-        if list(Path("out").glob(".b.wav.*.part")):  # b.wav is under way
-            raise KeyboardInterrupt
-        return original(self, segment, *arguments, **options)
-
-    monkeypatch.setattr(Enhancer, "_enhance", interrupted)
-    code, out, err = run("a.wav", "b.wav", "c.wav", "-o", "out")
-    assert (code, out) == (130, ["a.wav -> out/a.wav"])
-    assert err == ["interrupted; finished files are kept"]
-    assert names("out") == ["a.wav"]
-
-
-def test_an_interrupt_stops_several_jobs(model):
-    """A real SIGINT while two files are written."""
-    make("in/short.wav", samples=100)
-    make("in/x0.wav", samples=RATE)
-    minutes = np.tile(read("in/x0.wav")[0], 300)
-    for i in range(3):
-        write(f"in/x{i}.wav", minutes, Info(RATE))
-    command = ["enhance", "in", "-o", "out", "-j", "2", "--model", str(model)]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "sgmse", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Whoever runs the tests in the background may have told their children to ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    deadline = time.monotonic() + 120
-    while not list(Path().glob("out/.x*.part")):
-        assert time.monotonic() < deadline
-        assert child.poll() is None, child.communicate()
-        time.sleep(0.02)
-    child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=60)
-    assert child.returncode == 130
-    assert err == "interrupted; finished files are kept\n"
-    assert set(names("out")) <= {"short.wav"}  # it may have been done before
-    assert set(out.splitlines()) <= {f"in/{name} -> out/{name}" for name in names("out")}
-
-
-def test_an_interrupt_before_the_work(run, monkeypatch):
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
-    make("a.wav")
-    monkeypatch.setattr(sgmse, "load", interrupt)
-    assert run("a.wav") == (130, [], ["interrupted; finished files are kept"])
-
-
-# Misuse and help
+# What is understood
 
 
 @pytest.mark.parametrize(
@@ -435,105 +39,110 @@ def test_an_interrupt_before_the_work(run, monkeypatch):
         (["enhance", "a.wav", "--steps", "0"], "--steps: must be a whole number of at least 1"),
         (["enhance", "a.wav", "-j", "1.5"], "-j/--jobs: must be a whole number of at least 1"),
         (["enhance", "a.wav", "--seed", "-1"], "--seed: must be a whole number of at least 0"),
-        (["enhance", "a.wav", "--solver", "ddim"], "must be one of ode, ode2, sde, sde2, pc"),
-        (["enhance", "a.wav", "--format", "m4a"], "--format: must be one of wav, "),
-        (["enhance", "a.wav", "--device", "tpu"], "--device: invalid choice: 'tpu'"),
+        (["enhance", "a.wav", "--solver", "ddim"], "--solver: invalid choice: 'ddim'"),
+        (["enhance", "a.wav", "--format", "m4a"], "--format: invalid choice: 'm4a'"),
+        (["enhance", "a.wav", "--device", "tpu"], "--device: must be auto, cpu, cuda, cuda:1"),
         (["enhance", "a.wav", "--stepps", "3"], "unrecognized arguments: --stepps 3"),
     ],
 )
-def test_misuse_exits_with_2_and_usage(arguments, says, capsys):
-    with pytest.raises(SystemExit) as exit_:
-        cli.main(arguments)
-    assert exit_.value.code == 2
-    err = capsys.readouterr().err
-    assert err.startswith("usage: sgmse")
-    assert says in err
+def test_misuse_exits_with_2_and_usage(arguments, says, misuse):
+    assert says in misuse(*arguments)
 
 
-@pytest.mark.parametrize("model", ["nonsense", "./nowhere", "runs/mine", "hf://x", "a.wav", "."])
-def test_a_model_that_is_none_is_one_line(model, capsys):
-    make("a.wav")
-    for command in (["info", model], ["enhance", "a.wav", "--model", model]):
-        assert cli.main(command) == 1
-        out, err = capsys.readouterr()
-        assert out == ""
-        assert err.startswith("sgmse: ")
-        assert model in err
-        assert err.count("\n") == 1
-    assert names() == ["a.wav"]
+# Errors
 
 
-def test_info_of_a_folder(model, capsys):
-    assert cli.main(["info", str(model)]) == 0
-    out = capsys.readouterr().out
-    rows = dict(re.split(r"  +", line, maxsplit=1) for line in out.splitlines())
-    assert rows["model"] == f"{model} ({model})"
-    assert rows["network"].startswith("SlimUNet, 0.0")
-    assert rows["process"] == "SBVE(k=2.6, c=0.4)"
-    assert rows["sample rate"] == "16000 Hz"
-    assert rows["licence"] == "CC0-1.0"
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ArgumentError("no such\n  thing; take another"), "no such thing; take another"),
+        (AudioError("a.wav", "is empty", "record it again"), "a.wav: is empty; record it again"),
+        (FileNotFoundError(2, "No such file", "x"), "[Errno 2] No such file: 'x'"),
+    ],
+)
+def test_an_error_for_a_user_is_one_line(error, line, call, monkeypatch):
+    monkeypatch.setattr(cli.info, "run", broken(error))
+    assert call("info") == (1, "", [f"sgmse: {line}"])
 
 
-@pytest.fixture
-def published() -> Path:
-    """A published checkpoint of a bridge, beside the recordings."""
-    bridge = {"backbone": "ncsnpp_v2", "sde": "sbve", "loss_type": "data_prediction", "N": 3}
-    torch.save(official(**bridge), "file.ckpt")
-    return Path("file.ckpt")
+@pytest.mark.parametrize("error", [RuntimeError("planted"), ValueError("planted"), KeyError("x")])
+def test_any_other_error_is_a_fault_of_ours(error, call, monkeypatch):
+    monkeypatch.setattr(cli.info, "run", broken(error))
+    code, out, err = call("info")
+    assert (code, out) == (70, "")
+    assert err == [
+        f"sgmse: {type(error).__name__}: {error}",
+        "sgmse: this is a fault of sgmse and not of the recording; please report it with what the "
+        "same command says with --debug",
+    ]
 
 
-def told(capsys, *arguments: str) -> dict[str, str]:
-    """What `sgmse info` says."""
-    assert cli.main(["info", *arguments]) == 0
-    out = capsys.readouterr().out
-    return dict(re.split(r"  +", line, maxsplit=1) for line in out.splitlines())
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_such_errors(name, call, monkeypatch):
+    """Whatever its arguments: all that it does goes through its `run`."""
+    command = next(c for c in cli.COMMANDS if c.__name__.endswith("." + name.replace(" ", "_")))
+    monkeypatch.setattr(command, "run", broken(RuntimeError("planted")))
+    arguments = {"convert": ["a", "b"], "mix": ["a", "b", "c"], "score": ["a", "b"]}
+    words = [*name.split(), *arguments.get(name, ["a"] if name != "bench solvers" else [])]
+    assert call(*words)[0] == 70
+    monkeypatch.setattr(command, "run", broken(ArgumentError("no")))
+    assert call(*words) == (1, "", ["sgmse: no"])
+    monkeypatch.setattr(command, "run", broken(KeyboardInterrupt()))
+    assert call(*words) == (130, "", ["interrupted"])
 
 
-def test_info_of_a_published_checkpoint(published, capsys):
-    rows = told(capsys, "file.ckpt")
-    assert rows["model"] == "file.ckpt (file.ckpt)"
-    assert rows["family"] == "sgmse"
-    assert re.fullmatch(r"NCSNpp, 0\.0\d M parameters", rows["network"])
-    assert rows["process"] == "SBVE(k=2.6, c=0.4)"
-    assert rows["sample rate"] == "16000 Hz"
-    assert rows["solver"].startswith("Exponential(")
-    assert rows["training: step"] == "1234"
-    assert rows["licence"] == "not stated"
-    assert told(capsys, "file.ckpt", "--compat", "sgmse")["solver"].startswith("SBODE(")
+@pytest.mark.parametrize("words", [["--debug", "info"], ["info", "--debug"]])
+@pytest.mark.parametrize(("error", "code"), [(ArgumentError("no"), 1), (RuntimeError("no"), 70)])
+def test_debug_shows_the_traceback(words, error, code, call, monkeypatch):
+    monkeypatch.setattr(cli.info, "run", broken(error))
+    ended, _, err = call(*words)
+    assert ended == code
+    assert err[0] == "Traceback (most recent call last):"
+    assert "raise error" in "".join(err)
+    assert "--debug" not in err[-1]
 
 
-def test_enhance_with_a_published_checkpoint(published, capsys):
-    make("a.wav")
-    results = []
-    for options in ([], ["--compat", "sgmse"], ["--solver", "sde", "--steps", "2"]):
-        command = ["enhance", "a.wav", "--overwrite", "--model", "file.ckpt", *options]
-        assert cli.main(command) == 0
-        results.append(read("a_enhanced.wav")[0])
-    assert not np.array_equal(results[0], results[1])
-    assert not np.array_equal(results[0], results[2])
-    assert cli.main(["enhance", "a.wav", "--overwrite", "--compat", "sgmse"]) == 1
-    assert "default is no published checkpoint" in capsys.readouterr().err
+def test_names_of_two_words_with_debug_before_them():
+    options = cli.parsed(["--debug", "bench", "solvers", "--files", "2"])
+    assert (options.debug, options.files, options.command) == (
+        True,
+        2,
+        "sgmse --debug bench solvers --files 2",
+    )
+    assert cli.parsed(["bench", "./solvers"]).suite == "./solvers"
 
 
-def test_convert(published, capsys):
-    assert cli.main(["convert", "file.ckpt", "model/"]) == 0
-    assert capsys.readouterr().out == "file.ckpt -> model\n"
-    assert names("model") == ["README.md", "config.json", "model.safetensors"]
-    mine, theirs = told(capsys, "model"), told(capsys, "file.ckpt")
-    assert {k: v for k, v in mine.items() if k != "model"} == {
-        k: v for k, v in theirs.items() if k != "model"
-    }
-    command = ["convert", "file.ckpt", "model", "--compat", "sgmse"]
-    assert cli.main(command) == 1
-    assert "model exists already; use --overwrite" in capsys.readouterr().err
-    assert cli.main([*command, "--overwrite"]) == 0
-    capsys.readouterr()
-    assert told(capsys, "model")["solver"].startswith("SBODE(")
+# Help
 
 
-def test_info_of_the_default_model(capsys):
-    assert cli.main(["info"]) == 0
-    assert capsys.readouterr().out.startswith("model ")
+@pytest.mark.parametrize("name", NAMES)
+def test_the_examples_of_the_help_are_understood(name, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([*name.split(), "--help"])
+    text = capsys.readouterr().out
+    assert "70 for a fault of sgmse" in " ".join(text.split())
+    examples = text.partition("\nexamples:\n")[2].partition("\nexit code")[0]
+    commands = re.findall(r"^  (sgmse (?:.*\\\n)*.*)", examples, re.M)
+    assert commands
+    for line in commands:
+        words = shlex.split(re.split(r"   +(?!-)", line.replace("\\\n", " "))[0])[1:]
+        if "--help" not in words:
+            assert " ".join(words).startswith(name)
+            assert cli.parsed(words).run
+
+
+def test_help_says_all_and_is_quick(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["enhance", "--help"])
+    text = capsys.readouterr().out
+    for word in ("sgmse enhance noisy.wav", "NAME_enhanced", "ode2", "pc", "wav, wave, bwf"):
+        assert word in text
+    code = (
+        "import sys; from sgmse.cli.main import main\n"
+        "try: main(['enhance', '--help'])\n"
+        f"except SystemExit: sys.exit(bool({HEAVY} & set(sys.modules)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
 def test_python_m(capsys):
@@ -550,18 +159,3 @@ def test_version(capsys):
         cli.main(["--version"])
     assert exit_.value.code == 0
     assert capsys.readouterr().out == f"sgmse {sgmse.__version__}\n"
-
-
-def test_help_says_all_and_is_quick(capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["enhance", "--help"])
-    text = capsys.readouterr().out
-    for word in ("sgmse enhance noisy.wav", "NAME_enhanced", "ode2", "pc", "wav, wave, bwf"):
-        assert word in text
-    assert list(SUFFIXES) == list(cli.FORMATS)
-    code = (
-        "import sys; from sgmse.cli import main as cli\n"
-        "try: cli.main(['enhance', '--help'])\n"
-        "except SystemExit: sys.exit('torch' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

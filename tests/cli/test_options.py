@@ -1,73 +1,82 @@
-from argparse import ArgumentParser, ArgumentTypeError
+"""How commands are described, and what the kinds of arguments take."""
+
+from argparse import ArgumentTypeError
 
 import pytest
-import tqdm
 
-from sgmse.cli.options import add_changes, command, count, names, stages
+from sgmse.cli.options import (
+    Parser,
+    command,
+    count,
+    device,
+    names,
+    positive,
+    several,
+    share,
+    whole,
+)
+
+TEXT = """Do what it does.
+
+  In lines that
+  are kept.
+
+examples:
+  p do it
+"""
 
 
-def test_a_command_is_described_and_run(capsys):
-    top = ArgumentParser(prog="p")
+@pytest.fixture
+def top():
+    """A command line with one command of two words."""
+    top = Parser(prog="p")
     parser = command(
-        top.add_subparsers(),
-        "do it",
-        lambda options: len(options.overrides),
-        title="its line",
-        description="What it does,\n  in two lines.",
-        epilog="examples:\n  p do",
+        top.add_subparsers(), "do it", lambda options: len(options.overrides), TEXT, "or worse"
     )
-    add_changes(parser, "a change to it")
+    parser.changes("a change to it")
+    parser.value("--most", "N", "of them", several(count, "1,2"), default=(1, 2))
+    return top
+
+
+def test_a_command_is_run(top):
     for arguments, changes in (([], 0), (["--set", "a=1", "--set", "b={c: 2}"], 2)):
         options = top.parse_args(["do it", *arguments])
         assert options.run(options) == changes
+    assert top.parse_args(["do it", "--most", "3"]).most == (3,)
+
+
+def test_a_command_is_described(top, capsys):
     with pytest.raises(SystemExit):
         top.parse_args(["--help"])
-    assert "its line" in capsys.readouterr().out
+    assert "do what it does\n" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         top.parse_args(["do it", "--help"])
-    told = capsys.readouterr().out
-    assert "What it does,\n  in two lines." in told
-    assert "examples:\n  p do" in told
-    assert "a change to it; may be given several times" in told
+    text = capsys.readouterr().out
+    assert "Do what it does.\n\n  In lines that\n  are kept.\n\n" in text
+    assert "\n\nexamples:\n  p do it\n\nexit code: 0; 1 for an error, or worse; 2" in text
+    assert "a change to it; may be given several times" in text
+    assert "of them (default: 1,2)" in text
 
 
-def test_counts():
-    assert count("12") == 12
-    for wrong in ("0", "-1", "1.5", "", "two"):
-        with pytest.raises(ArgumentTypeError, match="whole number of at least 1"):
-            count(wrong)
+@pytest.mark.parametrize(
+    ("kind", "values", "wrong"),
+    [
+        (whole, {"12": 12, "0": 0}, ["-1", "1.5", "", "two"]),
+        (count, {"12": 12}, ["0", "-1", "1.5", "", "two"]),
+        (share, {"0": 0, "0.5": 0.5, "1": 1}, ["-0.1", "1.1", "nan", "", "wet"]),
+        (positive, {"0.5": 0.5}, ["0", "-1", "inf", "nan", "x"]),
+        (several(float, "0,5"), {"1": (1,), "-1, 2": (-1, 2)}, ["", ",", "1,loud"]),
+        (several(whole, "0,5"), {"0,1": (0, 1)}, ["1,x", "-1"]),
+        (device, {"auto": None, "cpu": "cpu", "cuda:1": "cuda:1"}, ["tpu", "cuda:", ""]),
+    ],
+)
+def test_kinds_of_arguments(kind, values, wrong):
+    assert {text: kind(text) for text in values} == values
+    for text in wrong:
+        with pytest.raises(ArgumentTypeError, match="must be "):
+            kind(text)
 
 
 def test_names():
     assert names(" a, b c ,,") == ["a", "b c"]
     assert names(" ") == []
-
-
-def test_each_stage_has_a_bar_that_counts_what_is_made_now(monkeypatch):
-    bars = []
-
-    class Bar(tqdm.tqdm):
-        def __init__(self, **settings):
-            assert settings.pop("disable") is None  # shown on a terminal
-            super().__init__(**settings)
-            bars.append(self)
-
-    monkeypatch.setattr(tqdm, "tqdm", Bar)
-    seen = []
-    with stages(quiet=False) as tell:
-        for stage, done in (("enhancing", 2), ("enhancing", 3), ("scoring", 0), ("scoring", 5)):
-            tell(stage, done, 5)
-            (bar,) = bars
-            seen.append((bar.desc.rstrip(": "), bar.initial, bar.n, bar.total))
-    assert seen == [
-        ("enhancing", 2, 2, 5),
-        ("enhancing", 2, 3, 5),
-        ("scoring", 0, 0, 5),
-        ("scoring", 0, 5, 5),
-    ]
-
-
-def test_quiet_shows_nothing(capsys):
-    with stages(quiet=True) as tell:
-        tell("scoring", 1, 2)
-    assert capsys.readouterr() == ("", "")

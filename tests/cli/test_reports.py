@@ -6,11 +6,11 @@ import sys
 import pytest
 
 from sgmse.cli import reports
-from sgmse.report import page as report
+from sgmse.cli.options import Parser
 
 
 def parsed(*arguments: str, unsaid: bool | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     parser.add_argument("--report", action=argparse.BooleanOptionalAction, default=unsaid)
     reports.add(parser)
     return parser.parse_args(arguments)
@@ -27,7 +27,6 @@ def test_files(text, files):
 def test_what_is_not_said_is_left_to_the_report():
     assert reports.extent(parsed()) == {}
     assert reports.extent(parsed("--report-megabytes", "0.5")) == {"megabytes": 0.5}
-    assert (reports.FILES, reports.MEGABYTES) == (report.FILES, report.MEGABYTES)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +55,7 @@ def test_when_a_report_is_wanted(unsaid, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert not reports.wanted(parsed(unsaid=unsaid))
     assert "'sgmse-toolkit[report]'" in reports.missing()
-    with pytest.raises(ImportError, match="needs the package matplotlib"):
+    with pytest.raises(ImportError, match="needs the package 'matplotlib'"):
         reports.wanted(parsed("--report", unsaid=unsaid))
 
 
@@ -69,7 +68,15 @@ def test_names():
         reports.check_names(parsed("--report-files", "1,7"), recordings)
 
 
-def test_progress():
-    with reports.progress(quiet=True) as tell:
-        tell(0, 2)
-        tell(2, 2)
+def test_a_page_is_of_the_extent_that_is_asked_for(capsys):
+    def write(command, progress, files):
+        progress(1, 2)
+        return f"{command}: {files}.html"
+
+    options = parsed("--report-files", "3")
+    options.command = "sgmse score"
+    for quiet in (False, True):
+        options.quiet = quiet
+        reports.write_page(options, write)
+        said = "" if quiet else "the report is sgmse score: 3.html\n"
+        assert capsys.readouterr().out == said

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 import sgmse.training
-from sgmse.cli import main as cli
 
 
-def test_what_is_said_of_a_training_reaches_it(monkeypatch, capsys):
+def test_what_is_said_of_a_training_reaches_it(monkeypatch, call):
     calls = []
 
     def train(recipe, *, overrides, data, output, from_, resume):
@@ -19,10 +18,10 @@ def test_what_is_said_of_a_training_reaches_it(monkeypatch, capsys):
     monkeypatch.setattr(sgmse.training, "train", train)
     command = ["--data", "corpus", "--from", "default", "-o", "runs/mine", "--resume"]
     changes = ["--set", "trainer.steps=3", "--set", "loss={class: Data}"]
-    assert cli.main(["train", *changes, "default", *command]) == 0
-    assert capsys.readouterr().out == "the run is in runs/mine\n"
-    assert cli.main(["train", "mine.yaml"]) == 0
-    assert cli.main(["train", "--from", "default", "--data", "mine"]) == 0
+    done = (0, "the run is in runs/mine\n", [])
+    assert call("train", *changes, "default", *command) == done
+    assert call("train", "mine.yaml") == done
+    assert call("train", "--from", "default", "--data", "mine") == done
     changed = ["trainer.steps=3", "loss={class: Data}"]
     assert calls == [
         ("default", changed, "corpus", "runs/mine", "default", True),
@@ -41,11 +40,10 @@ def test_what_is_said_of_a_training_reaches_it(monkeypatch, capsys):
         (["--resume", "--from", "default"], r"a run that resumes has its weights already[^\n]*"),
     ],
 )
-def test_what_cannot_be_trained_is_one_line(arguments, message, tmp_path, monkeypatch, capsys):
+def test_what_cannot_be_trained_is_one_line(arguments, message, tmp_path, monkeypatch, call):
     pytest.importorskip("lightning")
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["train", *arguments]) == 1
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert re.fullmatch(rf"sgmse: {message}\n", err)
+    code, out, err = call("train", *arguments)
+    assert (code, out, len(err)) == (1, "", 1)
+    assert re.fullmatch(f"sgmse: {message}", err[0])
     assert list(tmp_path.iterdir()) == []

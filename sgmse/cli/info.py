@@ -1,0 +1,57 @@
+"""Say what a model is.
+
+examples:
+  sgmse info
+  sgmse info file.ckpt
+"""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from sgmse.cli.options import MODEL, Commands, command
+
+if TYPE_CHECKING:
+    from sgmse.model import Regeneration, ScoreModel
+
+
+def add(commands: Commands) -> None:
+    """Describe the command."""
+    parser = command(commands, "info", run, __doc__)
+    parser.value("model", "MODEL", MODEL, default="default", nargs="?")
+    parser.compat()
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the parts of a model and what its training says, a row each."""
+    from sgmse.checkpoints import load_model, locate
+
+    checkpoint = load_model(options.model, compat=options.compat)
+    model = checkpoint.model
+    training = dict(checkpoint.training)
+    rows = {
+        "model": f"{options.model} ({locate(options.model)})",
+        "family": training.pop("family", "sgmse-toolkit"),
+        **_networks(model),
+        "process": model.sde,
+        "estimates": model.parametrization,
+        "spectrogram": checkpoint.transform,
+        "sample rate": f"{checkpoint.sample_rate} Hz",
+        "solver": checkpoint.solver,
+        "grid": checkpoint.grid,
+        "shifts": checkpoint.shifts,
+        "licence": checkpoint.licence or "not stated",
+    } | {f"training: {key}": value for key, value in training.items()}
+    width = max(map(len, rows))
+    for key, value in rows.items():
+        print(f"{key:{width}}  {value}")
+    return 0
+
+
+def _networks(model: "ScoreModel | Regeneration") -> dict[str, str]:
+    parts = {name: model.parts.get(name) for name in ("network", "predictor")}
+    return {
+        name: f"{type(part).__name__}, {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M "
+        "parameters"
+        for name, part in parts.items()
+        if part is not None
+    }

@@ -1,0 +1,45 @@
+"""How a command is called, and a model that answers in milliseconds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny
+
+from sgmse.checkpoints import save
+from sgmse.cli.main import main
+
+Call = Callable[..., tuple[int, str, list[str]]]
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture) -> Call:
+    """Calls `sgmse` with arguments: (exit code, stdout, lines of stderr)."""
+
+    def call(*arguments: str) -> tuple[int, str, list[str]]:
+        code = main(arguments)
+        out, err = capsys.readouterr()
+        return code, out, err.splitlines()
+
+    return call
+
+
+@pytest.fixture
+def misuse(capsys: pytest.CaptureFixture) -> Callable[..., str]:
+    """Calls `sgmse` with arguments that it does not understand: what is said after the usage."""
+
+    def misuse(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("usage: sgmse")
+        return err
+
+    return misuse
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tiny.checkpoint(), tmp_path_factory.mktemp("models") / "tiny")
