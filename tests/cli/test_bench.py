@@ -139,7 +139,7 @@ def test_a_suite_that_is_none(run):
     code, _, err = run()
     assert code == 1
     assert err == [
-        "sgmse: suite.yaml: a suite does not take 'seed' (did you mean 'seeds'?); it takes sets, "
+        "sgmse: suite.yaml: Suite does not take 'seed' (did you mean 'seeds'?); it takes sets, "
         "systems, seeds, measures, by, baseline, align, tolerance, files"
     ]
 

@@ -139,7 +139,7 @@ def test_interrupted(monkeypatch, call):
 def test_a_suite_of_that_name_is_still_a_suite(call):
     code, _, err = call("bench", "./solvers")
     assert code == 1
-    assert "solvers cannot be read as a suite" in err[0]
+    assert "solvers: it cannot be read" in err[0]
     Path("solvers").write_text("sets: 3")
     code, _, err = call("bench", "./solvers")
     assert code == 1
