@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sgmse.networks.ncsnpp import NCSNpp, published_keys
+from sgmse.networks.ncsnpp import NCSNpp
 
 HERE = Path(__file__).resolve().parent
 BINS = 256  # frequencies; the published network takes no other number
@@ -92,7 +92,7 @@ def compare(folder: Path, frames: int, rounds: int) -> dict:
     weigh(theirs)
     ours = NCSNpp.v1().eval()
     state = theirs.state_dict()
-    ours.load_state_dict({key: state[name] for key, name in published_keys(ours).items()})
+    ours.load_state_dict({key: state[name] for key, name in ours.published_keys().items()})
     ours.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     x, y = torch.randn(2, 1, 1, BINS, frames, dtype=torch.complex64)

@@ -6,7 +6,7 @@ from pathlib import Path
 from problems import vectors
 from torch import Tensor
 
-from sgmse.networks.magnitude_preserving import MagnitudePreservingUNet, published_keys
+from sgmse.networks.magnitude_preserving import MagnitudePreservingUNet
 from sgmse.sdes import SBVE, SDE, Scales
 
 FILE = Path(__file__).parent / "data" / "parity" / "edm2se.npz"
@@ -34,7 +34,7 @@ def network(state: dict[str, Tensor]) -> MagnitudePreservingUNet:
         attention_resolutions=ATTENTION,
         head_channels=HEAD_CHANNELS,
     )
-    net.load_state_dict({ours: state[theirs] for ours, theirs in published_keys(net).items()})
+    net.load_state_dict({ours: state[theirs] for ours, theirs in net.published_keys().items()})
     return net.eval()
 
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from sgmse.networks import NCSNpp, Network
-from sgmse.networks.ncsnpp import published_keys
 
 SETTINGS = {
     **{"backbone": "ncsnpp", "nf": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "image_size": 32},
@@ -60,7 +59,7 @@ def official(ema: Literal["all", "trained"] | None = "all", **changes: Any) -> d
     """What a file of sp-uhh's sgmse holds; settings that are None are left out."""
     net = official_network()
     settings = {name: v for name, v in (SETTINGS | changes).items() if v is not None}
-    return contents(net, published_keys(net), settings, ema=ema)
+    return contents(net, net.published_keys(), settings, ema=ema)
 
 
 def parity_contents(weights: Mapping[str, Tensor], settings: Mapping[str, Any]) -> dict[str, Any]:

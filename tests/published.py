@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sgmse.estimates import Data, Parametrization, Preconditioned, Score
 from sgmse.model import ScoreModel
-from sgmse.networks.ncsnpp import NCSNpp, published_keys
+from sgmse.networks.ncsnpp import NCSNpp
 from sgmse.sdes import OUVE, SBVE, SDE, Scales
 from sgmse.training.losses import Denoising, Loss, Reconstruction, ScoreMatching
 from sgmse.training.losses.weightings import EDMWeighting, SigmaSquared, Unweighted
@@ -90,7 +90,7 @@ def network_of(parity: Path, settings: dict) -> NCSNpp:
         bins=kwargs["image_size"],
     )
     weights = load_file(parity / settings["weights"])
-    keys = published_keys(network)
+    keys = network.published_keys()
     network.load_state_dict({ours: weights[theirs] for ours, theirs in keys.items()})
     return network.double().eval()
 

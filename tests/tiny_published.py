@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sgmse import enhancer as enhancers
 from sgmse.checkpoints import Checkpoint, published
-from sgmse.checkpoints.published import pickles
+from sgmse.checkpoints.published._torch_files import read_torch
 from sgmse.enhancer import Enhancer
 
 DATA = Path(__file__).parent / "data" / "parity"
@@ -40,7 +40,7 @@ def file(name: str, folder: Path) -> Path:
 
 def contents(name: str, folder: Path, **settings: Any) -> dict[Any, Any]:
     """What it holds, some settings changed; those that are None are left out."""
-    held = pickles.read(file(name, folder))
+    held = read_torch(file(name, folder))
     changed = held["hyper_parameters"] | settings
     kept = {key: value for key, value in changed.items() if value is not None}
     return held | {"hyper_parameters": kept}

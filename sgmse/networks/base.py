@@ -1,19 +1,20 @@
-"""What every network is: complex spectrograms and times in, a complex spectrogram out."""
+"""What every network is: complex spectrograms and times in, a complex spectrogram out.
+
+One adds a network by one file with a `Network` in it that defines `forward`.
+"""
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sgmse.errors import ArgumentError, ArgumentTypeError
 
+__all__ = ["Network", "complex_like", "real_parts"]
+
 
 class Network(nn.Module):
     """net(x, y, t) -> a tensor like x.
-
-    Shape:
-        x: complex (batch, 1, frequency, frame), the state.
-        y: the observation, like x; `observations` spectrograms along the channel axis.
-        t: (batch,), times in [0, 1].
 
     Attributes:
         divisor: frequencies and frames of the input must be multiples of these two numbers; whoever
@@ -27,11 +28,28 @@ class Network(nn.Module):
     config: dict[str, Any]
 
     def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """The output at the state x, given the observation y, at the times t."""
+        """The output at the state x, given the observation y, at the times t.
+
+        Shape:
+            x: complex (batch, 1, frequency, frame); so is the result.
+            y: the same, with `observations` spectrograms along the channel axis.
+            t: (batch,), times in [0, 1].
+
+        Raises:
+            TypeError: x or y is not complex.
+            ValueError: other shapes, and sizes that `divisor` does not divide.
+        """
         raise ArgumentTypeError(f"{type(self).__name__} must define forward(x, y, t)")
 
+    def published_keys(self) -> dict[str, str]:
+        """The key of each of ours in the files of the published network of which this is a copy.
+
+        `net.load_state_dict({ours: published[theirs] for ours, theirs in keys.items()})` reads one.
+        """
+        return {key: key for key in self.state_dict()}
+
     def _check(self, x: Tensor, y: Tensor, t: Tensor) -> None:
-        """Refuse inputs of other types and shapes than those above."""
+        """Refuse inputs of other types, shapes and sizes than those of `forward`."""
         if not (x.is_complex() and y.is_complex()):
             raise ArgumentTypeError(
                 f"x and y must be complex spectrograms; got {x.dtype} and {y.dtype}"
@@ -48,6 +66,7 @@ class Network(nn.Module):
                 f"t must have shape (batch,) = ({x.shape[0]},); got {tuple(t.shape)}, "
                 "use t.expand(batch) for a common time"
             )
+        self._check_sizes(x)
 
     def _check_sizes(self, x: Tensor) -> None:
         """Refuse frequencies and frames that are none, or no multiples of `divisor`."""
@@ -58,3 +77,17 @@ class Network(nn.Module):
                     f"{size} {axis} are not a multiple of {divisor}; "
                     f"pad them to {max(-(-size // divisor), 1) * divisor}"
                 )
+
+
+def real_parts(*spectrograms: Tensor) -> Tensor:
+    """[Re, Im] of each of n complex (batch, 1, f, n): real (batch, 2 n, f, n)."""
+    return torch.cat([part for s in spectrograms for part in (s.real, s.imag)], dim=1)
+
+
+def complex_like(h: Tensor, x: Tensor) -> Tensor:
+    """[Re, Im], (batch, 2, f, n), as the complex (batch, 1, f, n) that x is.
+
+    Autocast may have computed them in another precision.
+    """
+    parts = h.to(x.real.dtype).permute(0, 2, 3, 1).contiguous()
+    return torch.view_as_complex(parts)[:, None]

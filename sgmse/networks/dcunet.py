@@ -16,13 +16,13 @@ A complex layer is a real one with tied weights on the channels [Re, Im],
 
 and that is how it is computed: one real layer, where there were four of half the size.
 
-Parameters have names of their own here; `published_keys` gives those of the published code.
+Parameters have names of their own here; `DCUNet.published_keys` gives those of the published code.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import pi, prod
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +35,12 @@ from torch.nn.functional import (
     relu,
     silu,
 )
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.networks.base import Network
 
-__all__ = ["ARCHITECTURES", "DCUNet", "Level", "published_keys"]
+__all__ = ["ARCHITECTURES", "DCUNet", "Level"]
 
 Activation = Literal["relu", "leaky_relu", "silu"]
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -283,7 +284,7 @@ class TimeEmbedding(nn.Module):
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, t: Tensor) -> Tensor:
-        e = self.waves(t)
+        e: Tensor = self.waves(t)
         for layer in self.layers:
             e = self.activation(layer(e))
         return e
@@ -359,7 +360,6 @@ class DCUNet(Network):
     """
 
     divisor = (1, 64)
-    config: dict[str, Any]
 
     def __init__(
         self,
@@ -425,60 +425,9 @@ class DCUNet(Network):
             before = 2 * channels
         self.output = ComplexTransposed(before, 1, first, bias=True)
 
-    @classmethod
-    def published(
-        cls,
-        *,
-        dcunet_architecture: str = "DilDCUNet-v2",
-        dcunet_time_embedding: str = "gfp",
-        dcunet_temb_layers_global: int = 2,
-        dcunet_temb_layers_local: int = 1,
-        dcunet_temb_activation: Activation = "silu",
-        dcunet_time_embedding_complex: bool = False,
-        dcunet_fix_length: str = "pad",
-        dcunet_mask_bound: str = "none",
-        dcunet_norm_type: str = "bN",
-        dcunet_activation: Activation = "relu",
-        embed_dim: int = 128,
-    ) -> Self:
-        """Build the network from the arguments of the published one, which has these defaults.
-
-        Raises:
-            ValueError: for names that the published code does not know, and for the two settings
-                with which it does not run or cuts frames off, `dcunet_mask_bound` and "trim".
-        """
-        for argument, value, known in (
-            ("dcunet_architecture", dcunet_architecture, tuple(ARCHITECTURES)),
-            ("dcunet_time_embedding", dcunet_time_embedding, ("gfp", "ds", "none")),
-            ("dcunet_norm_type", dcunet_norm_type, ("bN", "CbN")),
-            ("dcunet_fix_length", dcunet_fix_length, ("pad", "none")),
-            ("dcunet_mask_bound", dcunet_mask_bound, ("none",)),
-        ):
-            if value not in known:
-                raise ArgumentError(f"{argument} is {value!r}; DCUNet knows {', '.join(known)}")
-        return cls(
-            levels=ARCHITECTURES[dcunet_architecture],
-            width=embed_dim,
-            waves={"gfp": "fourier", "ds": "steps", "none": None}[dcunet_time_embedding],
-            complex_waves=dcunet_time_embedding_complex,
-            time_layers=dcunet_temb_layers_global,
-            block_layers=dcunet_temb_layers_local,
-            time_activation=dcunet_temb_activation,
-            norm="separate" if dcunet_norm_type == "bN" else "joint",
-            activation=dcunet_activation,
-        )
-
+    @override
     def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """Return the output of the network for the state x, the observation y and the time t.
-
-        Shape: x and y complex (batch, 1, frequency, frame), t real (batch,); result as x.
-
-        Raises:
-            TypeError: when x or y is not complex.
-            ValueError: for other shapes, and for sizes that the levels leave nothing of.
-        """
         self._check(x, y, t)
-        self._check_sizes(x)
         frames = x.shape[3]
         h = torch.cat((x.real, y.real, x.imag, y.imag), dim=1)
         h = pad(h, (0, (1 - frames) % self.frame_stride))
@@ -495,6 +444,7 @@ class DCUNet(Network):
         h = h.to(x.real.dtype)  # autocast may have computed it in another one
         return torch.complex(h[:, :1], h[:, 1:])
 
+    @override
     def _check_sizes(self, x: Tensor) -> None:
         """Refuse sizes of which a level is left nothing; all others are padded in here."""
         sizes: Sequence[int] = x.shape[2:]
@@ -505,6 +455,23 @@ class DCUNet(Network):
                     f"{x.shape[2]} frequencies x {x.shape[3]} frames leave nothing for level "
                     f"{number} of {len(self.levels)}; take a larger n_fft or a longer input"
                 )
+
+    @override
+    def published_keys(self) -> dict[str, str]:
+        """See `Network`; both in the order of the state dict.
+
+        A list of weights without names (torch_ema) belongs to `parameters()` one by one, or in
+        older files to those with `requires_grad`; the running moments of the normalisation are in
+        the state dict alone.
+        """
+        keys: dict[str, str] = {}
+        for ours, theirs in _modules(self):
+            module = self.get_submodule(ours)
+            parts = _LINEAR if isinstance(module, ComplexLinear) else _CONVOLUTION | _JOINT
+            for key in module.state_dict():
+                part, dot, leaf = key.partition(".")
+                keys[f"{ours}.{key}"] = f"{theirs}.{parts.get(part, 'W')}{dot}{leaf}"
+        return keys
 
 
 def _level(entry: Level | Sequence[Any]) -> Level:
@@ -550,21 +517,3 @@ def _modules(net: DCUNet) -> Iterator[tuple[str, str]]:
                 last = ".dense" if j == layers - 1 else ""
                 yield f"{ours}.time.{j}", f"{theirs}.embed_layer.{2 * j}{last}"
     yield "output", "output_layer"
-
-
-def published_keys(net: DCUNet) -> dict[str, str]:
-    """Return the published state-dict key of each of our keys, both in the order of the state dict.
-
-    Shapes agree: with `keys = published_keys(net)`, published weights are read by
-    `net.load_state_dict({ours: published[theirs] for ours, theirs in keys.items()})`. A list
-    without names (torch_ema) belongs to `net.parameters()` one by one, or in older files to those
-    with `requires_grad`; the running moments of the normalisation are in the state dict alone.
-    """
-    keys: dict[str, str] = {}
-    for ours, theirs in _modules(net):
-        module = net.get_submodule(ours)
-        parts = _LINEAR if isinstance(module, ComplexLinear) else _CONVOLUTION | _JOINT
-        for key in module.state_dict():
-            part, dot, leaf = key.partition(".")
-            keys[f"{ours}.{key}"] = f"{theirs}.{parts.get(part, 'W')}{dot}{leaf}"
-    return keys

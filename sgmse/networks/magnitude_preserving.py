@@ -24,21 +24,22 @@ zero at first.
 While it is trained, the weights themselves are normalised before each use: gradients are
 perpendicular to them, so that they would grow for ever, and the rate of learning would fall.
 
-Parameters have names of their own here; `published_keys` gives those of the published code.
+Parameters have names of their own here; `published_keys` of the network gives those of the
+published code.
 """
 
 from collections.abc import Iterator, Sequence
 from math import hypot, pi, sqrt
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, linear, scaled_dot_product_attention, silu
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.networks.base import Network
+from sgmse.networks.base import Network, complex_like, real_parts
 
-__all__ = ["MagnitudePreservingUNet", "published_keys"]
+__all__ = ["MagnitudePreservingUNet"]
 
 PARTS = 2  # real and imaginary part
 SILU = 1 / 0.596  # over the root mean square of silu of a normal number
@@ -48,7 +49,7 @@ LARGEST = 256.0  # activations are clipped there: half precision has no far larg
 
 def size(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
     """The root mean square along `dim`, which is kept, and the published 1e-4."""
-    norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
     return norm * sqrt(norm.numel() / x.numel()) + 1e-4
 
 
@@ -129,7 +130,8 @@ class Branch(nn.Module):
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         scale = 1 + self.time(e, self.gain)
         h = self.first(silu(x), SILU) * scale[:, :, None, None]
-        return self.second(silu(h), SILU)
+        r: Tensor = self.second(silu(h), SILU)
+        return r
 
 
 class Attention(nn.Module):
@@ -244,8 +246,6 @@ class MagnitudePreservingUNet(Network):
         ValueError: for sizes that no network can have.
     """
 
-    config: dict[str, Any]
-
     def __init__(
         self,
         *,
@@ -312,19 +312,11 @@ class MagnitudePreservingUNet(Network):
             self.up.append(UpLevel(entry, up))
         self.output = Weight(widths[0], PARTS, 3, 3)
 
+    @override
     def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """Return the output of the network for the state x, the observation y and the time t > 0.
-
-        Shape: x and y complex (batch, 1, frequency, frame), t real (batch,); result as x.
-
-        Raises:
-            TypeError: when x or y is not complex.
-            ValueError: for other shapes, and for sizes that `divisor` does not divide.
-        """
         self._check(x, y, t)
-        self._check_sizes(x)
         e = SILU * silu(self.embed(self.fourier(t)))
-        seen = torch.cat((y.real, y.imag), dim=1)
+        seen = real_parts(y)
 
         skips = [self.input(torch.cat((x.real, x.imag, torch.ones_like(x.real)), dim=1))]
         for level, path in enumerate(self.down):
@@ -335,8 +327,27 @@ class MagnitudePreservingUNet(Network):
         h = skips[-1]
         for up in self.up:
             h = up(h, skips, e)
-        h = self.output(h, self.gain).to(x.real.dtype)  # autocast may have computed it in another
-        return torch.view_as_complex(h.permute(0, 2, 3, 1).contiguous())[:, None]
+        return complex_like(self.output(h, self.gain), x)
+
+    @override
+    def published_keys(self) -> dict[str, str]:
+        """See `Network`. The published code has further weights that its output does not depend on:
+
+        `conv_cond` and `cond_balance` in `dec`, `attn_qkv` and `attn_proj` in blocks without
+        attention, and the `logvar` of training.
+        """
+        keys = {
+            "gain": "unet.out_gain",
+            "fourier.frequencies": "unet.emb_fourier.freqs",
+            "fourier.phases": "unet.emb_fourier.phases",
+            "embed.weight": "unet.emb_noise.weight",
+            "input.weight": f"unet.enc.{self.config['bins']}_conv.weight",
+            "output.weight": "unet.out_conv.weight",
+        }
+        for ours, block, theirs in _blocks(self):
+            for key in block.state_dict():
+                keys[f"{ours}.{key}"] = f"unet.{theirs}.{_PARTS[key]}"
+        return keys
 
 
 # The published names of the parts of a block; those that are absent there are not in the table.
@@ -366,25 +377,3 @@ def _blocks(net: MagnitudePreservingUNet) -> Iterator[tuple[str, nn.Module, str]
             yield f"up.{i}.entry.{j}", block, where + ("up" if i else f"in{j}")
         for j, block in enumerate(up.get_submodule("blocks").children()):
             yield f"up.{i}.blocks.{j}", block, f"{where}block{j}"
-
-
-def published_keys(net: MagnitudePreservingUNet) -> dict[str, str]:
-    """Return the published state-dict key of each of our keys.
-
-    Shapes agree: with `keys = published_keys(net)`, published weights are read by
-    `net.load_state_dict({ours: published[theirs] for ours, theirs in keys.items()})`. The published
-    code has further weights that its output does not depend on: `conv_cond` and `cond_balance` in
-    `dec`, `attn_qkv` and `attn_proj` in blocks without attention, and the `logvar` of training.
-    """
-    keys = {
-        "gain": "unet.out_gain",
-        "fourier.frequencies": "unet.emb_fourier.freqs",
-        "fourier.phases": "unet.emb_fourier.phases",
-        "embed.weight": "unet.emb_noise.weight",
-        "input.weight": f"unet.enc.{net.config['bins']}_conv.weight",
-        "output.weight": "unet.out_conv.weight",
-    }
-    for ours, block, theirs in _blocks(net):
-        for key in block.state_dict():
-            keys[f"{ours}.{key}"] = f"unet.{theirs}.{_PARTS[key]}"
-    return keys

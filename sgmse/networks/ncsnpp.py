@@ -18,33 +18,27 @@ arXiv 2212.11851).
 What is new in a forward pass and not needed again is overwritten: at full size the pages of a fresh
 tensor cost a CPU several times what is computed in them. Autograd keeps what it needs.
 
-Parameters have names of their own here; `published_keys` gives those of the published code.
+Parameters have names of their own here; `NCSNpp.published_keys` gives those of the published code.
 """
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from math import pi, sqrt
-from typing import Any, Literal, Self, TypeVar
+from math import sqrt
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import (
-    conv2d,
-    conv_transpose2d,
-    linear,
-    scaled_dot_product_attention,
-    silu,
-)
+from torch.nn import functional
+from torch.nn.functional import conv2d, conv_transpose2d, scaled_dot_product_attention, silu
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.networks.base import Network
+from sgmse.networks._layers import ALMOST_ZERO, GaussianFourier, convolution, groups, linear
+from sgmse.networks.base import Network, complex_like, real_parts
 
-__all__ = ["NCSNpp", "published_keys"]
+__all__ = ["NCSNpp"]
 
 CHUNK = 2**19  # numbers that a cache holds
-ALMOST_ZERO = 1e-10  # the published "zero" initialisation: variance relative to Xavier's
-
-Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 
 def _fir(x: Tensor) -> Tensor:
@@ -67,26 +61,6 @@ def fir_up(x: Tensor) -> Tensor:
     return conv_transpose2d(x, 4 * _fir(x), stride=2, padding=1, groups=x.shape[1])
 
 
-def _initialise(layer: Layer, variance: float = 1.0) -> Layer:
-    """Draw weights from Xavier's uniform distribution, the variance scaled, and clear the bias."""
-    nn.init.xavier_uniform_(layer.weight, gain=sqrt(variance))
-    assert layer.bias is not None
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def _conv3x3(inputs: int, outputs: int, variance: float = 1.0) -> nn.Conv2d:
-    return _initialise(nn.Conv2d(inputs, outputs, 3, padding=1), variance)
-
-
-def _conv1x1(inputs: int, outputs: int) -> nn.Conv2d:
-    return _initialise(nn.Conv2d(inputs, outputs, 1))
-
-
-def _linear(inputs: int, outputs: int) -> nn.Linear:
-    return _initialise(nn.Linear(inputs, outputs))
-
-
 class GroupNorm(nn.GroupNorm):
     """Group normalisation, into the memory of x where that is `spent`.
 
@@ -98,9 +72,10 @@ class GroupNorm(nn.GroupNorm):
     def forward(self, x: Tensor, spent: bool = False) -> Tensor:
         if torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype != self.weight.dtype:
             return super().forward(x)
-        rows = x.split(max(1, CHUNK * x.shape[2] // x.numel()), dim=2)
+        rows = torch.split(x, max(1, CHUNK * x.shape[2] // x.numel()), dim=2)
         squares = torch.stack([part.square().sum((2, 3)) for part in rows]).sum(0)
-        sums = torch.stack((x.sum((2, 3)), squares)).double().unflatten(2, (self.num_groups, -1))
+        sums = torch.stack((x.sum((2, 3)), squares)).double()
+        sums = torch.unflatten(sums, 2, (self.num_groups, -1))
         mean, power = sums.mean(3, keepdim=True) / x[0, 0].numel()
         variance = (power - mean * mean).clamp(min=0)
         scale = (variance + self.eps).rsqrt() * self.weight.view(self.num_groups, -1)
@@ -110,14 +85,7 @@ class GroupNorm(nn.GroupNorm):
 
 
 def _norm(channels: int) -> GroupNorm:
-    groups = min(channels // 4, 32)
-    if groups == 0 or channels % groups:
-        raise ArgumentError(
-            f"{channels} channels cannot be normalised in min({channels} // 4, 32) = {groups} "
-            "groups; choose `channels` and `multipliers` so that each width, and each sum of two "
-            "that a skip joins, is a multiple of 4, or of 32 above 128"
-        )
-    return GroupNorm(groups, channels, eps=1e-6)
+    return GroupNorm(groups(channels), channels, eps=1e-6)
 
 
 class TimeEmbedding(nn.Module):
@@ -126,24 +94,11 @@ class TimeEmbedding(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.fourier = GaussianFourier(channels)
-        self.first = _linear(2 * channels, 4 * channels)
-        self.second = _linear(4 * channels, 4 * channels)
+        self.first = linear(2 * channels, 4 * channels)
+        self.second = linear(4 * channels, 4 * channels)
 
     def forward(self, t: Tensor) -> Tensor:
         return silu(self.second(silu(self.first(self.fourier(t)))))
-
-
-class GaussianFourier(nn.Module):
-    """[sin, cos](2 pi w log t), w ~ N(0, scale^2) not trained: (batch,) to (batch, 2 channels)."""
-
-    def __init__(self, channels: int, scale: float = 16.0) -> None:
-        super().__init__()
-        self.frequencies = nn.Parameter(scale * torch.randn(channels), requires_grad=False)
-
-    def forward(self, t: Tensor) -> Tensor:
-        # log t in the precision of the weights: at 300 rad and more each bit of it counts
-        phase = 2 * pi * (t.to(self.frequencies).log()[:, None] * self.frequencies)
-        return torch.cat((phase.sin(), phase.cos()), dim=1)
 
 
 class ResidualBlock(nn.Module):
@@ -162,14 +117,14 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.resample = {"down": fir_down, "up": fir_up, None: None}[resample]
         self.norm_in = _norm(inputs)
-        self.conv_in = _conv3x3(inputs, outputs)
-        self.time = None if embedding is None else _linear(embedding, outputs)
+        self.conv_in = convolution(inputs, outputs, 3)
+        self.time = None if embedding is None else linear(embedding, outputs)
         self.norm_out = _norm(outputs)
-        self.conv_out = _conv3x3(outputs, outputs, ALMOST_ZERO)
-        self.shortcut = _conv1x1(inputs, outputs) if resample or inputs != outputs else None
+        self.conv_out = convolution(outputs, outputs, 3, ALMOST_ZERO)
+        self.shortcut = convolution(inputs, outputs, 1) if resample or inputs != outputs else None
 
     def forward(self, x: Tensor, e: Tensor | None) -> Tensor:
-        h = silu(self.norm_in(x), inplace=True)
+        h: Tensor = silu(self.norm_in(x), inplace=True)
         h = self.conv_in(h if self.resample is None else self.resample(h))
         if self.time is not None:
             h.add_(self.time(e)[:, :, None, None])
@@ -181,7 +136,8 @@ class ResidualBlock(nn.Module):
         if self.shortcut is None:
             return x
         if self.resample is not fir_up:
-            return self.shortcut(x if self.resample is None else self.resample(x))
+            side: Tensor = self.shortcut(x if self.resample is None else self.resample(x))
+            return side
         assert self.shortcut.bias is not None  # R would change a constant at the edges
         return fir_up(conv2d(x, self.shortcut.weight)).add_(self.shortcut.bias[:, None, None])
 
@@ -189,14 +145,14 @@ class ResidualBlock(nn.Module):
 class ChannelMap(nn.Module):
     """An affine map of the last axis; the weight is (inputs, outputs), as published."""
 
-    def __init__(self, channels: int, variance: float) -> None:
+    def __init__(self, channels: int, scale: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(channels, channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        nn.init.xavier_uniform_(self.weight, gain=sqrt(variance))
+        nn.init.xavier_uniform_(self.weight, gain=scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight.T, self.bias)
+        return functional.linear(x, self.weight.T, self.bias)
 
 
 class Attention(nn.Module):
@@ -210,16 +166,17 @@ class Attention(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = _norm(channels)
-        self.query = ChannelMap(channels, 0.1)
-        self.key = ChannelMap(channels, 0.1)
-        self.value = ChannelMap(channels, 0.1)
+        self.query = ChannelMap(channels, sqrt(0.1))
+        self.key = ChannelMap(channels, sqrt(0.1))
+        self.value = ChannelMap(channels, sqrt(0.1))
         self.project = ChannelMap(channels, ALMOST_ZERO)
 
     def forward(self, x: Tensor) -> Tensor:
         points = self.norm(x).permute(0, 2, 3, 1).flatten(1, 2)  # (batch, f n, channels)
         q, k, v = (to(points)[:, None] for to in (self.query, self.key, self.value))
         h = self.project(scaled_dot_product_attention(q, k, v)[:, 0])
-        return (x + h.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)).mul_(sqrt(0.5))
+        h = torch.unflatten(h, 1, x.shape[2:]).permute(0, 3, 1, 2)
+        return (x + h).mul_(sqrt(0.5))
 
 
 class Combine(nn.Module):
@@ -227,10 +184,11 @@ class Combine(nn.Module):
 
     def __init__(self, parts: int, channels: int) -> None:
         super().__init__()
-        self.conv = _conv1x1(parts, channels)
+        self.conv = convolution(parts, channels, 1)
 
     def forward(self, h: Tensor, pyramid: Tensor) -> Tensor:
-        return self.conv(pyramid).add_(h)
+        features: Tensor = self.conv(pyramid)
+        return features.add_(h)
 
 
 class Stage(nn.Module):
@@ -286,10 +244,11 @@ class Head(nn.Module):
     def __init__(self, channels: int, parts: int) -> None:
         super().__init__()
         self.norm = _norm(channels)
-        self.conv = _conv3x3(channels, parts, ALMOST_ZERO)
+        self.conv = convolution(channels, parts, 3, ALMOST_ZERO)
 
     def forward(self, h: Tensor) -> Tensor:
-        return self.conv(silu(self.norm(h), inplace=True))
+        image: Tensor = self.conv(silu(self.norm(h), inplace=True))
+        return image
 
 
 class Up(nn.Module):
@@ -342,7 +301,8 @@ class Middle(nn.Module):
         self.after = ResidualBlock(width, width, embedding)
 
     def forward(self, h: Tensor, e: Tensor | None) -> Tensor:
-        return self.after(self.before(h, e), e)
+        h = self.after(self.before(h, e), e)
+        return h
 
 
 class NCSNpp(Network):
@@ -376,8 +336,6 @@ class NCSNpp(Network):
         ValueError: for sizes that no network can have, an unknown `divide_by_t`, and a division by
             a time that a predictive network does not know.
     """
-
-    config: dict[str, Any]
 
     def __init__(
         self,
@@ -434,7 +392,7 @@ class NCSNpp(Network):
         # Registered in the published order of the parameters: positional EMA weights depend on it.
         self.output = nn.Conv2d(parts, 2, 1)
         self.embedding = None if predictive else TimeEmbedding(channels)
-        self.input = _conv3x3(parts, channels)
+        self.input = convolution(parts, channels, 3)
 
         self.down = nn.ModuleList()
         skips = [channels]
@@ -507,20 +465,11 @@ class NCSNpp(Network):
         }
         return cls(**layout | changes)
 
+    @override
     def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """Return the output of the network for the state x, the observation y and the time t > 0.
-
-        Shape: x complex (batch, 1, frequency, frame), y complex (batch, observations, frequency,
-        frame), t real (batch,); result as x.
-
-        Raises:
-            TypeError: when x or y is not complex.
-            ValueError: for other shapes, and for sizes that `divisor` does not divide.
-        """
         self._check(x, y, t)
-        self._check_sizes(x)
-        seen = y.split(1, dim=1) if self.predictive else (x, *y.split(1, dim=1))
-        image = torch.cat([part for s in seen for part in (s.real, s.imag)], dim=1)
+        observed = torch.split(y, 1, dim=1)
+        image = real_parts(*observed) if self.predictive else real_parts(x, *observed)
         if not self.centred:
             image = 2 * image - 1
         e = None if self.embedding is None else self.embedding(t)
@@ -537,10 +486,31 @@ class NCSNpp(Network):
 
         time = t[:, None, None, None].to(image.dtype)
         h = self.output(pyramid / time if self.divide_by_t == "features" else pyramid)
-        if self.divide_by_t == "output":
-            h = h / time
-        h = h.to(image.dtype)  # autocast may have computed it in another one
-        return torch.view_as_complex(h.permute(0, 2, 3, 1).contiguous())[:, None]
+        return complex_like(h / time if self.divide_by_t == "output" else h, x)
+
+    @override
+    def published_keys(self) -> dict[str, str]:
+        """See `Network`; both in the order of `parameters()`.
+
+        A list of weights without names (torch_ema) belongs to these keys one by one, to all of
+        them, or in older files to those with `requires_grad`, that is without the frequencies.
+
+        The published predictive network has, between these, weights that it never uses: Fourier
+        frequencies and the maps `Dense_0` of an embedding that it does not make.
+        """
+        keys: dict[str, str] = {}
+        (output_name, output), *listed = _entries(self)
+        for parameter, _ in output.named_parameters():
+            keys[f"{output_name}.{parameter}"] = f"output_layer.{parameter}"
+        for index, (name, module) in enumerate(listed, start=int(self.predictive)):
+            names = _ENTRIES[type(module)]
+            for parameter, _ in module.named_parameters():
+                part, _, leaf = parameter.partition(".")
+                theirs = names.get(parameter) or (
+                    f"{names[part]}.{leaf}" if part in names else parameter
+                )
+                keys[f"{name}.{parameter}"] = f"all_modules.{index}.{theirs}"
+        return keys
 
 
 # Modules that are one entry of the published list `all_modules`, and the published names inside it.
@@ -574,29 +544,3 @@ def _entries(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module
     else:
         for child_name, child in module.named_children():
             yield from _entries(child, f"{name}.{child_name}" if name else child_name)
-
-
-def published_keys(net: NCSNpp) -> dict[str, str]:
-    """Return the published state-dict key of each of our keys, both in the order of `parameters()`.
-
-    Shapes agree: with `keys = published_keys(net)`, published weights are read by
-    `net.load_state_dict({ours: published[theirs] for ours, theirs in keys.items()})`, and a list
-    without names (torch_ema) belongs to these keys one by one, to all of them, or in older files to
-    those with `requires_grad`, that is without the Fourier frequencies.
-
-    The published predictive network has, between these, weights that it never uses: Fourier
-    frequencies and the maps `Dense_0` of an embedding that it does not make.
-    """
-    keys: dict[str, str] = {}
-    (output_name, output), *listed = _entries(net)
-    for parameter, _ in output.named_parameters():
-        keys[f"{output_name}.{parameter}"] = f"output_layer.{parameter}"
-    for index, (name, module) in enumerate(listed, start=int(net.predictive)):
-        names = _ENTRIES[type(module)]
-        for parameter, _ in module.named_parameters():
-            part, _, leaf = parameter.partition(".")
-            theirs = names.get(parameter) or (
-                f"{names[part]}.{leaf}" if part in names else parameter
-            )
-            keys[f"{name}.{parameter}"] = f"all_modules.{index}.{theirs}"
-    return keys

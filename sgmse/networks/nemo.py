@@ -17,72 +17,41 @@ one first. Against `NCSNpp`: no attention, no filters, and sums where that joins
 Frames and frequencies are padded with zeros inside, and what the added frames have become is set to
 zero after every block.
 
-Parameters have names of their own here; `published_keys` gives those of NeMo.
+Parameters have names of their own here; `NemoNCSNpp.published_keys` gives those of NeMo.
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import pi, sqrt
-from typing import Any, TypeVar
+from math import sqrt
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, pad, silu
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.networks.base import Network
+from sgmse.networks._layers import ALMOST_ZERO, GaussianFourier, convolution, groups, linear
+from sgmse.networks.base import Network, complex_like, real_parts
 
-__all__ = ["NemoNCSNpp", "published_keys"]
+__all__ = ["NemoNCSNpp"]
 
 PARTS = 4  # real and imaginary part of x, real and imaginary part of y
-ALMOST_ZERO = 1e-5  # the published scale of what begins as nothing
-
-Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
-
-
-def _initialised(layer: Layer, scale: float = 1.0) -> Layer:
-    """Weights from Xavier's uniform distribution, scaled, and no bias."""
-    nn.init.xavier_uniform_(layer.weight, gain=scale)
-    assert layer.bias is not None
-    nn.init.zeros_(layer.bias)
-    return layer
-
-
-def _conv(inputs: int, outputs: int, size: int, scale: float = 1.0) -> nn.Conv2d:
-    return _initialised(nn.Conv2d(inputs, outputs, size, padding=size // 2), scale)
-
-
-def _linear(inputs: int, outputs: int) -> nn.Linear:
-    return _initialised(nn.Linear(inputs, outputs))
 
 
 def _norm(channels: int) -> nn.GroupNorm:
-    groups = min(channels // 4, 32)
-    if groups == 0 or channels % groups:
-        raise ArgumentError(
-            f"{channels} channels cannot be normalised in min({channels} // 4, 32) = {groups} "
-            "groups; take multiples of 4 up to 128, and of 32 above"
-        )
-    return nn.GroupNorm(groups, channels, eps=1e-6)
+    return nn.GroupNorm(groups(channels), channels, eps=1e-6)
 
 
-class TimeEmbedding(nn.Module):
-    """[sin, cos](2 pi w log t), w ~ N(0, 16^2) not trained, and two layers: (batch,) to (batch, e).
-
-    e is 4 times `channels`; the result is activated.
-    """
+class TimeEmbedding(GaussianFourier):
+    """Fourier features of log t and two layers: (batch,) to (batch, 4 channels), activated."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.frequencies = nn.Parameter(16 * torch.randn(channels), requires_grad=False)
-        self.first = _linear(2 * channels, 4 * channels)
-        self.second = _linear(4 * channels, 4 * channels)
+        super().__init__(channels)
+        self.first = linear(2 * channels, 4 * channels)
+        self.second = linear(4 * channels, 4 * channels)
 
+    @override
     def forward(self, t: Tensor) -> Tensor:
-        # log t in the precision of the weights: at 300 rad and more each bit of it counts
-        phase = 2 * pi * (t.to(self.frequencies).log()[:, None] * self.frequencies)
-        waves = torch.cat((phase.sin(), phase.cos()), dim=1)
-        return silu(self.second(silu(self.first(waves))))
+        return silu(self.second(silu(self.first(super().forward(t)))))
 
 
 class ResidualBlock(nn.Module):
@@ -91,16 +60,17 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, embedding: int) -> None:
         super().__init__()
         self.norm_in = _norm(inputs)
-        self.conv_in = _conv(inputs, outputs, 3)
-        self.time = _linear(embedding, outputs)
+        self.conv_in = convolution(inputs, outputs, 3)
+        self.time = linear(embedding, outputs)
         self.norm_out = _norm(outputs)
-        self.conv_out = _conv(outputs, outputs, 3, ALMOST_ZERO)
-        self.shortcut = _conv(inputs, outputs, 1) if inputs != outputs else None
+        self.conv_out = convolution(outputs, outputs, 3, ALMOST_ZERO)
+        self.shortcut = convolution(inputs, outputs, 1) if inputs != outputs else None
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
-        h = self.conv_in(silu(self.norm_in(x))) + self.time(e)[:, :, None, None]
+        h: Tensor = self.conv_in(silu(self.norm_in(x))) + self.time(e)[:, :, None, None]
         h = self.conv_out(silu(self.norm_out(h)))
-        return ((x if self.shortcut is None else self.shortcut(x)) + h).mul_(sqrt(0.5))
+        side: Tensor = x if self.shortcut is None else self.shortcut(x)
+        return (side + h).mul_(sqrt(0.5))
 
 
 class Down(nn.Module):
@@ -111,7 +81,7 @@ class Down(nn.Module):
 
     def __init__(self, above: int, width: int, blocks: int, embedding: int) -> None:
         super().__init__()
-        self.enter = _conv(PARTS, above, 1)
+        self.enter = convolution(PARTS, above, 1)
         widths = [above] + [width] * blocks
         self.blocks = nn.ModuleList(ResidualBlock(a, b, embedding) for a, b in pairwise(widths))
 
@@ -132,7 +102,7 @@ class Up(nn.Module):
         super().__init__()
         widths = [width] * blocks + [above]
         self.blocks = nn.ModuleList(ResidualBlock(a, b, embedding) for a, b in pairwise(widths))
-        self.leave = _conv(above, PARTS, 1, ALMOST_ZERO)
+        self.leave = convolution(above, PARTS, 1, ALMOST_ZERO)
 
     def forward(
         self, h: Tensor, e: Tensor, frames: int, skips: list[Tensor]
@@ -159,8 +129,6 @@ class NemoNCSNpp(Network):
     Raises:
         ValueError: for sizes that no network can have.
     """
-
-    config: dict[str, Any]
 
     def __init__(
         self,
@@ -201,21 +169,13 @@ class NemoNCSNpp(Network):
         self.up = nn.ModuleList(
             Up(width, above, blocks, embedding) for above, width in reversed(levels)
         )
-        self.output = _conv(PARTS, 2, 1)
+        self.output = convolution(PARTS, 2, 1)
 
+    @override
     def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """Return the output of the network for the state x, the observation y and the time t > 0.
-
-        Shape: x and y complex (batch, 1, frequency, frame), t real (batch,); result as x.
-
-        Raises:
-            TypeError: when x or y is not complex.
-            ValueError: for other shapes.
-        """
         self._check(x, y, t)
-        self._check_sizes(x)
         frequencies, frames = x.shape[2:]
-        image = torch.cat((x.real, x.imag, y.real, y.imag), dim=1)
+        image = real_parts(x, y)
         image = pad(image, (0, -frames % self.pad_frames, 0, -frequencies % self.pad_frequencies))
         e = self.embedding(t if self.from_noise is None else (1 - t).clamp(min=self.from_noise))
 
@@ -233,9 +193,30 @@ class NemoNCSNpp(Network):
             h, part = up(h, e, frames, skips)
             total = total + part
 
-        out = self.output(total[..., : x.shape[2], : x.shape[3]])
-        out = out.to(x.real.dtype)  # autocast may have computed it in another one
-        return torch.view_as_complex(out.permute(0, 2, 3, 1).contiguous())[:, None]
+        return complex_like(self.output(total[..., : x.shape[2], : x.shape[3]]), x)
+
+    @override
+    def published_keys(self) -> dict[str, str]:
+        theirs = {
+            "embedding.frequencies": "ncsnpp.time_embedding.0.W",
+            "embedding.first": "ncsnpp.time_embedding.1",
+            "embedding.second": "ncsnpp.time_embedding.3",
+            "output": "output_projection",
+        }
+        blocks, levels = self.config["blocks"], len(self.down)
+        for n in range(levels):
+            theirs[f"down.{n}.enter"] = f"ncsnpp.input_pyramid.{n}"
+            theirs[f"up.{n}.leave"] = f"ncsnpp.projection_blocks.{levels - 1 - n}"
+            for i in range(blocks):
+                block = n * blocks + i
+                for ours, part in _BLOCK.items():
+                    theirs[f"down.{n}.blocks.{i}.{ours}"] = f"ncsnpp.input_blocks.{block}.{part}"
+                    theirs[f"up.{n}.blocks.{i}.{ours}"] = f"ncsnpp.output_blocks.{block}.{part}"
+        keys = {}
+        for name, _ in self.named_parameters():
+            module, _, leaf = name.rpartition(".")
+            keys[name] = theirs.get(name) or f"{theirs[module]}.{leaf}"
+        return keys
 
 
 def silenced(h: Tensor, frames: int) -> Tensor:
@@ -261,33 +242,3 @@ _BLOCK = {
     "conv_out": "output_block.3",
     "shortcut": "residual_projection",
 }
-
-
-def published_keys(net: NemoNCSNpp) -> dict[str, str]:
-    """Return the key in NeMo's estimator of each of our keys; shapes agree.
-
-    `net.load_state_dict({ours: published[theirs] for ours, theirs in keys.items()})` reads it.
-    """
-    theirs = {
-        "embedding.frequencies": "time_embedding.0.W",
-        "embedding.first": "time_embedding.1",
-        "embedding.second": "time_embedding.3",
-    }
-    blocks, levels = net.config["blocks"], len(net.down)
-    for n in range(levels):
-        theirs[f"down.{n}.enter"] = f"input_pyramid.{n}"
-        theirs[f"up.{n}.leave"] = f"projection_blocks.{levels - 1 - n}"
-        for i in range(blocks):
-            for ours, part in _BLOCK.items():
-                theirs[f"down.{n}.blocks.{i}.{ours}"] = f"input_blocks.{n * blocks + i}.{part}"
-                theirs[f"up.{n}.blocks.{i}.{ours}"] = f"output_blocks.{n * blocks + i}.{part}"
-    keys = {}
-    for name, _ in net.named_parameters():
-        module, _, leaf = name.rpartition(".")
-        if name in theirs:
-            keys[name] = f"ncsnpp.{theirs[name]}"
-        elif module == "output":
-            keys[name] = f"output_projection.{leaf}"
-        else:
-            keys[name] = f"ncsnpp.{theirs[module]}.{leaf}"
-    return keys

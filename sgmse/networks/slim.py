@@ -20,6 +20,7 @@ from math import log
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.networks.base import Network
@@ -54,7 +55,8 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:  # noqa: D102
         phase = t[:, None] * self.frequencies
-        return self.layers(torch.cat([phase.cos(), phase.sin()], dim=1))
+        embedding: Tensor = self.layers(torch.cat([phase.cos(), phase.sin()], dim=1))
+        return embedding
 
 
 class Residual(nn.Module):
@@ -73,9 +75,10 @@ class Residual(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:  # noqa: D102
-        h = self.conv1(functional.silu(self.norm1(x)))
+        h: Tensor = self.conv1(functional.silu(self.norm1(x)))
         h = h + self.time(embedding).to(h.dtype)[:, :, None, None]
-        return x + self.conv2(functional.silu(self.norm2(h)))
+        h = self.conv2(functional.silu(self.norm2(h)))
+        return x + h
 
 
 class Blocks(nn.ModuleList):
@@ -104,7 +107,7 @@ class DualPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         batch, channels, bands, frames = x.shape
         sequences = self.norm_time(x).permute(3, 0, 2, 1).reshape(frames, batch * bands, channels)
-        h = self.out_time(self.lstm_time(sequences)[0]).view(frames, batch, bands, channels)
+        h: Tensor = self.out_time(self.lstm_time(sequences)[0]).view(frames, batch, bands, channels)
         x = x + h.permute(1, 3, 2, 0)
         sequences = self.norm_band(x).permute(2, 0, 3, 1).reshape(bands, batch * frames, channels)
         h = self.out_band(self.lstm_band(sequences)[0]).view(bands, batch, frames, channels)
@@ -184,9 +187,9 @@ class SlimUNet(Network):
         first[1] = 1.0
         self.head.bias = nn.Parameter(first)
 
-    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         self._check(x, y, t)
-        self._check_sizes(x)
         e = self.embed(t)
         h = torch.cat([x.real, y.real, x.imag, y.imag], dim=1)
         h = self.stem(h.contiguous(memory_format=torch.channels_last))

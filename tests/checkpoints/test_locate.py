@@ -134,5 +134,5 @@ def test_a_native_model_has_one_arithmetic(name):
 
 def test_a_file_that_is_no_model_is_named():
     Path("speech.wav").write_bytes(b"RIFF")
-    with pytest.raises(CheckpointError, match=r"speech.wav is not a checkpoint that can be read"):
+    with pytest.raises(CheckpointError, match=r"speech.wav is no checkpoint that can be read"):
         load_model("speech.wav")

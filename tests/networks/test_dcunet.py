@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, linear
 
 from sgmse.checkpoints import CLASSES
+from sgmse.checkpoints.published._lightning import network_of
+from sgmse.checkpoints.published._settings import Settings
 from sgmse.config import from_plain, to_plain
+from sgmse.errors import CheckpointError
 from sgmse.networks import Network
 from sgmse.networks.dcunet import (
     ComplexConvolution,
@@ -20,7 +23,6 @@ from sgmse.networks.dcunet import (
     GaussianFourier,
     JointNorm,
     Level,
-    published_keys,
 )
 
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-5}  # relative to the largest output
@@ -45,7 +47,7 @@ def error(out: Tensor, expected: Tensor) -> float:
 
 
 def load(net: DCUNet, weights: dict[str, Tensor]) -> DCUNet:
-    keys = published_keys(net)
+    keys = net.published_keys()
     assert set(keys.values()) == set(weights)
     net.load_state_dict({ours: weights[theirs] for ours, theirs in keys.items()})
     return net.eval()
@@ -124,10 +126,10 @@ def test_parity_of_the_variants(name):
     arguments = settings["kwargs"]
     if settings["levels"]:
         arguments |= {"dcunet_architecture": "DCUNet-10"}
-    net = DCUNet.published(**arguments)
+    net = network_of(Settings(arguments), "dcunet")
     if settings["levels"]:
         net = DCUNet(**net.config | {"levels": settings["levels"]})
-    keys, state = published_keys(net), net.state_dict()
+    keys, state = net.published_keys(), net.state_dict()
     shapes = {theirs: list(state[ours].shape) for ours, theirs in keys.items()}
     if settings["state_dict"]:
         assert shapes == settings["state_dict"]
@@ -158,9 +160,7 @@ def test_config_rebuilds_the_network(config):
 
 
 def test_published_arguments():
-    assert DCUNet.published().config == DCUNet().config
-    with pytest.raises(TypeError, match="dcunet_depth"):
-        DCUNet.published(dcunet_depth=3)
+    assert network_of(Settings({}), "dcunet").config == DCUNet().config
     for change in (
         {"dcunet_architecture": "DCUNet-12"},
         {"dcunet_time_embedding": "fourier"},
@@ -169,15 +169,15 @@ def test_published_arguments():
         {"dcunet_fix_length": "trim"},
     ):
         ((name, value),) = change.items()
-        with pytest.raises(ValueError, match=f"{name} is '{value}'; DCUNet knows"):
-            DCUNet.published(**change)
+        with pytest.raises(CheckpointError, match=f"{name} is '{value}'; known are"):
+            network_of(Settings(change), "dcunet")
 
 
 def test_full_size_layout(parity):
     with torch.device("meta"):
         net = DCUNet()
     file = json.loads((parity / "full_size_state_dict_shapes.json").read_text())["dcunet"]
-    keys, state = published_keys(net), net.state_dict()
+    keys, state = net.published_keys(), net.state_dict()
     shapes = {theirs: list(state[ours].shape) for ours, theirs in keys.items()}
     assert shapes == file["state_dict"]
     # EMA weights are a list without names: the order is the file's, and that of parameters().

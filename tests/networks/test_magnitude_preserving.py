@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import silu
 
-from sgmse.checkpoints.published.edm2se import UNUSED
+from sgmse.checkpoints.published._edm2se import UNUSED
 from sgmse.networks.magnitude_preserving import (
     SILU,
     Attention,
@@ -24,7 +24,6 @@ from sgmse.networks.magnitude_preserving import (
     mp_cat,
     mp_sum,
     normalise,
-    published_keys,
 )
 
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-5}  # relative to the largest output
@@ -85,7 +84,7 @@ def test_full_size_layout():
     with torch.device("meta"):
         net = MagnitudePreservingUNet()
     file = vectors(edm2se.FILE)[0]["full_size"]
-    state, keys = net.state_dict(), published_keys(net)
+    state, keys = net.state_dict(), net.published_keys()
     shapes = {theirs: list(state[ours].shape) for ours, theirs in keys.items()}
     assert set(keys) == set(state)
     assert len(shapes) == len(keys)

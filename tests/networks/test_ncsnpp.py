@@ -11,7 +11,7 @@ from scipy.signal import upfirdn
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sgmse.networks.ncsnpp import GroupNorm, NCSNpp, fir_down, fir_up, published_keys
+from sgmse.networks.ncsnpp import GroupNorm, NCSNpp, fir_down, fir_up
 
 LAYOUTS = {"ncsnpp": NCSNpp.v1, "ncsnpp_v2": NCSNpp.v2, "ncsnpp_48k": NCSNpp.v48k}
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-5}  # relative to the largest output
@@ -39,7 +39,7 @@ def published(folder: Path, name: str) -> tuple[NCSNpp, dict[str, Tensor]]:
         bins=kwargs["image_size"],
     )
     weights = load_file(folder / f"{name}_a.safetensors")
-    keys = published_keys(net)
+    keys = net.published_keys()
     assert set(keys.values()) == set(weights)
     net.load_state_dict({ours: weights[theirs] for ours, theirs in keys.items()})
     return net.eval(), arrays
@@ -91,7 +91,7 @@ def test_full_size_layout(parity, name, count):
     with torch.device("meta"):
         net = LAYOUTS[name]()
     file = json.loads((parity / "full_size_state_dict_shapes.json").read_text())[name]
-    keys, ours = published_keys(net), dict(net.named_parameters())
+    keys, ours = net.published_keys(), dict(net.named_parameters())
     shapes = {theirs: list(ours[key].shape) for key, theirs in keys.items()}
     assert shapes == file["state_dict"]
     # EMA weights are a list without names: the order is the file's, and that of parameters().
@@ -116,7 +116,7 @@ def test_full_size_layout_of_storm(name, count, unused):
     if name == "denoiser":
         dead = [key for key in shapes if key == "all_modules.0.W" or "Dense_0" in key]
     ours = dict(net.named_parameters())
-    keys = published_keys(net)
+    keys = net.published_keys()
     used = [key for key in shapes if key not in dead]
     assert list(keys.values()) == used
     assert list(keys) == list(ours) == list(net.state_dict())

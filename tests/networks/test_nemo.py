@@ -8,8 +8,8 @@ import pytest
 import torch
 from problems import noise
 
-from sgmse.checkpoints.published import archives
-from sgmse.networks.nemo import NemoNCSNpp, published_keys
+from sgmse.checkpoints.published import _archives as archives
+from sgmse.networks.nemo import NemoNCSNpp
 
 HERE = Path(__file__).parents[1] / "data" / "parity"
 SIZES = {"channels": [4, 4, 8, 8], "blocks": 2, "pad_frames": 16, "pad_frequencies": 8}
@@ -19,7 +19,7 @@ def network(**changes) -> NemoNCSNpp:
     """That of the vectors."""
     net = NemoNCSNpp(**SIZES | changes)
     state = archives.unpack(HERE / "nemo_tiny.nemo")["state_dict"]
-    keys = published_keys(net)
+    keys = net.published_keys()
     net.load_state_dict({ours: state[f"estimator.{theirs}"] for ours, theirs in keys.items()})
     return net.double().eval().requires_grad_(False)
 
@@ -46,7 +46,7 @@ def test_the_published_size_and_keys():
     with torch.device("meta"):
         net = NemoNCSNpp()
     assert sum(p.numel() for p in net.parameters()) == 25_161_882
-    keys = published_keys(net)
+    keys = net.published_keys()
     assert list(keys) == [name for name, _ in net.named_parameters()]
     assert {keys[name]: list(p.shape) for name, p in net.named_parameters()} == theirs
 

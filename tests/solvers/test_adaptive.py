@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sgmse.estimates import Estimate, Score
 from sgmse.model import ScoreModel
-from sgmse.networks.ncsnpp import NCSNpp, published_keys
+from sgmse.networks.ncsnpp import NCSNpp
 from sgmse.sdes import (
     BBED,
     OUVE,
@@ -324,7 +324,7 @@ def published(parity, name: str, solver: DormandPrince | None = None):
             bins=kwargs["image_size"],
         )
         weights = load_file(parity / "sampler_net_ncsnpp.safetensors")
-        keys = published_keys(network)
+        keys = network.published_keys()
         network.load_state_dict({ours: weights[theirs] for ours, theirs in keys.items()})
         model = ScoreModel(network.double().eval(), sde, Score(sign=-1))
     else:

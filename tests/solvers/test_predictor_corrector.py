@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from sgmse.estimates import Score
 from sgmse.model import ScoreModel
-from sgmse.networks.ncsnpp import NCSNpp, published_keys
+from sgmse.networks.ncsnpp import NCSNpp
 from sgmse.sdes import BBED, OUVE, SBVE
 from sgmse.solvers import (
     AnnealedLangevin,
@@ -85,7 +85,7 @@ def published_network(folder, config: dict) -> NCSNpp:
         bins=kwargs["image_size"],
     )
     weights = load_file(folder / "sampler_net_ncsnpp.safetensors")
-    keys = published_keys(network)
+    keys = network.published_keys()
     network.load_state_dict({ours: weights[theirs] for ours, theirs in keys.items()})
     return network.double().eval()
 

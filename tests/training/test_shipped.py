@@ -12,16 +12,20 @@ import torch
 import yaml
 
 from sgmse.checkpoints import load
-from sgmse.checkpoints.published import bbed, official, storm
-from sgmse.checkpoints.published.settings import Settings
+from sgmse.checkpoints.published._bbed import Bridge, Corrected
+from sgmse.checkpoints.published._flowse import FlowSE
+from sgmse.checkpoints.published._lightning import spectrogram
+from sgmse.checkpoints.published._official import Official
+from sgmse.checkpoints.published._settings import Settings
+from sgmse.checkpoints.published._storm import Storm
 from sgmse.data.training_pairs import Paired
 from sgmse.enhancer import Enhancer
-from sgmse.estimates import Additive, Estimate, Parametrization, Preconditioned, Score, Velocity
+from sgmse.estimates import Additive, Estimate, Parametrization, Preconditioned
 from sgmse.metrics import si_sdr
 from sgmse.networks import NCSNpp
 from sgmse.networks.base import Network
 from sgmse.networks.magnitude_preserving import MagnitudePreservingUNet
-from sgmse.sdes import SBVE, SDE, Scaled, StraightFlow
+from sgmse.sdes import SBVE, SDE, Scaled
 from sgmse.solvers import Exponential, Grid, Solver, Uniform
 from sgmse.training import train
 from sgmse.training.averages import EMA
@@ -59,6 +63,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sb_ve_pesq": {"backbone": "ncsnpp_v2", "sde": "sbve", "loss_type": "data_prediction"},
     "bbed": {"sde": "bbed", "k": 2.6, "theta": 0.51},
     "crp": {"sde": "bbed", "k": 2.6, "theta": 0.51, "inference_N": 1, "inference_start": 0.5},
+    "flowse": {},
+    "edm": {"backbone": "ncsnpp_v2"},
     "storm": {"spec_factor": 0.33, "condition": "both"},
 }
 
@@ -79,31 +85,21 @@ class Published(NamedTuple):
 
 
 def published(name: str) -> Published:
-    """What the reader of published files makes of these settings, and of none for the others."""
-    s = Settings(SETTINGS.get(name, {}))
-    transform, minus = official.spectrogram(s), Score(sign=-1)
-    with torch.device("meta"):
-        v1, preserving = NCSNpp.v1(), MagnitudePreservingUNet(attention_resolutions=(16,))
-    if name in ("bbed", "crp"):
-        sde, latest = bbed.process(s)
-        sampler = bbed.few_steps(s) if name == "crp" else bbed.sampler(s, latest)
-        return Published(v1, sde, minus, transform, *sampler, latest)
-    if name == "storm":
-        net, sde = storm.ncsnpp(s, "backbone_score", False, observations=2), storm.process(s)
-        return Published(net, sde, minus, transform, *storm.sampler(s, sde, None))
-    if name == "flowse":
-        flow, sampler = StraightFlow(0, 0.487), (Exponential(), Uniform(5, end=0.03))
-        return Published(v1, flow, Velocity(), transform, *sampler)
-    if name == "edm2se":
+    """What the reader of published files makes of these settings."""
+    if name == "edm2se":  # whose files have no settings
+        with torch.device("meta"):
+            network = MagnitudePreservingUNet(attention_resolutions=(16,))
         bridge, sampler = Scaled(SBVE(2.6, 0.4), 2**0.5), (Exponential(start=0), Uniform(50, end=0))
         transform = Spectrogram(510, 128, Power(0.5, 0.15 * 0.5 / 0.08))
-        return Published(preserving, bridge, Additive(), transform, *sampler)
-    sde, backbone = official.process(s), s.take("backbone", "ncsnpp_v2")
-    net, _ = official.ncsnpp(s, backbone)
-    parametrization = official.parametrization(s, backbone, sde)
+        return Published(network, bridge, Additive(), transform, *sampler)
+    families = {"bbed": Bridge(), "crp": Corrected(), "storm": Storm(), "flowse": FlowSE()}
+    family, settings = families.get(name, Official()), Settings(SETTINGS[name])
+    model, transform = family.model(settings), spectrogram(settings)
+    parametrization = model.parametrization
     if name == "edm":  # of the paper; the published code has no c_out and c_skip here
         parametrization = Preconditioned("mean", "edm", "edm", "edm")
-    return Published(net, sde, parametrization, transform, *official.sampler(s, sde, None))
+    sampler = family.sampler(settings, model, None)
+    return Published(model.network, model.sde, parametrization, transform, *sampler, model.latest)
 
 
 @pytest.mark.parametrize("name", SIZES)

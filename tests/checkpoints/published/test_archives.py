@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from sgmse.checkpoints.published import archives
-from sgmse.checkpoints.published import reader as published
+from sgmse.checkpoints import published
+from sgmse.checkpoints.published import _archives as archives
 from sgmse.errors import CheckpointError
 
 ARCHIVE = Path(__file__).parents[2] / "data" / "parity" / "nemo_tiny.nemo"
@@ -142,7 +142,10 @@ HOSTILE = {
     "a deep config": (packed(members() | {f"./{CONFIG}": b"[" * 10**4}), "no archive of NeMo"),
     "a config of no table": (packed(members() | {f"./{CONFIG}": b"- 1"}), "a list, not a table"),
     "a config of bytes": (packed(members() | {f"./{CONFIG}": b"\xff\xfe\xff"}), "no archive"),
-    "weights of text": (packed(members() | {f"./{WEIGHTS}": b"text"}), f"{WEIGHTS} is not a"),
+    "weights of text": (
+        packed(members() | {f"./{WEIGHTS}": b"text"}),
+        "weights.ckpt is no checkpoint",
+    ),
 }
 
 

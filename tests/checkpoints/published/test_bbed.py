@@ -8,9 +8,9 @@ import torch
 from tiny_published import contents, error_of_audio, error_of_forward, file, read
 
 from sgmse.checkpoints import load, published
-from sgmse.checkpoints.published import bbed
-from sgmse.checkpoints.published.official import recognises as official_recognises
-from sgmse.checkpoints.published.reader import FAMILIES
+from sgmse.checkpoints.published._bbed import Bridge, Corrected
+from sgmse.checkpoints.published._official import Official
+from sgmse.checkpoints.published._reader import FAMILIES
 from sgmse.compat import CorrectedReverse
 from sgmse.enhancer import Enhancer
 from sgmse.errors import CheckpointError
@@ -92,39 +92,39 @@ def test_what_a_corrected_file_says(tmp_path):
 
 def test_a_bbve_is_a_bbed(tmp_path):
     old = {"sde": "bbve", "sigma_min": 1, "sigma_max": 2.6, "k": None}
-    ours = bbed.read(contents("bbed", tmp_path, **old), None)
+    ours = Bridge().read(contents("bbed", tmp_path, **old), None)
     assert ours.model.sde == BBED(theta=0.51, k=2.6)
     assert ours.solver == read("bbed", tmp_path).solver
 
 
 def test_settings_of_the_training(tmp_path):
     changes = {"T_sampling": 0.9, "t_eps": 0.05, "theta": 0.3, "k": 10}
-    ours = bbed.read(contents("bbed", tmp_path, **changes), None)
+    ours = Bridge().read(contents("bbed", tmp_path, **changes), None)
     assert ours.model.sde == BBED(theta=0.3, k=10.0)
     assert ours.model.latest == 0.9
     assert ours.grid == Uniform(30, start=0.9, end=0.05)
-    defaults = bbed.read(contents("bbed", tmp_path, **dict.fromkeys(changes)), None)
+    defaults = Bridge().read(contents("bbed", tmp_path, **dict.fromkeys(changes)), None)
     assert defaults.model.sde == BBED()
     assert defaults.grid == Uniform(30, start=0.999, end=0.03)
 
 
 def test_an_ouve_can_be_corrected_too(tmp_path):
     held = contents("crp", tmp_path, sde="ouve", theta=1.5, sigma_min=0.05, sigma_max=0.5)
-    assert [f for f in FAMILIES if f.recognises(held)] == [bbed]
-    ours = bbed.read(held, None)
+    assert [f for f in FAMILIES if f.recognises(held)] == [Corrected()]
+    ours = Corrected().read(held, None)
     assert ours.model.sde == OUVE()
     assert ours.model.latest == 1
     assert ours.solver == CorrectedReverse()
 
 
 def test_whose_files_are_whose(tmp_path):
-    for name in ("bbed", "crp"):
+    for name, family in (("bbed", Bridge()), ("crp", Corrected())):
         held = contents(name, tmp_path)
-        assert [f for f in FAMILIES if f.recognises(held)] == [bbed]
+        assert [f for f in FAMILIES if f.recognises(held)] == [family]
     plain = contents("bbed", tmp_path, sde="ouve")  # of the same repository
-    assert not bbed.recognises(plain)
-    assert official_recognises(plain)
-    assert not bbed.recognises(contents("flowse", tmp_path))
+    assert not Bridge().recognises(plain)
+    assert Official().recognises(plain)
+    assert not Bridge().recognises(contents("flowse", tmp_path))
 
 
 # How it is used

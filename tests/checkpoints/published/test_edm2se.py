@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sgmse.checkpoints import load, published, save
-from sgmse.checkpoints.published import edm2se
+from sgmse.checkpoints.published import _edm2se as edm2se
 from sgmse.compat import SBODE, SBSDE
 from sgmse.enhancer import Enhancer
 from sgmse.errors import CheckpointError
@@ -60,7 +60,7 @@ def test_what_a_file_describes(state, read):
     assert (exact.sample_rate, exact.padding) == (16000, "reflect")
     assert (exact.solver, exact.grid) == (Exponential(start=0.0), Uniform(50, end=0.0))
     assert (compat.solver, compat.grid) == (SBODE(told="state"), exact.grid)
-    for name, theirs in tiny.published_keys(network).items():
+    for name, theirs in network.published_keys().items():
         assert torch.equal(network.state_dict()[name], state[theirs])
 
 
@@ -209,9 +209,9 @@ def test_levels_end(state, read):
 
 
 def test_other_files_are_not_of_this_family():
-    assert not edm2se.recognises({})
-    assert not edm2se.recognises({"state_dict": {}, "net": 5, 7: 8})
-    assert not edm2se.recognises({"unet.out_gain": torch.zeros(1)})
+    assert not edm2se.EDM2SE().recognises({})
+    assert not edm2se.EDM2SE().recognises({"state_dict": {}, "net": 5, 7: 8})
+    assert not edm2se.EDM2SE().recognises({"unet.out_gain": torch.zeros(1)})
 
 
 def test_snapshots_of_the_training_are_refused(state, tmp_path):

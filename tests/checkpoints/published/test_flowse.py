@@ -8,8 +8,8 @@ import torch
 from tiny_published import contents, error_of_audio, error_of_forward, file, read, relative
 
 from sgmse.checkpoints import Checkpoint, load, published
-from sgmse.checkpoints.published import flowse
-from sgmse.checkpoints.published.reader import FAMILIES
+from sgmse.checkpoints.published._flowse import FlowSE
+from sgmse.checkpoints.published._reader import FAMILIES
 from sgmse.compat import FlowEuler
 from sgmse.enhancer import Enhancer
 from sgmse.errors import CheckpointError
@@ -24,7 +24,7 @@ EVERY = pytest.mark.parametrize("compat", [None, "sgmse"])
 
 
 def noisy(folder, compat) -> Checkpoint:
-    return flowse.read(contents("flowse", folder, **NOISY), compat)
+    return FlowSE().read(contents("flowse", folder, **NOISY), compat)
 
 
 def test_parity_of_the_velocity(tmp_path):
@@ -61,21 +61,21 @@ def test_what_a_file_says(tmp_path):
 
 
 def test_settings_of_the_training(tmp_path):
-    ours = flowse.read(contents("flowse", tmp_path, **NOISY, sigma_max=1, t_eps=0.1), None)
+    ours = FlowSE().read(contents("flowse", tmp_path, **NOISY, sigma_max=1, t_eps=0.1), None)
     assert ours.model.sde == StraightFlow(0.1, 1.0)
     assert ours.model.latest == 0.8
     assert ours.grid == Uniform(5, start=0.8, end=0.1)
     names = ("sigma_min", "sigma_max", "T_rev", "t_eps")
-    defaults = flowse.read(contents("flowse", tmp_path, **dict.fromkeys(names)), None)
+    defaults = FlowSE().read(contents("flowse", tmp_path, **dict.fromkeys(names)), None)
     assert defaults.model.sde == StraightFlow(0.0, 0.487)
     assert defaults.grid == Uniform(5, end=0.03)
 
 
 def test_its_files_are_told_from_those_of_others(tmp_path):
     held = contents("flowse", tmp_path)
-    assert [f for f in FAMILIES if f.recognises(held)] == [flowse]
+    assert [f for f in FAMILIES if f.recognises(held)] == [FlowSE()]
     for changes in ({"ode": "other"}, {"ode": None}, {"sde": "ouve"}):
-        assert not flowse.recognises(contents("flowse", tmp_path, **changes))
+        assert not FlowSE().recognises(contents("flowse", tmp_path, **changes))
 
 
 def test_reading_does_not_change_the_file(tmp_path):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from sgmse.checkpoints import published
 from sgmse.checkpoints.native import load, save
-from sgmse.checkpoints.published import archives, nemo
-from sgmse.checkpoints.published import reader as published
+from sgmse.checkpoints.published import _archives as archives
+from sgmse.checkpoints.published._nemo import NeMo
 from sgmse.compat import SBODE, SBSDE
 from sgmse.enhancer import Enhancer
 from sgmse.errors import CheckpointError
@@ -20,6 +21,7 @@ from sgmse.sdes import OUVE, SBVE, SBVP, FlowMatching, Scaled
 from sgmse.solvers import Exponential, Uniform, solve
 from sgmse.transforms import Power, Spectrogram
 
+NEMO = NeMo()
 HERE = Path(__file__).parents[2] / "data" / "parity"
 ARCHIVE = HERE / "nemo_tiny.nemo"
 HOP, WHOLE = 8, 312  # samples up to the last whole hop: NeMo gives back zeros behind it
@@ -69,14 +71,14 @@ def difference(ours, name):
 
 @pytest.mark.parametrize("name", [n for n in CASES if n[:4] != "flow" and "vp" not in n])
 def test_as_published(name):
-    checkpoint = nemo.read(contents(name), "sgmse")
+    checkpoint = NEMO.read(contents(name), "sgmse")
     assert difference(enhanced(checkpoint, name), name) <= 1e-9
     assert difference(enhanced(checkpoint, name, torch.float32), name) <= 1e-4
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("bridge_sde", 1e-6), ("bridge_vp_sde", 1e-9)])
 def test_the_exact_bridge_is_the_published_one_but_for_its_end_and_epsilons(name, tolerance):
-    checkpoint = nemo.read(contents(name), None)
+    checkpoint = NEMO.read(contents(name), None)
     assert checkpoint.solver == Exponential(eta=1.0)
     assert checkpoint.grid == Uniform(5, end=0.0)
     grid = replace(checkpoint.grid, end=1e-4, finish=False)
@@ -91,7 +93,7 @@ def test_flows(name):
     For a network of the data NeMo computes the field of another start, unless sigma_end is 0, as in
     that vector; its field has an epsilon of 1e-6, which is all of the difference.
     """
-    checkpoint = nemo.read(contents(name), None)
+    checkpoint = NEMO.read(contents(name), None)
     start = checkpoint.grid.start
     assert (checkpoint.grid.steps, 1 - start) == (5, 2**-20)
     noise = float(checkpoint.model.sde.scales(torch.ones(1, dtype=torch.float64)).sigma)
@@ -108,7 +110,7 @@ def test_flows(name):
     assert difference(enhanced(whole, name, scale=noise), name) <= 1e-9
     assert 1e-9 < difference(enhanced(checkpoint, name, scale=noise), name) <= 1e-3
     # The start that the prior gives, and the one that the solver makes of it, at 2^-20 from 1.
-    assert difference(enhanced(nemo.read(contents(name), "sgmse"), name), name) <= 1e-5
+    assert difference(enhanced(NEMO.read(contents(name), "sgmse"), name), name) <= 1e-5
 
 
 def test_processes_and_samplers():
@@ -119,20 +121,20 @@ def test_processes_and_samplers():
         ("flow_field", Scaled(FlowMatching(1e-4 / 0.8), 0.8), Velocity()),
         ("flow_data", FlowMatching(0.0), Data()),
     ):
-        checkpoint = nemo.read(contents(name), None)
+        checkpoint = NEMO.read(contents(name), None)
         assert checkpoint.model.sde == sde
         assert checkpoint.model.parametrization == parametrization
         assert checkpoint.transform == Spectrogram(30, 8, Power(0.5, 0.33), ends="zero")
         assert checkpoint.sample_rate == 16000
         assert checkpoint.training["nemo_version"] == "2.5.0rc0"
-    assert nemo.read(contents("bridge_ode"), None).solver == Exponential(start=0.0)
-    assert nemo.read(contents("bridge_ode"), "sgmse").solver == SBODE(told="state")
-    assert nemo.read(contents("bridge_sde_current"), "sgmse").solver == SBSDE(end=0.0)
-    exact = nemo.read(contents("score"), None)
+    assert NEMO.read(contents("bridge_ode"), None).solver == Exponential(start=0.0)
+    assert NEMO.read(contents("bridge_ode"), "sgmse").solver == SBODE(told="state")
+    assert NEMO.read(contents("bridge_sde_current"), "sgmse").solver == SBSDE(end=0.0)
+    exact = NEMO.read(contents("score"), None)
     assert exact.solver.predictor.stepsize is None
     assert exact.grid == Uniform(5)
-    assert nemo.read(contents("score"), "sgmse").solver.predictor.stepsize == 0.2
-    state = nemo.read(contents("score_state"), "sgmse")
+    assert NEMO.read(contents("score"), "sgmse").solver.predictor.stepsize == 0.2
+    state = NEMO.read(contents("score_state"), "sgmse")
     assert state.grid == Uniform(5, 0.9, 0.05)
     assert state.solver.predictor.stepsize == pytest.approx(0.18)
 
@@ -191,7 +193,7 @@ def test_refused(says):
     given = contents("bridge_sde")
     change(given["model_config"], REFUSED[says])
     with pytest.raises(ValueError, match=says) as error:
-        nemo.read(given, "sgmse")
+        NEMO.read(given, "sgmse")
     assert "\n" not in str(error.value)
 
 
@@ -211,32 +213,32 @@ def test_refused_of_other_models(name, changes, says):
     given = contents(name)
     change(given["model_config"], changes)
     with pytest.raises(ValueError, match=says):
-        nemo.read(given, "sgmse")
+        NEMO.read(given, "sgmse")
 
 
 def test_weights_that_do_not_fit():
     given = contents("bridge_sde")
     del given["state_dict"]["estimator.output_projection.bias"]
     with pytest.raises(CheckpointError, match=r"lacks estimator\.output_projection\.bias"):
-        nemo.read(given, None)
+        NEMO.read(given, None)
     given = contents("bridge_sde")
     given["state_dict"]["discriminator.weight"] = torch.zeros(1)
     with pytest.raises(CheckpointError, match=r"unknown keys: discriminator\.weight"):
-        nemo.read(given, None)
+        NEMO.read(given, None)
     given = contents("bridge_sde")
     given["model_config"]["estimator"]["channels"] = [4, 8, 8, 8]
     with pytest.raises(
         CheckpointError, match=r"estimator\.ncsnpp\.\S+ is \[4\].* ask for \[8\]|residual"
     ):
-        nemo.read(given, None)
+        NEMO.read(given, None)
 
 
 def test_other_contents_are_left_to_others():
-    assert nemo.recognises(contents("score"))
-    assert not nemo.recognises({"hyper_parameters": {}, "state_dict": {}})
+    assert NEMO.recognises(contents("score"))
+    assert not NEMO.recognises({"hyper_parameters": {}, "state_dict": {}})
 
 
 def test_settings_of_the_network_that_nemo_ignores():
     given = contents("bridge_sde")
     given["model_config"]["estimator"] |= {"pad_dimension_to": None, "attention": True}
-    assert nemo.read(given, None).model.network.config["pad_frequencies"] == 8
+    assert NEMO.read(given, None).model.network.config["pad_frequencies"] == 8

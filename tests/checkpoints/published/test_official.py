@@ -21,21 +21,21 @@ from safetensors.torch import load_file
 from sgmse import enhancer as enhancers
 from sgmse.checkpoints import convert, load
 from sgmse.checkpoints.published import read as read_file
-from sgmse.checkpoints.published.official import dcunet, ncsnpp, read, recognises
-from sgmse.checkpoints.published.pickles import read as unpickled
-from sgmse.checkpoints.published.settings import Settings
+from sgmse.checkpoints.published._lightning import network_of
+from sgmse.checkpoints.published._official import Official
+from sgmse.checkpoints.published._settings import Settings
+from sgmse.checkpoints.published._torch_files import read_torch
 from sgmse.compat import SBODE, SBSDE, PublishedOUVP
 from sgmse.enhancer import Enhancer
 from sgmse.errors import CheckpointError
 from sgmse.estimates import Data, Preconditioned, Score
 from sgmse.networks import NCSNpp
 from sgmse.networks.dcunet import DCUNet
-from sgmse.networks.dcunet import published_keys as dcunet_keys
-from sgmse.networks.ncsnpp import published_keys
 from sgmse.sdes import OUVE, SBVE
 from sgmse.solvers import AnnealedLangevin, Exponential, PredictorCorrector, Uniform
 from sgmse.transforms import Log, Power, Spectrogram
 
+OFFICIAL = Official()
 VECTORS = Path(__file__).parents[2] / "data" / "parity"
 
 
@@ -50,10 +50,10 @@ def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
 @pytest.mark.parametrize("weights", ["raw", "ema"])
 def test_a_checkpoint_of_their_training(parity, weights):
     z = np.load(parity / "ckpt_official_tiny.npz")
-    held = unpickled(parity / "official_tiny.ckpt")
+    held = read_torch(parity / "official_tiny.ckpt")
     if weights == "raw":
         del held["ema"]
-    model = read(held, None).model
+    model = OFFICIAL.read(held, None).model
     x, y, t = (torch.from_numpy(z[name]) for name in "xyt")
     assert relative(model.score(x, y, t).numpy(), z[f"forward_{weights}"]) < 1e-5
     x, y, t = x.to(torch.complex128), y.to(torch.complex128), t.double()
@@ -158,7 +158,7 @@ def test_every_network(parity, backbone):
         load_file(parity / settings["weights"]),
         settings["kwargs"] | {"backbone": backbone, "sde": "ouve"},
     )
-    net = read(held, None).model.network.double()
+    net = OFFICIAL.read(held, None).model.network.double()
     x, y = z["x"].to(torch.complex128), z["y"].to(torch.complex128)
     assert relative(net(x, y, z["t"].double()).numpy(), z["out_float64"].numpy()) < 1e-9
 
@@ -167,7 +167,8 @@ def test_every_network(parity, backbone):
 def test_the_published_sizes_are_the_defaults(parity, backbone):
     theirs = json.loads((parity / "full_size_state_dict_shapes.json").read_text())[backbone]
     settings = Settings({"dcunet_temb_layers_global": theirs.get("layers", 2)})
-    net, keys = dcunet(settings) if backbone == "dcunet" else ncsnpp(settings, backbone)
+    net = network_of(settings, backbone)
+    keys = net.published_keys()
     shapes = {keys[name]: list(value.shape) for name, value in net.state_dict().items()}
     assert shapes == theirs["state_dict"]
     assert sum(p.numel() for p in net.parameters()) == theirs["n_parameters"]
@@ -183,7 +184,7 @@ def test_every_preconditioning(parity, name):
     held = parity_contents(
         load_file(parity / settings["weights"]), hyper | {"backbone": "ncsnpp_v2"}
     )
-    ours = read(held, None).model.parametrization
+    ours = OFFICIAL.read(held, None).model.parametrization
     assert ours == (Data() if SIMPLER.get(name) == Data() else theirs)
 
 
@@ -192,7 +193,9 @@ def test_every_preconditioning(parity, name):
 
 def test_the_first_files():
     """Of 2022: no rate, a thousand `sde_n` that nothing used, a loss called mse."""
-    checkpoint = read(official(sde_n=1000, loss_type="mse", n_fft=None, hop_length=None), None)
+    checkpoint = OFFICIAL.read(
+        official(sde_n=1000, loss_type="mse", n_fft=None, hop_length=None), None
+    )
     assert checkpoint.model.parametrization == Score(sign=-1)
     assert checkpoint.grid == Uniform(30, end=0.03)
     assert checkpoint.sample_rate == 16000
@@ -203,15 +206,17 @@ def test_the_first_files():
 
 
 def test_the_process_of_the_first_version():
-    checkpoint = read(official(sde="ouvp", beta_min=0.1, beta_max=2, stiffness=1.5), None)
+    checkpoint = OFFICIAL.read(official(sde="ouvp", beta_min=0.1, beta_max=2, stiffness=1.5), None)
     assert checkpoint.model.sde == PublishedOUVP(0.1, 2.0, 1.5)
 
 
 def test_dereverberation():
-    checkpoint = read(official(format="reverb"), None)
+    checkpoint = OFFICIAL.read(official(format="reverb"), None)
     assert checkpoint.solver == PredictorCorrector(corrector=AnnealedLangevin(0.33))
     assert checkpoint.grid == Uniform(50, end=0.03)
-    assert read(official(format="default", N=20, t_eps=0.04), None).grid == Uniform(20, end=0.04)
+    assert OFFICIAL.read(official(format="default", N=20, t_eps=0.04), None).grid == Uniform(
+        20, end=0.04
+    )
 
 
 @pytest.mark.parametrize(
@@ -225,7 +230,7 @@ def test_dereverberation():
 )
 def test_the_samplers_of_the_bridge(kind, compat, solver, grid):
     bridge = {"backbone": "ncsnpp_v2", "sde": "sbve", "sampler_type": kind, "k": 2.5, "c": 0.3}
-    checkpoint = read(official(**bridge, loss_type="data_prediction"), compat)
+    checkpoint = OFFICIAL.read(official(**bridge, loss_type="data_prediction"), compat)
     assert checkpoint.model.sde == SBVE(2.5, 0.3)
     assert checkpoint.model.parametrization == Data()
     assert (checkpoint.solver, checkpoint.grid) == (solver, grid)
@@ -240,7 +245,7 @@ def test_the_48_khz_models():
     settings |= {"num_res_blocks": 1, "n_fft": 1534, "hop_length": 384, "spec_factor": 0.065}
     settings |= {"spec_abs_exponent": 0.667, "theta": 2, "sigma_min": 0.1, "sigma_max": 1}
     for more, rate in (({}, 48000), ({"sr": 16000}, 48000), ({"sr": 44100}, 44100)):
-        checkpoint = read(contents(net, published_keys(net), settings | more), None)
+        checkpoint = OFFICIAL.read(contents(net, net.published_keys(), settings | more), None)
         assert checkpoint.sample_rate == rate
         assert checkpoint.padding == "reflect"
         assert checkpoint.transform == Spectrogram(1534, 384, Power(0.667, 0.065))
@@ -252,12 +257,12 @@ def test_the_48_khz_models():
 def test_the_first_network_of_all(ema):
     """DCUNet: the moments of its normalisation are saved, but are no parameters to average."""
     torch.manual_seed(0)
-    net = DCUNet.published(embed_dim=16, dcunet_activation="leaky_relu")
+    net = DCUNet(width=16, activation="leaky_relu")
     for name, buffer in net.named_buffers():
         buffer.copy_(torch.rand(buffer.shape) if "running" in name else torch.tensor(7))
     settings = {"backbone": "dcunet", "sde": "ouve", "n_fft": 512, "embed_dim": 16}
     settings |= {"dcunet_activation": "leaky_relu", "loss_type": "mse"}
-    checkpoint = read(contents(net, dcunet_keys(net), settings, ema=ema), None)
+    checkpoint = OFFICIAL.read(contents(net, net.published_keys(), settings, ema=ema), None)
     assert Enhancer.of(checkpoint).transform == Spectrogram(512, 128)
     assert checkpoint.padding == "zero"
     assert checkpoint.model.network.config == net.config
@@ -277,12 +282,12 @@ def test_the_first_network_of_all(ema):
     ],
 )
 def test_transforms(settings, compression):
-    assert read(official(**settings), None).transform == Spectrogram(62, 16, compression)
+    assert OFFICIAL.read(official(**settings), None).transform == Spectrogram(62, 16, compression)
 
 
 def test_a_network_that_does_not_divide_by_t():
-    assert read(official(), None).model.network.divide_by_t == "features"
-    assert read(official(scale_by_sigma=False), None).model.network.divide_by_t is None
+    assert OFFICIAL.read(official(), None).model.network.divide_by_t == "features"
+    assert OFFICIAL.read(official(scale_by_sigma=False), None).model.network.divide_by_t is None
 
 
 @pytest.mark.parametrize(
@@ -320,7 +325,7 @@ def test_settings_that_do_not_fit_are_named(tmp_path, settings, says):
 @pytest.mark.parametrize(("ema", "factor"), [("all", 1.25), ("trained", 1.25), (None, 1.0)])
 def test_averaged_weights(ema, factor):
     net, state = official_network(), official_network().state_dict()
-    loaded = read(official(ema), None).model.network.state_dict()
+    loaded = OFFICIAL.read(official(ema), None).model.network.state_dict()
     frozen = [name for name, p in net.named_parameters() if not p.requires_grad]
     assert frozen == ["embedding.fourier.frequencies"]
     for name, value in state.items():
@@ -334,14 +339,14 @@ def test_a_list_of_another_length_is_refused():
     held_["ema"]["shadow_params"].pop()
     count = len(held_["state_dict"])
     with pytest.raises(CheckpointError, match=f"its ema has {count - 2} weights, and the model"):
-        read(held_, None)
+        OFFICIAL.read(held_, None)
 
 
 def test_a_list_in_another_order_is_refused():
     held_ = official()
     held_["ema"]["shadow_params"].reverse()
     with pytest.raises(CheckpointError, match="its ema does not fit: the weight of dnn"):
-        read(held_, None)
+        OFFICIAL.read(held_, None)
 
 
 def test_the_list_follows_the_file():
@@ -351,7 +356,7 @@ def test_the_list_follows_the_file():
     held_["state_dict"] = {name: held_["state_dict"][name] for name in names}
     held_["ema"]["shadow_params"].reverse()
     state = official_network().state_dict()
-    for name, value in read(held_, None).model.network.state_dict().items():
+    for name, value in OFFICIAL.read(held_, None).model.network.state_dict().items():
         assert torch.equal(value, 1.25 * state[name]), name
 
 
@@ -360,7 +365,7 @@ def test_a_missing_key_is_named(ema):
     held_ = official(ema)
     del held_["state_dict"]["dnn.all_modules.3.bias"]
     with pytest.raises(CheckpointError, match=r"its state_dict lacks dnn.all_modules.3.bias$"):
-        read(held_, None)
+        OFFICIAL.read(held_, None)
 
 
 @pytest.mark.parametrize("key", ["dnn.all_modules.99.weight", "net.weight"])
@@ -368,31 +373,31 @@ def test_an_odd_key_is_named(key):
     held_ = official()
     held_["state_dict"][key] = torch.zeros(3)
     with pytest.raises(CheckpointError, match=f"its state_dict has unknown keys: {key}$"):
-        read(held_, None)
+        OFFICIAL.read(held_, None)
 
 
 def test_the_perceptual_loss_is_ignored():
     held_ = official()
     held_["state_dict"]["pesq_loss.weight"] = torch.zeros(3)
-    read(held_, None)
+    OFFICIAL.read(held_, None)
 
 
 def test_a_weight_that_is_not_finite_is_named():
     held_ = official(None)
     held_["state_dict"]["dnn.all_modules.3.bias"][0] = torch.nan
     with pytest.raises(CheckpointError, match=r"its dnn.all_modules.3.bias has numbers that are"):
-        read(held_, None)
+        OFFICIAL.read(held_, None)
 
 
 def test_weights_in_half_precision():
     held_ = official(None)
     held_["state_dict"] = {k: v.half() for k, v in held_["state_dict"].items()}
-    assert {p.dtype for p in read(held_, None).model.parameters()} == {torch.float32}
+    assert {p.dtype for p in OFFICIAL.read(held_, None).model.parameters()} == {torch.float32}
 
 
 def test_weights_are_copies():
     held_ = official(None)
-    net = read(held_, None).model.network
+    net = OFFICIAL.read(held_, None).model.network
     for value in held_["state_dict"].values():
         value.zero_()
     assert net.input.weight.abs().sum() > 0
@@ -409,14 +414,16 @@ def test_weights_are_copies():
     ],
 )
 def test_recognises(settings, known):
-    assert recognises(official(**settings)) is known
-    assert not recognises({"state_dict": {}, "hyper_parameters": official()["hyper_parameters"]})
+    assert OFFICIAL.recognises(official(**settings)) is known
+    assert not OFFICIAL.recognises(
+        {"state_dict": {}, "hyper_parameters": official()["hyper_parameters"]}
+    )
 
 
 def test_a_denoiser_takes_no_notice_of_two_of_its_settings():
     settings = {"backbone": "ncsnpp_v2", "loss_type": "denoiser", "sigma_data": 0.3}
     settings |= {"c_in": "edm", "c_out": "edm", "c_skip": "edm", "network_scaling": "1/t"}
-    model = read(official(**settings), None).model
+    model = OFFICIAL.read(official(**settings), None).model
     assert model.parametrization == Preconditioned("mean", "edm", scaling="1/t", sigma_data=0.3)
 
 

@@ -9,8 +9,10 @@ import torch
 from lightning_files import official
 
 from sgmse.checkpoints import convert, load
-from sgmse.checkpoints.published import reader as published
-from sgmse.checkpoints.published.reader import FAMILIES, read
+from sgmse.checkpoints.published import _reader as reader
+from sgmse.checkpoints.published._official import Official
+from sgmse.checkpoints.published._reader import FAMILIES, read
+from sgmse.checkpoints.published._torch_files import read_torch
 from sgmse.compat import SBODE
 from sgmse.enhancer import Enhancer
 from sgmse.errors import CheckpointError
@@ -58,17 +60,15 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__.split(".")[-1])
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: type(family).__name__)
 @pytest.mark.parametrize("held", ODD, ids=range(len(ODD)))
 def test_no_family_stumbles_over_files_of_others(family, held):
     assert family.recognises(held) is False
 
 
 def test_a_file_is_of_one_family(tiny):
-    held = published.pickles.read(tiny)
-    assert [f.__name__ for f in FAMILIES if f.recognises(held)] == [
-        "sgmse.checkpoints.published.official"
-    ]
+    held = read_torch(tiny)
+    assert [family for family in FAMILIES if family.recognises(held)] == [Official()]
 
 
 def test_an_unknown_arithmetic_is_named(tiny):
@@ -159,7 +159,7 @@ def test_whole_or_not_at_all(tiny, tmp_path, monkeypatch, overwrite, when, error
         raise error
 
     if when == "written":
-        monkeypatch.setattr(published, "save", full)
+        monkeypatch.setattr(reader, "save", full)
     else:
         monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises((CheckpointError, KeyboardInterrupt)):
@@ -174,6 +174,6 @@ def test_a_place_that_cannot_be_written(tiny, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(CheckpointError, match=r"model cannot be written \("):
         convert(tiny, tmp_path / "file" / "model")
-    with pytest.raises(CheckpointError, match="is not a checkpoint that can be read"):
+    with pytest.raises(CheckpointError, match="is no checkpoint that can be read"):
         convert(tmp_path / "file", tmp_path / "model")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from sgmse.checkpoints import load, published, save
-from sgmse.checkpoints.published import storm
+from sgmse.checkpoints.published._settings import Settings
+from sgmse.checkpoints.published._storm import Storm
 from sgmse.compat import PublishedOUVP
 from sgmse.enhancer import Enhancer
 from sgmse.errors import CheckpointError
 from sgmse.model import Regeneration, ScoreModel
-from sgmse.networks.ncsnpp import published_keys
 from sgmse.sdes import OUVE, expand
 from sgmse.solvers import AnnealedLangevin, EulerMaruyama, PredictorCorrector, Uniform, solve
 
@@ -79,7 +79,7 @@ def contents_of(vectors: dict, kind: str) -> dict:
 @pytest.fixture
 def checkpoint(vectors):
     def make(kind: str, compat: str | None = "sgmse"):
-        made = storm.read(contents_of(vectors, kind), compat)
+        made = Storm().read(contents_of(vectors, kind), compat)
         made.model.double().eval().requires_grad_(False)
         return made
 
@@ -162,9 +162,9 @@ def test_the_average_in_both_its_lengths(vectors, kind):
             contents["ema"]["shadow_params"] = [
                 value for name, value in averages.items() if name not in fixed
             ]
-        model = storm.read(contents, None).model
+        model = Storm().read(contents, None).model
         for prefix, network in networks_of(model, kind).items():
-            for name, key in published_keys(network).items():
+            for name, key in network.published_keys().items():
                 half = shorter and prefix + key in fixed  # not averaged: as in the state_dict
                 expected = averages[prefix + key] / (2 if half else 1)
                 assert torch.equal(network.state_dict()[name], expected), key
@@ -179,7 +179,7 @@ def networks_of(model, kind: str) -> dict:
 def test_without_an_average_the_last_weights(vectors):
     contents = contents_of(vectors, "both")
     del contents["ema"]
-    network = storm.read(contents, None).model.network
+    network = Storm().read(contents, None).model.network
     expected = contents["state_dict"]["score_net.output_layer.weight"]
     assert torch.equal(network.output.weight, expected)
 
@@ -217,8 +217,7 @@ def test_what_a_file_says_of_its_model(checkpoint):
     ],
 )
 def test_backbones_have_their_published_sizes(backbone, sizes):
-    settings = storm.Settings({"backbone_score": backbone})
-    config = storm.ncsnpp(settings, "backbone_score", centred=False).config
+    config = Storm().model(Settings({"backbone": backbone})).network.config
     assert (config["channels"], list(config["multipliers"]), config["blocks"]) == sizes
 
 
@@ -232,7 +231,7 @@ def test_files_of_the_branch_for_torch_2_take_their_input_as_it_is(
     contents = contents_of(vectors, "both") | {"pytorch-lightning_version": version}
     if centered is not None:
         contents["hyper_parameters"]["centered"] = centered
-    model = storm.read(contents, None).model
+    model = Storm().read(contents, None).model
     assert model.network.centred == model.predictor.centred == centred
 
 
@@ -243,7 +242,7 @@ def test_a_regeneration_without_a_score_network_is_a_predictor(vectors):
     contents["state_dict"] = {n: v for n, v in state.items() if n.startswith("denoiser_net.")}
     count = len(contents["state_dict"])
     contents["ema"]["shadow_params"] = contents["ema"]["shadow_params"][:count]
-    model = storm.read(contents, None).model.double()
+    model = Storm().read(contents, None).model.double()
     y = vectors["y"]
     with torch.no_grad():
         close(model(y, y, torch.ones(2)).x0, vectors["denoised"])
@@ -262,7 +261,7 @@ def test_a_file_is_read_and_converted(vectors, kind, tmp_path, monkeypatch):
     torch.save(contents, path, pickle_module=pickle)
     read = published.read(path)
     again = load(save(read, tmp_path / "folder"))
-    expected = storm.read(contents, None)
+    expected = Storm().read(contents, None)
     for one in (read, again):
         ours, theirs = one.model.state_dict(), expected.model.state_dict()
         assert ours.keys() == theirs.keys()
@@ -274,11 +273,11 @@ def test_a_file_is_read_and_converted(vectors, kind, tmp_path, monkeypatch):
 
 def test_its_files_are_told_from_those_of_others(vectors):
     for kind in NETWORKS:
-        assert storm.recognises(contents_of(vectors, kind))
+        assert Storm().recognises(contents_of(vectors, kind))
     other = contents_of(vectors, "score_only")
     del other["hyper_parameters"]["spatial_channels"]
-    assert not storm.recognises(other)
-    assert not storm.recognises({})
+    assert not Storm().recognises(other)
+    assert not Storm().recognises({})
 
 
 def changed(contents: dict, **settings) -> dict:
@@ -301,7 +300,7 @@ def changed(contents: dict, **settings) -> dict:
 )
 def test_settings_that_are_not_known_are_named(vectors, settings, message):
     with pytest.raises(CheckpointError, match=message) as error:
-        storm.read(changed(contents_of(vectors, "both"), **settings), None)
+        Storm().read(changed(contents_of(vectors, "both"), **settings), None)
     assert "\n" not in str(error.value)
 
 
@@ -315,8 +314,8 @@ def test_missing_and_odd_keys_are_named(vectors):
         contents["ema"] = None
         change(contents["state_dict"])
         with pytest.raises(CheckpointError, match=message):
-            storm.read(contents, None)
+            Storm().read(contents, None)
     contents = contents_of(vectors, "both")
     contents["ema"]["shadow_params"].pop()
     with pytest.raises(CheckpointError, match="its ema has 281 weights, and the model has 282"):
-        storm.read(contents, None)
+        Storm().read(contents, None)

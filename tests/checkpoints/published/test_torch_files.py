@@ -15,9 +15,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sgmse.checkpoints.published import interpreter, pickles
-from sgmse.checkpoints.published.interpreter import Stub
-from sgmse.checkpoints.published.pickles import read
+from sgmse.checkpoints.published import _torch_files as torch_files
+from sgmse.checkpoints.published import _unpickler as unpickler
+from sgmse.checkpoints.published._torch_files import read_torch as read
+from sgmse.checkpoints.published._unpickler import Stub
 from sgmse.errors import CheckpointError
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -261,7 +262,7 @@ def test_a_truncated_file(tmp_path, zipped):
     whole = path.read_bytes()
     for length in [*range(1, 200, 7), *range(200, len(whole), 61), len(whole) - 1]:
         path.write_bytes(whole[:length])
-        refused(path, "is not a checkpoint that can be read: ")
+        refused(path, "is no checkpoint that can be read: ")
 
 
 def test_compressed_records_are_refused(tmp_path):
@@ -282,13 +283,13 @@ def test_archives_of_other_kinds(tmp_path):
 
 def test_limits(tmp_path, monkeypatch):
     path = save({"x": torch.ones(3)}, tmp_path / "file")
-    monkeypatch.setattr(pickles, "MOST_RECORDS", 3)
+    monkeypatch.setattr(torch_files, "MOST_RECORDS", 3)
     refused(path, "records, more than 3")
     monkeypatch.undo()
-    monkeypatch.setattr(pickles, "LARGEST_PICKLE", 50)
-    refused(path, "file/data.pkl has")
-    monkeypatch.setattr(interpreter, "LARGEST_PICKLE", 50)
-    refused(save({"x": "a" * 60}, tmp_path / "file", False), "its pickle has more than 50 bytes")
+    monkeypatch.setattr(unpickler, "LARGEST_PICKLE", 50)
+    for zipped in (True, False):
+        path = save({"x": "a" * 60}, tmp_path / "file", zipped)
+        refused(path, "its pickle is truncated, or has more than 50 bytes")
 
 
 def test_another_order_of_bytes(tmp_path):

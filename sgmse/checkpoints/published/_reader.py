@@ -1,41 +1,25 @@
-"""Published checkpoints, of several research repositories, as models of this library.
+"""Finds the family of a published file, reads its model, and writes it in the native format."""
 
-What a file holds says of which family it is; a family is a module beside this one with
-
-    recognises(contents) -> bool                whether the contents of a file are of it
-    read(contents, compat) -> Checkpoint        the model, with the sampler that belongs to it
-
-where `contents` is the dictionary in the file, as `pickles.read` gives it (tensors are views of the
-file, everything unknown is a `Stub`) or, of an archive, `archives.unpack`, and `compat` is None for
-the exact sampler or "sgmse" for the arithmetic of the published code. One adds a family by its
-module and a name in `FAMILIES`; they are asked in this order, and none may recognise what belongs
-to another. `reading` has what they share: `Settings`, `built` and `load_weights`, or `averaged` and
-`fill` for files with several networks. Errors are `CheckpointError`s that do not name the file; a
-`ValueError` of a class that refuses its constants becomes one.
-"""
-
-from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 from sgmse._files import whole_folder
 from sgmse.checkpoints.native import CARD, CONFIG, WEIGHTS, Checkpoint, save
-from sgmse.checkpoints.published import (
-    archives,
-    bbed,
-    edm2se,
-    flowse,
-    nemo,
-    official,
-    pickles,
-    storm,
-)
-from sgmse.checkpoints.published.pickles import mapping
+from sgmse.checkpoints.published import _archives, _torch_files
+from sgmse.checkpoints.published._bbed import Bridge, Corrected
+from sgmse.checkpoints.published._edm2se import EDM2SE
+from sgmse.checkpoints.published._family import Contents, Family
+from sgmse.checkpoints.published._flowse import FlowSE
+from sgmse.checkpoints.published._nemo import NeMo
+from sgmse.checkpoints.published._official import Official
+from sgmse.checkpoints.published._storm import Storm
+from sgmse.checkpoints.published._unpickler import mapping
 from sgmse.errors import ArgumentError, CheckpointError
 
 FILES = (WEIGHTS, CONFIG, CARD)
-FAMILIES: tuple[ModuleType, ...] = (storm, bbed, official, edm2se, nemo, flowse)
+#: In the order in which they are asked.
+FAMILIES: tuple[Family, ...] = (
+    *(Storm(), Bridge(), Corrected(), Official(), EDM2SE(), NeMo(), FlowSE()),
+)
 
 
 def read(path: str | Path, compat: str | None = None) -> Checkpoint:
@@ -51,7 +35,8 @@ def read(path: str | Path, compat: str | None = None) -> Checkpoint:
     """
     if compat not in (None, "sgmse"):
         raise ArgumentError(f"compat must be None or 'sgmse', not {compat!r}")
-    contents = archives.unpack(path) if archives.packed(path) else pickles.read(path)
+    packed = _archives.packed(path)
+    contents = _archives.unpack(path) if packed else _torch_files.read_torch(path)
     for family in FAMILIES:
         if family.recognises(contents):
             try:
@@ -94,7 +79,7 @@ def convert(
     return folder
 
 
-def _described(contents: Mapping[Any, Any]) -> str:
+def _described(contents: Contents) -> str:
     """What tells a family, for an error."""
     settings = mapping(contents.get("hyper_parameters"))
     if settings is None:

@@ -1,4 +1,4 @@
-"""Files of `torch.save`, read without running anything in them: see `interpreter`.
+"""Files of `torch.save`, read without running anything in them: see `_unpickler`.
 
 Tensors are views of the file, which is mapped: what is not used is not read. Their place, shape and
 strides must lie inside their record.
@@ -9,22 +9,16 @@ import struct
 import sys
 import zipfile
 from pathlib import Path
-from textwrap import shorten
 from typing import IO, Any, cast
 
 import torch
 from torch import Tensor
 
-from sgmse.checkpoints.published.interpreter import (
-    LARGEST_PICKLE,
-    PickleError,
-    Stub,
-    mapping,
-    unpickle,
-)
+from sgmse.checkpoints.published._damage import legible
+from sgmse.checkpoints.published._unpickler import mapping, unpickle
 from sgmse.errors import CheckpointError
 
-__all__ = ["Stub", "mapping", "parse", "read"]
+__all__ = ["parse", "read_torch"]
 
 MOST_RECORDS = 10**5
 ZIP = b"PK\x03\x04"
@@ -32,7 +26,7 @@ LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 LEGACY = 0x1950A86A20F9469CFC6C, 1001  # magic number and version before torch 1.6
 
 
-def read(path: str | Path) -> dict[Any, Any]:
+def read_torch(path: str | Path) -> dict[Any, Any]:
     """The dictionary in a file that `torch.save` wrote.
 
     Tensors in it are views of the file and must not be kept beyond the reading; copy them.
@@ -51,109 +45,97 @@ def read(path: str | Path) -> dict[Any, Any]:
 
 
 def parse(buffer: mmap.mmap, name: str) -> dict[Any, Any]:
-    """The dictionary that such a file, in memory, holds; `name` stands in errors. See `read`."""
-    try:
+    """The dictionary in such a file, in memory; `name` stands in errors. See `read_torch`."""
+    with legible(name, "checkpoint"):
         zipped = buffer[: len(ZIP)] == ZIP
         contents = _zipped(buffer) if zipped else _legacy(buffer)
         if not isinstance(contents, dict):
-            raise PickleError(f"it holds a {type(contents).__name__}, not a dictionary")
+            raise CheckpointError(f"it holds a {type(contents).__name__}, not a dictionary")
         return contents
-    except MemoryError:
-        raise CheckpointError(f"{name} cannot be read: it needs too much memory") from None
-    except (
-        *(ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError),
-        *(RuntimeError, NotImplementedError, EOFError, struct.error, zipfile.BadZipFile),
-    ) as error:
-        why = shorten(str(error) or type(error).__name__, 200, placeholder=" ...")
-        remedy = "" if isinstance(error, PickleError) else "; it may be damaged, copy it again"
-        raise CheckpointError(
-            f"{name} is not a checkpoint that can be read: {why}{remedy}"
-        ) from error
 
 
 def _zipped(buffer: mmap.mmap) -> Any:
     """The object in a zip archive: NAME/data.pkl, with storages in NAME/data/KEY."""
-    with zipfile.ZipFile(cast(IO[bytes], buffer)) as archive:  # it reads, seeks and tells
+    file = cast(IO[bytes], buffer)  # it reads, seeks and tells
+    with zipfile.ZipFile(file) as archive:
         records = {info.filename: info for info in archive.infolist()}
     if len(records) > MOST_RECORDS:
-        raise PickleError(f"it has {len(records)} records, more than {MOST_RECORDS}")
+        raise CheckpointError(f"it has {len(records)} records, more than {MOST_RECORDS}")
     roots = [name for name in records if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(roots) != 1:
-        raise PickleError("it is a zip archive without a record data.pkl; was it written by torch?")
+        raise CheckpointError(
+            "it is a zip archive without a record data.pkl; was it written by torch?"
+        )
     root = roots[0].removesuffix("data.pkl")
 
     def span(name: str) -> tuple[int, int]:
         """Where the bytes of a record begin, and how many there are."""
         if name not in records:
-            raise PickleError(f"it lacks its record {name}")
+            raise CheckpointError(f"it lacks its record {name}")
         info = records[name]
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-            raise PickleError(
+            raise CheckpointError(
                 f"its record {name} is compressed or encrypted, as torch never writes it"
             )
         header = LOCAL_HEADER.unpack_from(buffer, info.header_offset)
         start = info.header_offset + LOCAL_HEADER.size + sum(header[-2:])
         if header[0] != ZIP or not 0 < start <= len(buffer) - info.file_size:
-            raise PickleError(f"its record {name} is truncated")
+            raise CheckpointError(f"its record {name} is truncated")
         return start, info.file_size
 
-    def record(name: str, most: int) -> bytes:
-        start, size = span(name)
-        if size > most:
-            raise PickleError(f"its record {name} has {size} bytes, more than {most}")
-        return buffer[start : start + size]
-
     if f"{root}byteorder" in records:
-        _same_order(record(f"{root}byteorder", 16).decode() == sys.byteorder)
+        start, size = span(f"{root}byteorder")
+        _check_order(buffer[start : start + size] == sys.byteorder.encode())
 
     def storage(dtype: torch.dtype, key: str, count: int) -> Tensor:
         return _view(buffer, *span(f"{root}data/{key}"), dtype, count)
 
-    return unpickle(record(roots[0], LARGEST_PICKLE), storage)
+    file.seek(span(roots[0])[0])
+    return unpickle(file, storage)
 
 
 def _legacy(buffer: mmap.mmap) -> Any:
     """The object in a file from before torch 1.6: pickles one after another, then the storages."""
+    file = cast(IO[bytes], buffer)
+    sizes: dict[str, tuple[torch.dtype, int]] = {}
+    spans: dict[str, tuple[int, int]] = {}
 
     def size_only(dtype: torch.dtype, key: str, count: int) -> Tensor:
-        found[key] = dtype, count
+        sizes[key] = dtype, count
         return torch.empty(count, dtype=dtype, device="meta")
 
     def storage(dtype: torch.dtype, key: str, count: int) -> Tensor:
         return _view(buffer, *spans[key], dtype, count)
 
-    found: dict[str, tuple[torch.dtype, int]] = {}
-    buffer.seek(0)
-    if buffer[:1] != b"\x80" or (unpickle(buffer), unpickle(buffer)) != LEGACY:
-        raise PickleError("it is no file of torch.save")
-    _same_order(
-        (mapping(unpickle(buffer)) or {}).get("little_endian") == (sys.byteorder == "little")
-    )
-    begin = buffer.tell()
-    unpickle(buffer, size_only)  # the storages come later: first their sizes, then the tensors
-    spans: dict[str, tuple[int, int]] = {}
-    keys, at = unpickle(buffer), buffer.tell()
+    file.seek(0)
+    if buffer[:1] != b"\x80" or (unpickle(file), unpickle(file)) != LEGACY:
+        raise CheckpointError("it is no file of torch.save")
+    little = (mapping(unpickle(file)) or {}).get("little_endian")
+    _check_order(little == (sys.byteorder == "little"))
+    begin = file.tell()
+    unpickle(file, size_only)  # the storages come later: first their sizes, then the tensors
+    keys, at = unpickle(file), file.tell()
     for key in keys:
         if not isinstance(key, str):
-            raise PickleError("it names a storage by what is no text")
-        dtype, count = found[key]
+            raise CheckpointError("it names a storage by what is no text")
+        dtype, count = sizes[key]
         if struct.unpack_from("<q", buffer, at)[0] != count:
-            raise PickleError(f"its storage {key} has another size than its tensors")
+            raise CheckpointError(f"its storage {key} has another size than its tensors")
         spans[key] = at + 8, count * dtype.itemsize
         at += 8 + count * dtype.itemsize
-    buffer.seek(begin)
-    return unpickle(buffer, storage)
+    file.seek(begin)
+    return unpickle(file, storage)
 
 
-def _same_order(same: bool) -> None:
+def _check_order(same: bool) -> None:
     if not same:
-        raise PickleError("it was written on a machine with another order of bytes")
+        raise CheckpointError("it was written on a machine with another order of bytes")
 
 
 def _view(buffer: mmap.mmap, start: int, size: int, dtype: torch.dtype, count: int) -> Tensor:
     """The numbers of a storage, (count,), as a view of the file."""
     if not 0 <= count * dtype.itemsize <= size or start + size > len(buffer):
-        raise PickleError(f"a storage of {count} numbers is larger than its record or the file")
+        raise CheckpointError(f"a storage of {count} numbers is larger than its record or the file")
     if count == 0:
         return torch.empty(0, dtype=dtype)
     if start % dtype.itemsize:  # torch aligns what it writes; others need not

@@ -4,7 +4,7 @@
     SchroedingerBridgeAudioToAudioModel         SBVE or SBVP, data (arXiv:2407.16074)
     FlowMatchingAudioToAudioModel               from noise, velocity or data
 
-of `.nemo` archives (`archives.unpack`), whose config says how NeMo builds the model. Their flow
+of `.nemo` archives (`_archives.unpack`), whose config says how NeMo builds the model. Their flow
 matching models with a transformer are refused. The recording is divided by its peak, as `Enhancer`
 does; the frames at the ends hear zeros beyond them. NeMo gives back silence for the samples behind
 the last whole hop, here they are enhanced.
@@ -18,18 +18,20 @@ The sampler is that of the config, exact. With compat = "sgmse" it is what NeMo 
     flow        sigma_end = 1e-4 of the estimated noise is left in at the end
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-import torch
+from typing_extensions import override
 
 from sgmse.checkpoints.native import Checkpoint
-from sgmse.checkpoints.published.settings import Settings, built, fill, only, table
+from sgmse.checkpoints.published._family import Contents, Family
+from sgmse.checkpoints.published._settings import Settings, table
+from sgmse.checkpoints.published._weights import build, fill, negate, refuse_others
 from sgmse.compat import SBODE, SBSDE, FlowEuler
 from sgmse.errors import CheckpointError
 from sgmse.estimates import Data, Parametrization, Score, Velocity
 from sgmse.model import ScoreModel
-from sgmse.networks.nemo import NemoNCSNpp, published_keys
+from sgmse.networks import NemoNCSNpp
 from sgmse.sdes import OUVE, SBVE, SBVP, SDE, FlowMatching, Scaled
 from sgmse.solvers import (
     AnnealedLangevin,
@@ -62,43 +64,6 @@ class Described(NamedTuple):
     grid: Grid
     #: The first time of a flow that runs from noise to data.
     from_noise: float | None = None
-
-
-def recognises(contents: Mapping[Any, Any]) -> bool:
-    """Whether the contents are those of an archive of NeMo."""
-    return "model_config" in contents and "state_dict" in contents
-
-
-def read(contents: Mapping[Any, Any], compat: str | None) -> Checkpoint:
-    """The model of such contents."""
-    config = Part("config", contents["model_config"])
-    name = str(config.values.get("target") or "model without a target").rpartition(".")[2]
-    if name not in MODELS:
-        raise CheckpointError(f"it is NeMo's {name:.80}; those that can be read are {_all(MODELS)}")
-    if not config.take("normalize_input", False):
-        raise CheckpointError(
-            "its normalize_input is false: such a model hears recordings at their own level, and "
-            "here they are always divided by their peak"
-        )
-    if config.take("num_outputs", 1) != 1:
-        raise CheckpointError("its num_outputs is more than 1; models of one channel can be read")
-    described = MODELS[name](config, compat)
-    network = _network(config.part("estimator"), described.from_noise)
-    state = table(contents, "state_dict")
-    only(state, PARTS)
-    fill(network, state, published_keys(network), "estimator.")
-    if isinstance(described.parametrization, Velocity):
-        with torch.no_grad():  # their velocity is that of a time that runs the other way
-            network.output.weight.neg_()
-            network.output.bias.neg_()  # type: ignore[union-attr]
-    return Checkpoint(
-        ScoreModel(network, described.sde, described.parametrization),
-        _transform(config),
-        config.need("sample_rate", int),
-        described.solver,
-        described.grid,
-        training=_training(name, config),
-    )
 
 
 class Part(Settings):
@@ -136,21 +101,17 @@ class Part(Settings):
 def _transform(config: Part) -> Spectrogram:
     encoder = config.part("encoder", "AudioToSpectrogram", "AudioToSpectrogramTA")
     decoder = config.part("decoder", "SpectrogramToAudio", "SpectrogramToAudioTA")
-    fields = ("fft_length", "hop_length", "magnitude_power", "scale")
-    sizes = []
+    transforms = []
     for part in (encoder, decoder):
-        n_fft, hop = part.need(fields[0], int), part.need(fields[1], int)
-        power, scale = part.take(fields[2], 1.0), part.take(fields[3], 1.0)
+        n_fft, hop = part.need("fft_length", int), part.need("hop_length", int)
+        compression = Power(part.take("magnitude_power", 1.0), part.take("scale", 1.0))
         if not part.take("center", True):
             raise CheckpointError(f"its {part.name} is not centred; such models cannot be read")
         part.done()
-        sizes.append((n_fft, hop, power, scale))
-    if sizes[0] != sizes[1]:
-        raise CheckpointError(
-            f"its encoder {sizes[0]} and its decoder {sizes[1]} differ in {fields}"
-        )
-    n_fft, hop, power, scale = sizes[0]
-    return Spectrogram(n_fft, hop, Power(power, scale), ends="zero")
+        transforms.append(Spectrogram(n_fft, hop, compression, ends="zero"))
+    if transforms[0] != transforms[1]:
+        raise CheckpointError(f"its encoder {transforms[0]} and its decoder {transforms[1]} differ")
+    return transforms[0]
 
 
 def _network(estimator: Part, from_noise: float | None) -> NemoNCSNpp:
@@ -176,7 +137,7 @@ def _network(estimator: Part, from_noise: float | None) -> NemoNCSNpp:
     padding = [
         estimator.take(name, None, int) or 2**levels for name in ("pad_time_to", "pad_dimension_to")
     ]
-    return built(
+    return build(
         lambda: NemoNCSNpp(
             channels=channels,
             blocks=blocks,
@@ -228,7 +189,8 @@ def _bridge(config: Part, compat: str | None) -> Described:
     if latest != 1:
         raise CheckpointError(f"its time_max is {latest:g}; bridges that end at 1 can be read")
     eps = schedule.take("eps", 1e-8), sampler.take("eps", 1e-8)
-    told = sampler.take("estimator_time", "previous", choices=("previous", "current"))
+    estimator_time = sampler.take("estimator_time", "previous", choices=("previous", "current"))
+    told: Any = "target" if estimator_time == "current" else "state"
     kind = sampler.take("process", "sde", choices=("sde", "ode"))
     steps = sampler.take("num_steps", 50)
     grid = Uniform(steps, end=earliest, finish=False) if compat else Uniform(steps, end=0.0)
@@ -250,9 +212,9 @@ def _bridge(config: Part, compat: str | None) -> Described:
     elif eps[0] != eps[1]:
         raise CheckpointError(f"its schedule and its sampler have other eps: {eps[0]}, {eps[1]}")
     elif kind == "sde":
-        solver = SBSDE(eps[1], 0.0, "target" if told == "current" else "state")
+        solver = SBSDE(eps[1], 0.0, told)
     else:
-        solver = SBODE(eps[1], "target" if told == "current" else "state")
+        solver = SBODE(eps[1], told)
     return Described(process, Data(), solver, grid)
 
 
@@ -290,12 +252,48 @@ MODELS: Mapping[str, Callable[[Part, str | None], Described]] = {
 }
 
 
-def _training(name: str, config: Part) -> dict[str, Any]:
-    """What can be told of the training."""
-    known = {"family": f"NVIDIA NeMo, {name}"}
-    version = config.values.get("nemo_version")
-    return known | ({"nemo_version": version} if isinstance(version, str) else {})
+class NeMo(Family):
+    """Archives of NeMo with a model of `MODELS`."""
+
+    @override
+    def recognises(self, contents: Contents) -> bool:
+        return "model_config" in contents and "state_dict" in contents
+
+    @override
+    def read(self, contents: Contents, compat: str | None) -> Checkpoint:
+        config = Part("config", contents["model_config"])
+        name = str(config.values.get("target") or "model without a target").rpartition(".")[2]
+        if name not in MODELS:
+            raise CheckpointError(
+                f"it is NeMo's {name:.80}; those that can be read are {_all(MODELS)}"
+            )
+        if not config.take("normalize_input", False):
+            raise CheckpointError(
+                "its normalize_input is false: such a model hears recordings at their own level, "
+                "and here they are always divided by their peak"
+            )
+        if config.take("num_outputs", 1) != 1:
+            raise CheckpointError(
+                "its num_outputs is more than 1; models of one channel can be read"
+            )
+        described = MODELS[name](config, compat)
+        network = _network(config.part("estimator"), described.from_noise)
+        state = table(contents, "state_dict")
+        refuse_others(state, PARTS)
+        fill(network, state, "estimator.")
+        if isinstance(described.parametrization, Velocity):
+            negate(network.output)  # their velocity is that of a time that runs the other way
+        version = config.values.get("nemo_version")
+        facts = {"nemo_version": version} if isinstance(version, str) else {}
+        return Checkpoint(
+            ScoreModel(network, described.sde, described.parametrization),
+            _transform(config),
+            config.need("sample_rate", int),
+            described.solver,
+            described.grid,
+            training={"family": f"NVIDIA NeMo, {name}"} | facts,
+        )
 
 
-def _all(names: Any) -> str:
+def _all(names: Iterable[str]) -> str:
     return ", ".join(names)

@@ -12,15 +12,14 @@ import mmap
 import os
 import re
 import tarfile
-import zlib
 from collections.abc import Hashable
 from pathlib import Path, PurePosixPath
-from textwrap import shorten
 from typing import Any, BinaryIO
 
 import yaml
 
-from sgmse.checkpoints.published import pickles
+from sgmse.checkpoints.published._damage import legible
+from sgmse.checkpoints.published._torch_files import parse
 from sgmse.errors import CheckpointError
 
 __all__ = ["CONFIG", "WEIGHTS", "packed", "unpack"]
@@ -31,11 +30,7 @@ LARGEST_CONFIG = 2**20  # bytes; real ones have about 5,000
 LARGEST_READ = 2**20  # of the headers at once, and of the data as we take them
 #: Weights hardly compress: an archive that grows more than this is none.
 MOST_GROWTH, SLACK = 20, 2**24
-NUMBER = re.compile(r"[-+]?\d+e[-+]?\d+", re.IGNORECASE)
-
-
-class RefusedError(ValueError):
-    """Why an archive cannot be read, without its name."""
+NUMBER = re.compile(r"[-+]?\d+e[-+]?\d+$", re.IGNORECASE)
 
 
 def packed(path: str | Path) -> bool:
@@ -55,23 +50,10 @@ def unpack(path: str | Path) -> dict[str, Any]:
         CheckpointError: the file cannot be opened, is no such archive, is damaged, or would do harm
             where it is unpacked or unpickled.
     """
-    try:
-        with Path(path).open("rb") as file:
-            config, weights = _members(file)
+    with legible(str(path), "archive of NeMo"), Path(path).open("rb") as file:
+        config, weights = _members(file)
         settings = _settings(config)
-    except MemoryError:
-        raise CheckpointError(f"{path} cannot be read: it needs too much memory") from None
-    except (
-        *(ValueError, tarfile.TarError, OSError, EOFError, zlib.error),
-        *(yaml.YAMLError, RecursionError, OverflowError, ArithmeticError),
-    ) as error:
-        why = shorten(str(error) or type(error).__name__, 200, placeholder=" ...")
-        remedy = "" if isinstance(error, RefusedError) else "; it may be damaged, copy it again"
-        raise CheckpointError(
-            f"{path} is no archive of NeMo that can be read: {why}{remedy}"
-        ) from error
-    state = pickles.parse(weights, f"{path}/{WEIGHTS}")
-    return {"model_config": settings, "state_dict": state}
+    return {"model_config": settings, "state_dict": parse(weights, f"{path}/{WEIGHTS}")}
 
 
 class Forward:
@@ -81,7 +63,7 @@ class Forward:
     as the memory would fill it.
     """
 
-    def __init__(self, file: BinaryIO, end: int) -> None:
+    def __init__(self, file: BinaryIO | gzip.GzipFile, end: int) -> None:
         self.file = file
         self.end = end
         self.position = 0
@@ -89,7 +71,7 @@ class Forward:
     def read(self, size: int) -> bytes:
         """The next bytes; fewer at the end of the file."""
         if not 0 <= size <= LARGEST_READ:
-            raise RefusedError(f"it has a header of {size} bytes")
+            raise CheckpointError(f"it has a header of {size} bytes")
         self._check(self.position + size)
         data = self.file.read(size)
         self.position += len(data)
@@ -98,7 +80,7 @@ class Forward:
     def seek(self, position: int) -> None:
         """Go on to a position."""
         if position < self.position:
-            raise RefusedError("its members overlap")
+            raise CheckpointError("its members overlap")
         self._check(position)
         self.position = self.file.seek(position)
 
@@ -108,7 +90,7 @@ class Forward:
 
     def _check(self, position: int) -> None:
         if position > self.end + tarfile.RECORDSIZE:
-            raise RefusedError(f"it would unpack to more than {MOST_GROWTH} times its size")
+            raise CheckpointError(f"it would unpack to more than {MOST_GROWTH} times its size")
 
 
 def _members(file: BinaryIO) -> tuple[mmap.mmap, mmap.mmap]:
@@ -117,48 +99,47 @@ def _members(file: BinaryIO) -> tuple[mmap.mmap, mmap.mmap]:
     end = MOST_GROWTH * size + SLACK
     compressed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
-    content: Any = gzip.GzipFile(fileobj=file) if compressed else file
-    stream = Forward(content, end)
-    found: dict[str, mmap.mmap] = {}
+    stream = Forward(gzip.GzipFile(fileobj=file) if compressed else file, end)
+    contents: dict[str, mmap.mmap] = {}
     with tarfile.open(fileobj=stream, mode="r:") as archive:  # type: ignore[call-overload]
         for count, member in enumerate(archive):
             name = _name(member)
             if count >= MOST_MEMBERS:
-                raise RefusedError(f"it has more than {MOST_MEMBERS} members")
+                raise CheckpointError(f"it has more than {MOST_MEMBERS} members")
             if name not in (CONFIG, WEIGHTS):
                 continue
-            if name in found or not member.isreg() or member.issparse():
-                raise RefusedError(f"its {name} is there twice, or is no plain file")
+            if name in contents or not member.isreg() or member.issparse():
+                raise CheckpointError(f"its {name} is there twice, or is no plain file")
             if name == CONFIG and member.size > LARGEST_CONFIG:
-                raise RefusedError(
+                raise CheckpointError(
                     f"its {name} has {member.size} bytes, more than {LARGEST_CONFIG}"
                 )
-            found[name] = _content(stream, name, member.offset_data, member.size, end)
-    if missing := [name for name in (CONFIG, WEIGHTS) if name not in found]:
-        raise RefusedError(f"it has no {' and no '.join(missing)}")
-    return found[CONFIG], found[WEIGHTS]
+            contents[name] = _content(stream, name, member.offset_data, member.size, end)
+    if missing := [name for name in (CONFIG, WEIGHTS) if name not in contents]:
+        raise CheckpointError(f"it has no {' and no '.join(missing)}")
+    return contents[CONFIG], contents[WEIGHTS]
 
 
 def _name(member: tarfile.TarInfo) -> str:
     """The name of a member, if it is a file or folder inside the archive."""
     path = PurePosixPath(member.name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or re.match(r"[a-zA-Z]:", member.name):
-        raise RefusedError(f"its member {member.name!r:.100} leads out of it")
+        raise CheckpointError(f"its member {member.name!r:.100} leads out of it")
     if not (member.isreg() or member.isdir()):
-        raise RefusedError(f"its member {member.name!r:.100} is a link or a device")
+        raise CheckpointError(f"its member {member.name!r:.100} is a link or a device")
     return str(path)
 
 
 def _content(stream: Forward, name: str, offset: int, size: int, end: int) -> mmap.mmap:
     """The bytes of a member, in memory of their own."""
     if not 0 < size <= end:
-        raise RefusedError(f"its {name} has {size} bytes")
+        raise CheckpointError(f"its {name} has {size} bytes")
     stream.seek(offset)
     buffer = mmap.mmap(-1, size)
     while (missing := size - buffer.tell()) > 0:
         data = stream.read(min(missing, LARGEST_READ))
         if not data:
-            raise RefusedError(f"its {name} is truncated; copy it again")
+            raise CheckpointError(f"its {name} is truncated; copy it again")
         buffer.write(data)
     buffer.seek(0)
     return buffer
@@ -170,22 +151,17 @@ class Plain(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         """A node that is written out."""
         if self.check_event(yaml.AliasEvent):
-            raise RefusedError("its config refers to parts of itself, as NeMo never writes it")
+            raise CheckpointError("its config refers to parts of itself, as NeMo never writes it")
         return super().compose_node(parent, index)
+
+
+# 1e-4 is a number to NeMo, but a text to YAML 1.1, which wants 1.0e-4.
+Plain.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+0123456789"))
 
 
 def _settings(config: mmap.mmap) -> dict[Hashable, Any]:
     """The config as plain values."""
-    settings = _numbers(yaml.load(config[:].decode(), Loader=Plain))
+    settings = yaml.load(config[:].decode(), Loader=Plain)
     if not isinstance(settings, dict):
-        raise RefusedError(f"its {CONFIG} holds a {type(settings).__name__}, not a table")
+        raise CheckpointError(f"its {CONFIG} holds a {type(settings).__name__}, not a table")
     return settings
-
-
-def _numbers(value: Any) -> Any:
-    """1e-4 is a number to NeMo, but a text to YAML 1.1, which wants 1.0e-4."""
-    if isinstance(value, dict):
-        return {key: _numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_numbers(item) for item in value]
-    return float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value

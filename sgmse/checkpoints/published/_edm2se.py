@@ -20,20 +20,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.checkpoints.native import Checkpoint
-from sgmse.checkpoints.published.pickles import mapping
-from sgmse.checkpoints.published.settings import built, fill
+from sgmse.checkpoints.published._family import Contents, Family
+from sgmse.checkpoints.published._unpickler import mapping
+from sgmse.checkpoints.published._weights import build, fill
 from sgmse.compat import SBODE
 from sgmse.errors import CheckpointError
 from sgmse.estimates import Additive
 from sgmse.model import ScoreModel
-from sgmse.networks.magnitude_preserving import MagnitudePreservingUNet, published_keys
+from sgmse.networks import MagnitudePreservingUNet
 from sgmse.sdes import SBVE, Scaled
 from sgmse.solvers import Exponential, Uniform
 from sgmse.transforms import Power, Spectrogram
-
-__all__ = ["read", "recognises"]
 
 MARKS = ("unet.out_gain", "unet.emb_fourier.freqs", "unet.out_conv.weight")
 RUN, TRAINED = (16, 8), (16,)  # frequencies of the levels with attention
@@ -46,30 +46,31 @@ UNUSED = re.compile(
 )
 
 
-def recognises(contents: Mapping[Any, Any]) -> bool:
-    """Whether a file is of this family: its weights have the names of EDM2SE."""
-    return all(mark in _weights(contents) for mark in MARKS)
+class EDM2SE(Family):
+    """Files whose weights have the names of EDM2SE."""
+
+    @override
+    def recognises(self, contents: Contents) -> bool:
+        return all(mark in _weights(contents) for mark in MARKS)
+
+    @override
+    def read(self, contents: Contents, compat: str | None) -> Checkpoint:
+        state = _weights(contents)
+        network = _network(state, RUN if MARKS[0] in contents else TRAINED)
+        used = set(network.published_keys().values())
+        fill(network, {k: v for k, v in state.items() if k in used or not UNUSED.fullmatch(k)})
+        return Checkpoint(
+            model=ScoreModel(network, Scaled(SBVE(k=2.6, c=0.4), 2**0.5), Additive()),
+            transform=Spectrogram(510, 128, Power(0.5, 0.15 * 0.5 / 0.08)),
+            sample_rate=16000,
+            solver=SBODE(told="state") if compat else Exponential(start=0.0),
+            grid=Uniform(50, end=0.0),
+            padding="reflect",
+            training={"family": "edm2se"},
+        )
 
 
-def read(contents: Mapping[Any, Any], compat: str | None) -> Checkpoint:
-    """The model in a file of this family."""
-    state = _weights(contents)
-    network = _network(state, RUN if MARKS[0] in contents else TRAINED)
-    keys = published_keys(network)
-    used = set(keys.values())
-    fill(network, {k: v for k, v in state.items() if k in used or not UNUSED.fullmatch(k)}, keys)
-    return Checkpoint(
-        model=ScoreModel(network, Scaled(SBVE(k=2.6, c=0.4), 2**0.5), Additive()),
-        transform=Spectrogram(510, 128, Power(0.5, 0.15 * 0.5 / 0.08)),
-        sample_rate=16000,
-        solver=SBODE(told="state") if compat else Exponential(start=0.0),
-        grid=Uniform(50, end=0.0),
-        padding="reflect",
-        training={"family": "edm2se"},
-    )
-
-
-def _weights(contents: Mapping[Any, Any]) -> dict[str, Any]:
+def _weights(contents: Contents) -> dict[str, Any]:
     """The weights: the file itself, or what a state of the training has as its net."""
     state = mapping(contents.get("net")) or contents
     return {key: value for key, value in state.items() if isinstance(key, str)}
@@ -78,32 +79,27 @@ def _weights(contents: Mapping[Any, Any]) -> dict[str, Any]:
 def _network(state: Mapping[str, Any], attention: tuple[int, ...]) -> MagnitudePreservingUNet:
     """A network of the sizes of these weights, without memory for them."""
 
-    def width(block: str) -> int:
-        """Of the block of that name."""
-        weight = state.get(f"unet.enc.{block}.conv_res0.weight")
-        if not isinstance(weight, Tensor) or weight.ndim != 4:
-            raise CheckpointError(f"its state_dict lacks unet.enc.{block}.conv_res0.weight")
-        return weight.shape[0]
+    def first(block: str) -> Any:
+        return state.get(f"unet.enc.{block}.conv_res0.weight")
 
-    def has(block: str) -> bool:
-        return f"unet.enc.{block}.conv_res0.weight" in state
-
-    tops = [
-        found[1]
-        for key in state
-        if (found := re.fullmatch(r"unet\.enc\.(\d{1,6})_conv\.weight", key))
-    ]
+    tops = [key for key in state if re.fullmatch(r"unet\.enc\.\d{1,6}_conv\.weight", key)]
     if len(tops) != 1:
         raise CheckpointError(f"its network has {len(tops)} weights unet.enc.*_conv.weight, not 1")
-    bins, levels, blocks = int(tops[0]), 1, 1
-    while bins >> levels and has(f"{bins >> levels}_down"):
+    bins, levels, blocks = int(tops[0].split(".")[2].removesuffix("_conv")), 1, 1
+    while bins >> levels and first(f"{bins >> levels}_down") is not None:
         levels += 1
-    while has(f"{bins}_block{blocks}"):
+    while first(f"{bins}_block{blocks}") is not None:
         blocks += 1
-    widths = [width(f"{bins >> level}_block0") for level in range(levels)]
+    widths = []
+    for level in range(levels):
+        block = f"{bins >> level}_block0"
+        weight = first(block)
+        if not isinstance(weight, Tensor) or weight.ndim != 4:
+            raise CheckpointError(f"its state_dict lacks unet.enc.{block}.conv_res0.weight")
+        widths.append(weight.shape[0])
     if not widths[0] or any(w % widths[0] for w in widths):
         raise CheckpointError(f"its network has the widths {widths}, no multiples of the first")
-    return built(
+    return build(
         lambda: MagnitudePreservingUNet(
             channels=widths[0],
             multipliers=[w // widths[0] for w in widths],

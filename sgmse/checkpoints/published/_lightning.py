@@ -1,0 +1,189 @@
+"""What the files of sp-uhh/sgmse share with those of the codes that were made from it.
+
+They are saved by Lightning: settings under "hyper_parameters", weights under "state_dict", averages
+under "ema". Settings have the names and the defaults of the first code, sp-uhh/sgmse, unless a
+family says otherwise. Frames are padded to a multiple of 64, and the padded ones are heard in the
+inverse transform.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from typing_extensions import override
+
+from sgmse.checkpoints.native import Checkpoint
+from sgmse.checkpoints.published._family import Contents, Family
+from sgmse.checkpoints.published._settings import Settings, plain, table
+from sgmse.checkpoints.published._unpickler import mapping
+from sgmse.checkpoints.published._weights import build, fill_averaged
+from sgmse.compat import PublishedOUVP
+from sgmse.errors import CheckpointError
+from sgmse.model import Regeneration, ScoreModel
+from sgmse.networks import DCUNet, NCSNpp, Network
+from sgmse.networks.dcunet import ARCHITECTURES
+from sgmse.sdes import OUVE, SBVE, SDE
+from sgmse.solvers import Grid, Solver
+from sgmse.transforms import Log, Power, Spectrogram
+
+__all__ = ["FIXED", "ONLY", "Lightning", "fix", "network_of", "process", "spectrogram"]
+
+#: The prefix of the weights of the only network of a file.
+ONLY = "dnn."
+#: Of an NCSN++: only with these values were any trained, and only these are built here.
+FIXED: Mapping[str, Any] = {
+    "nonlinearity": "swish",
+    "resamp_with_conv": True,
+    "conditional": True,
+    "fir": True,
+    "skip_rescale": True,
+    "resblock_type": "biggan",
+    "progressive_combine": "sum",
+    "embedding_type": "fourier",
+}
+
+
+class Lightning(Family):
+    """Such files; `name` and the settings that are `kept` tell of their training."""
+
+    name: ClassVar[str]
+    kept: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def tells(self, settings: Mapping[Any, Any], weights: Sequence[str]) -> bool:
+        """Whether a file with these settings and names of weights is of this family."""
+
+    @abstractmethod
+    def model(self, settings: Settings) -> ScoreModel | Regeneration:
+        """The model, without its weights."""
+
+    @abstractmethod
+    def sampler(
+        self, settings: Settings, model: ScoreModel | Regeneration, compat: str | None
+    ) -> tuple[Solver, Grid]:
+        """The sampler of the published script, exact or as published."""
+
+    def sample_rate(self, settings: Settings) -> int:
+        """In Hz."""
+        return 16000
+
+    def padding(self, settings: Settings) -> Literal["zero", "reflect"]:
+        """What frames are padded with."""
+        return "zero"
+
+    def settings(self, contents: Contents) -> Settings:
+        """The settings in a file."""
+        return Settings(table(contents, "hyper_parameters"))
+
+    def fill(self, model: ScoreModel | Regeneration, contents: Contents) -> None:
+        """Give a model its weights; here, those of its only network."""
+        fill_averaged(model.network, contents, ONLY)
+
+    @override
+    def recognises(self, contents: Contents) -> bool:
+        settings = mapping(contents.get("hyper_parameters")) or {}
+        weights = mapping(contents.get("state_dict")) or {}
+        return self.tells(settings, [key for key in weights if isinstance(key, str)])
+
+    @override
+    def read(self, contents: Contents, compat: str | None) -> Checkpoint:
+        settings = self.settings(contents)
+        model = self.model(settings)
+        self.fill(model, contents)
+        solver, grid = self.sampler(settings, model, compat)
+        counts = {"epoch": contents.get("epoch"), "step": contents.get("global_step")}
+        facts = counts | {name: settings.values.get(name) for name in self.kept}
+        known = {name: fact for name, fact in facts.items() if fact is not None and plain(fact)}
+        return Checkpoint(
+            model=model,
+            transform=spectrogram(settings),
+            sample_rate=self.sample_rate(settings),
+            solver=solver,
+            grid=grid,
+            padding=self.padding(settings),
+            frames=64,
+            training={"family": self.name} | known,
+        )
+
+
+def process(settings: Settings) -> SDE:
+    """The process of the first code, of its name `sde`."""
+    take = settings.take
+    name = take("sde", "ouve", choices=("ouve", "sbve", "ouvp"))
+    if name == "sbve":
+        return SBVE(k=take("k", 2.6), c=take("c", 0.4))
+    if name == "ouvp":
+        betas = take("beta_min", 0.1), take("beta_max", 10.0)
+        return PublishedOUVP(*betas, stiffness=take("stiffness", 1.0))
+    sigmas = take("sigma_min", 0.05), take("sigma_max", 0.5)
+    return OUVE(take("theta", 1.5), *sigmas)
+
+
+def spectrogram(settings: Settings) -> Spectrogram:
+    """The transform."""
+    take = settings.take
+    kind = take("transform_type", "exponent", choices=("exponent", "log", "none"))
+    factor, exponent = take("spec_factor", 0.15), take("spec_abs_exponent", 0.5)
+    take("window", "hann", choices=("hann",))
+    n_fft, hop = take("n_fft", 510), take("hop_length", 128)
+    if kind == "log":
+        return Spectrogram(n_fft, hop, Log(factor))
+    return Spectrogram(n_fft, hop, Power(exponent, factor) if kind == "exponent" else Power(1, 1))
+
+
+def network_of(settings: Settings, backbone: str) -> Network:
+    """The network of a backbone of the first code, of the sizes in the settings; no weights."""
+    return _dcunet(settings) if backbone == "dcunet" else _ncsnpp(settings, backbone)
+
+
+def fix(settings: Settings, values: Mapping[str, Any]) -> None:
+    """Refuse other values of settings than these."""
+    for name, value in values.items():
+        settings.take(name, value, choices=(value,))
+
+
+def _ncsnpp(settings: Settings, backbone: str) -> NCSNpp:
+    take = settings.take
+    fix(settings, FIXED)
+    full = backbone == "ncsnpp_48k"
+    layout = {"ncsnpp": NCSNpp.v1, "ncsnpp_v2": NCSNpp.v2, "ncsnpp_48k": NCSNpp.v48k}[backbone]
+    skips = {
+        "output_skip": take("progressive", "none" if full else "output_skip").lower(),
+        "input_skip": take("progressive_input", "none" if full else "input_skip").lower(),
+    }
+    for name, value in skips.items():
+        if value not in (name, "none"):
+            raise CheckpointError(f"its network has the connections {value!r}, unknown here")
+    changes: dict[str, Any] = {
+        "channels": take("nf", 128, most=2**14),
+        "multipliers": take("ch_mult", (1, 1, 2, 2, 2, 2, 2), most=64),
+        "blocks": take("num_res_blocks", 2, most=16),
+        "attention_resolutions": take("attn_resolutions", () if full else (16,)),
+        "bins": take("image_size", 256),
+        "centred": take("centered", True),
+    } | {name: value == name for name, value in skips.items()}
+    if backbone != "ncsnpp_v2" and not take("scale_by_sigma", True):
+        changes["divide_by_t"] = None
+    return build(lambda: layout(**changes))
+
+
+def _dcunet(settings: Settings) -> DCUNet:
+    take = settings.take
+    waves: dict[str, Any] = {"gfp": "fourier", "ds": "steps", "none": None}
+    norms: dict[str, Any] = {"bN": "separate", "CbN": "joint"}
+    # The published code cuts frames off with "trim", and does not run with a bound.
+    take("dcunet_fix_length", "pad", choices=("pad", "none"))
+    take("dcunet_mask_bound", "none", choices=("none",))
+    architecture = take("dcunet_architecture", "DilDCUNet-v2", choices=tuple(ARCHITECTURES))
+    changes: dict[str, Any] = {
+        "levels": ARCHITECTURES[architecture],
+        "width": take("embed_dim", 128),
+        "waves": waves[take("dcunet_time_embedding", "gfp", choices=tuple(waves))],
+        "complex_waves": take("dcunet_time_embedding_complex", False),
+        "time_layers": take("dcunet_temb_layers_global", 2, most=16),
+        "block_layers": take("dcunet_temb_layers_local", 1, most=16),
+        "time_activation": take("dcunet_temb_activation", "silu"),
+        "norm": norms[take("dcunet_norm_type", "bN", choices=tuple(norms))],
+        "activation": take("dcunet_activation", "relu"),
+    }
+    return build(lambda: DCUNet(**changes))
