@@ -28,6 +28,7 @@ from sgmse.data.babble import Babble
 from sgmse.data.cache import cached
 from sgmse.data.degradations import DEGRADATIONS, Audio, Clip, Codec, Room, Speed, add_noise
 from sgmse.data.degradations.codecs import CODINGS
+from sgmse.data.pairs import recordings
 from sgmse.data.training_pairs import MixedSpeech
 from sgmse.training.recipe import load_recipe
 
@@ -76,10 +77,11 @@ def cases(folder: Path) -> dict[str, Spoil]:
         soundfile.write(file, voice(i, 3 * RATE), RATE)
         (folder / "noise").mkdir(exist_ok=True)
         soundfile.write(folder / "noise" / f"{i}.wav", voice(-i % 99, 5 * RATE), RATE)
-    clips = cached(folder / "clean", folder / "cache", RATE)
+    speech = folder / "clean"
+    talkers = cached(recordings(speech), speech, folder / "cache", RATE)
     all_of_them: dict[str, Spoil] = {
         "Speed": speed,
-        "Babble (3 to 8 talkers)": lambda _, rng, rate: Babble()(clips, 0, SAMPLES, rng),
+        "Babble (3 to 8 talkers)": lambda _, rng, rate: Babble()(talkers, 0, SAMPLES, rng),
         "Room (new each time)": Room(1.0),
         "Room (of a bank, once it is filled)": Room(1.0, bank=12),
     }

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from sgmse.data.cache import CachedRecordings, cached
+from sgmse.data.pairs import recordings
+
 RATE = 8000
 
 
@@ -21,9 +24,14 @@ def voice(seed: int, seconds: float) -> np.ndarray:
     return (0.5 * audio / np.abs(audio).max()).astype(np.float32)
 
 
-def write(path: Path, audio: np.ndarray, rate: int = RATE) -> None:
+def write(path: Path, audio: np.ndarray, rate: int = RATE, subtype: str = "FLOAT") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, audio, rate, subtype="FLOAT")
+    soundfile.write(path, audio, rate, subtype)
+
+
+def cached_folder(folder: Path, cache: Path, rate: int) -> CachedRecordings:
+    """All recordings of a folder."""
+    return cached(recordings(folder), folder, cache, rate)
 
 
 @pytest.fixture(scope="session")

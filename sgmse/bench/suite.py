@@ -22,8 +22,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from sgmse.bench.models import Model
 from sgmse.bench.peers import (
     DeepFilterNet3,
@@ -38,9 +36,8 @@ from sgmse.bench.programs import Command
 from sgmse.bench.systems import Folder, Noisy, System, rooted_paths
 from sgmse.checkpoints import CLASSES
 from sgmse.config import Classes, errors_as, from_plain, read_yaml
-from sgmse.data import layouts
-from sgmse.data.layouts import Layout
-from sgmse.data.pairs import Pair
+from sgmse.data.layouts import Layout, detect, layout_named
+from sgmse.data.pairs import Pair, evenly_spaced, facts_beside, match_all, recordings_by_name
 from sgmse.errors import ArgumentError, MissingPackageError, SuiteError
 from sgmse.metrics.measures import Measure
 from sgmse.scoring.comparison import TOLERANCE
@@ -80,7 +77,7 @@ class NoisySet:
         if both == one or (one and (self.clean or self.noisy)) or (both and self.layout):
             raise ArgumentError("give clean and noisy, or root and perhaps layout")
         if self.layout is not None:
-            layouts.known(self.layout)
+            layout_named(self.layout)
 
     def rooted(self, folder: Path) -> "NoisySet":
         """The same with its relative paths taken from a folder."""
@@ -90,7 +87,7 @@ class NoisySet:
         """The layout of a known set. Raises `LayoutError` where it is none."""
         if self.root is None:
             return None
-        return layouts.detect(self.root) if self.layout is None else layouts.known(self.layout)
+        return detect(self.root) if self.layout is None else layout_named(self.layout)
 
     def pairs(self) -> list[Pair]:
         """Its pairs; what is scored of them is the noisy file. Raises `ValueError`."""
@@ -98,7 +95,8 @@ class NoisySet:
             return layout.pairs(self.root)
         if self.clean is None or self.noisy is None:
             raise SuiteError("give clean and noisy, or root and perhaps layout")
-        return layouts.folder(self.clean, self.noisy)
+        clean, noisy = map(recordings_by_name, (self.clean, self.noisy))
+        return match_all(clean, noisy, facts_beside(self.clean))
 
 
 @dataclass(frozen=True)
@@ -164,9 +162,7 @@ class Suite:
         for name, recordings in self.sets.items():
             with located(f"sets.{name}"):
                 pairs = recordings.pairs()
-            count = min(self.files or len(pairs), len(pairs))
-            places = np.linspace(0, len(pairs) - 1, count).round().astype(int)
-            sets[name] = [pairs[i] for i in places]
+            sets[name] = evenly_spaced(pairs, self.files)
         facts = dict.fromkeys(fact for ps in sets.values() for pair in ps for fact in pair.facts)
         for fact in self.by:
             if fact not in facts:

@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from sgmse import audio
 from sgmse._files import whole
-from sgmse.data.pairs import Pair, match_names, recordings
+from sgmse.data.pairs import Pair, match_names, recordings_by_name
 from sgmse.errors import ArgumentError, SystemFailedError
 from sgmse.scoring.provenance import versions
 
@@ -145,7 +145,7 @@ class Folder(System):
     def files(self, pairs: Sequence[Pair], set_name: str) -> Mapping[str, Path]:
         """Those of the same places as the pairs, or of the same names if these are unique."""
         folder = Path(str(self.folder).replace("{set}", set_name))
-        there = recordings(folder)
+        there = recordings_by_name(folder)
         names = match_names([pair.name for pair in pairs], there)
         if not names:
             raise ArgumentError(

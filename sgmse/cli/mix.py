@@ -18,7 +18,7 @@ from sgmse.cli.console import interruptible, say
 from sgmse.cli.options import Commands, command, count, several, share
 
 if TYPE_CHECKING:
-    from sgmse.data.noisy_sets import Mixed
+    from sgmse.data.noisy_sets import MixedSet
 
 
 def add(commands: Commands) -> None:
@@ -56,9 +56,9 @@ def add(commands: Commands) -> None:
 @interruptible("nothing was written")
 def run(options: argparse.Namespace) -> int:
     """Mix one set."""
-    from sgmse.data.noisy_sets import Mixing, mix
+    from sgmse.data.noisy_sets import Mixer, mix
 
-    how = Mixing(
+    mixer = Mixer(
         options.snr,
         options.seed,
         options.rate,
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         options.clean,
         options.noise,
         options.output,
-        how,
+        mixer,
         count=options.count,
         format=options.format,
         overwrite=options.overwrite,
@@ -80,24 +80,24 @@ def run(options: argparse.Namespace) -> int:
     for file, reason in made.skipped:
         say(f"skipped {file}: {reason}")
     if not options.quiet:
-        print("\n".join(_summary(made, how.snr)))
+        print("\n".join(_summary(made, mixer.snr)))
     return 0
 
 
-def _summary(made: "Mixed", ratios: Sequence[float]) -> list[str]:
+def _summary(made: "MixedSet", ratios: Sequence[float]) -> list[str]:
     """What was made, for people."""
-    rows = made.rows
-    minutes = sum(row.seconds for row in rows) / 60
-    speech, noises = ({(row.speech, row.noise)[i] for row in rows} for i in range(2))
+    minutes = sum(mixture.seconds for mixture in made.mixtures) / 60
+    speech = {mixture.speech for mixture in made.mixtures}
+    noises = {mixture.noise for mixture in made.mixtures}
     levels = ", ".join(f"{ratio:g}" for ratio in ratios)
     lines = [
-        f"{len(rows)} mixtures, {minutes:.1f} min, of {len(speech)} recordings of speech and "
-        f"{len(noises)} of noise at {levels} dB",
+        f"{len(made.mixtures)} mixtures, {minutes:.1f} min, of {len(speech)} recordings of speech "
+        f"and {len(noises)} of noise at {levels} dB",
         f"the set is in {made.folder}",
     ]
     if made.skipped:
         lines.insert(1, f"{len(made.skipped)} recordings were skipped")
-    lowered = sum(row.gain < 1 for row in rows)
+    lowered = sum(mixture.gain < 1 for mixture in made.mixtures)
     if lowered:
         lines.insert(1, f"{lowered} mixtures were lowered so that they do not clip (column gain)")
     return lines

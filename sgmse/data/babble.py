@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.random import Generator
 
-from sgmse.data.cache import Clips
-from sgmse.data.crops import SILENCE, crop
+from sgmse.data._crops import SILENCE, crop
+from sgmse.data.cache import CachedRecordings
 from sgmse.data.degradations import (
     Audio,
     Range,
@@ -42,17 +42,20 @@ class Babble:
         check_range(self, -60, 60, level=self.level)
         check_range(self, 1, talkers=self.talkers)
 
-    def __call__(self, clips: Clips, target: int, samples: int, rng: Generator) -> Audio:
-        """Float32 (samples,) of clips, which are more than the talkers, without the target."""
+    def __call__(
+        self, recordings: CachedRecordings, target: int, samples: int, rng: Generator
+    ) -> Audio:
+        """Float32 (samples,) of recordings, more than the talkers, without number `target`."""
         count = int(rng.integers(self.talkers[0], self.talkers[1] + 1))
-        others = rng.choice(len(clips) - 1, count, replace=False)
+        others = rng.choice(len(recordings) - 1, count, replace=False)
         babble, power = np.zeros(samples, np.float32), 0.0
-        for clip in others + (others >= target):
+        for number in others + (others >= target):
             factor = self.speed.draw(rng)
-            part = crop(clips, int(clip), self.speed.needs(samples, factor), rng, repeat=True)
+            needed = self.speed.needs(samples, factor)
+            part = crop(recordings, int(number), needed, rng, repeat=True)
             talker = self.speed.apply(part, factor, samples)
             gain = decibels(rng.uniform(*self.level))
-            own = active_power(talker, clips.sample_rate)
+            own = active_power(talker, recordings.sample_rate)
             if own > SILENCE:
                 power = power or own
                 babble += np.float32(gain * np.sqrt(power / own)) * talker

@@ -5,21 +5,20 @@
 
 The file that a pair scores is the noisy one until a system has made its own of it
 (`dataclasses.replace(pair, enhanced=...)`), so that scoring the pairs as they are gives the scores
-of the noisy input: `Layout.self_check` holds them against what is published. A set that is in none
-of these layouts is read by `folder`.
+of the noisy input: `Layout.self_check` holds them against what is published.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from sgmse.data.pairs import INDEX, Pair, find_index, match, read_index, recordings
+from sgmse.data.pairs import INDEX, Facts, Pair, find_index, read_index, recordings_by_name
 from sgmse.errors import AudioError, LayoutError
 
 
 @dataclass(frozen=True)
-class Known:
+class PublishedMean:
     """A published mean over the noisy files of a set, and how near another one must come."""
 
     value: float
@@ -39,8 +38,8 @@ class Layout:
         folders: the clean and the noisy one, below the root; the first two that exist are read.
         noisy_name: pattern of a noisy file's place in its folder, without suffix. What its groups
             catch is a fact, except for `id`.
-        clean_name: place of the clean file, a format with these groups.
         example: of a noisy file's place.
+        clean_name: place of the clean file, a format with these groups.
         files: pairs in the published set; 0 if the set has no fixed number.
         index: whether the root holds an index.csv, by the names of the noisy files.
         log: a file of lines "NAME NOISE SNR", in the root or in its folder `logfiles`, if any.
@@ -50,22 +49,23 @@ class Layout:
     name: str
     folders: tuple[tuple[str, str], ...]
     noisy_name: str
-    clean_name: str
     example: str
+    clean_name: str = "{id}"
     files: int = 0
     index: bool = False
     log: str = ""
-    noisy_scores: Mapping[str, Known] = field(default_factory=dict)
+    noisy_scores: Mapping[str, PublishedMean] = field(default_factory=dict)
 
     def fits(self, root: str | Path) -> bool:
         """Whether the folders are there, and a noisy file with such a name in them."""
-        place = self._place(Path(root))
-        if place is None or (self.index and find_index(place[0]) is None):
+        folders = self._find_folders(Path(root))
+        if folders is None or (self.index and find_index(folders[0]) is None):
             return False
         try:
-            return any(re.fullmatch(self.noisy_name, name) for name in recordings(place[1]))
+            names = recordings_by_name(folders[1])
         except AudioError:  # it holds none
             return False
+        return any(re.fullmatch(self.noisy_name, name) for name in names)
 
     def pairs(self, root: str | Path) -> list[Pair]:
         """The pairs, sorted by the places of the noisy files, which are their names.
@@ -78,29 +78,30 @@ class Layout:
                 partner, a log that cannot be understood.
         """
         root = Path(root)
-        place = self._place(root)
-        if place is None:
+        folders = self._find_folders(root)
+        if folders is None:
             raise LayoutError(f"{root} does not hold {self.name}; it needs {self._needs()}")
-        clean, noisy = map(recordings, place)
-        told = self._told(root, place[0])
+        clean, noisy = map(recordings_by_name, folders)
+        table = self._read_facts(root, folders[0])
         pairs = []
         for name, path in noisy.items():
-            found = re.fullmatch(self.noisy_name, name)
-            if found is None:
+            parts = re.fullmatch(self.noisy_name, name)
+            if parts is None:
                 raise LayoutError(
                     f"{path} has no name of {self.name}, such as {self.example}; move it away"
                 )
-            groups = found.groupdict()
-            partner = clean.pop(self.clean_name.format(**groups), None)
-            if partner is None:
-                needed = place[0] / self.clean_name.format(**groups)
+            groups = parts.groupdict()
+            clean_name = self.clean_name.format(**groups)
+            if clean_name not in clean:
+                needed = folders[0] / clean_name
                 raise LayoutError(f"{path} lacks its clean file {needed}; copy the set again")
             facts = {key: text for key, text in groups.items() if text and key != "id"}
-            pairs.append(Pair(name, partner, path, path, facts | told.get(name, {})))
+            facts |= table.get(name, {})
+            pairs.append(Pair(name, clean.pop(clean_name), path, path, facts))
         if clean:
             alone = next(iter(clean.values()))
             raise LayoutError(
-                f"{alone} lacks its noisy file in {place[1]} ({len(clean)} such); copy the set "
+                f"{alone} lacks its noisy file in {folders[1]} ({len(clean)} such); copy the set "
                 "again, or move them away"
             )
         return pairs
@@ -127,13 +128,16 @@ class Layout:
             )
         return lines
 
-    def _place(self, root: Path) -> tuple[Path, Path] | None:
-        """The clean and the noisy folder."""
+    def _find_folders(self, root: Path) -> tuple[Path, Path] | None:
+        """The clean and the noisy folder; the root is any folder on their common way."""
+        here = root.absolute().parts
         for clean, noisy in self.folders:
-            for tails in _tails(root.absolute(), PurePosixPath(clean), PurePosixPath(noisy)):
-                first, second = (_entered(root / tail) for tail in tails)
-                if first.is_dir() and second.is_dir():
-                    return first, second
+            places = PurePosixPath(clean).parts, PurePosixPath(noisy).parts
+            for depth in range(len(places[0])):
+                if depth == 0 or here[-depth:] == places[0][:depth]:
+                    first, second = (_entered(root.joinpath(*place[depth:])) for place in places)
+                    if first.is_dir() and second.is_dir():
+                        return first, second
         return None
 
     def _needs(self) -> str:
@@ -142,7 +146,7 @@ class Layout:
         index = f" beside {INDEX}" if self.index else ""
         return f"{folders}{index}, with noisy files such as {self.example}"
 
-    def _told(self, root: Path, clean: Path) -> dict[str, dict[str, str]]:
+    def _read_facts(self, root: Path, clean: Path) -> Mapping[str, Facts]:
         """Facts that a table beside the recordings has, by name."""
         if self.index and (index := find_index(clean)):
             return read_index(index)
@@ -160,18 +164,17 @@ VOICEBANK_DEMAND = Layout(
         ("test/clean", "test/noisy"),
     ),
     noisy_name=r"(?P<id>(?P<speaker>p\d{3})_\d{3})",
-    clean_name="{id}",
     example="p232_001",
     files=824,
     log="log_testset.txt",
     noisy_scores={
-        "PESQ-WB": Known(1.97, 0.02),
-        "STOI": Known(0.921, 0.002),
-        "ESTOI": Known(0.79, 0.01),
-        "SI-SDR": Known(8.45, 0.1),
-        "CSIG": Known(3.35, 0.05),
-        "CBAK": Known(2.44, 0.05),
-        "COVL": Known(2.63, 0.05),
+        "PESQ-WB": PublishedMean(1.97, 0.02),
+        "STOI": PublishedMean(0.921, 0.002),
+        "ESTOI": PublishedMean(0.79, 0.01),
+        "SI-SDR": PublishedMean(8.45, 0.1),
+        "CSIG": PublishedMean(3.35, 0.05),
+        "CBAK": PublishedMean(2.44, 0.05),
+        "COVL": PublishedMean(2.63, 0.05),
     },
 )
 
@@ -183,12 +186,11 @@ WSJ0_CHIME3 = Layout(
     "WSJ0-CHiME3",
     folders=(("test/clean", "test/noisy"),),
     noisy_name=r"(?P<id>(?P<speaker>\w{3})[a-z]\w{4})",
-    clean_name="{id}",
     example="440c0201",
     noisy_scores={
-        "PESQ-WB": Known(1.70, 0.06),
-        "ESTOI": Known(0.78, 0.02),
-        "SI-SDR": Known(10.0, 0.6),
+        "PESQ-WB": PublishedMean(1.70, 0.06),
+        "ESTOI": PublishedMean(0.78, 0.02),
+        "SI-SDR": PublishedMean(10.0, 0.6),
     },
 )
 
@@ -201,7 +203,6 @@ WSJ0_REVERB = Layout(
     noisy_name=(
         r"(?P<id>(?P<speaker>\w{3})[a-z]\w{4}_\d+_(?P<rt60>\d+\.\d\d)_(?P<drr_db>-?\d+\.\d))"
     ),
-    clean_name="{id}",
     example="440c0201_0_0.62_-8.3",
 )
 
@@ -221,9 +222,9 @@ DNS_2020 = Layout(
     example="clnsp113_car_19980_0_snr18_tl-30_fileid_178",
     files=150,
     noisy_scores={
-        "PESQ-WB": Known(1.582, 0.01),
-        "STOI": Known(0.9152, 0.001),
-        "SI-SDR": Known(9.07, 0.2),
+        "PESQ-WB": PublishedMean(1.582, 0.01),
+        "STOI": PublishedMean(0.9152, 0.001),
+        "SI-SDR": PublishedMean(9.07, 0.2),
     },
 )
 DNS_2020_REVERB = replace(
@@ -234,9 +235,9 @@ DNS_2020_REVERB = replace(
         for clean, noisy in DNS_2020.folders
     ),
     noisy_scores={
-        "PESQ-WB": Known(1.822, 0.01),
-        "STOI": Known(0.8662, 0.001),
-        "SI-SDR": Known(9.03, 0.2),
+        "PESQ-WB": PublishedMean(1.822, 0.01),
+        "STOI": PublishedMean(0.8662, 0.001),
+        "SI-SDR": PublishedMean(9.03, 0.2),
     },
 )
 
@@ -256,7 +257,6 @@ MIXED = Layout(
     "mixed",
     folders=(("clean", "noisy"),),
     noisy_name=r"(?P<id>.+)",
-    clean_name="{id}",
     example="000",
     index=True,
 )
@@ -272,7 +272,7 @@ LAYOUTS: tuple[Layout, ...] = (
 )
 
 
-def known(name: str) -> Layout:
+def layout_named(name: str) -> Layout:
     """The layout of that name, in any case. Raises `LayoutError` with the names there are."""
     for layout in LAYOUTS:
         if layout.name.lower() == name.lower():
@@ -301,41 +301,15 @@ def detect(root: str | Path) -> Layout:
     return fitting[0]
 
 
-def folder(clean: str | Path, noisy: str | Path) -> list[Pair]:
-    """The pairs of two folders with equal names, with the facts of an index.csv beside them.
-
-    Raises `LayoutError` for a file without a partner, `ValueError` for folders without recordings
-    or without equal names.
-    """
-    index = find_index(clean)
-    pairs, alone = match(clean, noisy, noisy, None if index is None else read_index(index))
-    if alone:
-        raise LayoutError(
-            f"{alone[0].path} {alone[0].reason} ({len(alone)} such); give both files one name, or "
-            "move them away"
-        )
-    return pairs
-
-
-def _tails(
-    root: Path, clean: PurePosixPath, noisy: PurePosixPath
-) -> Iterator[tuple[PurePosixPath, PurePosixPath]]:
-    """Both places as seen from the root, which may be any folder on the common way to them."""
-    way = clean.parent.parts
-    for depth in range(len(way) + 1):
-        if depth == 0 or root.parts[-depth:] == way[:depth]:
-            yield PurePosixPath(*clean.parts[depth:]), PurePosixPath(*noisy.parts[depth:])
-
-
 def _entered(place: Path) -> Path:
     """Where an archive was unpacked into a folder of its own name, the inner one."""
     inner = place / place.name
     return inner if inner.is_dir() else place
 
 
-def _read_log(path: Path) -> dict[str, dict[str, str]]:
+def _read_log(path: Path) -> dict[str, Facts]:
     """Lines such as "p232_001 bus 17.5", by name."""
-    facts = {}
+    facts: dict[str, Facts] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         words = line.split()
         if not words:

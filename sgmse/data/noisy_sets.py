@@ -12,14 +12,14 @@ a function of the seed and of the names and contents of the files.
 """
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
-from importlib.util import find_spec
+from functools import partial
 from math import ceil, isfinite
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,23 +27,24 @@ from numpy.random import Generator, default_rng
 from tqdm import tqdm
 
 from sgmse import audio
+from sgmse._extras import require
 from sgmse._files import whole_folder
+from sgmse.data._crops import PATIENCE, is_silent
 from sgmse.data.cache import read_mono
 from sgmse.data.degradations import Audio, Room, add_noise
-from sgmse.data.pairs import INDEX
-from sgmse.data.training_pairs import PATIENCE, SILENCE
+from sgmse.data.pairs import INDEX, recordings
 from sgmse.errors import ArgumentError, AudioError, MixError
 
 CEILING = 0.99  # what a peak may be
 FORMATS = ("flac", "wav")  # codings that lose nothing
 SPEECH, NOISE, PLACES = range(3)  # streams of random numbers of a seed
 
-Item = TypeVar("Item")
 Skipped = tuple[Path, str]  # a recording, and why
+Bar = Callable[..., Any]  # tqdm with some settings
 
 
 @dataclass(frozen=True)
-class Mixing:
+class Mixer:
     """How recordings are mixed.
 
     Args:
@@ -92,9 +93,9 @@ class Mixing:
             samples = read_mono(file, about.sample_rate)
         except AudioError as error:
             return f"{error.args[1]}; {error.args[2]}"
-        return "silent, below -60 dB" if _is_silent(samples) else None
+        return "silent, below -60 dB" if is_silent(samples) else None
 
-    def pair(self, number: int, speech: Path, noise: Path) -> "Mixture":
+    def mix(self, number: int, speech: Path, noise: Path) -> "MixedPair":
         """Mixture `number` of a set, of these recordings."""
         rng = default_rng([self.seed, PLACES, number])
         if self.seconds is None or audio.info(speech).duration <= self.seconds:
@@ -108,7 +109,7 @@ class Mixing:
         noisy = add_noise(heard, background, snr, self.sample_rate)
         peak = max(float(np.abs(clean).max()), float(np.abs(noisy).max()))
         gain = np.float32(min(1.0, CEILING / peak))
-        return Mixture(
+        return MixedPair(
             clean * gain, noisy * gain, speech_offset, noise_offset, snr, float(gain), reverberant
         )
 
@@ -124,14 +125,14 @@ class Mixing:
         for _ in range(PATIENCE):
             start = int(rng.integers(places))
             part = recording.take(np.arange(start, start + needed), mode="wrap")
-            if not _is_silent(part):
+            if not is_silent(part):
                 wave = audio.resample(torch.from_numpy(part), rate, self.sample_rate, samples)
                 return wave.numpy(), start / rate
         raise MixError(f"{file}: {PATIENCE} places in a row are silent; leave it out")
 
 
-class Mixture(NamedTuple):
-    """Clean and noisy audio, (samples,), and how it came about, as in `Row`."""
+class MixedPair(NamedTuple):
+    """Clean and noisy audio, (samples,), and how they came about, as in `Mixture`."""
 
     clean: Audio
     noisy: Audio
@@ -143,8 +144,8 @@ class Mixture(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
-    """A line of the index: what a mixture was made of.
+class Mixture:
+    """A line of the index: a mixture, and what it was made of.
 
     Args:
         name: of both files, without suffix.
@@ -173,11 +174,11 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class MixedSet:
     """A set that was made: where, what of, and what was skipped, with the reason."""
 
     folder: Path
-    rows: tuple[Row, ...]
+    mixtures: tuple[Mixture, ...]
     skipped: tuple[Skipped, ...]
 
 
@@ -185,14 +186,14 @@ def mix(
     clean: str | Path,
     noise: str | Path,
     output: str | Path,
-    how: Mixing,
+    mixer: Mixer,
     *,
     count: int | None = None,
     format: str = "flac",  # noqa: A002
     overwrite: bool = False,
     workers: int = 1,
     quiet: bool = False,
-) -> Mixed:
+) -> MixedSet:
     """Write a set: output/clean/NNN.flac, output/noisy/NNN.flac and output/index.csv.
 
     The folder appears when all is done, or not at all.
@@ -200,7 +201,7 @@ def mix(
     Args:
         clean, noise: folders of recordings, looked into to any depth. Their channels are averaged.
         output: the folder of the set.
-        how: how to mix.
+        mixer: how to mix.
         count: mixtures; as many as there is speech that can be used if absent.
         format: "flac" or "wav", both with 16 bits.
         overwrite: replace a set that is there.
@@ -208,7 +209,8 @@ def mix(
         quiet: show no progress.
 
     Raises:
-        MixError: folders that cannot be used, a set that exists.
+        DataError: folders without recordings that can be used, a set that exists (`MixError`).
+        MissingPackageError: what simulates rooms is not installed.
     """
     clean, noise, output = Path(clean), Path(noise), Path(output).absolute()
     if format not in FORMATS:
@@ -216,64 +218,51 @@ def mix(
     for what, number in (("count", count), ("workers", workers)):
         if number is not None and number < 1:
             raise MixError(f"{what} must be at least 1, not {number}")
-    if how.reverb and find_spec("pyroomacoustics") is None:
-        raise MixError(
-            "rooms need the package pyroomacoustics; install it with: "
-            "pip install 'sgmse-toolkit[train]'"
-        )
-    speech_files, noise_files = _files("clean", clean), _files("noise", noise)
+    if mixer.reverb:
+        require("pyroomacoustics", "a simulated room", "train")
+    speech_files, noise_files = _sorted(clean, "clean"), _sorted(noise, "noise")
     _check_output(output, overwrite, (clean, noise))
+    # None: no bar if stderr is no terminal.
+    bar = partial(tqdm, leave=False, unit="file", disable=True if quiet else None)
     with whole_folder(output) as part, _pool(workers) as pool:
-        voices, mute = _usable(speech_files, SPEECH, count, how, pool, quiet)
-        noises, still = _usable(noise_files, NOISE, count, how, pool, quiet)
+        voices, mute = _usable(speech_files, SPEECH, count, mixer, pool, bar)
+        noises, still = _usable(noise_files, NOISE, count, mixer, pool, bar)
         total = len(voices) if count is None else count
-        voices = _turns(voices, total, how.seed, SPEECH)
-        noises = _turns(noises, total, how.seed, NOISE)
+        voices = _turns(voices, total, mixer.seed, SPEECH)
+        noises = _turns(noises, total, mixer.seed, NOISE)
         digits = max(3, len(str(total - 1)))
         for folder in ("clean", "noisy"):
             (part / folder).mkdir()
 
-        def work(number: int) -> Row:
+        def write(number: int) -> Mixture:
             name, speech, background = f"{number:0{digits}}", voices[number], noises[number]
-            mixture = how.pair(number, speech, background)
-            about = audio.Info(how.sample_rate)
-            for folder, samples in (("clean", mixture.clean), ("noisy", mixture.noisy)):
+            mixed = mixer.mix(number, speech, background)
+            about = audio.Info(mixer.sample_rate)
+            for folder, samples in (("clean", mixed.clean), ("noisy", mixed.noisy)):
                 audio.write(part / folder / f"{name}.{format}", samples[None], about)
-            return Row(
-                name,
-                *_place(speech, clean),
-                *_place(background, noise),
-                mixture.speech_offset,
-                mixture.noise_offset,
-                mixture.snr_db,
-                mixture.gain,
-                mixture.room,
-                len(mixture.clean) / how.sample_rate,
-                how.seed,
-            )
+            speech_place, speaker = _place(speech, clean)
+            noise_place, source = _place(background, noise)
+            seconds = len(mixed.clean) / mixer.sample_rate
+            made_of = speech_place, speaker, noise_place, source
+            return Mixture(*(name, *made_of, *mixed[2:], seconds, mixer.seed))
 
-        rows = tuple(_bar(pool.map(work, range(total)), "mixing", total, quiet))
-        _write_index(part / INDEX, rows)
-    return Mixed(output, rows, (*mute, *still))
+        mixtures = tuple(bar(pool.map(write, range(total)), "mixing", total))
+        _write_index(part / INDEX, mixtures)
+    return MixedSet(output, mixtures, (*mute, *still))
 
 
 def _usable(
-    files: Sequence[Path],
-    stream: int,
-    count: int | None,
-    how: Mixing,
-    pool: Executor,
-    quiet: bool,
+    files: Sequence[Path], stream: int, count: int | None, mixer: Mixer, pool: Executor, bar: Bar
 ) -> tuple[list[Path], list[Skipped]]:
     """As many of the files as `count` mixtures need, and those that were skipped on the way."""
     good: list[Path] = []
     bad: list[Skipped] = []
     wanted = len(files) if count is None else min(count, len(files))
     label = f"reading {('speech', 'noise')[stream]}"
-    waiting = _turns(files, len(files), how.seed, stream)
+    waiting = _turns(files, len(files), mixer.seed, stream)
     while waiting and len(good) < wanted:
         batch, waiting = waiting[: wanted - len(good)], waiting[wanted - len(good) :]
-        problems = _bar(pool.map(how.problem, batch), label, len(batch), quiet)
+        problems = bar(pool.map(mixer.problem, batch), label, len(batch))
         for file, problem in zip(batch, problems, strict=True):
             if problem is None:
                 good.append(file)
@@ -294,15 +283,10 @@ def _turns(files: Sequence[Path], count: int, seed: int, stream: int) -> list[Pa
     return [files[i] for order in rounds for i in order][:count]
 
 
-def _is_silent(samples: Audio) -> bool:
-    return float(np.mean(np.square(samples), dtype=np.float64)) < SILENCE
-
-
-def _files(what: str, folder: Path) -> list[Path]:
+def _sorted(folder: Path, what: str) -> list[Path]:
     """The recordings below a folder, in an order that no file system has a part in."""
-    if not folder.is_dir():
-        raise MixError(f"there is no folder {folder}; name the one with the {what} recordings")
-    return sorted(audio.find([folder], recursive=True), key=lambda file: _place(file, folder)[0])
+    files = recordings(folder, f"name the one with the {what} recordings")
+    return sorted(files, key=lambda file: _place(file, folder)[0])
 
 
 def _place(file: Path, folder: Path) -> tuple[str, str]:
@@ -311,24 +295,17 @@ def _place(file: Path, folder: Path) -> tuple[str, str]:
     return place.as_posix(), place.parts[0] if len(place.parts) > 1 else ""
 
 
-def _write_index(path: Path, rows: Sequence[Row]) -> None:
+def _write_index(path: Path, mixtures: Sequence[Mixture]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(column.name for column in fields(Row))
-        for row in rows:
-            writer.writerow(_text(value) for value in astuple(row))
+        writer.writerow(column.name for column in fields(Mixture))
+        writer.writerows(map(_text, astuple(mixture)) for mixture in mixtures)
 
 
 def _text(value: object) -> object:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.9g}" if isinstance(value, float) else value
-
-
-def _bar(items: Iterable[Item], label: str, total: int, quiet: bool) -> Iterator[Item]:
-    # None: if stderr is no terminal.
-    disable = True if quiet else None
-    yield from tqdm(items, label, total, leave=False, unit="file", disable=disable)
 
 
 @contextmanager

@@ -1,26 +1,31 @@
-"""Which files belong together: a clean recording, what a system made of it, and the noisy one.
+"""Which recordings belong together: the clean one, what a system made of it, and the noisy one.
 
-Files are matched by their place below their folder, without the suffix: clean/a/1.wav belongs to
-enhanced/a/1.flac. What has no partner there is matched by its name alone, wherever it lies, if both
-folders hold that name once: clean/1.wav belongs to enhanced/out/1.opus. What is left is listed.
+Recordings are matched by their names, which are their places below their folder without the suffix:
+clean/a/1.wav belongs to enhanced/a/1.flac. What has no partner there is matched by the last part of
+its name, wherever it lies, if both folders hold that once: clean/1.wav belongs to
+enhanced/out/1.opus. What is left is listed (`match`) or refused (`match_all`).
 """
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from sgmse import audio
-from sgmse.errors import ArgumentError
+from sgmse.errors import DataError
 
 INDEX = "index.csv"
-NAME = "name"  # the column of an index that names the file
+NAME = "name"  # the column of an index that names the recording
+
+Facts = Mapping[str, str]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Files that belong together.
+    """Recordings that belong together.
 
     Args:
         name: the place of the clean file in its folder without the suffix, "speaker/007".
@@ -34,7 +39,7 @@ class Pair:
     clean: Path | None
     enhanced: Path
     noisy: Path | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,37 @@ class Unmatched:
     reason: str
 
 
+def recordings(folder: str | Path, remedy: str = "check the spelling") -> list[Path]:
+    """The recordings below a folder to any depth, sorted, or the one file.
+
+    Raises `DataError`, with the remedy, for a folder that is not there, `AudioError` for one
+    without recordings.
+    """
+    if not Path(folder).exists():
+        raise DataError(f"there is no folder {folder}; {remedy}")
+    return audio.find([folder], recursive=True)
+
+
+def recordings_by_name(folder: str | Path, remedy: str = "check the spelling") -> dict[str, Path]:
+    """The same by name, sorted. Raises `DataError` for twins such as a.wav and a.flac, too."""
+    files = recordings(folder, remedy)
+    root = Path(folder).parent if Path(folder).is_file() else folder
+    named: dict[str, Path] = {}
+    for path in files:
+        name = path.relative_to(root).with_suffix("").as_posix()
+        if name in named:
+            raise DataError(
+                f"{named[name]} and {path} differ in their suffixes alone; remove or rename one"
+            )
+        named[name] = path
+    return dict(sorted(named.items()))
+
+
 def match(
     clean: str | Path,
     enhanced: str | Path,
     noisy: str | Path | None = None,
-    facts: Mapping[str, Mapping[str, str]] | None = None,
+    facts: Mapping[str, Facts] | None = None,
 ) -> tuple[list[Pair], list[Unmatched]]:
     """The pairs of two folders, sorted by name, and the files that belong to none.
 
@@ -61,58 +92,66 @@ def match(
         facts: by name, as `read_index` gives them.
 
     Raises:
-        ValueError: a folder that does not exist or holds no audio, two files of one folder that
-            differ in nothing but their suffix, nothing that matches.
+        DataError: a folder that does not exist, two files of one folder that differ in nothing but
+            their suffix, nothing that matches.
+        AudioError: a folder without recordings.
     """
-    left, right = recordings(clean), recordings(enhanced)
-    beside = {} if noisy is None else recordings(noisy)
+    references, results = recordings_by_name(clean), recordings_by_name(enhanced)
+    sources = {} if noisy is None else recordings_by_name(noisy)
     if all(path is None or Path(path).is_file() for path in (clean, enhanced, noisy)):
-        right, beside = (dict(zip(left, files.values(), strict=False)) for files in (right, beside))
-    partners = match_names(left, right)
-    if not partners:
-        raise ArgumentError(
-            f"no recording in {enhanced} has the name of one in {clean}, such as "
-            f"{next(iter(left))!r}; results must keep the names of their inputs"
+        results, sources = (
+            dict(zip(references, files.values(), strict=False)) for files in (results, sources)
         )
-    noises = {name: beside[other] for name, other in match_names(left, beside).items()}
-    about = _facts_by_name(partners, facts or {})
+    partners = match_names(references, results)
+    if not partners:
+        raise DataError(
+            f"no recording in {enhanced} has the name of one in {clean}, such as "
+            f"{next(iter(references))!r}; results must keep the names of their inputs"
+        )
+    inputs = {name: sources[other] for name, other in match_names(references, sources).items()}
+    facts_of = _facts_by_name(partners, facts or {})
     pairs = [
-        Pair(name, left[name], right[other], noises.get(name), about.get(name, {}))
+        Pair(name, references[name], results[other], inputs.get(name), facts_of.get(name, {}))
         for name, other in sorted(partners.items())
     ]
-    alone = [
-        *(Unmatched(left[n], f"has no partner in {enhanced}") for n in left if n not in partners),
-        *(
-            Unmatched(right[n], f"has no partner in {clean}")
-            for n in sorted(right.keys() - set(partners.values()))
-        ),
-    ]
+    groups = [(references, set(partners), enhanced), (results, set(partners.values()), clean)]
     if noisy is not None:
-        alone += [
-            Unmatched(left[n], f"has no partner in {noisy}") for n in partners if n not in noises
-        ]
-    return pairs, alone
+        groups.append(({name: references[name] for name in partners}, set(inputs), noisy))
+    unmatched = [
+        Unmatched(path, f"has no partner in {folder}")
+        for files, matched, folder in groups
+        for name, path in files.items()
+        if name not in matched
+    ]
+    return pairs, unmatched
 
 
-def recordings(folder: str | Path) -> dict[str, Path]:
-    """The recordings below a folder, or the one file, by their places without suffix, sorted.
+def match_all(
+    clean: Mapping[str, Path], noisy: Mapping[str, Path], facts: Mapping[str, Facts] | None = None
+) -> list[Pair]:
+    """The pairs of recordings by name, sorted; what is scored of a pair is the noisy one.
 
-    Raises `ValueError` for a folder without recordings and for twins such as a.wav and a.flac.
+    Raises `DataError` for a recording without a partner.
     """
-    root = Path(folder)
-    if root.is_file():
-        return {root.stem: root}
-    if not root.is_dir():
-        raise ArgumentError(f"there is no folder {root}; check the spelling")
-    found: dict[str, Path] = {}
-    for path in audio.find([root], recursive=True):
-        name = path.relative_to(root).with_suffix("").as_posix()
-        if name in found:
-            raise ArgumentError(
-                f"{found[name]} and {path} differ in their suffixes alone; remove or rename one"
-            )
-        found[name] = path
-    return dict(sorted(found.items()))
+    partners = match_names(clean, noisy)
+    alone = [clean[name] for name in clean if name not in partners]
+    alone += [noisy[name] for name in sorted(noisy.keys() - set(partners.values()))]
+    if alone:
+        raise DataError(
+            f"{alone[0]} has no partner ({len(alone)} such); give clean and noisy files one name, "
+            "or move them away"
+        )
+    facts_of = _facts_by_name(partners, facts or {})
+    return [
+        Pair(name, clean[name], noisy[other], noisy[other], facts_of.get(name, {}))
+        for name, other in sorted(partners.items())
+    ]
+
+
+def evenly_spaced(items: Sequence[Item], count: int | None) -> list[Item]:
+    """`count` of the items, the first of each of as many equal parts; all if absent or too many."""
+    count = len(items) if count is None else min(count, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def find_index(clean: str | Path) -> Path | None:
@@ -125,11 +164,17 @@ def find_index(clean: str | Path) -> Path | None:
     return next((place for place in places if place.is_file() and NAME in _header(place)), None)
 
 
-def read_index(path: str | Path) -> dict[str, dict[str, str]]:
+def facts_beside(clean: str | Path) -> dict[str, Facts]:
+    """What the index of a set says, by name; nothing where there is none. Raises `DataError`."""
+    index = find_index(clean)
+    return {} if index is None else read_index(index)
+
+
+def read_index(path: str | Path) -> dict[str, Facts]:
     """What an index says, by name: {"007": {"snr_db": "2.5", ...}}; values stay text.
 
     Shape: a CSV file with a header; the column `name` names the recording, with or without a
-    suffix. Raises `ValueError` for a file that cannot be read, has no such column or names a
+    suffix. Raises `DataError` for a file that cannot be read, has no such column or names a
     recording twice.
     """
     path = Path(path)
@@ -137,15 +182,15 @@ def read_index(path: str | Path) -> dict[str, dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file, restkey="", restval="")
             if NAME not in (table.fieldnames or ()):
-                raise ArgumentError(f"{path} has no column {NAME!r}; it must name the recordings")
+                raise DataError(f"{path} has no column {NAME!r}; it must name the recordings")
             rows = list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ArgumentError(f"{path} cannot be read as an index ({error})") from error
-    facts: dict[str, dict[str, str]] = {}
+        raise DataError(f"{path} cannot be read as an index ({error})") from error
+    facts: dict[str, Facts] = {}
     for row in rows:
         name = _without_suffix(row[NAME])
         if name in facts:
-            raise ArgumentError(f"{path} names {name!r} twice; a recording has one line")
+            raise DataError(f"{path} names {name!r} twice; a recording has one line")
         facts[name] = {key: value for key, value in row.items() if key and key != NAME}
     return facts
 
@@ -178,9 +223,7 @@ def match_names(left: Iterable[str], right: Iterable[str]) -> dict[str, str]:
     return partners
 
 
-def _facts_by_name(
-    names: Iterable[str], facts: Mapping[str, Mapping[str, str]]
-) -> dict[str, Mapping[str, str]]:
+def _facts_by_name(names: Iterable[str], facts: Mapping[str, Facts]) -> dict[str, Facts]:
     return {name: facts[other] for name, other in match_names(names, facts).items()}
 
 

@@ -2,14 +2,17 @@
 
 A pair is a function of the seed and its number alone: number i is the same with any number of
 worker processes, and a training that resumes at step n goes on with pair n * batch.
+
+The settings are the section `data` of a recipe: errors of its folders name its keys.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -17,11 +20,11 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
+from typing_extensions import override
 
-from sgmse import audio
+from sgmse.data._crops import PATIENCE, crop, is_silent, odds, pick
 from sgmse.data.babble import Babble
-from sgmse.data.cache import Clips, cached
-from sgmse.data.crops import SILENCE, crop, odds, pick
+from sgmse.data.cache import CachedRecordings, cached
 from sgmse.data.degradations import (
     Audio,
     Degradation,
@@ -34,53 +37,68 @@ from sgmse.data.degradations import (
     check_range,
     decibels,
 )
-from sgmse.errors import AudioError, RecipeError
+from sgmse.data.pairs import Pair, match_all, recordings, recordings_by_name
+from sgmse.errors import AudioError, DataError, RecipeError
 
-PATIENCE = 100  # silent crops, until the folder is called silent
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
-class Source(ABC):
-    """Where training pairs come from; subclasses are frozen dataclasses.
+class TrainingData(ABC):
+    """Where training pairs come from, and what befalls them; subclasses are frozen dataclasses.
 
     Args:
         samples: length of a pair.
         peak: range in dB, relative to full scale, of the peak of the noisy audio.
+        kept: what happens to noisy and clean audio alike, in this order: a model learns to leave it
+            as it is.
+        degradations: what then happens to the noisy audio alone, in this order: a model learns to
+            undo it.
     """
 
     samples: int
     peak: Range = (-10.0, 0.0)
+    kept: tuple[Linear, ...] = field(default=(), kw_only=True)
+    degradations: tuple[Degradation, ...] = field(default=(), kw_only=True)
 
     #: The fields that name folders.
-    folders: ClassVar[tuple[str, ...]] = ()
+    folders: ClassVar[tuple[str, str]]
 
     def __post_init__(self) -> None:
         check_range(self, 1, samples=self.samples)
         check_range(self, -60, 0, peak=self.peak)
 
-    def check(self, root: Path) -> list[list[str]]:
-        """The names in each folder. Raises `RecipeError` for what can be seen without decoding."""
-        return [recordings(f"data.{name}", root / getattr(self, name)) for name in self.folders]
+    @abstractmethod
+    def files(self, root: Path) -> tuple[Sequence[Path], Sequence[Path]]:
+        """The recordings of each folder, those with relative names below `root`.
 
-    def read(self, root: Path, cache: Path, sample_rate: int) -> list[Clips]:
-        """The decoded folders, those with relative names below `root`; first all are checked."""
-        self.check(root)
-        return [
-            read_folder(f"data.{name}", root / getattr(self, name), cache, sample_rate)
-            for name in self.folders
-        ]
+        Raises `RecipeError` for what can be seen without decoding.
+        """
 
     @abstractmethod
-    def open(self, root: Path, cache: Path, sample_rate: int, seed: int) -> "Pairs":
+    def open(self, root: Path, cache: Path, sample_rate: int, seed: int) -> "PairDataset":
         """The pairs of the folders. Raises `RecipeError` for a folder that cannot be used."""
 
-    def levelled(self, clean: Audio, noisy: Audio, rng: Generator) -> tuple[Audio, Audio]:
-        """Both with one gain, so that the peak of the noisy audio lies in its range."""
+    def decoded(self, root: Path, cache: Path, sample_rate: int) -> list[CachedRecordings]:
+        """The recordings of each folder; all `files` are looked for before any is decoded."""
+        found = []
+        for name, files in zip(self.folders, self.files(root), strict=True):
+            with _naming(f"data.{name}"):
+                found.append(cached(files, root / getattr(self, name), cache, sample_rate))
+        return found
+
+    def finish(
+        self, clean: Audio, noisy: Audio, rng: Generator, sample_rate: int
+    ) -> tuple[Audio, Audio]:
+        """Both after `kept`, `degradations`, and one gain that puts the noisy peak in its range."""
+        clean, noisy = alike(self.kept, clean, noisy, rng, sample_rate)
+        for degradation in self.degradations:
+            noisy = degradation(noisy, rng, sample_rate)
         gain = decibels(rng.uniform(*self.peak)) / (float(np.abs(noisy).max()) or 1.0)
         return clean * np.float32(gain), noisy * np.float32(gain)
 
 
-class Pairs(Dataset[tuple[Tensor, Tensor]], ABC):
+class PairDataset(Dataset[tuple[Tensor, Tensor]], ABC):
     """Pairs without end, by their number."""
 
     def __init__(self, seed: int, sample_rate: int) -> None:
@@ -102,7 +120,7 @@ class Pairs(Dataset[tuple[Tensor, Tensor]], ABC):
 
 
 @dataclass(frozen=True)
-class MixedSpeech(Source):
+class MixedSpeech(TrainingData):
     """Noisy speech mixed on the fly, with the peak of the noisy audio drawn by the gain g:
 
         speech = clean_changes(crop),    noise = noise_changes(crop)
@@ -128,10 +146,6 @@ class MixedSpeech(Source):
             makes many noises of one.
         babble: talkers in place of a noise; none if absent.
         room: reverberation; the speech alone has it, and the early part belongs to the target.
-        kept: what then happens to mixture and target alike, in this order: a model learns to leave
-            it as it is.
-        degradations: what then happens to the mixture alone, in this order: a model learns to
-            undo it.
     """
 
     clean: Path = field(kw_only=True)
@@ -148,8 +162,6 @@ class MixedSpeech(Source):
     noise_changes: tuple[Degradation, ...] = ()
     babble: Babble | None = None
     room: Room | None = None
-    kept: tuple[Linear, ...] = ()
-    degradations: tuple[Degradation, ...] = ()
 
     folders = ("clean", "noise")
 
@@ -159,89 +171,91 @@ class MixedSpeech(Source):
         check_range(self, 0, 1, more_noise=self.more_noise)
         check_range(self, 1, most_noises=self.most_noises)
 
-    def check(self, root: Path) -> list[list[str]]:  # noqa: D102
-        names = super().check(root)
+    @override
+    def files(self, root: Path) -> tuple[Sequence[Path], Sequence[Path]]:
+        clean = _look_for("data.clean", root / self.clean, recordings)
+        noise = _look_for("data.noise", root / self.noise, recordings)
         talkers = self.babble.talkers[1] if self.babble else 0
-        if talkers >= len(names[0]):
+        if talkers >= len(clean):
             raise RecipeError(
                 f"data.babble.talkers: {talkers} talkers and the target need {talkers + 1} "
-                f"recordings, and data.clean has {len(names[0])}; ask for fewer, or for no babble "
+                f"recordings, and data.clean has {len(clean)}; ask for fewer, or for no babble "
                 "with data.babble=null"
             )
-        return names
+        return clean, noise
 
-    def open(self, root: Path, cache: Path, sample_rate: int, seed: int) -> "Pairs":  # noqa: D102
-        clean, noise = self.read(root, cache, sample_rate)
-        return _Mixtures(self, clean, noise, seed)
+    @override
+    def open(self, root: Path, cache: Path, sample_rate: int, seed: int) -> PairDataset:
+        return _MixedDataset(self, seed, *self.decoded(root, cache, sample_rate))
 
 
-class _Mixtures(Pairs):
+class _MixedDataset(PairDataset):
     """The pairs of `MixedSpeech`."""
 
-    def __init__(self, source: MixedSpeech, clean: Clips, noise: Clips, seed: int) -> None:
+    def __init__(
+        self, data: MixedSpeech, seed: int, clean: CachedRecordings, noise: CachedRecordings
+    ) -> None:
         super().__init__(seed, clean.sample_rate)
-        self.source, self.clean, self.noise = source, clean, noise
-        self.clean_odds = odds(clean, source.clean_balance)
-        self.noise_odds = odds(noise, source.noise_balance)
+        self.data, self.clean, self.noise = data, clean, noise
+        self.clean_odds = odds(clean, data.clean_balance)
+        self.noise_odds = odds(noise, data.noise_balance)
 
     @property
+    @override
     def summary(self) -> str:
         return (
             f"{len(self.clean)} files of speech ({_duration(self.clean.seconds)}), "
             f"{len(self.noise)} of noise ({_duration(self.noise.seconds)})"
         )
 
+    @override
     def draw(self, index: int, rng: Generator) -> tuple[Audio, Audio]:
-        source = self.source
-        clip, clean = self.speech(rng)
-        for change in source.clean_changes:
+        data = self.data
+        number, clean = self.draw_speech(rng)
+        for change in data.clean_changes:
             clean = change(clean, rng, self.sample_rate)
-        room = source.room
+        room = data.room
         clean, noisy = (clean, clean) if room is None else room(clean, rng, self.sample_rate)
-        noise = self.some_noise(clip, rng)
-        for _ in range(1, source.most_noises):
-            if rng.random() >= source.more_noise:
+        noise = self.draw_noise(number, rng)
+        for _ in range(1, data.most_noises):
+            if rng.random() >= data.more_noise:
                 break
-            noise = noise + np.float32(
-                decibels(rng.uniform(*source.noise_level))
-            ) * self.some_noise(clip, rng)
-        noisy = add_noise(noisy, noise, rng.uniform(*source.snr), self.sample_rate)
-        clean, noisy = alike(source.kept, clean, noisy, rng, self.sample_rate)
-        for degradation in source.degradations:
-            noisy = degradation(noisy, rng, self.sample_rate)
-        return source.levelled(clean, noisy, rng)
+            gain = np.float32(decibels(rng.uniform(*data.noise_level)))
+            noise = noise + gain * self.draw_noise(number, rng)
+        noisy = add_noise(noisy, noise, rng.uniform(*data.snr), self.sample_rate)
+        return data.finish(clean, noisy, rng, self.sample_rate)
 
-    def speech(self, rng: Generator) -> tuple[int, Audio]:
-        """A crop that is not silent, and the number of its clip."""
-        speed, samples = self.source.clean_speed, self.source.samples
+    def draw_speech(self, rng: Generator) -> tuple[int, Audio]:
+        """The number of a recording, and a crop of it that is not silent."""
+        speed, samples = self.data.clean_speed, self.data.samples
         for _ in range(PATIENCE):
             factor = speed.draw(rng)
-            clip = pick(self.clean_odds, rng)
-            found = crop(self.clean, clip, speed.needs(samples, factor), rng)
-            speech = speed.apply(found, factor, samples)
-            if np.mean(speech**2) > SILENCE:
-                return clip, speech
+            number = pick(self.clean_odds, rng)
+            part = crop(self.clean, number, speed.needs(samples, factor), rng)
+            speech = speed.apply(part, factor, samples)
+            if not is_silent(speech):
+                return number, speech
         raise RecipeError(
             f"data.clean: {PATIENCE} crops in a row are silent (below -60 dB); check the recordings"
         )
 
-    def some_noise(self, target: int, rng: Generator) -> Audio:
-        """A crop of noise, or a babble without the target's clip, with its changes."""
-        babble, speed, samples = self.source.babble, self.source.noise_speed, self.source.samples
+    def draw_noise(self, target: int, rng: Generator) -> Audio:
+        """A crop of noise, or a babble without the recording of the target, with its changes."""
+        babble, speed, samples = self.data.babble, self.data.noise_speed, self.data.samples
         if babble and rng.random() < babble.probability:
             noise = babble(self.clean, target, samples, rng)
         else:
             factor = speed.draw(rng)
-            clip = pick(self.noise_odds, rng)
-            found = crop(self.noise, clip, speed.needs(samples, factor), rng, repeat=True)
-            noise = speed.apply(found, factor, samples)
-        for change in self.source.noise_changes:
+            number = pick(self.noise_odds, rng)
+            part = crop(self.noise, number, speed.needs(samples, factor), rng, repeat=True)
+            noise = speed.apply(part, factor, samples)
+        for change in self.data.noise_changes:
             noise = change(noise, rng, self.sample_rate)
         return noise
 
 
 @dataclass(frozen=True)
-class Paired(Source):
+class Paired(TrainingData):
     """Recordings that exist clean and noisy, in two folders, under the same names.
 
     Each epoch takes every pair once, in an order of its own, at a place of its own; what is too
@@ -249,63 +263,59 @@ class Paired(Source):
 
     Args:
         clean, noisy: folders.
-        kept: what happens to both alike, in this order.
-        degradations: what then happens to the noisy audio in addition, in this order.
     """
 
     clean: Path = field(kw_only=True)
     noisy: Path = field(kw_only=True)
-    kept: tuple[Linear, ...] = ()
-    degradations: tuple[Degradation, ...] = ()
 
     folders = ("clean", "noisy")
 
-    def check(self, root: Path) -> list[list[str]]:  # noqa: D102
-        names = super().check(root)
-        matched("data", *names)
-        return names
+    @override
+    def files(self, root: Path) -> tuple[Sequence[Path], Sequence[Path]]:
+        pairs = section_pairs("data", root / self.clean, root / self.noisy)
+        return [pair.clean for pair in pairs if pair.clean], [pair.enhanced for pair in pairs]
 
-    def open(self, root: Path, cache: Path, sample_rate: int, seed: int) -> "Pairs":  # noqa: D102
-        clean, noisy = self.read(root, cache, sample_rate)
-        return _Recordings(self, clean, noisy, seed)
+    @override
+    def open(self, root: Path, cache: Path, sample_rate: int, seed: int) -> PairDataset:
+        return _PairedDataset(self, seed, *self.decoded(root, cache, sample_rate))
 
 
-class _Recordings(Pairs):
-    """The pairs of `Paired`."""
+class _PairedDataset(PairDataset):
+    """The pairs of `Paired`; partners have the same number."""
 
-    def __init__(self, source: Paired, clean: Clips, noisy: Clips, seed: int) -> None:
+    def __init__(
+        self, data: Paired, seed: int, clean: CachedRecordings, noisy: CachedRecordings
+    ) -> None:
         super().__init__(seed, clean.sample_rate)
-        self.source, self.clean, self.noisy = source, clean, noisy
-        self.matches = matched("data", clean.names, noisy.names)
-        for c, n in self.matches:
-            if clean.lengths[c] != noisy.lengths[n]:
+        self.data, self.clean, self.noisy = data, clean, noisy
+        for name, *lengths in zip(clean.names, clean.lengths, noisy.lengths, strict=True):
+            if lengths[0] != lengths[1]:
                 raise RecipeError(
-                    f"data: {clean.names[c]} has {clean.lengths[c]} samples clean but "
-                    f"{noisy.lengths[n]} noisy; pairs must be aligned and of one length"
+                    f"data: {name} has {lengths[0]} samples clean but {lengths[1]} noisy; pairs "
+                    "must be aligned and of one length"
                 )
 
     @property
+    @override
     def summary(self) -> str:
-        return f"{len(self.matches)} pairs ({_duration(self.clean.seconds)})"
+        return f"{len(self.clean)} pairs ({_duration(self.clean.seconds)})"
 
+    @override
     def draw(self, index: int, rng: Generator) -> tuple[Audio, Audio]:
-        samples = self.source.samples
-        epoch, place = divmod(index, len(self.matches))
-        c, n = self.matches[_order(self.seed, epoch, len(self.matches))[place]]
-        length = int(self.clean.lengths[c])
+        samples = self.data.samples
+        epoch, place = divmod(index, len(self.clean))
+        number = int(_order(self.seed, epoch, len(self.clean))[place])
+        length = int(self.clean.lengths[number])
         start = int(rng.integers(0, max(length - samples, 0) + 1))
         missing = max(samples - length, 0)
         clean, noisy = (
-            np.pad(clips.read(clip, start, samples), (missing // 2, missing - missing // 2))
-            for clips, clip in ((self.clean, c), (self.noisy, n))
+            np.pad(recordings.read(number, start, samples), (missing // 2, missing - missing // 2))
+            for recordings in (self.clean, self.noisy)
         )
-        clean, noisy = alike(self.source.kept, clean, noisy, rng, self.sample_rate)
-        for degradation in self.source.degradations:
-            noisy = degradation(noisy, rng, self.sample_rate)
-        return self.source.levelled(clean, noisy, rng)
+        return self.data.finish(clean, noisy, rng, self.sample_rate)
 
 
-class Consecutive(Sampler[list[int]]):
+class ConsecutiveBatches(Sampler[list[int]]):
     """Batches of consecutive numbers, for one of several processes that share the work.
 
     Step k of process r of w takes the numbers start + (k w + r) batch to that plus batch - 1.
@@ -324,47 +334,29 @@ class Consecutive(Sampler[list[int]]):
             yield list(range(first, first + self.batch))
 
 
-def matched(key: str, clean: list[str], noisy: list[str]) -> list[tuple[int, int]]:
-    """Numbers of the names that are equal but for their suffixes.
+def section_pairs(section: str, clean: Path, noisy: Path) -> list[Pair]:
+    """The pairs of two folders of a section of a recipe, sorted by name.
 
-    Raises `RecipeError` for names without a partner; it names the `key` in the recipe.
+    Raises `RecipeError`, which names the key, for folders that lack a recording.
     """
-    left, right = (
-        {str(PurePosixPath(n).with_suffix("")): i for i, n in enumerate(names)}
-        for names in (clean, noisy)
-    )
-    alone = sorted(left.keys() ^ right.keys())
-    if alone:
-        side = "clean but not noisy" if alone[0] in left else "noisy but not clean"
-        raise RecipeError(
-            f"{key}: {len(alone)} of the pairs are incomplete, such as {alone[0]!r}, which is "
-            f"{side}; give both files the same name"
-        )
-    return [(left[name], right[name]) for name in sorted(left)]
+    clean_files = _look_for(f"{section}.clean", clean, recordings_by_name)
+    noisy_files = _look_for(f"{section}.noisy", noisy, recordings_by_name)
+    with _naming(section):
+        return match_all(clean_files, noisy_files)
 
 
-def recordings(key: str, folder: Path) -> list[str]:
-    """Names, relative to it, of the recordings in the folder that the recipe has under `key`.
+def _look_for(key: str, folder: Path, finder: Callable[[Path, str], Found]) -> Found:
+    """What `finder` finds in the folder that a recipe has under `key`."""
+    with _naming(key):
+        return finder(folder, f"say where the data lie with --data FOLDER, or set {key}=FOLDER")
 
-    Raises `RecipeError` if there are none.
-    """
-    if not folder.is_dir():
-        raise RecipeError(
-            f"{key}: there is no folder {folder}; say where the data lie with --data FOLDER, "
-            f"or set {key}=FOLDER"
-        )
+
+@contextmanager
+def _naming(key: str) -> Iterator[None]:
+    """Make errors of recordings those of the key of a recipe."""
     try:
-        files = audio.find([folder], recursive=True)
-    except AudioError as error:
-        raise RecipeError(f"{key}: {error}") from error
-    return [file.relative_to(folder).as_posix() for file in files]
-
-
-def read_folder(key: str, folder: Path, cache: Path, sample_rate: int) -> Clips:
-    """The recordings in that folder. Raises `RecipeError` for one that cannot be read."""
-    try:
-        return cached(folder, cache, sample_rate)
-    except AudioError as error:
+        yield
+    except (AudioError, DataError) as error:
         raise RecipeError(f"{key}: {error}") from error
 
 

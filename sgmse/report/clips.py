@@ -2,7 +2,7 @@
 
 import io
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sgmse import audio
 from sgmse._extras import require as require_package
 from sgmse.audio import files
+from sgmse.data.pairs import evenly_spaced
 from sgmse.errors import ArgumentError, AudioError
 from sgmse.scoring.scores import Scores, Task
 
@@ -100,7 +101,7 @@ def spread(scores: Scores, recordings: Iterable[Recording], count: int) -> list[
     sign = 1 if measure.higher_is_better else -1
     there = [recording for recording in dict.fromkeys(recordings) if recording in of]
     ranked = sorted(there, key=lambda r: (sign * float(np.mean(of[r])), r))
-    return evenly(ranked, count)
+    return evenly_spaced(ranked, count)
 
 
 def called(recordings: Iterable[Recording], names: Iterable[str]) -> list[Recording]:
@@ -119,15 +120,6 @@ def called(recordings: Iterable[Recording], names: Iterable[str]) -> list[Record
             )
         chosen += found
     return list(dict.fromkeys(chosen))
-
-
-def evenly(items: Sequence[Recording], count: int) -> list[Recording]:
-    """`count` of the items with equal gaps, both ends among them; the middle one if count is 1."""
-    if count >= len(items):
-        return list(items)
-    if count == 1:
-        return [items[len(items) // 2]]
-    return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
 
 
 def clips(files: Mapping[str, Path], *, seconds: float = 10.0, coding: str = "opus") -> list[Clip]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from sgmse._extras import require as require_package
 from sgmse._files import write_whole
+from sgmse.data.pairs import evenly_spaced
 from sgmse.errors import ArgumentError
 from sgmse.report import clips as listening
 from sgmse.report.charts import style, swatch
@@ -129,7 +130,7 @@ def write_report(
                 f"the report has {size}, more than {megabytes:g} MB; allow more, or ask for "
                 "fewer recordings or shorter ones"
             )
-        order = listening.evenly([one.recording for one in heard], len(kept) - 1)
+        order = evenly_spaced([one.recording for one in heard], len(kept) - 1)
         kept = [one for one in heard if one.recording in order]
     return write_whole(Path(file), page)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 
-from sgmse.data.pairs import Pair, Unmatched, find_index, match, read_index
+from sgmse.data.pairs import Pair, Unmatched, facts_beside, match, read_index
 from sgmse.errors import ArgumentError
 from sgmse.metrics.measures import Measure, chosen
 from sgmse.scoring.comparison import TOLERANCE, Comparison, compare
@@ -182,8 +182,7 @@ def matched(
 
     Raises `ValueError` for folders without audio or without files that match.
     """
-    place = find_index(clean) if index is None else index
-    facts = {} if place is None else read_index(place)
+    facts = facts_beside(clean) if index is None else read_index(index)
     tasks: list[Task] = []
     unmatched: dict[str, tuple[Unmatched, ...]] = {}
     for name, folder in named(enhanced).items():

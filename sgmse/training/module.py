@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from sgmse.checkpoints import Checkpoint
-from sgmse.data.training_pairs import Consecutive, Pairs
+from sgmse.data.training_pairs import ConsecutiveBatches, PairDataset
 from sgmse.enhancer import Enhancer
 from sgmse.errors import RecipeError
 from sgmse.estimates import Estimate
@@ -57,7 +57,7 @@ class Training(LightningModule):
         curves: what was computed in each step since they were last taken.
     """
 
-    def __init__(self, recipe: Recipe, pairs: Pairs) -> None:
+    def __init__(self, recipe: Recipe, pairs: PairDataset) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.recipe = recipe
@@ -97,7 +97,7 @@ class Training(LightningModule):
         steps = ENDLESS if settings.steps is None else settings.steps - position.step
         return DataLoader(
             self.pairs,
-            batch_sampler=Consecutive(
+            batch_sampler=ConsecutiveBatches(
                 position.items, steps, settings.batch, trainer.global_rank, trainer.world_size
             ),
             num_workers=settings.workers,

@@ -67,7 +67,7 @@ def prepare(
     if validation is not None:
         validation.require()
     session = Session(folder, [] if validation is None else validation.pairs(root))
-    recipe.data.check(root)
+    recipe.data.files(root)
     with _errors(recipe):
         trainer = _trainer(recipe, session, 0 if state is None else state.step)
     device = trainer.strategy.root_device.type

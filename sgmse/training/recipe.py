@@ -15,8 +15,8 @@ import torch
 from sgmse import config
 from sgmse.checkpoints import CLASSES, Checkpoint, check_frames
 from sgmse.config import errors_as, from_plain, to_plain
-from sgmse.data import training_pairs as data
 from sgmse.data.degradations import DEGRADATIONS
+from sgmse.data.training_pairs import MixedSpeech, Paired, TrainingData
 from sgmse.errors import ArgumentError, ConfigError, RecipeError
 from sgmse.estimates import Parametrization
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
@@ -40,7 +40,7 @@ RECIPE_CLASSES: Mapping[str, type] = {
     c.__name__: c
     for c in (
         *CLASSES.values(),
-        *(data.MixedSpeech, data.Paired),
+        *(MixedSpeech, Paired),
         *DEGRADATIONS,
         *(losses.ScoreMatching, losses.Denoising, losses.VelocityMatching, losses.Reconstruction),
         *(losses.Unweighted, losses.SigmaSquared, losses.EDMWeighting, losses.Uncertainty),
@@ -96,7 +96,7 @@ class Recipe:
     """
 
     sample_rate: int
-    data: data.Source
+    data: TrainingData
     network: Network
     sde: SDE
     parametrization: Parametrization

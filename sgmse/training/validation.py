@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from sgmse._extras import imported
 from sgmse.data.cache import read_mono
 from sgmse.data.degradations import Audio
-from sgmse.data.training_pairs import matched, recordings
+from sgmse.data.pairs import evenly_spaced
+from sgmse.data.training_pairs import section_pairs
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError, MetricError
 from sgmse.metrics.measures import Measure, chosen
@@ -89,14 +90,13 @@ class Validation:
 
     def pairs(self, root: Path) -> list[ValidationPair]:
         """The files to enhance. Raises `SgmseError` for folders that cannot be used."""
-        clean, noisy = root / self.clean, root / self.noisy
-        left, right = recordings("validation.clean", clean), recordings("validation.noisy", noisy)
-        pairs = [
-            ValidationPair(left[c], clean / left[c], noisy / right[n])
-            for c, n in matched("validation", left, right)
+        clean = root / self.clean
+        pairs = section_pairs("validation", clean, root / self.noisy)
+        return [
+            ValidationPair(pair.clean.relative_to(clean).as_posix(), pair.clean, pair.enhanced)
+            for pair in evenly_spaced(pairs, self.files)
+            if pair.clean
         ]
-        count = min(self.files or len(pairs), len(pairs))
-        return [pairs[i * len(pairs) // count] for i in range(count)]
 
 
 @dataclass(frozen=True)

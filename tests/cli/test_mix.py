@@ -79,7 +79,7 @@ def test_an_interrupt_leaves_nothing(folders, monkeypatch, capsys, tmp_path):
     def interrupted(*_, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sgmse.data.noisy_sets.Mixing.pair", interrupted)
+    monkeypatch.setattr("sgmse.data.noisy_sets.Mixer.mix", interrupted)
     assert main(["mix", *folders]) == 130
     assert capsys.readouterr().err.endswith("interrupted; nothing was written\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clean", "noise"]

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import soundfile
+from corpora import cached_folder
 from sounds import level, rng, tone
 
 from sgmse.data.babble import Babble
-from sgmse.data.cache import cached
 from sgmse.data.degradations import Speed, active_power
 
 RATE = 8000
@@ -19,7 +19,7 @@ def talkers(tmp_path_factory):
     for i, pitch in enumerate(PITCHES):
         audio = 0.5 ** (i % 4) * tone(pitch, 2.0, RATE)
         soundfile.write(folder / f"{i}.wav", audio, RATE, subtype="FLOAT")
-    return cached(folder, folder / "cache", RATE)
+    return cached_folder(folder, folder / "cache", RATE)
 
 
 def heard(babble: np.ndarray) -> np.ndarray:
@@ -81,8 +81,8 @@ def test_short_talkers_go_on_and_silent_ones_add_nothing(tmp_path):
     for name, audio in {"a": tone(500, 0.3, RATE), "b": 0 * tone(500, 0.3, RATE)}.items():
         soundfile.write(tmp_path / f"{name}.wav", audio, RATE, subtype="FLOAT")
     soundfile.write(tmp_path / "target.wav", tone(900, 1.0, RATE), RATE, subtype="FLOAT")
-    clips = cached(tmp_path, tmp_path / "cache", RATE)
-    babble = Babble(1.0, (2, 2), (0.0, 0.0), STILL)(clips, 2, RATE, rng(0))
+    recordings = cached_folder(tmp_path, tmp_path / "cache", RATE)
+    babble = Babble(1.0, (2, 2), (0.0, 0.0), STILL)(recordings, 2, RATE, rng(0))
     assert level(babble, 500, RATE) == pytest.approx(1, rel=1e-3)
     assert active_power(babble[-800:], RATE) > 0.4
 

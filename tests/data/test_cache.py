@@ -4,16 +4,14 @@ import pickle
 import numpy as np
 import pytest
 import soundfile
+from corpora import cached_folder, write
 
+from sgmse.data import cache as module
 from sgmse.data.cache import cached
+from sgmse.data.pairs import recordings
 from sgmse.errors import AudioError
 
 RATE = 8000
-
-
-def write(path, audio, rate=RATE):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, audio, rate, subtype="FLOAT")
 
 
 @pytest.fixture
@@ -25,7 +23,7 @@ def folder(tmp_path):
 
 
 def test_samples_are_those_of_the_files(folder, tmp_path):
-    clips = cached(folder, tmp_path / "cache", RATE)
+    clips = cached_folder(folder, tmp_path / "cache", RATE)
     assert clips.names == ["a.wav", "b/c.wav", "zero.wav"]
     assert clips.lengths.tolist() == [500, 700, 50]
     assert clips.seconds == 1250 / RATE
@@ -42,28 +40,34 @@ def test_channels_are_averaged_and_rates_converted(tmp_path):
     t = np.arange(2 * RATE) / (2 * RATE)
     left, right = np.sin(2 * np.pi * 400 * t), np.zeros_like(t)
     write(tmp_path / "in" / "x.wav", np.stack([left, right], 1), 2 * RATE)
-    clips = cached(tmp_path / "in", tmp_path / "cache", RATE)
+    clips = cached_folder(tmp_path / "in", tmp_path / "cache", RATE)
     expected = 0.5 * np.sin(2 * np.pi * 400 * np.arange(RATE) / RATE)
     # away from the ends, where the resampler sees silence; 16 bits
     np.testing.assert_allclose(clips.read(0)[500:-500], expected[500:-500], atol=1e-4)
 
 
-def test_a_second_time_nothing_is_decoded(folder, tmp_path):
-    calls = []
-
-    def progress(files, label):
-        calls.append(label)
-        return files
-
+def test_a_second_time_nothing_is_decoded(folder, tmp_path, monkeypatch):
+    decoded = []
+    read = module.read_mono
+    monkeypatch.setattr(module, "read_mono", lambda *args: decoded.append(args) or read(*args))
     for _ in range(2):
-        cached(folder, tmp_path / "cache", RATE, progress=progress)
-    assert calls == ["reading in"]
+        cached_folder(folder, tmp_path / "cache", RATE)
+    assert [file.relative_to(folder).as_posix() for file, _ in decoded] == [
+        *("a.wav", "b/c.wav", "zero.wav")
+    ]
+
+
+def test_the_order_is_that_of_the_files(folder, tmp_path):
+    files = recordings(folder)[::-2]
+    clips = cached(files, folder, tmp_path / "cache", RATE)
+    assert clips.names == ["zero.wav", "a.wav"]
+    assert clips.lengths.tolist() == [50, 500]
 
 
 @pytest.mark.parametrize("change", ["content", "added", "removed", "renamed"])
 def test_a_changed_folder_is_read_again_and_the_old_cache_removed(folder, tmp_path, change):
     cache = tmp_path / "cache"
-    before = cached(folder, cache, RATE)
+    before = cached_folder(folder, cache, RATE)
     if change == "content":  # same size, another time
         write(folder / "a.wav", np.full(500, 0.25, "f"))
         stat = (folder / "a.wav").stat()
@@ -74,7 +78,7 @@ def test_a_changed_folder_is_read_again_and_the_old_cache_removed(folder, tmp_pa
         (folder / "a.wav").unlink()
     else:
         (folder / "a.wav").rename(folder / "d.wav")
-    after = cached(folder, cache, RATE)
+    after = cached_folder(folder, cache, RATE)
     assert after.index != before.index
     assert sorted(after.names) == sorted(
         p.relative_to(folder).as_posix() for p in folder.rglob("*.wav")
@@ -87,14 +91,14 @@ def test_a_changed_folder_is_read_again_and_the_old_cache_removed(folder, tmp_pa
 def test_other_rates_and_folders_keep_theirs(folder, tmp_path):
     write(tmp_path / "other" / "x.wav", np.ones(9, "f"))
     cache = tmp_path / "cache"
-    made = [cached(folder, cache, RATE), cached(folder, cache, 4000)]
-    made.append(cached(tmp_path / "other", cache, RATE))
+    made = [cached_folder(folder, cache, RATE), cached_folder(folder, cache, 4000)]
+    made.append(cached_folder(tmp_path / "other", cache, RATE))
     assert all(clips.index.exists() for clips in made)
     assert len({clips.index for clips in made}) == 3
 
 
 def test_pickling_takes_the_name_not_the_samples(folder, tmp_path):
-    clips = cached(folder, tmp_path / "cache", RATE)
+    clips = cached_folder(folder, tmp_path / "cache", RATE)
     data = pickle.dumps(clips)
     assert len(data) < 1000
     np.testing.assert_array_equal(pickle.loads(data).read(1), clips.read(1))
@@ -103,5 +107,5 @@ def test_pickling_takes_the_name_not_the_samples(folder, tmp_path):
 def test_a_bad_file_is_named_and_leaves_nothing(folder, tmp_path):
     (folder / "bad.wav").write_bytes(b"RIFF nothing")
     with pytest.raises(AudioError, match=r"bad\.wav"):
-        cached(folder, tmp_path / "cache", RATE)
+        cached_folder(folder, tmp_path / "cache", RATE)
     assert list((tmp_path / "cache").iterdir()) == []

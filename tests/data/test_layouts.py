@@ -16,12 +16,12 @@ from sgmse.data.layouts import (
     VOICEBANK_DEMAND,
     WSJ0_CHIME3,
     WSJ0_REVERB,
-    Known,
+    PublishedMean,
     detect,
-    folder,
-    known,
+    layout_named,
 )
-from sgmse.data.noisy_sets import Mixing, mix
+from sgmse.data.noisy_sets import Mixer, mix
+from sgmse.data.pairs import facts_beside, match_all, recordings_by_name
 from sgmse.errors import LayoutError
 
 DNS_NAMES = (
@@ -178,9 +178,10 @@ def test_sets_that_were_mixed_here(tmp_path):
         (tmp_path / place).mkdir(parents=True)
         soundfile.write(tmp_path / place / "1.wav", rng.uniform(-0.1, 0.1, 8000), 8000)
     root = tmp_path / "test"
-    mix(tmp_path / "clean", tmp_path / "noise", root, Mixing((2.5, 5.0), sample_rate=8000), count=2)
+    mix(tmp_path / "clean", tmp_path / "noise", root, Mixer((2.5, 5.0), sample_rate=8000), count=2)
     assert detect(root) is MIXED
-    for pairs in (MIXED.pairs(root), folder(root / "clean", root / "noisy")):
+    clean, noisy = (recordings_by_name(root / kind) for kind in ("clean", "noisy"))
+    for pairs in (MIXED.pairs(root), match_all(clean, noisy, facts_beside(root / "clean"))):
         assert [p.name for p in pairs] == ["000", "001"]
         facts = [(p.facts["snr_db"], p.facts["speaker"], p.facts["noise"]) for p in pairs]
         assert facts == [("2.5", "anna", "1.wav"), ("5", "anna", "1.wav")]
@@ -193,17 +194,6 @@ def test_the_test_set_of_the_corpus(shared):
     pairs = MIXED.pairs(root)
     assert len(pairs) == 95
     assert {p.facts["snr_db"] for p in pairs} == {"-2.5", "2.5", "7.5", "12.5", "17.5"}
-
-
-def test_plain_folders(tmp_path):
-    touch(tmp_path, "a/x/1", "a/2", "b/x/1", "b/2")
-    pairs = folder(tmp_path / "a", tmp_path / "b")
-    assert [(p.name, p.clean, p.noisy) for p in pairs] == [
-        (name, tmp_path / f"a/{name}.wav", tmp_path / f"b/{name}.wav") for name in ("2", "x/1")
-    ]
-    touch(tmp_path, "a/3")
-    with pytest.raises(LayoutError, match=r"a/3\.wav has no partner in .*\(1 such\); give both"):
-        folder(tmp_path / "a", tmp_path / "b")
 
 
 def test_sets_must_be_whole_and_tidy(tmp_path):
@@ -244,10 +234,10 @@ def test_other_folders_and_names_are_no_known_set(tmp_path):
 
 def test_layouts_have_names(tmp_path):
     assert len({layout.name for layout in LAYOUTS}) == len(LAYOUTS)
-    assert known("voicebank-demand") is VOICEBANK_DEMAND
-    assert all(known(layout.name) is layout for layout in LAYOUTS)
+    assert layout_named("voicebank-demand") is VOICEBANK_DEMAND
+    assert all(layout_named(layout.name) is layout for layout in LAYOUTS)
     with pytest.raises(LayoutError, match="there is no layout 'VCTK'; known are VoiceBank-DEMAND,"):
-        known("VCTK")
+        layout_named("VCTK")
     for layout in LAYOUTS:
         found = re.fullmatch(layout.noisy_name, layout.example)
         assert found, layout
@@ -267,8 +257,8 @@ def test_the_self_check_says_what_differs():
         "SI-SDR of the noisy input 8.000, published 8.45 ± 0.1: differs by -0.45"
     )
     assert EARS_WHAM.self_check({"PESQ-WB": 1.2}, 886) == []
-    assert Known(1.0, 0.1).agrees(1.09)
-    assert not Known(1.0, 0.1).agrees(0.89)
+    assert PublishedMean(1.0, 0.1).agrees(1.09)
+    assert not PublishedMean(1.0, 0.1).agrees(0.89)
 
 
 def test_measures_of_the_self_check_exist():

@@ -10,9 +10,8 @@ import pytest
 import soundfile
 
 from sgmse import audio
-from sgmse.data import noisy_sets as mixing
-from sgmse.data.noisy_sets import Mixing, mix
-from sgmse.errors import MixError
+from sgmse.data.noisy_sets import FORMATS, Mixer, mix
+from sgmse.errors import DataError, MissingPackageError, MixError
 
 RATE = 8000
 LSB = 1 / 32768
@@ -68,8 +67,8 @@ def active_decibels(wave: np.ndarray) -> float:
 
 
 def test_mixtures_have_the_ratios_of_the_index(folders):
-    how = Mixing((-5.0, 0.0, 12.5), sample_rate=RATE)
-    made = mix(*folders, how, count=6)
+    mixer = Mixer((-5.0, 0.0, 12.5), sample_rate=RATE)
+    made = mix(*folders, mixer, count=6)
     index = rows(made.folder)
     assert [row["name"] for row in index] == [f"00{i}" for i in range(6)]
     assert [float(row["snr_db"]) for row in index] == [-5, 0, 12.5] * 2
@@ -82,7 +81,7 @@ def test_mixtures_have_the_ratios_of_the_index(folders):
 
 def test_the_index_names_the_very_samples(folders):
     clean, noise, output = folders
-    made = mix(clean, noise, output, Mixing((0.0,), sample_rate=RATE, seconds=1.2), count=10)
+    made = mix(clean, noise, output, Mixer((0.0,), sample_rate=RATE, seconds=1.2), count=10)
     short = 0
     for row in rows(made.folder):
         heard, noisy = pair(made.folder, row["name"])
@@ -104,7 +103,7 @@ def test_the_index_names_the_very_samples(folders):
 
 
 def test_the_index_names_speakers_and_kinds_of_noise(folders):
-    index = rows(mix(*folders, Mixing((0.0,), seed=7, sample_rate=RATE)).folder)
+    index = rows(mix(*folders, Mixer((0.0,), seed=7, sample_rate=RATE)).folder)
     assert {row["speech"]: row["speaker"] for row in index} == {
         f"s{i % 2}/{i}.wav": f"s{i % 2}" for i in range(5)
     }
@@ -117,7 +116,7 @@ def test_the_index_names_speakers_and_kinds_of_noise(folders):
 
 @pytest.mark.parametrize("count", [3, 5, 13])
 def test_all_is_used_evenly(folders, count):
-    made = mix(*folders, Mixing((0.0, 5.0, 10.0), sample_rate=RATE), count=count)
+    made = mix(*folders, Mixer((0.0, 5.0, 10.0), sample_rate=RATE), count=count)
     for column, there in (("speech", 5), ("noise", 2), ("snr_db", 3)):
         uses = Counter(row[column] for row in rows(made.folder))
         assert len(uses) == min(there, count)
@@ -125,30 +124,30 @@ def test_all_is_used_evenly(folders, count):
 
 
 def test_the_seed_decides_and_nothing_else(folders, tmp_path, monkeypatch):
-    how = Mixing((0.0, 5.0), sample_rate=RATE, seconds=1.0)
-    first = content(mix(*folders, how, count=7).folder)
+    mixer = Mixer((0.0, 5.0), sample_rate=RATE, seconds=1.0)
+    first = content(mix(*folders, mixer, count=7).folder)
     assert len(first) == 2 * 7 + 1
-    assert content(mix(*folders, how, count=7, workers=3, overwrite=True).folder) == first
-    other = content(mix(*folders, Mixing(how.snr, 1, RATE, 1.0), count=7, overwrite=True).folder)
+    assert content(mix(*folders, mixer, count=7, workers=3, overwrite=True).folder) == first
+    other = content(mix(*folders, Mixer(mixer.snr, 1, RATE, 1.0), count=7, overwrite=True).folder)
     assert other.keys() == first.keys()
     assert all(other[name] != first[name] for name in first)
     orders = set()
     for seed in range(6):
-        made = mix(*folders, Mixing(how.snr, seed, RATE), count=7, overwrite=True)
-        orders |= {tuple(row.speech for row in made.rows), tuple(row.noise for row in made.rows)}
+        made = mix(*folders, Mixer(mixer.snr, seed, RATE), count=7, overwrite=True)
+        orders |= {tuple(getattr(m, kind) for m in made.mixtures) for kind in ("speech", "noise")}
     assert len(orders) >= 10
-    mix(*folders, how, count=7, overwrite=True)
+    mix(*folders, mixer, count=7, overwrite=True)
     found = audio.find
     monkeypatch.setattr(audio, "find", lambda *a, **options: found(*a, **options)[::-1])
-    assert content(mix(*folders, how, count=7, overwrite=True).folder) == first
+    assert content(mix(*folders, mixer, count=7, overwrite=True).folder) == first
     assert {path.name for path in tmp_path.iterdir()} == {"clean", "noise", "set"}
 
 
 def test_what_would_clip_is_lowered_with_its_clean_file(folders):
     clean, noise, output = folders
     write(clean / "s0/0.wav", speech(0, level=1.5))
-    how = Mixing((-10.0,), sample_rate=RATE)
-    index = rows(mix(clean, noise, output, how).folder)
+    mixer = Mixer((-10.0,), sample_rate=RATE)
+    index = rows(mix(clean, noise, output, mixer).folder)
     gains = {row["speech"]: float(row["gain"]) for row in index}
     lowered = {place for place, gain in gains.items() if gain != 1}
     assert "s0/0.wav" in lowered
@@ -169,7 +168,7 @@ def test_recordings_of_other_rates_and_channels_fit(tmp_path):
     write(tmp_path / "clean/a.wav", np.stack([tone, 2 * tone], axis=1), 48000)
     hum = 0.1 * np.sin(2 * np.pi * 1000 * np.arange(2 * 44100) / 44100)
     write(tmp_path / "noise/n.wav", hum, 44100)
-    mix(tmp_path / "clean", tmp_path / "noise", tmp_path / "set", Mixing((6.0,)))
+    mix(tmp_path / "clean", tmp_path / "noise", tmp_path / "set", Mixer((6.0,)))
     clean, noisy = pair(tmp_path / "set", "000")
     assert len(clean) == 16000
     inner = slice(500, -500)  # where no filter rings
@@ -185,7 +184,7 @@ def test_what_cannot_be_used_is_skipped_with_its_reason(folders):
     write(clean / "blip.wav", speech(0, seconds=0.5))
     (clean / "text.wav").write_text("no audio at all")
     write(noise / "still.wav", np.full(2 * RATE, 5e-4))
-    made = mix(clean, noise, output, Mixing((0.0,), sample_rate=RATE))
+    made = mix(clean, noise, output, Mixer((0.0,), sample_rate=RATE))
     reasons = {path.relative_to(clean.parent).as_posix(): why for path, why in made.skipped}
     assert reasons.keys() == {
         "clean/mute.wav",
@@ -197,11 +196,11 @@ def test_what_cannot_be_used_is_skipped_with_its_reason(folders):
     assert reasons["clean/blip.wav"] == "0.50 s long, below 1 s"
     assert "not audio" in reasons["clean/text.wav"]
     assert reasons["noise/still.wav"] == "silent, below -60 dB"
-    assert len(made.rows) == 5
+    assert len(made.mixtures) == 5
     for i in range(20):
         write(clean / f"mute/{i}.wav", np.zeros(2 * RATE))
-    few = mix(clean, noise, output, Mixing((0.0,), sample_rate=RATE), count=5, overwrite=True)
-    assert len({row.speech for row in few.rows}) == 5
+    few = mix(clean, noise, output, Mixer((0.0,), sample_rate=RATE), count=5, overwrite=True)
+    assert len({row.speech for row in few.mixtures}) == 5
 
 
 def test_a_part_is_never_silent(folders):
@@ -211,13 +210,13 @@ def test_a_part_is_never_silent(folders):
     for file in noise.rglob("*.wav"):
         file.unlink()
     write(noise / "dog.wav", burst)
-    how = Mixing((0.0,), sample_rate=RATE)
-    assert all(row.noise_offset > 20 - 1 - 1.5 for row in mix(clean, noise, output, how).rows)
+    mixer = Mixer((0.0,), sample_rate=RATE)
+    assert all(row.noise_offset > 20 - 1 - 1.5 for row in mix(clean, noise, output, mixer).mixtures)
     click = np.zeros(60 * RATE)
     click[0] = 1e3
     write(noise / "dog.wav", click)
     with pytest.raises(MixError, match=r"dog\.wav: 100 places in a row are silent; leave it out"):
-        mix(clean, noise, output, how, overwrite=True)
+        mix(clean, noise, output, mixer, overwrite=True)
 
 
 @pytest.mark.parametrize(
@@ -230,43 +229,43 @@ def test_a_part_is_never_silent(folders):
 def test_folders_must_be_there(folders, what, why):
     folder = folders[0].with_name(what)
     folder.rename(folder.with_name("elsewhere"))
-    with pytest.raises(MixError, match=why):
-        mix(*folders, Mixing((0.0,)))
+    with pytest.raises(DataError, match=why):
+        mix(*folders, Mixer((0.0,)))
 
 
 def test_something_must_be_usable(folders, tmp_path):
-    how = Mixing((0.0,), shortest=1.2, sample_rate=RATE)
+    mixer = Mixer((0.0,), shortest=1.2, sample_rate=RATE)
     (folders[1] / "long.wav").unlink()
     with pytest.raises(MixError, match=r"none of 1 recordings can be used, such as .*short\.wav"):
-        mix(*folders, how)
+        mix(*folders, mixer)
     assert {path.name for path in tmp_path.iterdir()} == {"clean", "noise"}
 
 
 def test_a_set_is_replaced_when_asked_and_nothing_else_is(folders, tmp_path):
     clean, noise, output = folders
-    how = Mixing((0.0,), sample_rate=RATE)
-    mix(*folders, how, count=4)
+    mixer = Mixer((0.0,), sample_rate=RATE)
+    mix(*folders, mixer, count=4)
     before = content(output)
     with pytest.raises(MixError, match="exists; name another folder, or overwrite it"):
-        mix(*folders, how, count=1)
+        mix(*folders, mixer, count=1)
     assert content(output) == before
-    mix(*folders, how, count=1, overwrite=True)
+    mix(*folders, mixer, count=1, overwrite=True)
     assert content(output).keys() == {"clean/000.flac", "noisy/000.flac", "index.csv"}
     (output / "notes.txt").touch()
     with pytest.raises(MixError, match=r"no set that could be replaced: it holds notes\.txt"):
-        mix(*folders, how, overwrite=True)
+        mix(*folders, mixer, overwrite=True)
     (output / "notes.txt").unlink()
     (output / "index.csv").unlink()
     with pytest.raises(MixError, match=r"no set that could be replaced: it has no index\.csv"):
-        mix(*folders, how, overwrite=True)
+        mix(*folders, mixer, overwrite=True)
     for place in (clean, clean / "set", tmp_path, noise):
         with pytest.raises(MixError, match="lie in one another"):
-            mix(clean, noise, place, how, overwrite=True)
+            mix(clean, noise, place, mixer, overwrite=True)
 
 
 def test_a_set_that_fails_leaves_the_old_one(folders, tmp_path, monkeypatch):
-    how = Mixing((0.0,), sample_rate=RATE)
-    mix(*folders, how)
+    mixer = Mixer((0.0,), sample_rate=RATE)
+    mix(*folders, mixer)
     before = content(folders[2])
 
     def full(self, number, *files):
@@ -274,18 +273,18 @@ def test_a_set_that_fails_leaves_the_old_one(folders, tmp_path, monkeypatch):
             raise OSError("the disk is full")
         return original(self, number, *files)
 
-    original = Mixing.pair
-    monkeypatch.setattr(Mixing, "pair", full)
+    original = Mixer.mix
+    monkeypatch.setattr(Mixer, "mix", full)
     for workers in (1, 3):
         with pytest.raises(OSError, match="the disk is full"):
-            mix(*folders, how, overwrite=True, workers=workers)
+            mix(*folders, mixer, overwrite=True, workers=workers)
         assert content(folders[2]) == before
         assert {path.name for path in tmp_path.iterdir()} == {"clean", "noise", "set"}
 
 
 def test_a_set_that_cannot_be_put_in_place_leaves_the_old_one(folders, tmp_path, monkeypatch):
-    how = Mixing((0.0,), sample_rate=RATE)
-    mix(*folders, how)
+    mixer = Mixer((0.0,), sample_rate=RATE)
+    mix(*folders, mixer)
     before = content(folders[2])
     rename = Path.rename
 
@@ -296,7 +295,7 @@ def test_a_set_that_cannot_be_put_in_place_leaves_the_old_one(folders, tmp_path,
 
     monkeypatch.setattr(Path, "rename", refused)
     with pytest.raises(PermissionError, match="not here"):
-        mix(*folders, how, count=2, overwrite=True)
+        mix(*folders, mixer, count=2, overwrite=True)
     assert content(folders[2]) == before
     assert {path.name for path in tmp_path.iterdir()} == {"clean", "noise", "set"}
 
@@ -304,8 +303,8 @@ def test_a_set_that_cannot_be_put_in_place_leaves_the_old_one(folders, tmp_path,
 def test_rooms(folders):
     pytest.importorskip("pyroomacoustics")
     clean, noise, output = folders
-    how = Mixing((60.0,), sample_rate=RATE, reverb=0.5)
-    index = rows(mix(clean, noise, output, how).folder)
+    mixer = Mixer((60.0,), sample_rate=RATE, reverb=0.5)
+    index = rows(mix(clean, noise, output, mixer).folder)
     rooms = Counter(row["room"] for row in index)
     assert rooms.keys() == {"yes", "no"}
     for row in index:
@@ -317,13 +316,13 @@ def test_rooms(folders):
         if reverberant:
             assert np.abs(noisy[tail]).max() > 10 * np.abs(heard[tail]).max()
     before = content(output)
-    assert content(mix(clean, noise, output, how, overwrite=True).folder) == before
+    assert content(mix(clean, noise, output, mixer, overwrite=True).folder) == before
 
 
 def test_rooms_need_a_package(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyroomacoustics", None)
-    with pytest.raises(MixError, match=r"rooms need the package pyroomacoustics; install it with"):
-        mix(*folders, Mixing((0.0,), sample_rate=RATE, reverb=0.1))
+    with pytest.raises(MissingPackageError, match=r"needs the package 'pyroomacoustics': pip"):
+        mix(*folders, Mixer((0.0,), sample_rate=RATE, reverb=0.1))
     assert not folders[2].exists()
 
 
@@ -338,10 +337,10 @@ def test_rooms_need_a_package(folders, monkeypatch):
 )
 def test_values_that_make_no_sense(values, why):
     with pytest.raises(ValueError, match=why):
-        Mixing(**{"snr": (0.0,)} | values)
+        Mixer(**{"snr": (0.0,)} | values)
 
 
 def test_formats_are_lossless(folders):
-    assert mixing.FORMATS == ("flac", "wav")
+    assert FORMATS == ("flac", "wav")
     with pytest.raises(MixError, match="format must be one of flac, wav, not 'opus'"):
-        mix(*folders, Mixing((0.0,)), format="opus")
+        mix(*folders, Mixer((0.0,)), format="opus")

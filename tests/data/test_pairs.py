@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from sgmse.data.pairs import Pair, find_index, match, read_index, recordings
+from sgmse.data.pairs import (
+    Pair,
+    evenly_spaced,
+    facts_beside,
+    find_index,
+    match,
+    match_all,
+    read_index,
+    recordings,
+    recordings_by_name,
+)
+from sgmse.errors import AudioError, DataError
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -65,19 +76,46 @@ def test_two_files_are_a_pair(tmp_path):
 
 
 def test_what_cannot_be_matched_is_refused(clean, tmp_path):
-    with pytest.raises(ValueError, match=r"there is no folder .*absent; check the spelling"):
+    with pytest.raises(DataError, match=r"there is no folder .*absent; check the spelling"):
         match(clean, tmp_path / "absent")
-    with pytest.raises(ValueError, match="no audio files there"):
+    with pytest.raises(AudioError, match="no audio files there"):
         match(touch(tmp_path / "texts", "a.txt"), clean)
-    with pytest.raises(
-        ValueError, match=r"no recording in .*other has the name .* such as '3\.v2'"
-    ):
+    with pytest.raises(DataError, match=r"no recording in .*other has the name .* such as '3\.v2'"):
         match(clean, touch(tmp_path / "other", "x.wav"))
     touch(clean, "a/1.flac")
-    with pytest.raises(
-        ValueError, match=r"a/1\.flac and .*a/1\.wav differ in their suffixes alone"
-    ):
-        recordings(clean)
+    with pytest.raises(DataError, match=r"a/1\.flac and .*a/1\.wav differ in their suffixes alone"):
+        recordings_by_name(clean)
+    assert len(recordings(clean)) == 4
+
+
+def test_all_must_have_a_partner(tmp_path):
+    def pairs():
+        return match_all(*(recordings_by_name(tmp_path / kind) for kind in ("clean", "noisy")))
+
+    touch(tmp_path, "clean/x/1.wav", "clean/2.flac", "noisy/2.wav", "noisy/x/1.wav")
+    places = {"2": ("clean/2.flac", "noisy/2.wav"), "x/1": ("clean/x/1.wav", "noisy/x/1.wav")}
+    assert [(p.name, p.clean, p.noisy) for p in pairs()] == [
+        (name, *(tmp_path / place for place in both)) for name, both in places.items()
+    ]
+    assert all(pair.enhanced == pair.noisy for pair in pairs())
+    touch(tmp_path, "noisy/4.wav")
+    with pytest.raises(DataError, match=r"noisy/4\.wav has no partner \(1 such\); give clean and"):
+        pairs()
+    touch(tmp_path, "clean/3.wav")
+    with pytest.raises(DataError, match=r"clean/3\.wav has no partner \(2 such\)"):
+        pairs()
+
+
+def test_one_rule_of_what_is_evenly_spaced():
+    assert evenly_spaced("abcdefghij", 3) == ["a", "d", "g"]
+    assert evenly_spaced("abc", 3) == evenly_spaced("abc", 9) == evenly_spaced("abc", None)
+    assert evenly_spaced("abc", None) == ["a", "b", "c"]
+    assert evenly_spaced("abc", 0) == evenly_spaced("", 5) == []
+    for items, count in ((range(824), 12), (range(95), 30)):
+        chosen = evenly_spaced(items, count)
+        gaps = {b - a for a, b in zip(chosen, [*chosen[1:], len(items)], strict=True)}
+        assert len(chosen) == count
+        assert max(gaps) - min(gaps) <= 1
 
 
 # Indices
@@ -107,6 +145,7 @@ def test_finding_an_index(clean, tmp_path):
     assert find_index(clean) == beside
     inside = index(clean / "index.csv", "snr_db,name\n")
     assert find_index(clean) == inside
+    assert facts_beside(clean) == {}
 
 
 @pytest.mark.parametrize(
@@ -118,7 +157,7 @@ def test_finding_an_index(clean, tmp_path):
     ],
 )
 def test_what_is_no_index(text, says, tmp_path):
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(DataError, match=says):
         read_index(index(tmp_path / "i.csv", text))
-    with pytest.raises(ValueError, match="cannot be read as an index"):
+    with pytest.raises(DataError, match="cannot be read as an index"):
         read_index(tmp_path)

@@ -4,20 +4,16 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from corpora import write
 from torch.utils.data import DataLoader
 
 from sgmse.data.babble import Babble
 from sgmse.data.degradations import Clip, HighPass, MicrophoneColour, Room, Speed, active_power
-from sgmse.data.training_pairs import Consecutive, MixedSpeech, Paired, matched
+from sgmse.data.training_pairs import ConsecutiveBatches, MixedSpeech, Paired, section_pairs
 from sgmse.errors import RecipeError
 
 RATE = 8000
 STILL = Speed(0.0)
-
-
-def write(path: Path, audio: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, audio, RATE, subtype="FLOAT")
 
 
 def mixed(**changes) -> MixedSpeech:
@@ -44,7 +40,8 @@ def test_a_pair_is_a_function_of_seed_and_number(opened):
 def test_workers_change_nothing(opened):
     pairs = opened(mixed())
     batches = [
-        list(DataLoader(pairs, batch_sampler=Consecutive(3, 4, 2), num_workers=n)) for n in (0, 1)
+        list(DataLoader(pairs, batch_sampler=ConsecutiveBatches(3, 4, 2), num_workers=n))
+        for n in (0, 1)
     ]
     for (clean, noisy), (clean_1, noisy_1) in zip(*batches, strict=True):
         assert torch.equal(clean, clean_1)
@@ -53,11 +50,11 @@ def test_workers_change_nothing(opened):
 
 
 def test_devices_share_the_numbers():
-    one = [i for batch in Consecutive(10, 4, 6) for i in batch]
-    two = [list(Consecutive(10, 4, 3, rank, 2)) for rank in (0, 1)]
+    one = [i for batch in ConsecutiveBatches(10, 4, 6) for i in batch]
+    two = [list(ConsecutiveBatches(10, 4, 3, rank, 2)) for rank in (0, 1)]
     assert one == list(range(10, 34))
     assert [i for step in zip(*two, strict=True) for batch in step for i in batch] == one
-    assert len(Consecutive(0, 4, 6)) == 4
+    assert len(ConsecutiveBatches(0, 4, 6)) == 4
 
 
 @pytest.mark.parametrize("snr", [-3.0, 10.0])
@@ -259,12 +256,15 @@ def test_an_epoch_takes_every_pair_once_in_its_own_order(paired):
     assert len({tuple(epoch) for epoch in epochs}) > 1
 
 
-def test_partners_are_found_whatever_the_suffix():
-    assert matched("data", ["b.wav", "x/a.flac"], ["x/a.wav", "b.wav"]) == [(0, 1), (1, 0)]
-    with pytest.raises(
-        RecipeError, match=r"^data: 2 of the pairs .* 'a', which is clean but not noisy"
-    ):
-        matched("data", ["a.wav", "c.wav"], ["b.wav", "c.wav"])
+def test_partners_are_found_whatever_the_suffix(tmp_path):
+    for place in ("clean/b.wav", "clean/x/a.flac", "noisy/x/a.wav", "noisy/b.flac"):
+        write(tmp_path / place, np.ones(9, "f"), subtype="PCM_16")
+    source = Paired(2016, clean=Path("clean"), noisy=Path("noisy"))
+    places = [[f.relative_to(tmp_path).as_posix() for f in fs] for fs in source.files(tmp_path)]
+    assert places == [["clean/b.wav", "clean/x/a.flac"], ["noisy/b.flac", "noisy/x/a.wav"]]
+    write(tmp_path / "clean/c.wav", np.ones(9, "f"))
+    with pytest.raises(RecipeError, match=r"^validation: .*/clean/c\.wav has no partner \(1 such"):
+        section_pairs("validation", tmp_path / "clean", tmp_path / "noisy")
 
 
 def test_pairs_of_different_lengths_are_refused(paired):
@@ -285,6 +285,6 @@ def test_nothing_is_decoded_before_all_folders_are_there_and_match(paired):
     with pytest.raises(RecipeError, match=r"data\.noise: there is no folder"):
         mixed().open(paired, paired / "cache", RATE, 0)
     (paired / "noisy" / "1.wav").unlink()
-    with pytest.raises(RecipeError, match=r"'1', which is clean but not noisy"):
+    with pytest.raises(RecipeError, match=r"^data: .*clean/1\.wav has no partner"):
         PAIRED.open(paired, paired / "cache", RATE, 0)
     assert not (paired / "cache").exists()

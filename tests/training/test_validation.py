@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from corpora import write
 
 from sgmse.errors import RecipeError
 from sgmse.metrics import si_sdr
@@ -18,11 +19,6 @@ from sgmse.training.validation import (
 
 RATE = 8000
 VALIDATION = Validation(Path("clean"), Path("noisy"))
-
-
-def write(path: Path, audio: np.ndarray, rate: int = RATE) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, audio, rate, subtype="FLOAT")
 
 
 @pytest.fixture
@@ -93,7 +89,7 @@ def test_missing_folders_and_partners_name_the_key(folder):
     with pytest.raises(RecipeError, match=r"validation\.clean: .*no audio"):
         Validation(Path("empty"), Path("noisy")).pairs(folder)
     (folder / "noisy" / "4.wav").unlink()
-    with pytest.raises(RecipeError, match=r"validation: 1 of the pairs .* '4'"):
+    with pytest.raises(RecipeError, match=r"validation: .*clean/4\.wav has no partner \(1 such"):
         VALIDATION.pairs(folder)
 
 

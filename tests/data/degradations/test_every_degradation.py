@@ -27,7 +27,7 @@ from sgmse.data.degradations import (
     PacketLoss,
     Resampled,
 )
-from sgmse.data.training_pairs import Source
+from sgmse.data.training_pairs import TrainingData
 from sgmse.errors import ConfigError
 from sgmse.training.recipe import RECIPE_CLASSES, find_recipe
 
@@ -72,7 +72,7 @@ def test_none_is_missing():
 
 def test_the_page_and_the_recipe_have_them_all():
     recipe = yaml.safe_load(find_recipe("everything").read_text("utf-8"))
-    used = from_plain(Source, recipe["data"], RECIPE_CLASSES, "data")
+    used = from_plain(TrainingData, recipe["data"], RECIPE_CLASSES, "data")
     named = {type(d).__name__ for d in used.kept + used.degradations}
     assert named == {type(d).__name__ for d in ALL}
     for line in (line for line in PAGE.splitlines() if line.startswith("|")):
@@ -87,7 +87,7 @@ def test_the_example_of_the_page_is_read():
     examples = re.findall(r"^```yaml\n(data:.*?)^```$", PAGE, re.M | re.S)
     assert examples
     for text in examples:
-        source = from_plain(Source, yaml.safe_load(text)["data"], RECIPE_CLASSES, "data")
+        source = from_plain(TrainingData, yaml.safe_load(text)["data"], RECIPE_CLASSES, "data")
         assert source.degradations
 
 
@@ -95,7 +95,7 @@ def test_the_example_of_the_page_is_read():
 def test_kept_takes_linear_ones_alone(name):
     section = {"class": "MixedSpeech", "samples": 1, "clean": "c", "noise": "n"}
     with pytest.raises(ConfigError, match=r"data.kept\[0\].class: unknown .*GainChanges, HighPass"):
-        from_plain(Source, section | {"kept": [{"class": name}]}, RECIPE_CLASSES, "data")
+        from_plain(TrainingData, section | {"kept": [{"class": name}]}, RECIPE_CLASSES, "data")
 
 
 @each
