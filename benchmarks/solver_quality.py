@@ -29,31 +29,9 @@ sys.path.insert(0, str(HERE.parent / "tests"))  # the exact problem
 from names import short  # noqa: E402
 from problems import bimodal  # noqa: E402
 
-from sgmse.sdes import BBED, OUVE, SBVE, SDE, VP, FlowMatching, StraightFlow  # noqa: E402
-from sgmse.solvers import (  # noqa: E402
-    LAST_START,
-    AnnealedLangevin,
-    AsinhSNR,
-    DormandPrince,
-    EulerMaruyama,
-    Exponential,
-    Grid,
-    Heun,
-    InterpolatingSDE,
-    Karras,
-    LogSNR,
-    MeanShifted,
-    Multistep,
-    Polynomial,
-    PredictorCorrector,
-    ReverseDiffusion,
-    RungeKutta4,
-    Singlestep,
-    Solver,
-    Uniform,
-    UniPC,
-    solve,
-)
+from sgmse import sdes, solvers  # noqa: E402
+from sgmse.sdes import SDE  # noqa: E402
+from sgmse.solvers import LAST_START, Grid, Solver, solve  # noqa: E402
 
 Y = 0.4 + 0.2j
 SD = float(np.hypot(0.25, 0.08))
@@ -61,39 +39,39 @@ BUDGETS = (5, 10, 16, 30, 60)
 COUNT = 200_000
 
 PROCESSES: tuple[SDE, ...] = (
-    OUVE(),
-    SBVE(),
-    BBED(),
-    StraightFlow(),
-    FlowMatching(),
-    VP(),
+    sdes.OUVE(),
+    sdes.SBVE(),
+    sdes.BBED(),
+    sdes.StraightFlow(),
+    sdes.FlowMatching(),
+    sdes.VP(),
 )
 SOLVERS: tuple[Solver, ...] = (
-    EulerMaruyama(),
-    EulerMaruyama(eta=0.0),
-    ReverseDiffusion(),
-    PredictorCorrector(EulerMaruyama(), AnnealedLangevin()),
-    Exponential(),
-    Exponential(eta=1.0),
-    Multistep(),
-    Multistep(eta=0.5),
-    Multistep(eta=1.0),
-    Multistep(order=3),
-    Multistep(order=3, eta=0.5),
-    Singlestep(),
-    Singlestep(eta=0.5),
-    Singlestep(eta=1.0),
-    UniPC(),
-    UniPC(order=3),
-    Heun(),
-    Heun(churn=0.1),
-    RungeKutta4(),
-    InterpolatingSDE(),
-    InterpolatingSDE(kappa=0.0),
-    DormandPrince(1e-2, 1e-2),
-    DormandPrince(1e-3, 1e-3),
+    solvers.EulerMaruyama(),
+    solvers.EulerMaruyama(eta=0.0),
+    solvers.ReverseDiffusion(),
+    solvers.PredictorCorrector(solvers.EulerMaruyama(), solvers.AnnealedLangevin()),
+    solvers.Exponential(),
+    solvers.Exponential(eta=1.0),
+    solvers.Multistep(),
+    solvers.Multistep(eta=0.5),
+    solvers.Multistep(eta=1.0),
+    solvers.Multistep(order=3),
+    solvers.Multistep(order=3, eta=0.5),
+    solvers.Singlestep(),
+    solvers.Singlestep(eta=0.5),
+    solvers.Singlestep(eta=1.0),
+    solvers.UniPC(),
+    solvers.UniPC(order=3),
+    solvers.Heun(),
+    solvers.Heun(churn=0.1),
+    solvers.RungeKutta4(),
+    solvers.InterpolatingSDE(),
+    solvers.InterpolatingSDE(kappa=0.0),
+    solvers.DormandPrince(1e-2, 1e-2),
+    solvers.DormandPrince(1e-3, 1e-3),
 )
-INNER = {short(MeanShifted(solver)): short(solver) for solver in SOLVERS}
+INNER = {short(solvers.MeanShifted(solver)): short(solver) for solver in SOLVERS}
 #: Those that the figure has in colour.
 PICTURED = [
     "PredictorCorrector()",
@@ -110,7 +88,14 @@ PICTURED = [
 GRIDS: tuple[Grid, ...] = tuple(
     replace(shape, end=end)
     for shape, end in product(
-        (Uniform(), Polynomial(rho=2.0), Polynomial(rho=5.0), LogSNR(), AsinhSNR(), Karras()),
+        (
+            solvers.Uniform(),
+            solvers.Polynomial(rho=2.0),
+            solvers.Polynomial(rho=5.0),
+            solvers.LogSNR(),
+            solvers.AsinhSNR(),
+            solvers.Karras(),
+        ),
         (0.03, 0.01, 1e-3, 3e-4),
     )
 )
@@ -152,7 +137,8 @@ def sample(sde: SDE, solver: Solver, grid: Grid, count: int, seed: int) -> tuple
 
 def adaptive(solver: Solver) -> bool:
     """Whether it chooses its steps itself, whatever the evaluations."""
-    return isinstance(solver.solver if isinstance(solver, MeanShifted) else solver, DormandPrince)
+    within = solver.inner if isinstance(solver, solvers.MeanShifted) else solver
+    return isinstance(within, solvers.DormandPrince)
 
 
 def most_steps(sde: SDE, solver: Solver, start: float, budget: int) -> int | None:
@@ -160,7 +146,7 @@ def most_steps(sde: SDE, solver: Solver, start: float, budget: int) -> int | Non
     if adaptive(solver):
         return 2
     for steps in range(budget // solver.evaluations + 1, 1, -1):
-        if sample(sde, solver, Uniform(steps, start), 2, 0)[1] <= budget:
+        if sample(sde, solver, solvers.Uniform(steps, start), 2, 0)[1] <= budget:
             return steps
     return None
 
@@ -182,8 +168,8 @@ def best(task: tuple[SDE, Solver, int]) -> Run | None:
 def solvers_of(sde: SDE) -> list[Solver]:
     """All that can sample a process; where its prior is off centre, also from the right mean."""
     able = [solver for solver in SOLVERS if not solver.refusal(sde, LAST_START)]
-    if isinstance(sde, OUVE):
-        able += [MeanShifted(solver) for solver in SOLVERS]
+    if isinstance(sde, sdes.OUVE):
+        able += [solvers.MeanShifted(solver) for solver in SOLVERS]
     return able
 
 

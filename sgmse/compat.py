@@ -5,12 +5,13 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import OUVP, SBVE, SDE, Coefficients, Scaled, Scales, expand, positive
-from sgmse.solvers import EulerMaruyama, Solver
-from sgmse.solvers.base import Memory, Model, Randn, needs_flow
-from sgmse.solvers.runge_kutta import velocity
+from sgmse.solvers import Begun, EulerMaruyama, Model, Randn, Solver, needs_flow, velocity
+
+__all__ = ["SBODE", "SBSDE", "CorrectedReverse", "FlowEuler", "PublishedOUVP"]
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class PublishedOUVP(OUVP):
     Drift and diffusion stay those of `OUVP`, so that they do not belong to this sigma.
     """
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         a, b, sigma = super().scales(t)
         return Scales(a, b, sigma**2)
 
-    def coefficients(self, t: Tensor) -> Coefficients:  # noqa: D102
+    @override
+    def coefficients(self, t: Tensor) -> Coefficients:
         return OUVP(*astuple(self)).coefficients(t)
 
 
@@ -51,7 +54,7 @@ def deviations(sde: SDE, t: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]
 Told = Literal["target", "state"]
 
 
-class PublishedBridge(Solver):
+class PublishedBridge(Solver[Begun]):
     """What the published samplers of the Schroedinger bridge have in common.
 
     They are written in the deviations s_t and v_t = sqrt(s_1^2 - s_t^2) of `SBVE` and serve it
@@ -64,11 +67,13 @@ class PublishedBridge(Solver):
     is the estimate x0 at the state and at its own time.
     """
 
+    eps: float
     told: Told
 
     order = 1
 
     def __post_init__(self) -> None:
+        positive(self, eps=self.eps)
         if self.told not in get_args(Told):
             raise ArgumentError(f"told must be 'target' or 'state', not {self.told!r}")
 
@@ -76,12 +81,14 @@ class PublishedBridge(Solver):
         """The estimate x0 at the state of time t, in a step to s."""
         return model(x, y, s if self.told == "target" else t).x0
 
-    def finish(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
-        return model(x, y, t).x0, None
+    @override
+    def finish(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
+    ) -> tuple[Tensor, Begun]:
+        return model(x, y, t).x0, ()
 
-    def refusal(self, sde: SDE, start: float) -> str | None:  # noqa: D102
+    @override
+    def refusal(self, sde: SDE, start: float) -> str | None:
         if isinstance(sde.process if isinstance(sde, Scaled) else sde, SBVE):
             return None
         return (
@@ -109,22 +116,20 @@ class SBODE(PublishedBridge):
     eps: float = 1e-8
     told: Told = "target"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        positive(self, eps=self.eps)
-
-    def step(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+    @override
+    def step(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
+    ) -> tuple[Tensor, Begun]:
         eps = self.eps
         (s_t, v_t, total), (s_s, v_s, _) = (deviations(model.sde, time, eps) for time in (t, s))
         of_x = s_s * v_s / (s_t * v_t + eps)
         of_x0 = 1 / total * (v_s**2 - v_t * s_s * v_s / (s_t + eps))
         of_y = 1 / total * (s_s**2 - s_t * s_s * v_s / (v_t + eps))
         x0 = self.clean(model, x, y, t, s)
-        return expand(of_x, x) * x + expand(of_x0, x) * x0 + expand(of_y, x) * y, None
+        return expand(of_x, x) * x + expand(of_x0, x) * x0 + expand(of_y, x) * y, ()
 
-    def draws(self, sde: SDE) -> bool:  # noqa: D102
+    @override
+    def draws(self, sde: SDE) -> bool:
         return False
 
 
@@ -148,13 +153,10 @@ class SBSDE(PublishedBridge):
     end: float = 1e-4
     told: Told = "target"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        positive(self, eps=self.eps)
-
-    def step(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+    @override
+    def step(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
+    ) -> tuple[Tensor, Begun]:
         (s_t, *_), (s_s, *_) = (deviations(model.sde, time, self.eps) for time in (t, s))
         q = s_s**2 / (s_t**2 + self.eps)
         # A grid ends at `end` itself, or in float32 at the number nearest to it.
@@ -162,9 +164,10 @@ class SBSDE(PublishedBridge):
         factor = model.sde.factor if isinstance(model.sde, Scaled) else 1.0
         noise = torch.where(inside, factor * s_s * (1 - q).sqrt(), 0.0)
         x0 = self.clean(model, x, y, t, s)
-        return expand(q, x) * x + expand(1 - q, x) * x0 + expand(noise, x) * randn(x), None
+        return expand(q, x) * x + expand(1 - q, x) * x0 + expand(noise, x) * randn(x), ()
 
-    def draws(self, sde: SDE) -> bool:  # noqa: D102
+    @override
+    def draws(self, sde: SDE) -> bool:
         return True
 
 
@@ -181,7 +184,7 @@ class CorrectedReverse(EulerMaruyama):
 
 
 @dataclass(frozen=True)
-class FlowEuler(Solver):
+class FlowEuler(Solver[Begun]):
     """Euler's step of the flow, as the code of FlowSE takes it (Lee et al. 2025).
 
         x_s = x + (s - t) (a' x0 + b' y + sigma' noise)
@@ -195,16 +198,19 @@ class FlowEuler(Solver):
     order = 1
     moves_start = True
 
-    def step(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+    @override
+    def step(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
+    ) -> tuple[Tensor, Begun]:
         if memory is None:
             grow = model.sde.scales(torch.ones_like(t)).sigma / model.sde.scales(t).sigma
             x = y + expand(grow, x) * (x - y)
         return x + expand(s - t, x) * velocity(model, x, y, t), ()
 
-    def draws(self, sde: SDE) -> bool:  # noqa: D102
+    @override
+    def draws(self, sde: SDE) -> bool:
         return False
 
-    def refusal(self, sde: SDE, start: float) -> str | None:  # noqa: D102
+    @override
+    def refusal(self, sde: SDE, start: float) -> str | None:
         return needs_flow(self, sde, start)

@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, expand, positive, weighted
@@ -78,14 +79,17 @@ def check_choices(owner: Parametrization) -> None:
 class Noise(Parametrization):
     """output = noise."""
 
-    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
+    @override
+    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:
         a, b, sigma = sde.scales(t)
         return Estimate(weighted((1 / a, x), (-b / a, y), (-sigma / a, output)), output)
 
-    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
+    @override
+    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:
         return z
 
-    def refusal(self, sde: SDE, latest: float = 1.0) -> str | None:  # noqa: D102
+    @override
+    def refusal(self, sde: SDE, latest: float = 1.0) -> str | None:
         return divides_by_a(self, sde, latest)
 
 
@@ -115,16 +119,19 @@ class Score(Parametrization):
             raise ArgumentError(f"Score: sign must be 1 or -1, not {self.sign}")
         check_choices(self)
 
-    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
+    @override
+    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:
         a, b, sigma = sde.scales(t)
         noise = expand(-self.sign * sigma * scale_of(self.scaling, sigma, t), x) * output
         return Estimate(weighted((1 / a, x), (-b / a, y), (-sigma / a, noise)), noise)
 
-    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
+    @override
+    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:
         sigma = sde.scales(t).sigma
         return -self.sign * z / expand(sigma * scale_of(self.scaling, sigma, t), z)
 
-    def refusal(self, sde: SDE, latest: float = 1.0) -> str | None:  # noqa: D102
+    @override
+    def refusal(self, sde: SDE, latest: float = 1.0) -> str | None:
         return divides_by_a(self, sde, latest)
 
 
@@ -132,12 +139,14 @@ class Score(Parametrization):
 class Data(Parametrization):
     """output = x0.  Where sigma = 0 there is no noise to estimate, and it is 0."""
 
-    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
+    @override
+    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:
         a, b, sigma = sde.scales(t)
         one = inverse(sigma)
         return Estimate(output, weighted((one, x), (-one * a, output), (-one * b, y)))
 
-    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
+    @override
+    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:
         return x0
 
 
@@ -160,7 +169,8 @@ class Velocity(Parametrization):
     et al. 2023, arXiv:2210.02747).
     """
 
-    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
+    @override
+    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:
         a, b, sigma = sde.scales(t)
         da, db, dsigma = sde.rates(t)
         d = a * dsigma - da * sigma
@@ -169,11 +179,13 @@ class Velocity(Parametrization):
             weighted((dsigma / d, r), (-sigma / d, w)), weighted((a / d, w), (-da / d, r))
         )
 
-    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
+    @override
+    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:
         da, db, dsigma = (expand(s, z) for s in sde.rates(t))
         return da * x0 + db * y + dsigma * z
 
-    def refusal(self, sde: SDE, latest: float = 1.0) -> str | None:  # noqa: D102
+    @override
+    def refusal(self, sde: SDE, latest: float = 1.0) -> str | None:
         t = torch.linspace(0, latest, 129, dtype=torch.float64)[1:]
         a, _, sigma = sde.scales(t)
         da, db, dsigma = sde.rates(t)
@@ -223,15 +235,18 @@ class EDM(Parametrization):
     def __post_init__(self) -> None:
         positive(self, sigma_data=self.sigma_data)
 
-    def inputs(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:  # noqa: D102
+    @override
+    def inputs(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:
         time = (-sde.log_snr(t) / 4).clamp(-5, 5).exp()
         return self.unit(x, y, t, sde)[0], (1 / self.sigma_data) * y, time
 
-    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
+    @override
+    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:
         u, p, q = self.unit(x, y, t, sde)
         return Estimate(self.sigma_data * p * u + self.sigma_data * q * output, q * u - p * output)
 
-    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
+    @override
+    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:
         _, p, q = self.unit(x0, y, t, sde)
         return q / self.sigma_data * x0 - p * z
 
@@ -276,13 +291,15 @@ class Preconditioned(Parametrization):
         check_choices(self)
         positive(self, sigma_data=self.sigma_data)
 
-    def inputs(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:  # noqa: D102
+    @override
+    def inputs(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:
         if self.c_in == "1":
             return x, y, t
         scale = expand(1 / self.size(sde.scales(t).sigma), x)
         return scale * x, scale * y, t
 
-    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
+    @override
+    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:
         a, b, sigma = (expand(s, x) for s in sde.scales(t))
         skip, out = (expand(c, x) for c in self.coefficients(t, sde))
         value = out * output if self.c_skip == "0" else skip * x + out * output
@@ -293,14 +310,16 @@ class Preconditioned(Parametrization):
         noise = -sigma * value
         return Estimate((1 / a) * (x - b * y - sigma * noise), noise)
 
-    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
+    @override
+    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:
         a, b, sigma = (expand(s, x0) for s in sde.scales(t))
         skip, out = (expand(c, x0) for c in self.coefficients(t, sde))
         mean = a * x0 + b * y
         value = {"score": -z / sigma, "mean": mean, "data": x0}[self.of]
         return (value - skip * (mean + sigma * z)) / out
 
-    def refusal(self, sde: SDE, latest: float = 1.0) -> str | None:  # noqa: D102
+    @override
+    def refusal(self, sde: SDE, latest: float = 1.0) -> str | None:
         if self.of != "data":
             return divides_by_a(self, sde, latest)
         silent = sde.scales(torch.tensor([latest], dtype=torch.float64)).sigma == 0
@@ -356,12 +375,14 @@ class Additive(Parametrization):
         check_choices(self)
         positive(self, sigma_x=self.sigma_x, sigma_n=self.sigma_n, floor=self.floor)
 
-    def inputs(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:  # noqa: D102
+    @override
+    def inputs(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:
         tau = sde.scales(t).sigma / 2**0.5
         v, end = (self.variance(time, sde, 0.0) for time in (t, torch.ones_like(t)))
         return expand(1 / v, x) * x, expand(1 / end, y) * y, tau.clamp(min=self.floor) ** 0.25
 
-    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:  # noqa: D102
+    @override
+    def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:
         a, b, sigma = (expand(s, x) for s in sde.scales(t))
         if self.of == "data":
             x0 = self.sigma_x * output
@@ -369,7 +390,8 @@ class Additive(Parametrization):
             x0 = x + expand(self.variance(t, sde, 1.0).sqrt(), x) * output
         return Estimate(x0, inverse(sigma) * (x - a * x0 - b * y))
 
-    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:  # noqa: D102
+    @override
+    def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:
         if self.of == "data":
             return x0 / self.sigma_x
         return (x0 - sde.sample(x0, y, t, z)) / expand(self.variance(t, sde, 1.0).sqrt(), x0)

@@ -7,6 +7,7 @@ A model of the library is a `ScoreModel`, whose process leads to the observation
     x = solve(model, anchor, solver, grid).x
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import lcm
 from typing import Any, Literal, get_args
@@ -37,6 +38,8 @@ class ScoreModel(nn.Module):
             (`Parametrization.refusal`), or that is no time after 0.
     """
 
+    __call__: Callable[..., Estimate]
+
     def __init__(
         self, network: Network, sde: SDE, parametrization: Parametrization, latest: float = 1.0
     ) -> None:
@@ -64,7 +67,7 @@ class ScoreModel(nn.Module):
         if seen is not None:
             _, observation, _ = self.parametrization.inputs(x.expand_as(seen), seen, t, self.sde)
         nothing = y is None and seen is None
-        output = self.network(state, None if nothing else observation, time)
+        output: Tensor = self.network(state, None if nothing else observation, time)
         return self.parametrization.estimate(output, x, end, t, self.sde)
 
     def score(self, x: Tensor, y: Tensor | None, t: Tensor) -> Tensor:
@@ -113,9 +116,13 @@ class Regeneration(nn.Module):
         conditioning: what the network of the refiner sees beside the state: y ("noisy"), the anchor
             ("post"), or y and the anchor ("both"), for which it must take two observations.
 
+    Its process, parametrization and latest time are those of the refiner.
+
     Raises:
         ValueError: an unknown conditioning, or networks that take another number of observations.
     """
+
+    __call__: Callable[..., Estimate]
 
     def __init__(
         self, predictor: Network, refiner: ScoreModel, conditioning: Conditioning = "both"
@@ -134,10 +141,14 @@ class Regeneration(nn.Module):
         self.predictor = predictor
         self.refiner = refiner
         self.conditioning = conditioning
+        self.sde = refiner.sde
+        self.parametrization = refiner.parametrization
+        self.latest = refiner.latest
 
     def predict(self, y: Tensor) -> Tensor:
         """The anchor D(y), like y."""
-        return self.predictor(y, y, y.real.new_ones(len(y)))
+        anchor: Tensor = self.predictor(y, y, y.real.new_ones(len(y)))
+        return anchor
 
     def forward(self, x: Tensor, anchor: Tensor, t: Tensor, y: Tensor) -> Estimate:
         """The estimate at x of the process to the anchor of y; all (batch, ...), t (batch,)."""
@@ -155,21 +166,6 @@ class Regeneration(nn.Module):
     def network(self) -> Network:
         """That of the refiner."""
         return self.refiner.network
-
-    @property
-    def sde(self) -> SDE:
-        """The process of the refiner."""
-        return self.refiner.sde
-
-    @property
-    def parametrization(self) -> Parametrization:
-        """That of the refiner."""
-        return self.refiner.parametrization
-
-    @property
-    def latest(self) -> float:
-        """That of the refiner."""
-        return self.refiner.latest
 
     @property
     def divisor(self) -> tuple[int, int]:

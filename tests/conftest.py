@@ -13,60 +13,10 @@ import pytest
 import torch
 from hypothesis import settings
 
-from sgmse.estimates import (
-    EDM,
-    Additive,
-    Data,
-    Noise,
-    Parametrization,
-    Preconditioned,
-    Score,
-    Velocity,
-)
-from sgmse.sdes import (
-    BBED,
-    FOUVE,
-    OUVE,
-    OUVP,
-    SBVE,
-    SBVP,
-    SDE,
-    VE,
-    VP,
-    BrownianBridge,
-    CosineOU,
-    CosineVP,
-    FlowMatching,
-    LinearVE,
-    Scaled,
-    Shifted,
-    StraightFlow,
-    SubVP,
-)
-from sgmse.solvers import (
-    AnnealedLangevin,
-    AsinhSNR,
-    Cosine,
-    DormandPrince,
-    EulerMaruyama,
-    Exponential,
-    Grid,
-    Heun,
-    InterpolatingSDE,
-    Karras,
-    Langevin,
-    LogSNR,
-    MeanShifted,
-    Multistep,
-    Polynomial,
-    PredictorCorrector,
-    ReverseDiffusion,
-    RungeKutta4,
-    Singlestep,
-    Solver,
-    Uniform,
-    UniPC,
-)
+from sgmse import estimates, sdes, solvers
+from sgmse.estimates import Parametrization
+from sgmse.sdes import SDE
+from sgmse.solvers import Grid, Solver
 
 # The same examples in every run: a test that fails now and then is no use to who did not break it.
 settings.register_profile("fixed", derandomize=True, deadline=None)
@@ -78,26 +28,26 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests"))  # for `import problems` in the importlib mode
 
 SDES: list[SDE] = [
-    OUVE(),
-    OUVE(theta=2.0, sigma_min=0.1, sigma_max=1.0),
-    FOUVE(),
-    OUVP(),
-    CosineOU(),
-    SBVE(),
-    SBVE(k=0.5, c=1.0),
-    SBVP(),
-    BBED(),
-    BrownianBridge(),
-    VE(),
-    LinearVE(),
-    VP(),
-    CosineVP(),
-    SubVP(),
-    FlowMatching(),
-    StraightFlow(),
-    StraightFlow(sigma_min=0.05),
-    Shifted(VP(beta_min=0.5, beta_max=5.0)),
-    Scaled(BBED(theta=0.1, k=10.0), 2.0),
+    sdes.OUVE(),
+    sdes.OUVE(theta=2.0, sigma_min=0.1, sigma_max=1.0),
+    sdes.FOUVE(),
+    sdes.OUVP(),
+    sdes.CosineOU(),
+    sdes.SBVE(),
+    sdes.SBVE(k=0.5, c=1.0),
+    sdes.SBVP(),
+    sdes.BBED(),
+    sdes.BrownianBridge(),
+    sdes.VE(),
+    sdes.LinearVE(),
+    sdes.VP(),
+    sdes.CosineVP(),
+    sdes.SubVP(),
+    sdes.FlowMatching(),
+    sdes.StraightFlow(),
+    sdes.StraightFlow(sigma_min=0.05),
+    sdes.Shifted(sdes.VP(beta_min=0.5, beta_max=5.0)),
+    sdes.Scaled(sdes.BBED(theta=0.1, k=10.0), 2.0),
 ]
 
 if mine := os.environ.get("SGMSE_SDE"):
@@ -107,62 +57,78 @@ if mine := os.environ.get("SGMSE_SDE"):
     SDES = [eval(expression, vars(importlib.import_module(module)))]
 
 #: For proofs that take long together: one process of each family at once, the others as slow tests.
-FAMILIES = (OUVE(), SBVE(), BBED(), VP(), FlowMatching(), StraightFlow())
+FAMILIES = (
+    sdes.OUVE(),
+    sdes.SBVE(),
+    sdes.BBED(),
+    sdes.VP(),
+    sdes.FlowMatching(),
+    sdes.StraightFlow(),
+)
 OFTEN = [
     sde if mine or sde in FAMILIES else pytest.param(sde, marks=pytest.mark.slow) for sde in SDES
 ]
 
 PARAMETRIZATIONS: list[Parametrization] = [
-    Score(),
-    Score(sign=-1),
-    Score(scaling="1/sigma"),
-    Score(sign=-1, scaling="1/t"),
-    Noise(),
-    Data(),
-    Velocity(),
-    EDM(),
-    Preconditioned(c_in="edm", c_out="sigma", c_skip="edm", scaling="1/t"),
-    Preconditioned(of="mean", c_in="edm", scaling="1/sigma", sigma_data=0.3),
-    Preconditioned(of="data", c_out="edm", c_skip="edm", sigma_data=0.2),
-    Preconditioned(of="data", c_out="1/sigma"),
-    Additive(),
-    Additive(of="data"),
+    estimates.Score(),
+    estimates.Score(sign=-1),
+    estimates.Score(scaling="1/sigma"),
+    estimates.Score(sign=-1, scaling="1/t"),
+    estimates.Noise(),
+    estimates.Data(),
+    estimates.Velocity(),
+    estimates.EDM(),
+    estimates.Preconditioned(c_in="edm", c_out="sigma", c_skip="edm", scaling="1/t"),
+    estimates.Preconditioned(of="mean", c_in="edm", scaling="1/sigma", sigma_data=0.3),
+    estimates.Preconditioned(of="data", c_out="edm", c_skip="edm", sigma_data=0.2),
+    estimates.Preconditioned(of="data", c_out="1/sigma"),
+    estimates.Additive(),
+    estimates.Additive(of="data"),
 ]
 
 SOLVERS: list[Solver] = [
-    Exponential(),
-    Exponential(start=0.0),
-    Exponential(eta=0.5),
-    Exponential(eta=1.0),
-    Multistep(),
-    Multistep(eta=0.5),
-    Multistep(eta=1.0),
-    Multistep(order=3),
-    Multistep(eta=1.0, order=3),
-    UniPC(),
-    UniPC(order=3),
-    Singlestep(),
-    Singlestep(eta=0.5, ratio=0.3),
-    Singlestep(eta=1.0),
-    PredictorCorrector(),
-    PredictorCorrector(corrector=None),
-    PredictorCorrector(predictor=None),
-    PredictorCorrector(corrector=Langevin(steps=2)),
-    PredictorCorrector(EulerMaruyama(stepsize=0.1), AnnealedLangevin(0.3, 2), denoise=False),
-    PredictorCorrector(Multistep(eta=0.5), AnnealedLangevin(0.3)),
-    EulerMaruyama(),
-    EulerMaruyama(eta=0.0),
-    ReverseDiffusion(),
-    InterpolatingSDE(),
-    InterpolatingSDE(kappa=0.5, published=True),
-    MeanShifted(),
-    Heun(),
-    Heun(churn=0.2, noise=1.1, first=0.8, last=0.1),
-    RungeKutta4(),
-    DormandPrince(rtol=1e-3, atol=1e-3),
+    solvers.Exponential(),
+    solvers.Exponential(start=0.0),
+    solvers.Exponential(eta=0.5),
+    solvers.Exponential(eta=1.0),
+    solvers.Multistep(),
+    solvers.Multistep(eta=0.5),
+    solvers.Multistep(eta=1.0),
+    solvers.Multistep(order=3),
+    solvers.Multistep(eta=1.0, order=3),
+    solvers.UniPC(),
+    solvers.UniPC(order=3),
+    solvers.Singlestep(),
+    solvers.Singlestep(eta=0.5, ratio=0.3),
+    solvers.Singlestep(eta=1.0),
+    solvers.PredictorCorrector(),
+    solvers.PredictorCorrector(corrector=None),
+    solvers.PredictorCorrector(predictor=None),
+    solvers.PredictorCorrector(corrector=solvers.Langevin(steps=2)),
+    solvers.PredictorCorrector(
+        solvers.EulerMaruyama(stepsize=0.1), solvers.AnnealedLangevin(0.3, 2), denoise=False
+    ),
+    solvers.PredictorCorrector(solvers.Multistep(eta=0.5), solvers.AnnealedLangevin(0.3)),
+    solvers.EulerMaruyama(),
+    solvers.EulerMaruyama(eta=0.0),
+    solvers.ReverseDiffusion(),
+    solvers.InterpolatingSDE(),
+    solvers.InterpolatingSDE(kappa=0.5, published=True),
+    solvers.MeanShifted(),
+    solvers.Heun(),
+    solvers.Heun(churn=0.2, noise=1.1, first=0.8, last=0.1),
+    solvers.RungeKutta4(),
+    solvers.DormandPrince(rtol=1e-3, atol=1e-3),
 ]
 
-GRIDS: list[Grid] = [Uniform(5), Polynomial(5), Cosine(5), LogSNR(5), AsinhSNR(5), Karras(5)]
+GRIDS: list[Grid] = [
+    solvers.Uniform(5),
+    solvers.Polynomial(5),
+    solvers.Cosine(5),
+    solvers.LogSNR(5),
+    solvers.AsinhSNR(5),
+    solvers.Karras(5),
+]
 
 
 @pytest.fixture(autouse=True)

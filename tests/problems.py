@@ -64,6 +64,7 @@ class Problem(ABC):
     """A law of x0 given y, and so of x_t = a x0 + b y + sigma z at any scales (a, b, sigma)."""
 
     sde: SDE
+    latest = 1.0
 
     @abstractmethod
     def answer(self, x: Tensor, y: Tensor | None, scales: Scales) -> tuple[Tensor, Tensor]:
@@ -277,6 +278,44 @@ class Mixture(Problem):
             torch.logsumexp(self.logs(list(torch.special.log_ndtr(q))), dim=0) for q in (z, -z)
         )
         return below - above
+
+
+@dataclass
+class Formula:
+    """A model by its formula, estimate(x, y, t)."""
+
+    sde: SDE
+    estimate: Callable[[Tensor, Tensor | None, Tensor], Estimate]
+    latest: float = 1.0
+
+    def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
+        return self.estimate(x, y, t)
+
+
+class Recorded:
+    """A model that notes its states, times and estimates."""
+
+    latest = 1.0
+
+    def __init__(self, model: Problem) -> None:
+        self.model, self.sde = model, model.sde
+        self.states, self.times, self.estimates = [], [], []
+
+    def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
+        self.states.append(x)
+        self.times.append(t)
+        self.estimates.append(self.model(x, y, t))
+        return self.estimates[-1]
+
+
+class Draws:
+    """A fixed sequence of pseudo-random draws, none of them that of `noise`."""
+
+    def __init__(self, seed: int = 100) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self, like: Tensor) -> Tensor:
+        return torch.randn(like.shape, dtype=like.dtype, generator=self.generator)
 
 
 def bimodal(sde: SDE) -> Mixture:

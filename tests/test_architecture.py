@@ -74,7 +74,7 @@ def name(file: Path) -> str:
 
 
 def floor(module: str) -> str:
-    """sgmse.solvers.grids -> solvers; the package itself -> ''."""
+    """sgmse.solvers._grids -> solvers; the package itself -> ''."""
     return [*module.split("."), ""][1]
 
 

@@ -38,6 +38,8 @@ BRIDGES = [
 class Analytic:
     """The estimate of a Gaussian posterior with the published scales, on the exact process."""
 
+    latest = 1.0
+
     def __init__(self, sde: SBVE, mean, variance) -> None:
         self.sde = sde
         self.problem = Gaussian(PublishedSBVE(sde.k, sde.c), mean, variance)

@@ -13,7 +13,7 @@ from torch import nn
 from sgmse.checkpoints import CLASSES
 from sgmse.config import from_plain, override, read_yaml, to_plain, to_yaml
 from sgmse.errors import ConfigError
-from sgmse.inference.latent import Turned
+from sgmse.inference._latent import Turned
 from sgmse.networks import DCUNet, NCSNpp, Network, SlimUNet
 from sgmse.sdes import OUVE, SDE
 from sgmse.solvers import AnnealedLangevin, Exponential, Langevin, PredictorCorrector

@@ -13,7 +13,7 @@ from scipy.special import expi
 
 import sgmse.compat
 import sgmse.estimates
-import sgmse.inference.likelihood
+import sgmse.inference._likelihood
 import sgmse.model
 import sgmse.sdes
 import sgmse.solvers
@@ -24,7 +24,7 @@ from sgmse.estimates import Parametrization
 from sgmse.metrics.measures import MEASURES
 from sgmse.sdes import SDE
 from sgmse.solvers import Grid, Solver
-from sgmse.solvers.exponential import integrals
+from sgmse.solvers._exponential import integrals
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -34,7 +34,7 @@ MODULES = (
     sgmse.estimates,
     sgmse.solvers,
     sgmse.model,
-    sgmse.inference.likelihood,
+    sgmse.inference._likelihood,
     sgmse.compat,
 )
 NAMES = {name: value for module in MODULES for name, value in vars(module).items()}

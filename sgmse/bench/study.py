@@ -28,8 +28,7 @@ from sgmse.errors import SuiteError
 from sgmse.estimates import Estimate
 from sgmse.metrics.measures import Measure
 from sgmse.sdes import SDE, expand
-from sgmse.solvers import Grid, Solver, solve
-from sgmse.solvers.base import too_late
+from sgmse.solvers import Grid, Solver, solve, too_late
 
 MEASURES = ("pesq-wb", "estoi", "si-sdr")
 SET = "recordings"  # the name of the set that a study runs on
@@ -201,7 +200,7 @@ def refusal(enhancer: Enhancer, solver: Solver, grid: Grid) -> str | None:
         name = type(solver).__name__
         return f"{name} makes recordings worse in fewer than {solver.fewest_steps} steps"
     why = solver.refusal(enhancer.model.sde, grid.start)
-    return why or too_late(enhancer.model, grid.start)
+    return why or too_late(enhancer.model.latest, grid.start)
 
 
 # The same computation
@@ -212,6 +211,8 @@ class Probe:
 
     x0 = (0.4 + t / 2) y + x (1 + i t) / (2 + |x|^2)
     """
+
+    latest = 1.0
 
     def __init__(self, sde: SDE) -> None:
         self.sde = sde

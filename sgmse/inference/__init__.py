@@ -4,10 +4,10 @@ A `ScoreModel`, a solver and a grid come in; out come likelihoods of clean audio
 is decoded from them, means and deviations over many samples, and grids fitted to the model.
 """
 
-from sgmse.inference.ensembles import Ensemble, ensemble
-from sgmse.inference.fitting import Fit, fit
-from sgmse.inference.latent import decode, encode
-from sgmse.inference.likelihood import Exact, Hutchinson, Likelihood, Normal, log_likelihood
+from sgmse.inference._ensembles import Ensemble, ensemble
+from sgmse.inference._fitting import Fit, fit
+from sgmse.inference._latent import decode, encode
+from sgmse.inference._likelihood import Exact, Hutchinson, Likelihood, Normal, log_likelihood
 
 __all__ = [
     "Ensemble",

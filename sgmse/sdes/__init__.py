@@ -1,48 +1,29 @@
-"""The processes between clean audio and the observation.
+"""The processes between clean audio and the observation, x_t = a(t) x0 + b(t) y + sigma(t) z.
 
-Each states its a, b and sigma; `SDE` has what follows from them, for a user's own process too.
+Times come in; out come the scales (a, b, sigma), their rates, the coefficients of the equation and
+its samples. Each process states its scales, and `SDE` has what follows, for a user's own one too.
 """
 
-from sgmse.sdes.base import (
-    SDE,
-    Coefficients,
-    LinearBeta,
-    Scales,
-    expand,
-    positive,
-    rising,
-    weighted,
+from sgmse.sdes import (
+    _base,
+    _bridges,
+    _combinators,
+    _diffusions,
+    _flows,
+    _ornstein_uhlenbeck,
 )
-from sgmse.sdes.bridges import BBED, SBVE, SBVP, BrownianBridge
-from sgmse.sdes.combinators import Scaled, Shifted
-from sgmse.sdes.diffusions import VE, VP, CosineVP, FlowMatching, LinearVE, SubVP
-from sgmse.sdes.flows import StraightFlow
-from sgmse.sdes.ornstein_uhlenbeck import FOUVE, OUVE, OUVP, CosineOU
+from sgmse.sdes._base import *
+from sgmse.sdes._bridges import *
+from sgmse.sdes._combinators import *
+from sgmse.sdes._diffusions import *
+from sgmse.sdes._flows import *
+from sgmse.sdes._ornstein_uhlenbeck import *
 
 __all__ = [
-    "BBED",
-    "FOUVE",
-    "OUVE",
-    "OUVP",
-    "SBVE",
-    "SBVP",
-    "SDE",
-    "VE",
-    "VP",
-    "BrownianBridge",
-    "Coefficients",
-    "CosineOU",
-    "CosineVP",
-    "FlowMatching",
-    "LinearBeta",
-    "LinearVE",
-    "Scaled",
-    "Scales",
-    "Shifted",
-    "StraightFlow",
-    "SubVP",
-    "expand",
-    "positive",
-    "rising",
-    "weighted",
+    *_base.__all__,
+    *_bridges.__all__,
+    *_combinators.__all__,
+    *_diffusions.__all__,
+    *_flows.__all__,
+    *_ornstein_uhlenbeck.__all__,
 ]

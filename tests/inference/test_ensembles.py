@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from problems import Gaussian, bimodal, noise, times
+from problems import Gaussian, Recorded, bimodal, noise, times
 from torch import Tensor
 
-from sgmse.estimates import Estimate
 from sgmse.inference import ensemble
 from sgmse.sdes import OUVE, SBVE, SDE, VE
 from sgmse.solvers import Exponential, LogSNR, Multistep, PredictorCorrector, Uniform, solve
@@ -85,23 +84,13 @@ def test_an_item_does_not_see_the_others():
     torch.testing.assert_close(together.std[2:], alone.std, rtol=1e-12, atol=1e-12)
 
 
-class Recorded:
-    """A model that notes how many states it is given, and the last ones."""
-
-    def __init__(self, problem) -> None:
-        self.problem, self.sde, self.sizes = problem, problem.sde, []
-
-    def __call__(self, x, y, t) -> Estimate:
-        self.sizes.append(len(x))
-        return self.problem(x, y, t)
-
-
 def test_no_more_states_than_the_batch():
     for batch, most in ((1, 1), (2, 2), (3, 3), (7, 6), (16, 15)):
         model = Recorded(Gaussian(SBVE()))
         ensemble(model, noise(3, 4), Exponential(eta=1.0), Uniform(2), 6, batch=batch)
-        assert max(model.sizes) == most
-        assert sum(model.sizes) == 3 * 6 * 2
+        sizes = [len(x) for x in model.states]
+        assert max(sizes) == most
+        assert sum(sizes) == 3 * 6 * 2
 
 
 def test_it_is_what_the_samples_have():

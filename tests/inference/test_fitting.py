@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from problems import Gaussian, bimodal, noise
+from problems import Formula, Gaussian, bimodal, noise
 
 from sgmse.checkpoints import CLASSES
 from sgmse.config import from_plain, to_plain
@@ -114,18 +114,15 @@ def test_counts_every_evaluation_and_reports_every_run():
     calls, seen = [], []
     problem = bimodal(OUVE())
 
-    class Counting:
-        sde = problem.sde
-
-        def __call__(self, x, y, t) -> Estimate:
-            assert len(x) == 3  # the batch as it was given
-            assert not torch.is_grad_enabled()
-            calls.append(t)
-            return problem(x, y, t)
+    def counting(x, y, t) -> Estimate:
+        assert len(x) == 3  # the batch as it was given
+        assert not torch.is_grad_enabled()
+        calls.append(t)
+        return problem(x, y, t)
 
     y = noise(3, 8, seed=1).requires_grad_()
     found = fit(
-        Counting(),
+        Formula(problem.sde, counting),
         y,
         Exponential(),
         4,
@@ -191,9 +188,8 @@ def test_nothing_to_fit_to(value, norm):
     def empty(x, y, t):
         return Estimate(torch.full_like(x, value), torch.zeros_like(x))
 
-    empty.sde = OUVE()
     with pytest.raises(ValueError, match=rf"end in values of norm {norm}.* not silent"):
-        fit(empty, noise(2, 3), Exponential(), 3, reference=8)
+        fit(Formula(OUVE(), empty), noise(2, 3), Exponential(), 3, reference=8)
 
 
 def test_a_grid_that_fails_is_not_taken():
@@ -205,8 +201,8 @@ def test_a_grid_that_fails_is_not_taken():
         broken = (t - 0.515).abs() < 0.01  # where Uniform(3) and LogSNR(3) go on VE
         return Estimate(estimate.x0.masked_fill(broken[:, None], torch.nan), estimate.noise)
 
-    fragile.sde = VE()
-    found = fit(fragile, noise(3, 8, seed=1), Exponential(), 3, randn=draw(2), reference=6, runs=5)
+    model, y = Formula(VE(), fragile), noise(3, 8, seed=1)
+    found = fit(model, y, Exponential(), 3, randn=draw(2), reference=6, runs=5)
     errors = list(found.standard.values())
     assert errors[:2] == [float("inf")] * 2
     assert found.error <= min(errors[2:]) < 1

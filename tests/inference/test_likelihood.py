@@ -6,6 +6,7 @@ import pytest
 import torch
 from problems import (
     Correlated,
+    Formula,
     Gaussian,
     Mixture,
     Problem,
@@ -18,7 +19,7 @@ from problems import (
 from torch import Tensor
 
 from sgmse.estimates import Data, Estimate
-from sgmse.inference.likelihood import Exact, Hutchinson, Normal, along, dimensions, log_likelihood
+from sgmse.inference._likelihood import Exact, Hutchinson, Normal, along, dimensions, log_likelihood
 from sgmse.model import ScoreModel
 from sgmse.networks import SlimUNet
 from sgmse.sdes import OUVE, SBVE, VE, VP, Scales
@@ -235,14 +236,9 @@ def test_the_seed_decides():
     assert (first != other).all()
 
 
-class Turning:
+def turning(p: complex, q: complex) -> Formula:
     """x0_hat = p x + q conj(x): not differentiable as a complex function."""
-
-    def __init__(self, p: complex, q: complex) -> None:
-        self.p, self.q, self.sde = p, q, VE()
-
-    def __call__(self, x, y, t) -> Estimate:
-        return Estimate(self.p * x + self.q * x.conj(), x)
+    return Formula(VE(), lambda x, y, t: Estimate(p * x + q * x.conj(), x))
 
 
 def test_a_trace_over_real_dimensions():
@@ -250,7 +246,7 @@ def test_a_trace_over_real_dimensions():
     x, t = noise(2, 3), times(0.5, 0.5)
     for p, q in ((0.3 + 0.4j, 0.7 - 0.2j), (1j, 1.0)):
         for divergence in (Exact(), Hutchinson(2000)):
-            out, products = along(Turning(p, q), x, None, t, divergence.directions(x))
+            out, products = along(turning(p, q), x, None, t, divergence.directions(x))
             trace, error = divergence.gather(products)
             torch.testing.assert_close(out, p * x + q * x.conj())
             expected = torch.full((2,), 6 * complex(p).real, dtype=torch.float64)
@@ -259,18 +255,12 @@ def test_a_trace_over_real_dimensions():
 
 def test_an_estimate_that_is_the_same_everywhere():
     """Then x0 is a point, of which only the noise rho is seen."""
-
-    class Point:
-        sde = SBVE()
-
-        def __call__(self, x, y, t) -> Estimate:
-            return Estimate(torch.full_like(x, 0.2), x)
-
+    point = Formula(SBVE(), lambda x, y, t: Estimate(torch.full_like(x, 0.2), x))
     problem = Gaussian(SBVE(), 0.2, 0.0)
     a, _, sigma = problem.sde.scales(times(0.01))
     x0, y = 0.2 + sigma / a * noise(3, 4), noise(3, 4, seed=1)
     exact = density(problem, x0, y, end=0.01)
-    for model in (Point(), problem):
+    for model in (point, problem):
         nats = log_likelihood(model, x0, y, end=0.01, divergence=SIGNS).nats
         assert off(nats, exact, x0) < 1e-4
 

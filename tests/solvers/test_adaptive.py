@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from problems import Gaussian, bimodal, noise, slope, times, vectors
+from problems import Formula, Gaussian, Recorded, bimodal, noise, slope, times, vectors
 from proofs import VARIANCES
 from safetensors.torch import load_file
 from scipy.integrate import solve_ivp
@@ -26,9 +26,9 @@ from sgmse.sdes import (
     FlowMatching,
     StraightFlow,
 )
-from sgmse.solvers import DormandPrince, EulerMaruyama, LogSNR, Progress, Uniform, solve
-from sgmse.solvers.adaptive import DORMAND_PRINCE, ERROR
-from sgmse.solvers.runge_kutta import advance, velocity
+from sgmse.solvers import DormandPrince, EulerMaruyama, LogSNR, StepControl, Uniform, solve
+from sgmse.solvers._adaptive import DORMAND_PRINCE, ERROR
+from sgmse.solvers._runge_kutta import advance, velocity
 
 MEAN = 0.5 - 0.3j
 # From one time to another, all that is between them is the solver's.
@@ -132,17 +132,17 @@ def items(*rows: int) -> tuple[Gaussian, torch.Tensor, torch.Tensor]:
 def test_each_item_has_its_own_steps():
     solver, grid = DormandPrince(1e-6, 1e-8), Uniform(3, 1.0, 0.01)
     problem, x, y = items(0, 1, 2, 3)
-    together, _, progress = solve(problem, y, solver, grid, x=x)
-    tried = progress.accepted + progress.rejected
+    together, _, control = solve(problem, y, solver, grid, x=x)
+    tried = control.accepted + control.rejected
     assert tried[3] > 1.5 * tried[0]
     for i in range(4):
         problem, x, y = items(i)
         alone, _, mine = solve(problem, y, solver, grid, x=x)
         torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-13, atol=1e-13)
-        assert progress.accepted[i] == mine.accepted
-        assert progress.rejected[i] == mine.rejected
-        torch.testing.assert_close(progress.stepsize[i : i + 1], mine.stepsize)
-        torch.testing.assert_close(progress.velocity[i : i + 1], mine.velocity)
+        assert control.accepted[i] == mine.accepted
+        assert control.rejected[i] == mine.rejected
+        torch.testing.assert_close(control.stepsize[i : i + 1], mine.stepsize)
+        torch.testing.assert_close(control.velocity[i : i + 1], mine.velocity)
 
 
 def test_the_model_is_not_called_in_vain():
@@ -156,28 +156,20 @@ def test_the_model_is_not_called_in_vain():
 
 def test_what_is_counted():
     problem, x, y = items(0, 1, 2, 3)
-    calls = []
-
-    class Counting:
-        sde = problem.sde
-
-        def __call__(self, x, y, t):
-            calls.append(t)
-            return problem(x, y, t)
-
-    solution = solve(Counting(), y, DormandPrince(1e-6, 1e-8), LogSNR(4), x=x)
-    progress = solution.memory
-    assert isinstance(progress, Progress)
-    assert solution.nfe == len(calls)
-    assert (progress.rejected > 0).any()
-    assert (progress.accepted >= 3).all()
-    assert progress.accepted.dtype == progress.rejected.dtype == torch.int64
-    assert (progress.smallest > 0).all()
-    assert (progress.smallest <= progress.largest).all()
+    model = Recorded(problem)
+    solution = solve(model, y, DormandPrince(1e-6, 1e-8), LogSNR(4), x=x)
+    control = solution.memory
+    assert isinstance(control, StepControl)
+    assert solution.nfe == len(model.times)
+    assert (control.rejected > 0).any()
+    assert (control.accepted >= 3).all()
+    assert control.accepted.dtype == control.rejected.dtype == torch.int64
+    assert (control.smallest > 0).all()
+    assert (control.smallest <= control.largest).all()
     length = 1 - 0.03
-    assert (progress.accepted * progress.smallest <= length).all()
-    assert (progress.accepted * progress.largest >= length).all()
-    assert all(((t >= 0.03) & (t <= 1)).all() for t in calls)
+    assert (control.accepted * control.smallest <= length).all()
+    assert (control.accepted * control.largest >= length).all()
+    assert all(((t >= 0.03) & (t <= 1)).all() for t in model.times)
 
 
 def test_the_step_size_goes_on():
@@ -192,25 +184,17 @@ def test_the_step_size_goes_on():
 
 
 def test_the_last_step_gives_the_clean_estimate():
-    kept = []
-
-    class Keep:
-        sde = OUVE()
-
-        def __call__(self, x, y, t):
-            kept.append((bimodal(self.sde)(x, y, t), t))
-            return kept[-1][0]
-
+    model = Recorded(bimodal(OUVE()))
     y = noise(2, 3, seed=1)
     for grid in (Uniform(2), LogSNR(4), Uniform(3, end=0.0), Uniform(1)):
-        x, nfe, _ = solve(Keep(), y, DormandPrince(), grid)
-        estimate, t = kept[-1]
-        assert (t == grid.times(OUVE())[-2]).all()
+        x, nfe, _ = solve(model, y, DormandPrince(), grid)
+        estimate = model.estimates[-1]
+        assert (model.times[-1] == grid.times(OUVE())[-2]).all()
         torch.testing.assert_close(x, estimate.x0, rtol=1e-12, atol=1e-12)
         assert nfe == 1 if grid.steps == 1 else nfe > 6
     # The memory of the steps before it stays.
-    x, _, progress = solve(Keep(), y, DormandPrince(), Uniform(2))
-    assert (progress.accepted > 1).all()
+    x, _, control = solve(model, y, DormandPrince(), Uniform(2))
+    assert (control.accepted > 1).all()
 
 
 class Looks(TorchDispatchMode):
@@ -228,8 +212,8 @@ def test_it_looks_at_the_device_less_often_than_it_steps():
     solver = DormandPrince(1e-8, 1e-8)
     t, s = times(1.0, 1.0), times(0.01, 0.01)
     with Looks() as looks:
-        _, progress = solver.step(problem, x, y, t, s, None, torch.randn_like)
-    tried = int((progress.accepted + progress.rejected).max())
+        _, control = solver.step(problem, x, y, t, s, None, torch.randn_like)
+    tried = int((control.accepted + control.rejected).max())
     assert tried > 20
     assert looks.count < tried / 2
 
@@ -263,14 +247,14 @@ def test_estimates_that_are_not_finite(bad, late):
     """Of one item, from the start or from some time on."""
     problem, calls = Gaussian(OUVE()), 0
 
-    def model(x, y, t):
+    def estimate(x, y, t):
         nonlocal calls
         calls += 1
         x0, z = problem(x, y, t)
         broken = torch.tensor([[False], [True]]) & ((t < 0.5) | (not late))[:, None]
         return Estimate(torch.where(broken, bad, x0), z)
 
-    model.sde = problem.sde
+    model = Formula(problem.sde, estimate)
     with pytest.raises(RuntimeError, match=r"stands still.* not finite, or jump; raise rtol"):
         solve(model, noise(2, 3), DormandPrince(), SPAN)
     # Steps of a fifth of the length before, down to the spacing of numbers: about 22 tries of 6,

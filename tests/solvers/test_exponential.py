@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sgmse.sdes import OUVE, SBVE, VE, VP, CosineVP
 from sgmse.solvers import Exponential, LogSNR, Multistep, Uniform, solve
-from sgmse.solvers.exponential import Weights, bend, integrals
+from sgmse.solvers._exponential import Weights, bend, integrals
 
 PROBLEM = {"mean": 0.5 - 0.3j, "variance": 0.3}
 

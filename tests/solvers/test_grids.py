@@ -11,7 +11,7 @@ from sgmse.checkpoints import CLASSES
 from sgmse.config import from_plain, to_plain
 from sgmse.sdes import OUVE, SBVE, VE, VP, CosineVP, FlowMatching, LinearVE
 from sgmse.solvers import AsinhSNR, Cosine, Fitted, Grid, Karras, LogSNR, Polynomial, Uniform
-from sgmse.solvers.grids import time_of
+from sgmse.solvers._grids import time_of
 
 STEPS = st.sampled_from([1, 2, 3, 4, 30, 200])
 STARTS = st.one_of(st.just(1.0), st.floats(0.5, 1 - 1e-6))

@@ -5,13 +5,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from problems import Gaussian, noise, slope, times
+from problems import Formula, Gaussian, Recorded, noise, slope, times
 from proofs import STEPS, VARIANCES, errors, response
 
 from sgmse.estimates import Estimate
 from sgmse.sdes import BBED, OUVE, SBVE, SDE, VP, StraightFlow
 from sgmse.solvers import BrownianTree, InterpolatingSDE, LogSNR, Uniform, solve
-from sgmse.solvers.interpolating import integrals
+from sgmse.solvers._interpolating import integrals
 
 PROBLEM = {"mean": 0.5 - 0.3j, "variance": 0.3}
 MANY = [torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(200)]
@@ -40,15 +40,14 @@ def test_integrals_beside_a_pole(sde):
             assert float(ours) == pytest.approx(exact, rel=tolerance)
 
 
-class Linear:
+def linear(sde: SDE) -> Formula:
     """A model whose score is c + d t, whatever the state."""
 
-    def __init__(self, sde: SDE) -> None:
-        self.sde = sde
-
-    def __call__(self, x, y, t) -> Estimate:
-        sigma = self.sde.scales(t).sigma[:, None]
+    def estimate(x, y, t) -> Estimate:
+        sigma = sde.scales(t).sigma[:, None]
         return Estimate(x, -sigma * ((1 - 2j) + (3 + 1j) * t[:, None]) * torch.ones_like(x))
+
+    return Formula(sde, estimate)
 
 
 @pytest.mark.parametrize("kappa", [0.0, 0.3])
@@ -56,7 +55,7 @@ def test_exact_for_a_score_linear_in_time(sde, kappa):
     t, s = 0.8, 0.2
     x, y, z = (noise(1, 4, seed=i) for i in range(3))
     solver = InterpolatingSDE(kappa)
-    ours, _ = solver.step(Linear(sde), x, y, times(t), times(s), None, lambda like: z)
+    ours, _ = solver.step(linear(sde), x, y, times(t), times(s), None, lambda like: z)
     (a_t, b_t, sigma_t), (a, b, sigma) = sde.scales(times(t)), sde.scales(times(s))
     whole, first = (by_quadrature(sde, t, s, power) for power in (0, 1))
     at_t = (1 - 2j) + (3 + 1j) * t
@@ -139,16 +138,6 @@ def test_the_published_step(kappa):
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
 
 
-class Recorded(Linear):
-    def __init__(self, problem: Gaussian) -> None:
-        super().__init__(problem.sde)
-        self.problem, self.calls = problem, []
-
-    def __call__(self, x, y, t) -> Estimate:
-        self.calls.append(float(t[0]))
-        return self.problem(x, y, t)
-
-
 def test_the_last_step():
     """The estimate x0 of one evaluation, or as published a step of the flow to 0 in two."""
     problem, y, x = Gaussian(OUVE(), 0.5, 0.02), noise(1, 4, seed=1), noise(1, 4, seed=2)
@@ -156,10 +145,10 @@ def test_the_last_step():
     model = Recorded(problem)
     ours, nfe, _ = solve(model, y, InterpolatingSDE(1.0), grid, x=x)
     assert torch.equal(ours, problem(x, y, last).x0)
-    assert (model.calls, nfe) == ([0.1], 1)
+    assert (model.times, nfe) == ([0.1], 1)
     model = Recorded(problem)
     published, _, _ = solve(model, y, InterpolatingSDE(1.0, published=True), grid, x=x)
-    assert model.calls == pytest.approx([0.1, 0.05])
+    assert [float(t) for t in model.times] == pytest.approx([0.1, 0.05])
     # The flow keeps the whole variance of the posterior, its mean does not.
     flow = problem.flow(x, y, last, times(0.0))
     assert (published - flow).abs().max() < 1e-4
@@ -170,7 +159,7 @@ def test_two_evaluations_a_step():
     model = Recorded(Gaussian(OUVE(), **PROBLEM))
     _, nfe, _ = solve(model, noise(1, 2), InterpolatingSDE(), Uniform(3, 0.9, 0.3, finish=False))
     assert nfe == 3 * InterpolatingSDE.evaluations
-    assert model.calls == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    assert [float(t) for t in model.times] == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
 
 
 def test_runs_on_one_brownian_path_converge():

@@ -5,13 +5,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from problems import Gaussian, Mixture, bimodal, noise, slope, times
+from problems import Gaussian, Mixture, Recorded, bimodal, noise, slope, times
 from proofs import VARIANCES, response
 
 from sgmse.sdes import BBED, OUVE, SBVE, VP, CosineVP, FlowMatching, StraightFlow
 from sgmse.solvers import Exponential, LogSNR, Multistep, Uniform, UniPC, solve
-from sgmse.solvers.grids import time_of
-from sgmse.solvers.multistep import LONGEST, History
+from sgmse.solvers._grids import time_of
+from sgmse.solvers._multistep import LONGEST, History
 
 MEAN = 0.5 - 0.3j
 SOME = [OUVE(), SBVE(), VP(), StraightFlow()]
@@ -289,19 +289,10 @@ def test_the_flow_from_a_point_keeps_an_error_of_first_order():
 @pytest.mark.parametrize("solver", [Multistep(eta=0.5, order=3), UniPC(order=3)], ids=repr)
 def test_the_last_step_returns_the_estimate(sde, solver):
     """Neither a polynomial nor a correction reaches over a step of infinite length."""
-    problem, last = bimodal(sde), []
-
-    class Model:
-        def __init__(self):
-            self.sde = sde
-
-        def __call__(self, x, y, t):
-            last.append(problem(x, y, t))
-            return last[-1]
-
+    model = Recorded(bimodal(sde))
     for grid in (Uniform(4), LogSNR(4, end=1e-9)):
-        x = solve(Model(), noise(1, 4), solver, grid).x
-        torch.testing.assert_close(x, last[-1].x0, rtol=1e-13, atol=1e-13)
+        x = solve(model, noise(1, 4), solver, grid).x
+        torch.testing.assert_close(x, model.estimates[-1].x0, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("solver", [Multistep(order=3), UniPC(order=3)], ids=repr)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from problems import Gaussian, noise, times, vectors
+from problems import Draws, Gaussian, noise, times, vectors
 from safetensors.torch import load_file
 
 from sgmse.estimates import Score
@@ -116,16 +116,6 @@ def test_parity(parity, name):
 
 def test_all_vectors_are_listed(parity):
     assert {file.stem for file in parity.glob("pc_*.npz")} == set(GAUSSIAN + NETWORK)
-
-
-class Draws:
-    """A fixed sequence of pseudo-random draws, none of them that of `noise`."""
-
-    def __init__(self, seed: int = 100) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def __call__(self, like):
-        return torch.randn(like.shape, dtype=like.dtype, generator=self.generator)
 
 
 PREDICTORS = [

@@ -2,30 +2,18 @@
 
 import pytest
 import torch
-from problems import Gaussian, bimodal, noise, slope, times
+from problems import Gaussian, Recorded, bimodal, noise, slope, times
 from proofs import VARIANCES, flow_errors, response
 
 from sgmse.sdes import BBED, OUVE, SBVE, VE, VP, CosineVP, FlowMatching, StraightFlow
 from sgmse.solvers import Exponential, LogSNR, Singlestep, Uniform, solve
-from sgmse.solvers.grids import time_of
+from sgmse.solvers._grids import time_of
 
 MEAN = 0.5 - 0.3j
 
 
 def silent(like):
     pytest.fail("noise was drawn")
-
-
-class Recorded:
-    """A model that notes the times at which it is called, and its estimates."""
-
-    def __init__(self, problem) -> None:
-        self.problem, self.sde, self.times, self.estimates = problem, problem.sde, [], []
-
-    def __call__(self, x, y, t):
-        self.times.append(t)
-        self.estimates.append(self.problem(x, y, t))
-        return self.estimates[-1]
 
 
 def second_order(problem, x, t, m, s, share):

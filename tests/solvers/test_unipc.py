@@ -5,13 +5,13 @@ from math import factorial
 
 import pytest
 import torch
-from problems import Gaussian, bimodal, noise, slope, times
+from problems import Formula, Gaussian, bimodal, noise, slope, times
 from proofs import VARIANCES
 
 from sgmse.estimates import Estimate
 from sgmse.sdes import OUVE, SBVE, VE, VP, CosineVP, LinearVE, StraightFlow
 from sgmse.solvers import Exponential, LogSNR, Multistep, Uniform, UniPC, solve
-from sgmse.solvers.multistep import History
+from sgmse.solvers._multistep import History
 
 SOME = [OUVE(), SBVE(), VP(), LinearVE(), StraightFlow()]
 #: B(h) of the paper's two variants, for data prediction.
@@ -153,18 +153,14 @@ def influence(sde, solver, steps):
     estimates = torch.eye(steps + 1, dtype=torch.float64)
     draws = iter(estimates.split(1))
 
-    class Model:
-        def __init__(self):
-            self.sde = sde
-
-        def __call__(self, x, y, t):
-            x0 = next(draws)
-            a, _, sigma = sde.scales(t)
-            return Estimate(x0, (x - a * x0) / sigma)
+    def estimate(x, y, t):
+        x0 = next(draws)
+        a, _, sigma = sde.scales(t)
+        return Estimate(x0, (x - a * x0) / sigma)
 
     grid, y = Uniform(steps, 0.9, 0.1, finish=False), torch.zeros_like(estimates[:1])
     x = sde.scales(times(0.9)).a * estimates[-1:]
-    x = solve(Model(), y, solver, grid, x=x, randn=torch.zeros_like).x
+    x = solve(Formula(sde, estimate), y, solver, grid, x=x, randn=torch.zeros_like).x
     return x / sde.scales(times(0.1)).a
 
 

@@ -85,6 +85,7 @@ class Linear:
     """An estimate in closed form, so that a sampler is seen alone."""
 
     sde = BRIDGE
+    latest = 1.0
 
     def __call__(self, x, y, t) -> Estimate:
         x0 = (0.3 + 0.2 * t[0]) * x + 0.4 * y + (0.1 + 0.1j)

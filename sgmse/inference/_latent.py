@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE, Coefficients, Scales, expand
-from sgmse.solvers.base import LAST_START, Model, Solution, Solver, solve
-from sgmse.solvers.grids import Fitted, Grid
+from sgmse.solvers._base import LAST_START, Model, Solution, Solver, solve
+from sgmse.solvers._grids import Fitted, Grid
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,17 @@ class Turned(SDE):
         """The time t of the process."""
         return (self.start + self.end - u).clamp(self.end, self.start)
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         return self.process.scales(self.time(t))
 
-    def rates(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def rates(self, t: Tensor) -> Scales:
         da, db, dsigma = self.process.rates(self.time(t))
         return Scales(-da, -db, -dsigma)
 
-    def coefficients(self, t: Tensor) -> Coefficients:  # noqa: D102
+    @override
+    def coefficients(self, t: Tensor) -> Coefficients:
         raise ArgumentError(
             "this solver asks for the diffusion of the process, and from clean audio to the latent "
             "there is only the flow: use one of the flow, such as Multistep() or RungeKutta4()"
@@ -63,6 +67,11 @@ class TurnedModel:
 
     model: Model
     sde: Turned
+
+    @property
+    def latest(self) -> float:
+        """That of the model, as the time turns between the same ends."""
+        return self.model.latest
 
     def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
         """The model's estimate."""

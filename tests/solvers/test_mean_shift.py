@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from problems import Gaussian, bimodal, noise, times
+from problems import Draws, Gaussian, Recorded, bimodal, noise, times
 
-from sgmse.estimates import Estimate
 from sgmse.sdes import BBED, FOUVE, OUVE, SBVE, SDE, VE, VP, CosineVP
 from sgmse.solvers import (
     Exponential,
@@ -23,27 +22,6 @@ MEAN, VARIANCE = 0.2 + 0.1j, 0.25**2 + 0.08**2
 Y = 0.4 + 0.2j
 
 
-class Recorded:
-    """A model that notes where it is called."""
-
-    def __init__(self, problem: Gaussian) -> None:
-        self.problem, self.sde, self.calls = problem, problem.sde, []
-
-    def __call__(self, x, y, t) -> Estimate:
-        self.calls.append((x, float(t[0])))
-        return self.problem(x, y, t)
-
-
-class Draws:
-    """A fixed sequence of pseudo-random draws, none of them that of `noise`."""
-
-    def __init__(self) -> None:
-        self.generator = torch.Generator().manual_seed(100)
-
-    def __call__(self, like):
-        return torch.randn(like.shape, dtype=like.dtype, generator=self.generator)
-
-
 @pytest.mark.parametrize("within", WITHIN, ids=repr)
 def test_the_solver_goes_on_from_the_moved_state(within):
     """One evaluation, at the mean of the prior; then nothing but the solver itself."""
@@ -58,9 +36,8 @@ def test_the_solver_goes_on_from_the_moved_state(within):
         theirs = solve(problem, y, within, grid, x=moved, randn=Draws())
         assert torch.equal(ours.x, theirs.x)
         assert ours.nfe == theirs.nfe + 1
-        first, t = model.calls[0]
-        assert torch.equal(first, centre)
-        assert t == 1
+        assert torch.equal(model.states[0], centre)
+        assert (model.times[0] == 1).all()
 
 
 def prior_mean_after(sde: SDE, solver: Solver, problem: Gaussian, y) -> torch.Tensor:

@@ -18,11 +18,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError, ResultError
 from sgmse.sdes import expand, positive
-from sgmse.solvers.base import Memory, Model, Randn
-from sgmse.solvers.runge_kutta import ProbabilityFlow, Tableau, advance, combine, velocity
+from sgmse.solvers._base import Model, Randn
+from sgmse.solvers._runge_kutta import ProbabilityFlow, Tableau, advance, combine, velocity
+
+__all__ = ["DormandPrince", "StepControl"]
 
 #: Dormand and Prince 1980; its seventh stage is the first one of the next step.
 DORMAND_PRINCE = Tableau(
@@ -47,7 +50,7 @@ STRETCH = 1.01
 STATE_ROUNDINGS, TIME_ROUNDINGS = 10, 16
 
 
-class Progress(NamedTuple):
+class StepControl(NamedTuple):
     """What `DormandPrince` did, each (batch,), and what it goes on with; on the state's device."""
 
     #: Steps taken and steps tried in vain.
@@ -62,19 +65,23 @@ class Progress(NamedTuple):
     velocity: Tensor
 
 
+#: None at the first step.
+Memory = StepControl | None
+
+
 def rms(x: Tensor) -> Tensor:
     """The root mean square of each item, (batch,)."""
     return x.abs().square().reshape(len(x), -1).mean(dim=1).sqrt()
 
 
 @dataclass(frozen=True)
-class DormandPrince(ProbabilityFlow):
+class DormandPrince(ProbabilityFlow[StepControl]):
     """The adaptive method of order 5 with an estimate of order 4 (Dormand and Prince 1980).
 
     From each time of the grid to the next it takes as many steps as the tolerance asks for; the
     step size goes on from one to the next, so that a grid of two times and 0, such as
     `Uniform(2)`, leaves most to the solver. Each item has its own steps, and waits when it is done.
-    `Solution.memory` is a `Progress`.
+    `Solution.memory` is a `StepControl`.
 
     A step calls the model 6 times, for all items together; the first one, and the choice of its
     length, once each. Tolerances finer than the precision of the state are taken for it.
@@ -105,12 +112,13 @@ class DormandPrince(ProbabilityFlow):
         if self.limit < 1:
             raise ArgumentError(f"DormandPrince: limit must be at least 1, not {self.limit}")
 
-    def step(  # noqa: D102
+    @override
+    def step(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
-        progress = self.begin(model, x, y, t, s) if memory is None else memory
+    ) -> tuple[Tensor, StepControl]:
+        control = self.begin(model, x, y, t, s) if memory is None else memory
         tried = 0
-        while ahead := self.ahead(t, s, progress.stepsize):
+        while ahead := self.ahead(t, s, control.stepsize):
             tried += ahead
             if tried > self.limit:
                 raise ResultError(
@@ -118,8 +126,8 @@ class DormandPrince(ProbabilityFlow):
                     "raise rtol and atol, or the limit"
                 )
             for _ in range(ahead):
-                x, t, progress = self.attempt(model, x, y, t, s, progress)
-        return x, progress
+                x, t, control = self.attempt(model, x, y, t, s, control)
+        return x, control
 
     def ahead(self, t: Tensor, s: Tensor, h: Tensor) -> int:
         """At least so many steps are needed before all items are at s, were h to grow at most.
@@ -140,10 +148,10 @@ class DormandPrince(ProbabilityFlow):
         return int(most)
 
     def attempt(
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, progress: Progress
-    ) -> tuple[Tensor, Tensor, Progress]:
-        """A step towards s, for each item taken or not: the state, its time, and the progress."""
-        accepted, rejected, smallest, largest, h, again, k = progress
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, control: StepControl
+    ) -> tuple[Tensor, Tensor, StepControl]:
+        """A step towards s, for each item taken or not: the state, its time, and the lengths."""
+        accepted, rejected, smallest, largest, h, again, k = control
         active = t > s
         reaches = t - s <= STRETCH * h
         u = torch.where(reaches, s, t - h)
@@ -163,7 +171,7 @@ class DormandPrince(ProbabilityFlow):
             lost = ~good & (tried <= TIME_ROUNDINGS * torch.finfo(t.dtype).eps * t)
             h = torch.where(active, torch.where(lost, 0.0, proposed), h)
         taken = expand(good, x)
-        progress = Progress(
+        control = StepControl(
             accepted + good,
             rejected + (active & ~good),
             torch.where(good, torch.minimum(smallest, tried), smallest),
@@ -172,9 +180,9 @@ class DormandPrince(ProbabilityFlow):
             active & ~good,
             torch.where(taken, stages[-1], k),
         )
-        return torch.where(taken, new, x), torch.where(good, u, t), progress
+        return torch.where(taken, new, x), torch.where(good, u, t), control
 
-    def begin(self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor) -> Progress:
+    def begin(self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor) -> StepControl:
         """Nothing done yet, and the first step."""
         k = velocity(model, x, y, t)
         if self.first_step is None:
@@ -183,7 +191,7 @@ class DormandPrince(ProbabilityFlow):
             h = torch.full_like(t, self.first_step)
         none = torch.zeros_like(t, dtype=torch.int64)
         endless = torch.full_like(t, torch.inf)
-        return Progress(none, none, endless, torch.zeros_like(t), h, none > 0, k)
+        return StepControl(none, none, endless, torch.zeros_like(t), h, none > 0, k)
 
     @torch.no_grad()
     def opening(

@@ -26,11 +26,12 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, Scales, expand
-from sgmse.solvers.base import Model
-from sgmse.solvers.grids import time_of
+from sgmse.solvers._base import Model
+from sgmse.solvers._grids import time_of
 
 
 class Divergence(ABC):
@@ -55,7 +56,8 @@ class Exact(Divergence):
 
     most: int = 1024
 
-    def directions(self, x: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def directions(self, x: Tensor) -> Tensor:
         size = dimensions(x)
         if size > self.most:
             raise ArgumentError(
@@ -65,7 +67,8 @@ class Exact(Divergence):
         basis = torch.eye(size, dtype=x.real.dtype, device=x.device)
         return as_items(basis, x)
 
-    def gather(self, products: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
+    @override
+    def gather(self, products: Tensor) -> tuple[Tensor, Tensor]:
         total = products.sum(dim=0)
         return total, torch.zeros_like(total)
 
@@ -92,7 +95,8 @@ class Hutchinson(Divergence):
         if self.samples < 1:
             raise ArgumentError(f"Hutchinson: samples must be at least 1, not {self.samples}")
 
-    def directions(self, x: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def directions(self, x: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed)
         shape = (self.samples, dimensions(x))
         if self.gaussian:
@@ -101,7 +105,8 @@ class Hutchinson(Divergence):
             probes = torch.randint(2, shape, generator=generator) * 2.0 - 1
         return as_items(probes.to(x.device, x.real.dtype), x)
 
-    def gather(self, products: Tensor) -> tuple[Tensor, Tensor]:  # noqa: D102
+    @override
+    def gather(self, products: Tensor) -> tuple[Tensor, Tensor]:
         mean = products.mean(dim=0)
         if len(products) == 1:
             return mean, torch.full_like(mean, torch.nan)
@@ -116,7 +121,7 @@ def dimensions(x: Tensor) -> int:
 def as_items(vectors: Tensor, like: Tensor) -> Tensor:
     """Real vectors (count, dimensions) as items of `like`: (count, ...)."""
     if like.is_complex():
-        vectors = torch.view_as_complex(vectors.unflatten(1, (-1, 2)))
+        vectors = torch.view_as_complex(vectors.reshape(len(vectors), -1, 2))
     return vectors.reshape(len(vectors), *like.shape[1:])
 
 

@@ -26,7 +26,9 @@ import torch
 from torch import Tensor
 
 from sgmse.errors import ArgumentError
-from sgmse.solvers.base import Path, Randn
+from sgmse.solvers._base import Path, Randn
+
+__all__ = ["BrownianTree"]
 
 
 class BrownianTree(Path):

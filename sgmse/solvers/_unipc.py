@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
+from typing_extensions import override
 
-from sgmse.solvers.exponential import Weights, bend
-from sgmse.solvers.multistep import Multistep, correction
+from sgmse.solvers._exponential import Weights, bend
+from sgmse.solvers._multistep import Multistep, correction
+
+__all__ = ["UniPC"]
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,12 @@ class UniPC(Multistep):
         order: 2 or 3, of the paths for eta = 0; with fresh noise as for `Multistep`.
     """
 
-    def predictor(self, w: Weights, p: Sequence[Tensor]) -> tuple[Tensor, ...]:  # noqa: D102
+    @override
+    def predictor(self, w: Weights, p: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return bend(w, *p[: self.order - 2])
 
-    def corrector(  # noqa: D102
+    @override
+    def corrector(
         self, w: Weights, p: Sequence[Tensor], predicted: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
         return correction(w, p[: self.order - 2], predicted)

@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.sdes import SDE, expand
-from sgmse.solvers.base import Memory, Model, Randn, Solver
-from sgmse.solvers.multistep import Multistep
+from sgmse.solvers._base import Model, Randn, Solver, Wrapping
+from sgmse.solvers._multistep import Multistep
+
+__all__ = ["MeanShifted"]
 
 
 @dataclass(frozen=True)
-class MeanShifted(Solver):
+class MeanShifted(Wrapping):
     """A solver that first moves its start, a draw from the prior, to where the model sees the mean.
 
         x <- x + a (x0 - y),      x0 the estimate at (a + b) y, the mean of the prior
@@ -36,48 +39,24 @@ class MeanShifted(Solver):
     moves_start = True
 
     @property
-    def order(self) -> int:  # type: ignore[override]  # noqa: D102
-        return self.solver.order
+    @override
+    def inner(self) -> Solver:
+        return self.solver
 
-    @property
-    def evaluations(self) -> int:  # type: ignore[override]  # noqa: D102
-        return self.solver.evaluations
-
-    @property
-    def fewest_steps(self) -> int:  # type: ignore[override]  # noqa: D102
-        return self.solver.fewest_steps
-
-    def step(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
-        x, inner = self.begin(model, x, y, t, memory)
-        x, inner = self.solver.step(model, x, y, t, s, inner, randn)
-        return x, (inner,)
-
-    def finish(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
-        x, inner = self.begin(model, x, y, t, memory)
-        x, inner = self.solver.finish(model, x, y, t, s, inner, randn)
-        return x, (inner,)
-
-    @staticmethod
-    def begin(
-        model: Model, x: Tensor, y: Tensor, t: Tensor, memory: Memory
-    ) -> tuple[Tensor, Memory]:
-        """The state, moved if nothing is remembered, and what the solver within remembers."""
+    @override
+    def enter(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, memory: object, randn: Randn
+    ) -> Tensor:
         if memory is not None:
-            return x, memory[0]
+            return x
         a, b, _ = (expand(scale, x) for scale in model.sde.scales(t))
-        return x + a * (model((a + b) * y, y, t).x0 - y), None
+        return x + a * (model((a + b) * y, y, t).x0 - y)
 
-    def draws(self, sde: SDE) -> bool:  # noqa: D102
-        return self.solver.draws(sde)
-
-    def refusal(self, sde: SDE, start: float) -> str | None:  # noqa: D102
+    @override
+    def refusal(self, sde: SDE, start: float) -> str | None:
         if sde.scales(torch.tensor([start], dtype=torch.float64)).a == 0:
             return (
                 f"MeanShifted has nothing to move at t = {start:g} of {sde}, where nothing is left "
                 f"of x0; use {self.solver} by itself"
             )
-        return self.solver.refusal(sde, start)
+        return super().refusal(sde, start)

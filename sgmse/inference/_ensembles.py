@@ -18,8 +18,8 @@ from torch import Tensor
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE
-from sgmse.solvers.base import LAST_START, Model, Solver, solve
-from sgmse.solvers.grids import Grid
+from sgmse.solvers._base import LAST_START, Model, Solver, solve
+from sgmse.solvers._grids import Grid
 
 
 class Ensemble(NamedTuple):
@@ -172,7 +172,8 @@ def run(
     seen = None if y is None else y[items].repeat(len(samples), *(1,) * (y.ndim - 1))
     draws = Draws(seed, samples)
     solution = solve(model, seen, solver, grid, x=start, randn=draws, callback=callback)
-    return solution.x.unflatten(0, (len(samples), -1)), solution.nfe
+    x = solution.x.reshape(len(samples), -1, *solution.x.shape[1:])
+    return x, solution.nfe
 
 
 def merged(

@@ -3,21 +3,38 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from typing_extensions import TypeVar, override
 
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
-from sgmse.model import Refinement, ScoreModel
 from sgmse.sdes import SDE
-from sgmse.solvers.grids import Grid
+from sgmse.solvers._grids import Grid
+
+__all__ = [
+    "LAST_START",
+    "Begun",
+    "M",
+    "Model",
+    "Path",
+    "Randn",
+    "Solution",
+    "Solver",
+    "Wrapping",
+    "needs_flow",
+    "needs_score",
+    "solve",
+    "too_late",
+]
 
 #: Draws CN(0, 1) noise of the shape, precision and device of its argument.
 Randn = Callable[[Tensor], Tensor]
-#: What a solver carries from step to step; `None` at the first one.
-Memory = Any
+#: What a solver remembers from step to step; `Begun` if that is no more than that it has begun.
+M = TypeVar("M", default=Any)
+Begun = tuple[()]
 
 
 class Model(Protocol):
@@ -27,41 +44,73 @@ class Model(Protocol):
     def sde(self) -> SDE:
         """The process."""
 
+    @property
+    def latest(self) -> float:
+        """The largest time at which it is asked, at most 1."""
+
     def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
         """The estimate at x, y (batch, ...) and t (batch,); y is None without an observation."""
 
 
-class Solver(ABC):
+class Solver(ABC, Generic[M]):
     """One step of a solver; subclasses are frozen dataclasses without state."""
 
-    #: Global order of convergence of the paths without noise, and unless `weak_order` differs, of
-    #: mean and variance with noise. A test measures it.
-    order: int
-    #: Evaluations of the model in a step; the first step and the one to t = 0 may need fewer.
-    evaluations: int = 1
-    #: Steps below which the result is worse than the observation.
-    fewest_steps: int = 1
-    #: Whether the first step takes its state for a draw from the prior and moves it.
-    moves_start: ClassVar[bool] = False
+    @property
+    @abstractmethod
+    def order(self) -> int:
+        """Global order of convergence of the paths without noise; 0 if there is none.
+
+        Unless `weak_order` differs, of mean and variance with noise. A test measures it.
+        """
 
     @property
     def weak_order(self) -> int:
         """Global order of mean and variance where the solver draws noise."""
         return self.order
 
+    @property
+    def evaluations(self) -> int:
+        """Of the model in a step; the first step and the one to t = 0 may need fewer."""
+        return 1
+
+    @property
+    def fewest_steps(self) -> int:
+        """Steps below which the result is worse than the observation."""
+        return 1
+
+    @property
+    def moves_start(self) -> bool:
+        """Whether the first step takes its state for a draw from the prior and moves it."""
+        return False
+
     @abstractmethod
     def step(
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        t: Tensor,
+        s: Tensor,
+        memory: M | None,
+        randn: Randn,
+    ) -> tuple[Tensor, M]:
         """From the state x at times t (batch,) to the state at s < t.
 
-        A step to s = 0 returns the clean estimate x0, also where sigma(0) > 0; a solver whose step
+        The memory is None at the first step, and then what the step before returned: not None. A
+        step to s = 0 returns the clean estimate x0, also where sigma(0) > 0; a solver whose step
         cannot reach it overrides `finish`.
         """
 
     def finish(
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        t: Tensor,
+        s: Tensor,
+        memory: M | None,
+        randn: Randn,
+    ) -> tuple[Tensor, M | None]:
         """The step of `solve` to s = 0: there, the host knows that it is the last."""
         return self.step(model, x, y, t, s, memory, randn)
 
@@ -72,6 +121,68 @@ class Solver(ABC):
     def refusal(self, sde: SDE, start: float) -> str | None:
         """Why sampling that process cannot start at that time, with the remedy; None if it can."""
         return None
+
+
+class Wrapping(Solver):
+    """A solver around another one, which takes the steps: what it leaves unsaid is as there."""
+
+    @property
+    @abstractmethod
+    def inner(self) -> Solver:
+        """The solver that takes the steps; its memory is that of the whole."""
+
+    @abstractmethod
+    def enter(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, memory: object, randn: Randn
+    ) -> Tensor:
+        """The state, like x, from which the inner solver takes its step."""
+
+    @override
+    def step(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Any, randn: Randn
+    ) -> tuple[Tensor, Any]:
+        x = self.enter(model, x, y, t, memory, randn)
+        return self.inner.step(model, x, y, t, s, memory, randn)
+
+    @override
+    def finish(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Any, randn: Randn
+    ) -> tuple[Tensor, Any]:
+        x = self.enter(model, x, y, t, memory, randn)
+        return self.inner.finish(model, x, y, t, s, memory, randn)
+
+    @property
+    @override
+    def order(self) -> int:
+        return self.inner.order
+
+    @property
+    @override
+    def weak_order(self) -> int:
+        return self.inner.weak_order
+
+    @property
+    @override
+    def evaluations(self) -> int:
+        return self.inner.evaluations
+
+    @property
+    @override
+    def fewest_steps(self) -> int:
+        return self.inner.fewest_steps
+
+    @property
+    @override
+    def moves_start(self) -> bool:
+        return self.inner.moves_start
+
+    @override
+    def draws(self, sde: SDE) -> bool:
+        return self.inner.draws(sde)
+
+    @override
+    def refusal(self, sde: SDE, start: float) -> str | None:
+        return self.inner.refusal(sde, start)
 
 
 #: From here every solver can leave every process of the library.
@@ -101,22 +212,22 @@ def needs_flow(solver: Solver, sde: SDE, start: float) -> str | None:
     )
 
 
-def too_late(model: Model, start: float) -> str | None:
-    """The refusal of a start later than a model of the library is asked; others may be any time."""
-    if not isinstance(model, ScoreModel | Refinement) or start <= model.latest:
+def too_late(latest: float, start: float) -> str | None:
+    """The refusal of a start after the latest time at which a model is asked."""
+    if start <= latest:
         return None
     return (
-        f"the model is asked up to t = {model.latest:g}, and the grid starts at {start:g}: start "
-        f"it there (start={model.latest:g})"
+        f"the model is asked up to t = {latest:g}, and the grid starts at {start:g}: start "
+        f"it there (start={latest:g})"
     )
 
 
-class Solution(NamedTuple):
+class Solution(NamedTuple, Generic[M]):
     """The last state, how often the model was called for it, and what the solver remembered."""
 
     x: Tensor
     nfe: int
-    memory: Memory = None
+    memory: M | None = None
 
 
 class Path(ABC):
@@ -135,13 +246,11 @@ class Counted:
     """A model that counts its evaluations; `blind` hides the observation that there is not."""
 
     def __init__(self, model: Model, blind: bool) -> None:
-        self.model = model
-        self.sde = model.sde
+        self.model, self.sde, self.latest = model, model.sde, model.latest
         self.blind = blind
         self.calls = 0
 
     def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
-        """The model's estimate."""
         self.calls += 1
         return self.model(x, None if self.blind else y, t)
 
@@ -149,19 +258,19 @@ class Counted:
 def solve(
     model: Model,
     y: Tensor | None,
-    solver: Solver,
+    solver: Solver[M],
     grid: Grid,
     *,
     x: Tensor | None = None,
     randn: Randn | Path = torch.randn_like,
     callback: Callable[[int, int], None] | None = None,
-) -> Solution:
+) -> Solution[M]:
     """Run the reverse process from the grid's first time to its last.
 
     Gradients flow if they are enabled; enhancement runs under `torch.inference_mode()`.
 
     Args:
-        model: a `ScoreModel`, or anything with `sde` and `__call__(x, y, t) -> Estimate`.
+        model: a `ScoreModel`, or anything else that is a `Model`.
         y: the observation, (batch, ...), complex or real; None for a process without one.
         solver: takes the steps.
         grid: the times.
@@ -171,10 +280,10 @@ def solve(
 
     Raises:
         ValueError: the solver cannot start there (`Solver.refusal`), the model is not asked so late
-            (`ScoreModel.latest`), or the process needs y, or x in its place.
+            (`Model.latest`), or the process needs y, or x in its place.
     """
     sde = model.sde
-    if why := solver.refusal(sde, grid.start) or too_late(model, grid.start):
+    if why := solver.refusal(sde, grid.start) or too_late(model.latest, grid.start):
         raise ArgumentError(why)
     counted = Counted(model, blind=y is None)
     times = grid.times(sde)
@@ -192,9 +301,8 @@ def solve(
         x = y if sde.pinned and grid.start == 1 else sde.prior(y, randn(y), grid.start)
     # One row a time, (steps + 1, batch), on the device at once: no transfer inside the loop.
     rows = times.to(y.device, y.real.dtype)[:, None].expand(-1, len(y))
-    memory: Memory = None
-    host = times.tolist()  # numbers, where the grid was made
-    for i, (t, s) in enumerate(pairwise(host)):
+    memory: M | None = None
+    for i, (t, s) in enumerate(pairwise(times.tolist())):  # numbers, where the grid was made
         draw = randn.between(t, s) if isinstance(randn, Path) else randn
         step = solver.finish if s == 0 else solver.step
         x, memory = step(counted, x, y, rows[i], rows[i + 1], memory, draw)

@@ -31,8 +31,8 @@ from torch import Tensor
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import VP
-from sgmse.solvers.base import Model, Randn, Solver, solve
-from sgmse.solvers.grids import Cosine, Fitted, Grid, Karras, LogSNR, Uniform
+from sgmse.solvers._base import Model, Randn, Solver, solve
+from sgmse.solvers._grids import Cosine, Fitted, Grid, Karras, LogSNR, Uniform
 
 Array = NDArray[np.float64]
 
@@ -161,7 +161,7 @@ def between(v: Array, start: float, end: float, last: float) -> list[float]:
 def logits(points: list[float], end: float) -> Array:
     """The v_i of some times, moved inside where one lies at the end."""
     ratios = [(s - end) / (t - end) for t, s in pairwise(points[:-1])]
-    return logit(np.clip(ratios, SMALLEST_START, None))
+    return np.asarray(logit(np.clip(ratios, SMALLEST_START, None)))
 
 
 def fitted(points: list[float], end: float, finish: bool) -> Fitted:

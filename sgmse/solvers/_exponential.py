@@ -26,10 +26,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, weighted
-from sgmse.solvers.base import Memory, Model, Randn, Solver
+from sgmse.solvers._base import Model, Randn, Solver
+
+__all__ = ["Exponential"]
 
 
 class Weights(NamedTuple):
@@ -41,6 +44,19 @@ class Weights(NamedTuple):
     z: Tensor
     h: Tensor
     k: Tensor
+
+
+class History(NamedTuple):
+    """What the last steps leave to the next; nothing, if its estimate is all that a step uses."""
+
+    #: Distances lambda_t - lambda_j (batch,) and estimates x0_j (batch, ...), the newest first.
+    past: tuple[tuple[Tensor, Tensor], ...] = ()
+    #: The weights c_j (batch,) that correct x_t, in the same order; there may be fewer.
+    correction: tuple[Tensor, ...] = ()
+
+
+#: None at the first step.
+Memory = History | None
 
 
 def integrals(k: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,7 +92,7 @@ def bend(weights: Weights, *p: Tensor) -> tuple[Tensor, ...]:
 
 
 @dataclass(frozen=True)
-class Exponential(Solver):
+class Exponential(Solver[History]):
     """The exact step for a constant estimate.
 
     DDIM (VP), SB-ODE and DBIM (bridges) and the Euler step of a straight flow for eta = 0,
@@ -115,15 +131,16 @@ class Exponential(Solver):
         k = h - carried.log() / 2
         return Weights(a, b, sigma * carried.sqrt(), eta * sigma * fresh.sqrt(), h, k)
 
-    def step(  # noqa: D102
+    @override
+    def step(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+    ) -> tuple[Tensor, History]:
         x0, noise = model(x, y, t)
         w = self.weights(model.sde, t, s)
         terms = [(w.x0, x0), (w.y, y), (w.noise, noise)]
         if self.refreshes(model.sde, memory):
             terms.append((w.z, randn(x)))
-        return weighted(*terms), ()
+        return weighted(*terms), History()
 
     def draws(self, sde: SDE) -> bool:
         """Whether steps of this solver on that process need noise."""

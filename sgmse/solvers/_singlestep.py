@@ -4,11 +4,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, expand, weighted
-from sgmse.solvers.base import Memory, Model, Randn
-from sgmse.solvers.exponential import Exponential, Weights, bend
+from sgmse.solvers._base import Model, Randn
+from sgmse.solvers._exponential import Exponential, History, Memory, Weights, bend
+
+__all__ = ["Singlestep"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,10 @@ class Singlestep(Exponential):
         if not 0 < self.ratio <= 1:
             raise ArgumentError(f"Singlestep: ratio must lie above 0 and up to 1, not {self.ratio}")
 
-    def step(  # noqa: D102
+    @override
+    def step(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+    ) -> tuple[Tensor, History]:
         sde, flow = model.sde, Exponential(0.0, self.start)
         x0, noise = model(x, y, t)
         w = self.weights(sde, t, s)
@@ -64,11 +68,12 @@ class Singlestep(Exponential):
             far = expand(far, x)
             x0, noise = torch.where(far, x0_m, x0), torch.where(far, noise_m, noise)
         terms = [(w.x0 * (1 - middle), x0), (w.x0 * middle, x0_m), (w.y, y), (w.noise, noise)]
-        return weighted(*terms, *((w.z, z) for z in fresh)), ()
+        return weighted(*terms, *((w.z, z) for z in fresh)), History()
 
-    def finish(  # noqa: D102
+    @override
+    def finish(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+    ) -> tuple[Tensor, History]:
         return super().step(model, x, y, t, s, memory, randn)
 
     def between(self, sde: SDE, t: Tensor, s: Tensor, w: Weights) -> Tensor:

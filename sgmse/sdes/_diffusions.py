@@ -8,9 +8,12 @@ from math import log, pi
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.sdes.base import SDE, LinearBeta, Scales, positive, rising
+from sgmse.sdes._base import SDE, LinearBeta, Scales, positive, rising
+
+__all__ = ["VE", "VP", "CosineVP", "FlowMatching", "LinearVE", "SubVP"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class VE(SDE):
     def __post_init__(self) -> None:
         rising(self, sigma_min=self.sigma_min, sigma_max=self.sigma_max)
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         sigma = self.sigma_min * torch.exp(log(self.sigma_max / self.sigma_min) * t)
         return Scales(torch.ones_like(t), torch.zeros_like(t), sigma)
 
@@ -43,7 +47,8 @@ class LinearVE(SDE):
     def __post_init__(self) -> None:
         positive(self, sigma_max=self.sigma_max)
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         return Scales(torch.ones_like(t), torch.zeros_like(t), self.sigma_max * t)
 
 
@@ -54,7 +59,8 @@ class VP(LinearBeta, SDE):
     a = exp(-B / 2),   sigma^2 = 1 - a^2,   B = t beta_min + t^2 (beta_max - beta_min) / 2
     """
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         B = self.integral(t)
         return Scales(torch.exp(-B / 2), torch.zeros_like(t), (-torch.expm1(-B)).sqrt())
 
@@ -66,7 +72,8 @@ class SubVP(LinearBeta, SDE):
     a = exp(-B / 2),   sigma = 1 - a^2,   B = t beta_min + t^2 (beta_max - beta_min) / 2
     """
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         B = self.integral(t)
         return Scales(torch.exp(-B / 2), torch.zeros_like(t), -torch.expm1(-B))
 
@@ -85,7 +92,8 @@ class CosineVP(SDE):
     def __post_init__(self) -> None:
         positive(self, offset=self.offset)
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         # cos(w (t + s)) = sin(w (1 - t)), and a difference of squares of sines is a product.
         w = torch.full_like(t, pi / 2 / (1 + self.offset))
         variance = torch.sin(w * t) * torch.sin(w * (t + 2 * self.offset))
@@ -111,6 +119,7 @@ class FlowMatching(SDE):
         if not 0 <= self.sigma_min < 1:
             raise ArgumentError(f"FlowMatching: sigma_min must be in [0, 1), not {self.sigma_min}")
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         sigma = self.sigma_min + (1 - self.sigma_min) * t
         return Scales(1 - t, torch.zeros_like(t), sigma)

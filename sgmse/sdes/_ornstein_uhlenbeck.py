@@ -9,18 +9,17 @@ from math import atan, exp, isfinite, log, pi
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.sdes.base import SDE, LinearBeta, Scales, positive, rising
+from sgmse.sdes._base import SDE, LinearBeta, Scales, positive, rising
+
+__all__ = ["FOUVE", "OUVE", "OUVP", "CosineOU"]
 
 
 @dataclass(frozen=True)
-class OUVE(SDE):
-    """Ornstein-Uhlenbeck with exploding variance (Richter et al. 2023, arXiv:2208.05830).
-
-    a = exp(-theta t),   b = 1 - a,   r = sigma_max / sigma_min
-    sigma^2 = sigma_min^2 ln(r) (r^2t - a^2) / (theta + ln(r))
-    """
+class Drifting:
+    """The constants of a drift theta (y - x) and of a noise from sigma_min to sigma_max."""
 
     theta: float = 1.5
     sigma_min: float = 0.05
@@ -30,7 +29,17 @@ class OUVE(SDE):
         positive(self, theta=self.theta)
         rising(self, sigma_min=self.sigma_min, sigma_max=self.sigma_max)
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+
+@dataclass(frozen=True)
+class OUVE(Drifting, SDE):
+    """Ornstein-Uhlenbeck with exploding variance (Richter et al. 2023, arXiv:2208.05830).
+
+    a = exp(-theta t),   b = 1 - a,   r = sigma_max / sigma_min
+    sigma^2 = sigma_min^2 ln(r) (r^2t - a^2) / (theta + ln(r))
+    """
+
+    @override
+    def scales(self, t: Tensor) -> Scales:
         log_r = log(self.sigma_max / self.sigma_min)
         a = torch.exp(-self.theta * t)
         # r^2t - a^2 without cancellation at small t.
@@ -43,21 +52,14 @@ class OUVE(SDE):
 
 
 @dataclass(frozen=True)
-class FOUVE(SDE):
+class FOUVE(Drifting, SDE):
     """The drift of `OUVE` with a fixed noise (Lay, Gerkmann 2026, arXiv:2603.09508).
 
     a = exp(-theta t),   b = 1 - a,   sigma = sigma_min (sigma_max / sigma_min)^t
     """
 
-    theta: float = 1.5
-    sigma_min: float = 0.05
-    sigma_max: float = 0.5
-
-    def __post_init__(self) -> None:
-        positive(self, theta=self.theta)
-        rising(self, sigma_min=self.sigma_min, sigma_max=self.sigma_max)
-
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         sigma = self.sigma_min * torch.exp(log(self.sigma_max / self.sigma_min) * t)
         return Scales(torch.exp(-self.theta * t), -torch.expm1(-self.theta * t), sigma)
 
@@ -80,7 +82,8 @@ class OUVP(LinearBeta, SDE):
         super().__post_init__()
         positive(self, stiffness=self.stiffness)
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         sB = self.stiffness * self.integral(t)
         sigma = (-torch.expm1(-sB) / self.stiffness).sqrt()
         return Scales(torch.exp(-sB / 2), -torch.expm1(-sB / 2), sigma)
@@ -118,7 +121,8 @@ class CosineOU(SDE):
                 f"CosineOU: lambda_min must be None or negative, not {self.lambda_min}"
             )
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         c = 0.0 if self.lambda_min is None else 2 / pi * atan(exp(self.lambda_min / 2))
         away, near = torch.sin(pi / 2 * (1 - c) * t), torch.sin(pi / 2 * (1 - t + c * t))
         away = exp(-self.shift / 2) * away

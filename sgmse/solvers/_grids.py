@@ -14,9 +14,22 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, positive
+
+__all__ = [
+    "AsinhSNR",
+    "Cosine",
+    "Fitted",
+    "Grid",
+    "Karras",
+    "LogSNR",
+    "Polynomial",
+    "Uniform",
+    "time_of",
+]
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,8 @@ class Grid(ABC):
 class Uniform(Grid):
     """Equal steps in t, as in the published samplers."""
 
-    def inner(self, sde: SDE, count: int) -> Tensor:  # noqa: D102
+    @override
+    def inner(self, sde: SDE, count: int) -> Tensor:
         return self.uniform(count)
 
 
@@ -76,7 +90,8 @@ class Cosine(Grid):
     noise to data as 1 - t = 1 - cos(pi u / 2). A grid over less than [0, 1] is scaled.
     """
 
-    def inner(self, sde: SDE, count: int) -> Tensor:  # noqa: D102
+    @override
+    def inner(self, sde: SDE, count: int) -> Tensor:
         u = torch.linspace(0, 1, count, dtype=torch.float64)
         times = self.end + (self.start - self.end) * (pi / 2 * u).cos()
         times[0], times[-1] = self.start, self.end  # not one rounding beside them
@@ -97,7 +112,8 @@ class Polynomial(Grid):
         super().__post_init__()
         positive(self, rho=self.rho)
 
-    def inner(self, sde: SDE, count: int) -> Tensor:  # noqa: D102
+    @override
+    def inner(self, sde: SDE, count: int) -> Tensor:
         first, last = self.start ** (1 / self.rho), self.end ** (1 / self.rho)
         times = torch.linspace(first, last, count, dtype=torch.float64) ** self.rho
         times[0], times[-1] = self.start, self.end  # not one rounding beside them
@@ -119,7 +135,8 @@ class InLogSNR(Grid):
     def values(self, first: float, last: float, count: int) -> Tensor:
         """`count` >= 2 ascending values of lambda from first to last, float64."""
 
-    def inner(self, sde: SDE, count: int) -> Tensor:  # noqa: D102
+    @override
+    def inner(self, sde: SDE, count: int) -> Tensor:
         ends = torch.tensor([self.start, self.end], dtype=torch.float64)
         infinite = sde.log_snr(ends).isinf()
         infinite[0] &= not self.from_infinity
@@ -138,7 +155,8 @@ class InLogSNR(Grid):
 class LogSNR(InLogSNR):
     """Equal steps in lambda (Lu et al. 2022, arXiv:2206.00927, section 3.3)."""
 
-    def values(self, first: float, last: float, count: int) -> Tensor:  # noqa: D102
+    @override
+    def values(self, first: float, last: float, count: int) -> Tensor:
         return torch.linspace(first, last, count, dtype=torch.float64)
 
 
@@ -159,7 +177,8 @@ class Karras(InLogSNR):
         super().__post_init__()
         positive(self, rho=self.rho)
 
-    def values(self, first: float, last: float, count: int) -> Tensor:  # noqa: D102
+    @override
+    def values(self, first: float, last: float, count: int) -> Tensor:
         # -rho ln of the points between e^(-first / rho) and e^(-last / rho), without overflow.
         part = torch.linspace(0, 1, count, dtype=torch.float64)
         return first - self.rho * (part * expm1((first - last) / self.rho)).log1p()
@@ -187,7 +206,8 @@ class AsinhSNR(InLogSNR):
         super().__post_init__()
         positive(self, scale=self.scale)
 
-    def values(self, first: float, last: float, count: int) -> Tensor:  # noqa: D102
+    @override
+    def values(self, first: float, last: float, count: int) -> Tensor:
         low, high = (self._kappa(value + log(self.scale)) for value in (first, last))
         kappa = torch.linspace(low, high, count, dtype=torch.float64)
         return kappa + (-torch.expm1(-2 * kappa) / 2).log() - log(self.scale)  # ln sinh
@@ -224,7 +244,8 @@ class Fitted(Grid):
                 "another grid"
             )
 
-    def inner(self, sde: SDE, count: int) -> Tensor:  # noqa: D102
+    @override
+    def inner(self, sde: SDE, count: int) -> Tensor:
         return torch.tensor(self.points[:count], dtype=torch.float64)
 
 
@@ -240,4 +261,5 @@ def time_of(sde: SDE, log_snr: Tensor) -> Tensor:
         middle = (low + high) // 2
         too_early = sde.log_snr(middle.view(torch.float64)) > log_snr
         low, high = torch.where(too_early, middle, low), torch.where(too_early, high, middle)
-    return high.view(torch.float64)
+    times: Tensor = high.view(torch.float64)
+    return times

@@ -16,11 +16,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, Scales, expand, positive, weighted
-from sgmse.solvers.base import LAST_START, Memory, Model, Randn, Solver, needs_flow
-from sgmse.solvers.exponential import Exponential
+from sgmse.solvers._base import LAST_START, Begun, M, Model, Randn, Solver, needs_flow
+from sgmse.solvers._exponential import Exponential
+
+__all__ = ["Heun", "ProbabilityFlow", "RungeKutta4", "velocity"]
 
 #: The most that time may go back before a step, sqrt(2) - 1, as a share of it (Karras et al. 2022).
 MOST_CHURN = 2**0.5 - 1
@@ -79,24 +82,34 @@ def advance(
     return combine(x, h, tableau.weights, k), k
 
 
-class ProbabilityFlow(Solver):
+class ProbabilityFlow(Solver[M]):
     """What the solvers of dx/dt = v have in common."""
 
-    def finish(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+    @override
+    def finish(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        t: Tensor,
+        s: Tensor,
+        memory: M | None,
+        randn: Randn,
+    ) -> tuple[Tensor, M | None]:
         x, _ = Exponential(start=0.0).step(model, x, y, t, s, None, randn)
         return x, memory
 
-    def draws(self, sde: SDE) -> bool:  # noqa: D102
+    @override
+    def draws(self, sde: SDE) -> bool:
         return False
 
-    def refusal(self, sde: SDE, start: float) -> str | None:  # noqa: D102
+    @override
+    def refusal(self, sde: SDE, start: float) -> str | None:
         return needs_flow(self, sde, start)
 
 
 @dataclass(frozen=True)
-class Heun(ProbabilityFlow):
+class Heun(ProbabilityFlow[Begun]):
     """The trapezoidal rule, after a step back in time if there is churn: the sampler of EDM.
 
         t^ = t (1 + churn),   r = a_t^ / a_t,   q^2 = sigma_t^^2 - r^2 sigma_t^2
@@ -136,19 +149,21 @@ class Heun(ProbabilityFlow):
                 f"not last {self.last}, first {self.first}"
             )
 
-    def step(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+    @override
+    def step(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
+    ) -> tuple[Tensor, Begun]:
         if self.churn:
             x, t = self.back(model.sde, x, y, t, randn)
-        return advance(model, x, y, t, s, TRAPEZOIDAL)[0], None
+        return advance(model, x, y, t, s, TRAPEZOIDAL)[0], ()
 
-    def finish(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+    @override
+    def finish(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
+    ) -> tuple[Tensor, Begun | None]:
         if self.churn:
             x, t = self.back(model.sde, x, y, t, randn)
-        return super().finish(model, x, y, t, s, memory, randn)
+        return super().finish(model, x, y, t, s, (), randn)
 
     def back(
         self, sde: SDE, x: Tensor, y: Tensor, t: Tensor, randn: Randn
@@ -165,18 +180,20 @@ class Heun(ProbabilityFlow):
         q = self.noise * (sigma**2 - (r * sigma_t) ** 2).clamp(min=0).sqrt()
         return weighted((r, x), (b - r * b_t, y), (q, randn(x))), later
 
-    def draws(self, sde: SDE) -> bool:  # noqa: D102
+    @override
+    def draws(self, sde: SDE) -> bool:
         return self.churn > 0
 
 
 @dataclass(frozen=True)
-class RungeKutta4(ProbabilityFlow):
+class RungeKutta4(ProbabilityFlow[Begun]):
     """The classic method: k_2 and k_3 at the middle of the step, weights 1/6, 1/3, 1/3, 1/6."""
 
     order = 4
     evaluations = 4
 
-    def step(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
-        return advance(model, x, y, t, s, CLASSIC)[0], None
+    @override
+    def step(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
+    ) -> tuple[Tensor, Begun]:
+        return advance(model, x, y, t, s, CLASSIC)[0], ()

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.sdes.base import SDE, Scales, positive
+from sgmse.sdes._base import SDE, Scales, positive
+
+__all__ = ["Scaled", "Shifted"]
 
 
 def check(owner: SDE, process: SDE) -> None:
@@ -33,11 +36,13 @@ class Shifted(SDE):
         if self.process.observed:
             raise ArgumentError(f"Shifted: {self.process} leads to the observation already")
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         a, _, sigma = self.process.scales(t)
         return Scales(a, 1 - a, sigma)
 
-    def rates(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def rates(self, t: Tensor) -> Scales:
         a, _, sigma = self.process.rates(t)
         return Scales(a, -a, sigma)
 
@@ -53,10 +58,12 @@ class Scaled(SDE):
         check(self, self.process)
         positive(self, factor=self.factor)
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         a, b, sigma = self.process.scales(t)
         return Scales(a, b, self.factor * sigma)
 
-    def rates(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def rates(self, t: Tensor) -> Scales:
         a, b, sigma = self.process.rates(t)
         return Scales(a, b, self.factor * sigma)

@@ -7,9 +7,12 @@ import numpy as np
 import torch
 from scipy.special import expi
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.sdes.base import SDE, LinearBeta, Scales, positive
+from sgmse.sdes._base import SDE, LinearBeta, Scales, positive
+
+__all__ = ["BBED", "SBVE", "SBVP", "BrownianBridge"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class BrownianBridge(SDE):
     def __post_init__(self) -> None:
         positive(self, c=self.c)
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         return Scales(1 - t, t, (self.c * t * (1 - t)).sqrt())
 
 
@@ -44,10 +48,12 @@ class BBED(SDE):
         if self.k <= 1:
             raise ArgumentError(f"BBED: k must exceed 1, not {self.k}")
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         return Scales(1 - t, t, (self.theta * (1 - t) * self._bracket(t)).sqrt())
 
-    def rates(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def rates(self, t: Tensor) -> Scales:
         # 2 sigma sigma' = g^2 - 2 sigma^2 / a
         rise = self.theta * (self.k ** (2 * t) / 2 - self._bracket(t))
         return Scales(-torch.ones_like(t), torch.ones_like(t), rise / self.scales(t).sigma)
@@ -83,7 +89,8 @@ class SBVE(SDE):
         if self.k == 1:
             raise ArgumentError("SBVE: k must not be 1; use BrownianBridge, its limit there")
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         log_k = log(self.k)
         scale = self.c / (2 * log_k)
         done = scale * torch.expm1(2 * log_k * t)
@@ -111,7 +118,8 @@ class SBVP(LinearBeta, SDE):
         super().__post_init__()
         positive(self, c=self.c)
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         B = self.integral(t)
         # From the end, where beta falls to beta_min, so that C has all its digits at t = 1.
         C = (1 - t) * (self.beta_max - (1 - t) * (self.beta_max - self.beta_min) / 2)

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, expand, positive, weighted
-from sgmse.solvers.base import Memory, Model, Randn, Solver, needs_score
+from sgmse.solvers._base import Begun, Model, Randn, Solver, needs_score
+
+__all__ = ["Discretisation", "EulerMaruyama", "ReverseDiffusion"]
 
 
 def score(model: Model, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
@@ -22,7 +25,7 @@ def score(model: Model, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
     return expand(-1 / model.sde.scales(t).sigma, x) * model(x, y, t).noise
 
 
-class Discretisation(Solver):
+class Discretisation(Solver[Begun]):
     """A step to a mean, with noise around it.
 
     In `solve` the step to t = 0 ends at its mean, which is the clean estimate of the published
@@ -38,26 +41,30 @@ class Discretisation(Solver):
     ) -> tuple[Tensor, Tensor]:
         """Mean of x_s, a new tensor like x, and the scale n of its noise, (batch,)."""
 
-    def step(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+    @override
+    def step(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
+    ) -> tuple[Tensor, Begun]:
         mean, n = self.mean(model, x, y, t, s)
         if self.draws(model.sde):
             mean.addcmul_(expand(n, x).to(x.dtype), randn(x))  # no one else has it
-        return mean, None
+        return mean, ()
 
-    def finish(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+    @override
+    def finish(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
+    ) -> tuple[Tensor, Begun]:
         mean, _ = self.mean(model, x, y, t, s)
         if self.draws(model.sde):
             randn(x)
-        return mean, None
+        return mean, ()
 
-    def draws(self, sde: SDE) -> bool:  # noqa: D102
+    @override
+    def draws(self, sde: SDE) -> bool:
         return True
 
-    def refusal(self, sde: SDE, start: float) -> str | None:  # noqa: D102
+    @override
+    def refusal(self, sde: SDE, start: float) -> str | None:
         return needs_score(self, sde, start)
 
 
@@ -83,7 +90,8 @@ class EulerMaruyama(Discretisation):
         if self.stepsize is not None:
             positive(self, stepsize=self.stepsize)
 
-    def mean(  # noqa: D102
+    @override
+    def mean(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor
     ) -> tuple[Tensor, Tensor]:
         d = t - s if self.stepsize is None else torch.full_like(t, self.stepsize)
@@ -94,7 +102,8 @@ class EulerMaruyama(Discretisation):
         mean = weighted((1 - d * f, x), (-d * h, y), (-to_score, noise))
         return mean, self.eta * g * d.sqrt()
 
-    def draws(self, sde: SDE) -> bool:  # noqa: D102
+    @override
+    def draws(self, sde: SDE) -> bool:
         return self.eta > 0
 
 
@@ -111,7 +120,8 @@ class ReverseDiffusion(Discretisation):
     published code of speech enhancement is `EulerMaruyama`.
     """
 
-    def mean(  # noqa: D102
+    @override
+    def mean(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor
     ) -> tuple[Tensor, Tensor]:
         (a_t, b_t, sigma_t), (a, b, sigma) = model.sde.scales(t), model.sde.scales(s)

@@ -12,27 +12,20 @@ and as the step from s on keeps the share e^-k of it, that step adds e^-k c_j to
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import weighted
-from sgmse.solvers.base import Memory, Model, Randn
-from sgmse.solvers.exponential import Exponential, Weights, bend
+from sgmse.solvers._base import Model, Randn
+from sgmse.solvers._exponential import Exponential, History, Memory, Weights, bend
+
+__all__ = ["Multistep"]
 
 #: Up to this many times the length of the step before, a parabola is followed further.
 LONGEST = 1.5
-
-
-class History(NamedTuple):
-    """What the last steps leave to the next."""
-
-    #: Distances lambda_t - lambda_j (batch,) and estimates x0_j (batch, ...), the newest first.
-    past: tuple[tuple[Tensor, Tensor], ...] = ()
-    #: The weights c_j (batch,) that correct x_t, in the same order; there may be fewer.
-    correction: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,12 +62,14 @@ class Multistep(Exponential):
             raise ArgumentError(f"{type(self).__name__}: order must be 2 or 3, not {self.order}")
 
     @property
-    def weak_order(self) -> int:  # noqa: D102
+    @override
+    def weak_order(self) -> int:
         return 2
 
-    def step(  # noqa: D102
+    @override
+    def step(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+    ) -> tuple[Tensor, History]:
         x0, noise = model(x, y, t)
         w = self.weights(model.sde, t, s)
         past, correction = memory or History()

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from math import isfinite
 
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.sdes.base import SDE, Scales, positive
+from sgmse.sdes._base import SDE, Scales, positive
+
+__all__ = ["StraightFlow"]
 
 
 @dataclass(frozen=True)
@@ -30,5 +33,6 @@ class StraightFlow(SDE):
                 f"StraightFlow: sigma_min must be 0 or positive, not {self.sigma_min}"
             )
 
-    def scales(self, t: Tensor) -> Scales:  # noqa: D102
+    @override
+    def scales(self, t: Tensor) -> Scales:
         return Scales(1 - t, t, (1 - t) * self.sigma_min + t * self.sigma_max)

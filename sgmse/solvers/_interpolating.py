@@ -20,10 +20,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, weighted
-from sgmse.solvers.base import Memory, Model, Randn, Solver, needs_score
+from sgmse.solvers._base import Begun, Model, Randn, Solver, needs_score
+
+__all__ = ["InterpolatingSDE"]
 
 #: Nodes and weights of Gauss and Legendre on [0, 1].
 GAUSS = [
@@ -33,7 +36,7 @@ GAUSS = [
 
 
 @dataclass(frozen=True)
-class InterpolatingSDE(Solver):
+class InterpolatingSDE(Solver[Begun]):
     """iSDE-2S-kappa: one step, two evaluations (Lay and Gerkmann 2026, arXiv:2603.09508).
 
     The equations above are those of the paper, as its code (sp-uhh/fast_solver_interpolating_sde)
@@ -68,12 +71,14 @@ class InterpolatingSDE(Solver):
             )
 
     @property
-    def order(self) -> int:  # type: ignore[override]  # noqa: D102
+    @override
+    def order(self) -> int:
         return 1 if self.published and self.kappa > 0 else 2
 
-    def step(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+    @override
+    def step(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
+    ) -> tuple[Tensor, Begun]:
         sde, m = model.sde, torch.lerp(t, s, 0.5)
         share = 1 + self.kappa**2
         fresh: list[tuple[Tensor, Tensor]] = []
@@ -97,19 +102,22 @@ class InterpolatingSDE(Solver):
         w_1 = w_1 / (t - m)
         change = weighted((1 / sigma_m, noise_m), (-1 / sigma, noise))
         to_s = (share * w_0 / -sigma, noise), (share * w_1, change)
-        return linear(sde, x, y, t, s, *to_s, *fresh), None
+        return linear(sde, x, y, t, s, *to_s, *fresh), ()
 
-    def finish(  # noqa: D102
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
-    ) -> tuple[Tensor, Memory]:
+    @override
+    def finish(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
+    ) -> tuple[Tensor, Begun]:
         if self.published:
             return replace(self, kappa=0.0).step(model, x, y, t, s, memory, randn)
-        return model(x, y, t).x0, None
+        return model(x, y, t).x0, ()
 
-    def draws(self, sde: SDE) -> bool:  # noqa: D102
+    @override
+    def draws(self, sde: SDE) -> bool:
         return self.kappa > 0
 
-    def refusal(self, sde: SDE, start: float) -> str | None:  # noqa: D102
+    @override
+    def refusal(self, sde: SDE, start: float) -> str | None:
         return needs_score(self, sde, start)
 
 
