@@ -13,7 +13,7 @@ from scipy.special import expi
 
 import sgmse.compat
 import sgmse.estimates
-import sgmse.inference._likelihood
+import sgmse.inference
 import sgmse.model
 import sgmse.sdes
 import sgmse.solvers
@@ -34,7 +34,7 @@ MODULES = (
     sgmse.estimates,
     sgmse.solvers,
     sgmse.model,
-    sgmse.inference._likelihood,
+    sgmse.inference,
     sgmse.compat,
 )
 NAMES = {name: value for module in MODULES for name, value in vars(module).items()}

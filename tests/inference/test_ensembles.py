@@ -116,14 +116,7 @@ def test_it_is_what_the_samples_have():
 
 
 def test_noise_of_its_own_for_every_sample_and_draw():
-    class Drawn(Recorded):
-        states = ()
-
-        def __call__(self, x, y, t):
-            self.states = (*self.states, x)
-            return super().__call__(x, y, t)
-
-    model = Drawn(Gaussian(VE(), 0.0, 1.0))
+    model = Recorded(Gaussian(VE(), 0.0, 1.0))
     ensemble(model, torch.zeros(2, 5000, dtype=torch.complex128), Exponential(), Uniform(1), 3)
     (x,) = model.states
     x = x.reshape(3, 2, 5000)

@@ -278,7 +278,7 @@ def exported() -> list[type[SDE]]:
 @pytest.mark.parametrize("process", exported())
 def test_every_process_has_its_facts(request, process):
     """In the test file of its own file, by its class."""
-    family = process.__module__.removeprefix("sgmse.sdes.")
+    family = process.__module__.removeprefix("sgmse.sdes._")
     tree = ast.parse((request.path.parent / f"test_{family}.py").read_text(encoding="utf-8"))
     tables = [
         node.value.keys
@@ -295,7 +295,11 @@ def test_every_process_is_exported_and_under_test(request):
         for node in conftest.body
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "SDES"
     )
-    named = {ast.unparse(n.func) for n in ast.walk(listed) if isinstance(n, ast.Call)}
+    named = {
+        ast.unparse(n.func).removeprefix("sdes.")
+        for n in ast.walk(listed)
+        if isinstance(n, ast.Call)
+    }
     names = {c.__name__ for c in exported()}
     assert names <= named
     ours = {c for c in SDE.__subclasses__() if c.__module__.startswith("sgmse.sdes.")}

@@ -56,7 +56,7 @@ def test_the_step_of_euler():
         ours, memory = solver.step(problem, x, y, t, s, None, lambda like: z)
         theirs = x - d * (drift - share * g**2 * score) + solver.eta * g * d**0.5 * z
         torch.testing.assert_close(ours, theirs)
-        assert memory is None
+        assert memory == ()
 
 
 def test_reverse_diffusion_is_song_s_predictor_of_ve():

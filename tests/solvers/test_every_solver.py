@@ -1,13 +1,15 @@
 """What every solver claims, on every process: its order, its noise, its cost."""
 
 from dataclasses import replace
+from inspect import isabstract, isclass
 
 import pytest
 import torch
-from conftest import OFTEN
+from conftest import OFTEN, SOLVERS
 from problems import Gaussian, noise, slope, times
 from proofs import VARIANCES, errors, fair, response, silent
 
+from sgmse import solvers
 from sgmse.sdes import VP
 from sgmse.solvers import (
     LAST_START,
@@ -21,6 +23,12 @@ from sgmse.solvers import (
 )
 
 STEPS = (24, 48)
+
+
+def test_every_solver_is_under_test():
+    public = [getattr(solvers, name) for name in solvers.__all__]
+    concrete = {c for c in public if isclass(c) and issubclass(c, Solver) and not isabstract(c)}
+    assert concrete == {type(solver) for solver in SOLVERS}
 
 
 def startable(solver: Solver, sde, grid):
@@ -72,6 +80,16 @@ def test_costs_what_it_says(sde, solver):
     else:
         more = isinstance(solver, MeanShifted)  # one at the start
         assert 5 * solver.evaluations < nfe <= 6 * solver.evaluations + more
+
+
+def test_remembers_that_it_has_begun(solver):
+    """None is the memory of the first step alone: a solver around this one relies on it."""
+    sde, x = VP(beta_min=0.5, beta_max=5.0), noise(2, 3)
+    t, s, r = (times(u, u) for u in (0.8, 0.6, 0.4))
+    memory = None
+    for pair in ((t, s), (s, r)):
+        x, memory = solver.step(Gaussian(sde), x, noise(2, 3), *pair, memory, torch.randn_like)
+        assert memory is not None
 
 
 @pytest.mark.parametrize("sde", OFTEN, ids=repr)
