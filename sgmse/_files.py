@@ -6,7 +6,7 @@ with whole(path) as part:
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
@@ -35,6 +35,12 @@ def write_whole(path: Path, content: bytes) -> Path:
     with whole(path) as part:
         part.write_bytes(content)
     return path
+
+
+def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write files of a folder by their names, each as `write_whole`, in UTF-8."""
+    for name, text in texts.items():
+        write_whole(folder / name, text.encode())
 
 
 @contextmanager

@@ -52,18 +52,18 @@ class Run:
 class Costs:
     """Of a system: seconds for a second of audio, evaluations of its network, bytes of memory."""
 
-    real_time_factor: float | None
-    evaluations: float | None
-    memory: int | None
+    real_time_factor: float | None = None
+    evaluations: float | None = None
+    memory: int | None = None
 
-
-def costs(runs: Iterable[Run]) -> Costs:
-    """Over the runs that made a file: their mean times and evaluations, and their most memory."""
-    made = [run for run in runs if not run.problem]
-    audio = sum(run.duration for run in made)
-    counts = [run.evaluations for run in made if run.evaluations is not None]
-    return Costs(
-        sum(run.seconds for run in made) / audio if audio else None,
-        sum(counts) / len(counts) if counts else None,
-        max((run.memory for run in made if run.memory is not None), default=None),
-    )
+    @classmethod
+    def of(cls, runs: Iterable[Run]) -> "Costs":
+        """Over those that made a file: their mean times and evaluations, and their most memory."""
+        made = [run for run in runs if not run.problem]
+        audio = sum(run.duration for run in made)
+        counts = [run.evaluations for run in made if run.evaluations is not None]
+        return cls(
+            sum(run.seconds for run in made) / audio if audio else None,
+            sum(counts) / len(counts) if counts else None,
+            max((run.memory for run in made if run.memory is not None), default=None),
+        )

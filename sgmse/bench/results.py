@@ -1,4 +1,4 @@
-"""What came of a suite, as tables: scores, costs, and where they come from."""
+"""What comes of a suite, as tables: scores, costs, and where they come from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sgmse._files import write_whole
-from sgmse.bench.costs import Costs, Run, costs
+from sgmse._files import write_texts, write_whole
+from sgmse.bench.costs import Costs, Run
 from sgmse.bench.suite import Suite
 from sgmse.report import numbers, text
 from sgmse.report.charts import standalone
@@ -23,14 +23,6 @@ FORMAT = 1  # of summary.json
 SPEED = "real-time factor"
 #: What is charted of `Costs`, by name. `Row.facts` has them, too, by the names of the fields.
 CHARTED = {"evaluations": "evaluations", SPEED: "real_time_factor"}
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A mean that a system must reach; None for all but the baseline."""
-
-    threshold: Threshold
-    system: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,15 +49,10 @@ class Results:
     enhanced: int = 0
     audio: Mapping[Recording, Mapping[str, Path]] = field(default_factory=dict)
 
-    @property
-    def baseline(self) -> str:
-        """The system that others differ from."""
-        return self.suite.baseline or next(iter(self.suite.systems))
-
     @cached_property
     def table(self) -> Table:
         """What may be claimed of the scores; each set has its part, in `table.sets`."""
-        return Table(self.scores, self.baseline)
+        return Table(self.scores, self.suite.baseline or next(iter(self.suite.systems)))
 
     def by(self, name: str) -> list[str]:
         """The facts of the breakdowns that are known on a set."""
@@ -73,50 +60,51 @@ class Results:
 
     def costs(self, name: str | None = None) -> dict[str, Costs]:
         """What each system that was run took on a set, on all of them if none is named."""
-        of = {
-            system: [r for r in self.runs if r.system == system and name in (None, r.set)]
-            for system in self.suite.systems
-        }
-        return {system: costs(runs) for system, runs in of.items() if runs}
+        runs: dict[str, list[Run]] = {}
+        for run in self.runs:
+            if name in (None, run.set):
+                runs.setdefault(run.system, []).append(run)
+        return {system: Costs.of(own) for system, own in runs.items()}
 
     def charted(self, name: str | None = None) -> dict[str, dict[str, float | None]]:
         """The costs by system that a report charts, those that are known of any system."""
-        found = self.costs(name)
-        known = [k for k, v in CHARTED.items() if any(getattr(c, v) for c in found.values())]
-        return {system: {k: getattr(c, CHARTED[k]) for k in known} for system, c in found.items()}
+        costs = {system: asdict(cost) for system, cost in self.costs(name).items()}
+        known = {k: v for k, v in CHARTED.items() if any(cost[v] for cost in costs.values())}
+        return {system: {k: cost[v] for k, v in known.items()} for system, cost in costs.items()}
 
     def figures(self) -> dict[str, str]:
         """The measures against the real-time factor, an SVG file for each set on which any ran."""
-        drawn = {
+        svgs = {
             name: cost_figure(table, self.charted(name), SPEED)
             for name, table in self.table.sets.items()
         }
-        return {name: standalone(svg) for name, svg in drawn.items() if svg}
+        return {name: standalone(svg) for name, svg in svgs.items() if svg}
 
     def summary(self) -> str:
         """Markdown: for each set the scores, the breakdowns, the differences and the costs."""
-        parts = [f"- {line}" for line in self.checks]
-        parts = ["\n".join(parts)] if parts else []
+        parts = ["\n".join(f"- {line}" for line in self.checks)] if self.checks else []
         for name, table in self.table.sets.items():
             parts += [f"## {name}"] if len(self.suite.sets) > 1 else []
             parts.append(text.summary(table, self.by(name)))
-            parts += _cost_table(self.costs(name), self.workers)
+            if costs := self.costs(name):
+                parts += [_cost_table(costs), _cost_explanation(self.workers)]
         return "\n\n".join(parts)
 
-    def missed(self, bars: Sequence[Bar]) -> list[str]:
-        """Which bars are not reached, on which set."""
-        lines = []
-        for name, table in self.table.sets.items():
-            where = f"{name}: " if len(self.suite.sets) > 1 else ""
-            for bar in bars:
-                systems = None if bar.system is None else [bar.system]
-                lines += [where + line for line in failures(table, [bar.threshold], systems)]
-        return lines
+    def missed(self, thresholds: Sequence[Threshold]) -> list[str]:
+        """Which thresholds are not reached, on which set."""
+        several = len(self.suite.sets) > 1
+        return [
+            f"{name}: {line}" if several else line
+            for name, table in self.table.sets.items()
+            for line in failures(table, thresholds)
+        ]
 
     def unscored(self) -> list[str]:
         """Systems that no measure has a score of, in words."""
         scored = {
-            r.system for r in self.scores.rows if any(v is not None for v in r.values.values())
+            row.system
+            for row in self.scores.rows
+            if any(v is not None for v in row.values.values())
         }
         return [f"{name} has no score" for name in self.suite.systems if name not in scored]
 
@@ -127,14 +115,14 @@ class Results:
             "sets": {
                 name: {
                     **text.to_json(table, self.by(name), command),
-                    "costs": {s: asdict(about) for s, about in self.costs(name).items()},
+                    "costs": {system: asdict(cost) for system, cost in self.costs(name).items()},
                 }
                 for name, table in self.table.sets.items()
             },
             "checks": list(self.checks),
             "seeds": list(self.suite.seeds),
             "workers": self.workers,
-            "systems": {name: dict(about) for name, about in self.conditions.items()},
+            "systems": {name: dict(conditions) for name, conditions in self.conditions.items()},
         }
 
     def write(self, folder: str | Path, *, command: str = "", parquet: bool = False) -> Path:
@@ -144,34 +132,32 @@ class Results:
         whole or not at all, in place of an earlier one. With `parquet` scores.parquet too, which
         needs pyarrow.
         """
+        if parquet:
+            text.require_parquet()
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        about = self.to_json(command)
+        plain = self.to_json(command)
         figures = self.figures()
         several = len(self.suite.sets) > 1
-        places = [(f"{name}.svg" if several else "figure.svg", name) for name in figures]
+        places = {name: f"{name}.svg" if several else "figure.svg" for name in figures}
         parts = [self.summary()]
-        parts += [f"![{name}: quality against {SPEED}]({quote(file)})" for file, name in places]
+        parts += [f"![{n}: quality against {SPEED}]({quote(file)})" for n, file in places.items()]
         parts += [LINES] if places else []
-        sets = about["sets"].values()
-        parts += text.lists(
-            {
-                title: list(dict.fromkeys(line for one in sets for line in one[title]))
-                for title in ("notes", "problems")
-            }
-        )
+        remarks = {
+            title: list(dict.fromkeys(line for s in plain["sets"].values() for line in s[title]))
+            for title in ("notes", "problems")
+        }
+        parts += text.lists(remarks)
         parts += [f"`{command}`"] if command else []
         contents = {
             "scores.csv": text.to_csv(self.scores),
             "summary.md": "\n\n".join(parts) + "\n",
-            "summary.json": text.json_text(about),
+            "summary.json": text.json_text(plain),
             **{f"{name}.tex": text.latex(table) for name, table in self.table.sets.items()},
-            **{file: figures[name] for file, name in places},
+            **{file: figures[name] for name, file in places.items()},
         }
-        for name, content in contents.items():
-            write_whole(target / name, content.encode())
+        write_texts(target, contents)
         if parquet:
-            text.require_parquet()
             write_whole(target / "scores.parquet", text.to_parquet(self.scores))
         return target
 
@@ -202,10 +188,8 @@ class Results:
         )
 
 
-def _cost_table(systems: Mapping[str, Costs], workers: int) -> list[str]:
-    """Markdown of what systems took, and a line that explains it."""
-    if not systems:
-        return []
+def _cost_table(costs: Mapping[str, Costs]) -> str:
+    """Markdown of what systems took."""
     lines = [
         [
             system,
@@ -213,12 +197,15 @@ def _cost_table(systems: Mapping[str, Costs], workers: int) -> list[str]:
             numbers.number(cost.evaluations, "g"),
             numbers.number(None if cost.memory is None else cost.memory / 2**20, ".0f"),
         ]
-        for system, cost in systems.items()
+        for system, cost in costs.items()
     ]
     header = ["system", "real-time factor ↓", "evaluations", "peak memory [MiB]"]
+    return text.markdown_table(header, lines)
+
+
+def _cost_explanation(workers: int) -> str:
     how = f"in {workers} processes of one thread each" if workers else "in one process"
-    return [
-        text.markdown_table(header, lines),
+    return (
         f"Seconds for a second of audio, without loading, reading and writing, {how}; evaluations "
-        "of the network for each recording; memory of a process with Python and all libraries.",
-    ]
+        "of the network for each recording; memory of a process with Python and all libraries."
+    )

@@ -1,8 +1,8 @@
 """A study of samplers: solvers x shares of fresh noise x grids x steps, of one model.
 
     study = Study({"Multistep": Multistep()}, {"Uniform": Uniform(end=0.0)}, steps=(1, 2, 4))
-    outcome = run_study(study, NoisySet(Path("clean"), Path("noisy")), "runs/study", workers=4)
-    outcome.write("results/")
+    results = run_study(study, NoisySet(Path("clean"), Path("noisy")), "runs/study", workers=4)
+    results.write("results/")
 
 A sampler that the process refuses is not run, and has its reason. Samplers that are one computation
 under several names, as most are at one step, are run once: those that do the same to a `Probe`.
@@ -169,13 +169,13 @@ def run_study(
     """
     settings = study.settings()
     systems: dict[str, System] = {NOISY: Noisy()}
-    systems |= {s.name: s.system for s in settings if not s.refused and not s.same_as}
+    systems |= {setting.name: setting.system for setting in settings if setting.is_run}
     suite = Suite(
         {SET: recordings}, systems, seeds=seeds, measures=measures, baseline=OWN, files=files
     )
     load = _load()
-    outcome = run_suite(suite, output, workers=workers, progress=progress)
-    return StudyResults(study.model, tuple(settings), outcome, load)
+    results = run_suite(suite, output, workers=workers, progress=progress)
+    return StudyResults(study.model, tuple(settings), results, load)
 
 
 def _load() -> float | None:

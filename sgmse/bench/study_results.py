@@ -1,15 +1,14 @@
-"""What came of a study of samplers: its table, its Pareto fronts, and the files that hold them."""
+"""What comes of a study of samplers: its table, its Pareto fronts, and the files that hold them."""
 
-import csv
-import io
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from sgmse._files import write_whole
+from sgmse._files import write_texts
 from sgmse.bench.costs import Costs
 from sgmse.bench.models import Model
 from sgmse.bench.results import Results
@@ -17,12 +16,29 @@ from sgmse.bench.study_charts import Panel, figure
 from sgmse.metrics.measures import Measure
 from sgmse.report import numbers, text
 from sgmse.report.charts import Point
-from sgmse.scoring.intervals import Difference, Interval
+from sgmse.scoring.intervals import Difference
 from sgmse.scoring.pareto import pareto_front
 
 FORMAT = 1  # of study.json
 OWN = "own sampler"  # that which the model recommends
 FIGURE = "figure.svg"
+EXPLANATION = (
+    "A point is a sampler: the same network with another solver, share of fresh noise eta, grid or "
+    "number of steps. Lines join those that differ in their steps alone. Bars are 95 % bootstrap "
+    f"intervals of the difference to the {OWN}, recording by recording; the intervals in the table "
+    "are of the means over recordings, and wider, as recordings differ."
+)
+CAPTION = (
+    "Dotted: the Pareto front, the best that a cost or less buys. Bars: 95 % intervals of the "
+    f"difference to the {OWN}."
+)
+ABOUT_FRONTS = (
+    "No other sampler costs as little and is as good. Where evaluations are equal, real-time "
+    "factors differ by chance. The best of many is so partly by chance, too."
+)
+ABOUT_TIMES = (
+    "Compare real-time factors only if they are of one call and of a machine without other work:"
+)
 
 Cost = Literal["evaluations", "real_time_factor"]
 COSTS: Mapping[Cost, str] = {
@@ -57,51 +73,45 @@ class Setting:
     refused: str = ""
     same_as: str = ""
 
+    @property
+    def is_run(self) -> bool:
+        """Whether it has enhanced files of its own."""
+        return not self.refused and not self.same_as
 
-@dataclass(frozen=True)
-class Reached:
-    """What a setting costs and reaches."""
-
-    costs: Costs
-    quality: Mapping[str, Interval]  # by measure
+    @property
+    def run_as(self) -> str:
+        """The name of the setting that is run for it."""
+        return self.same_as or self.name
 
 
 @dataclass(frozen=True)
 class StudyResults:
-    """The samplers of a study and what became of them.
+    """The samplers of a study, what they cost and what they reach.
 
     Args:
         model: what was sampled.
         settings: all that were swept, also those that were refused or are the same as others.
-        outcome: of the suite that ran the others.
+        suite_results: of the suite that ran the others.
         load: processes that wanted a core when it began, on average over the last minute; None
             where the system does not say. They make real-time factors larger.
     """
 
     model: str
     settings: tuple[Setting, ...]
-    outcome: Results
+    suite_results: Results
     load: float | None = None
 
     @property
     def measures(self) -> tuple[Measure, ...]:
         """What was measured."""
-        return tuple(self.outcome.scores.measures)
+        return self.suite_results.scores.measures
 
     @cached_property
-    def reached(self) -> dict[str, Reached]:
+    def costs(self) -> dict[str, Costs]:
         """By the names of the settings that were run, in their order."""
-        (name,) = self.outcome.suite.sets
-        costs = self.outcome.costs(name)
-        unknown = Costs(None, None, None)
-        run = [s.name for s in self.settings if not s.refused and not s.same_as]
-        means = self.outcome.table.means
-        return {n: Reached(costs.get(n, unknown), means[n]) for n in run if n in means}
-
-    @property
-    def differences(self) -> dict[str, dict[str, Difference | None]]:
-        """From `OWN`, recording by recording, of each other sampler, by name and measure."""
-        return self.outcome.table.differences
+        costs, means = self.suite_results.costs(), self.suite_results.table.means
+        run = [s.name for s in self.settings if s.is_run and s.name in means]
+        return {name: costs.get(name, Costs()) for name in run}
 
     def point(self, name: str, cost: Cost, measure: Measure) -> Point:
         """The mean of a sampler over a cost, NaN for what is not known.
@@ -109,21 +119,27 @@ class StudyResults:
         Its interval is that of the difference to `OWN`: recordings differ among each other by much
         more than samplers do on each of them.
         """
-        reached = self.reached[name]
-        x, y = getattr(reached.costs, cost), reached.quality[measure.name].mean
+        x = getattr(self.costs[name], cost)
         x = math.nan if x is None else x
+        y = self.suite_results.table.means[name][measure.name].mean
         if name == OWN:
             return Point(x, y, y, y)
-        about = self.differences[name][measure.name]
-        if about is None:
+        change = self._change(name, measure)
+        if change is None:
             return Point(x, y, math.nan, math.nan)
-        return Point(x, y, y + about.low - about.mean, y + about.high - about.mean)
+        return Point(x, y, y + change.low - change.mean, y + change.high - change.mean)
 
-    def front(self, cost: Cost, measure: Measure) -> list[str]:
-        """The names of the samplers that none dominates, by cost."""
-        points = {name: self.point(name, cost, measure) for name in self.reached}
-        places = {name: (point.x, point.y) for name, point in points.items()}
-        return pareto_front(places, measure.higher_is_better)
+    @cached_property
+    def fronts(self) -> dict[str, dict[Cost, list[str]]]:
+        """By measure and cost, the names of the samplers that none dominates, by rising cost."""
+        fronts: dict[str, dict[Cost, list[str]]] = {}
+        for m in self.measures:
+            fronts[m.name] = {}
+            for cost in COSTS:
+                points = {name: self.point(name, cost, m) for name in self.costs}
+                places = {name: (point.x, point.y) for name, point in points.items()}
+                fronts[m.name][cost] = pareto_front(places, m.higher_is_better)
+        return fronts
 
     def lines(self) -> dict[str, list[str]]:
         """The samplers that differ in their steps alone, by rising steps; `OWN` is the first.
@@ -132,59 +148,30 @@ class StudyResults:
         """
         lines: dict[str, dict[int, str]] = {}
         for s in self.settings:
-            name = s.same_as or s.name
-            if name in self.reached and not s.refused:
-                lines.setdefault(s.line, {})[s.steps] = name
-        return {line: [of[n] for n in sorted(of)] for line, of in lines.items()}
-
-    def svg(self) -> str:
-        """The figure as the content of a file. Raises `ValueError` if nothing could be scored."""
-        lines = self.lines()
-        panels = [
-            Panel(
-                told,
-                numbers.heading(m),
-                {line: [self.point(name, cost, m) for name in of] for line, of in lines.items()},
-                m.higher_is_better,
-            )
-            for m in self.measures
-            for cost, told in COSTS.items()
-        ]
-        return figure(panels, FIGURE_TOLD, columns=len(COSTS))
-
-    def summary(self) -> str:
-        """Markdown: what was run, the fronts, and what was left out."""
-        checks = "\n".join(f"- {line}" for line in self.outcome.checks)
-        parts = [*([checks] if checks else []), self._table()]
-        parts += ["## Fronts", FRONTS_TOLD, *self._front_tables()]
-        same: dict[str, list[str]] = {}
-        for s in self.settings:
-            if s.same_as:
-                same.setdefault(s.same_as, []).append(s.name)
-        if same:
-            lines = [f"- {name}: also {'; '.join(of)}" for name, of in same.items()]
-            parts += ["## Run once", "The same computation under several names.", "\n".join(lines)]
-        if refused := self.refusals():
-            lines = [f"- {', '.join(names)}: {why}" for why, names in refused.items()]
-            parts += ["## Not run", "\n".join(lines)]
-        return "\n\n".join(parts)
+            if s.run_as in self.costs and not s.refused:
+                lines.setdefault(s.line, {})[s.steps] = s.run_as
+        return {line: [names[n] for n in sorted(names)] for line, names in lines.items()}
 
     def refusals(self) -> dict[str, list[str]]:
         """Why samplers were not run: by reason the lines, and where it is not all, the steps."""
+        swept = Counter(s.line for s in self.settings)
         reasons: dict[str, dict[str, list[int]]] = {}
         for s in self.settings:
             if s.refused:
                 reasons.setdefault(s.refused, {}).setdefault(s.line, []).append(s.steps)
-        counts = {
-            s.line: len([o for o in self.settings if o.line == s.line]) for s in self.settings
-        }
         return {
-            why: [
-                line if len(steps) == counts[line] else f"{line} at {_listed(steps)} steps"
-                for line, steps in of.items()
+            reason: [
+                line if len(steps) == swept[line] else f"{line} at {_listed(steps)} steps"
+                for line, steps in lines.items()
             ]
-            for why, of in reasons.items()
+            for reason, lines in reasons.items()
         }
+
+    def _change(self, name: str, measure: Measure) -> Difference | None:
+        """From `OWN`, recording by recording."""
+        return None if name == OWN else self.suite_results.table.differences[name][measure.name]
+
+    # Files
 
     def write(self, folder: str | Path, *, command: str = "") -> Path:
         """Write study.md, study.csv, study.json and figure.svg.
@@ -193,152 +180,152 @@ class StudyResults:
         anything is written, if nothing could be scored.
         """
         target = Path(folder)
-        told = self.to_json(command)
+        plain = self.to_json(command)
         contents = {
             FIGURE: self.svg(),
-            "study.csv": self.to_csv(),
-            "study.json": text.json_text(told),
-            "study.md": self._page(told),
+            "study.csv": text.csv_text(plain["settings"]),
+            "study.json": text.json_text(plain),
+            "study.md": self._page(plain),
         }
-        target.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            write_whole(target / name, content.encode())
+        write_texts(target, contents)
         return target
 
-    def to_csv(self) -> str:
-        """A line for each setting, with all digits; what is not known is empty."""
-        content = io.StringIO()
-        records = [self._record(s) for s in self.settings]
-        writer = csv.DictWriter(content, list(records[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-        return content.getvalue()
+    def svg(self) -> str:
+        """The figure as the content of a file. Raises `ValueError` if nothing could be scored."""
+        panels = [
+            Panel(
+                title,
+                numbers.heading(m),
+                {
+                    line: [self.point(name, cost, m) for name in names]
+                    for line, names in self.lines().items()
+                },
+                m.higher_is_better,
+            )
+            for m in self.measures
+            for cost, title in COSTS.items()
+        ]
+        return figure(panels, CAPTION, columns=len(COSTS))
 
     def to_json(self, command: str = "") -> dict[str, Any]:
         """All of it, and where it comes from; plain values."""
-        told = text.to_json(self.outcome.table, command=command)
+        results = self.suite_results
+        plain = text.to_json(results.table, command=command)
         return {
             "format": FORMAT,
             "model": self.model,
-            "weights": self.outcome.conditions[OWN]["weights"],
-            "settings": [self._record(s) for s in self.settings],
-            "fronts": {
-                m.name: {cost: self.front(cost, m) for cost in COSTS} for m in self.measures
-            },
-            "systems": told["systems"],
-            "differences": told["differences"],
-            "baseline": told["baseline"],
-            "files": max(told["files"].values()),
-            "seeds": list(self.outcome.suite.seeds),
-            "workers": self.outcome.workers,
-            "enhanced": self.outcome.enhanced,
+            "weights": results.conditions[OWN]["weights"],
+            "settings": [self._record(setting) for setting in self.settings],
+            "fronts": self.fronts,
+            **{key: plain[key] for key in ("systems", "differences", "baseline")},
+            "files": max(plain["files"].values()),
+            "seeds": list(results.suite.seeds),
+            "workers": results.workers,
+            "enhanced": results.enhanced,
             "load": self.load,
-            "checks": list(self.outcome.checks),
-            "problems": told["problems"],
-            "notes": told["notes"],
-            "provenance": told["provenance"],
+            "checks": list(results.checks),
+            **{key: plain[key] for key in ("problems", "notes", "provenance")},
         }
 
-    def _page(self, told: Mapping[str, Any]) -> str:
-        """study.md: the summary with the figure and where it comes from."""
-        about = told["provenance"]
-        machine, versions = about["machine"], about["versions"]
-        where = (
-            f"{told['files']} scores a sampler, seeds {_listed(told['seeds'])}; weights "
-            f"{told['weights']}; {machine['processor']}, {machine['cores']} cores, "
-            f"{told['workers'] or 'no'} worker processes; "
-            + ", ".join(f"{name} {v}" for name, v in versions.items())
-            + f"; {about['time']}."
-        )
-        made, now = len(self.outcome.runs), self.outcome.enhanced
-        told_times = f"{TIMES_TOLD} {now} of {made} files were enhanced by the last call"
-        if self.load is not None:
-            told_times += f"; when it began, {self.load:.1f} processes wanted a core"
-        parts = [f"# Samplers of {self.model}", TOLD, f"![figure]({FIGURE})", self.summary()]
-        if told["problems"]:
-            parts += ["## Problems", "\n".join(f"- {line}" for line in told["problems"])]
-        parts += ["## Made by", *([f"`{about['command']}`"] if about["command"] else []), where]
-        parts += [f"{told_times}."]
-        return "\n\n".join(parts) + "\n"
+    def _record(self, setting: Setting) -> dict[str, Any]:
+        """A flat record of a setting, with all digits; None for what is not known."""
+        known = setting.run_as in self.costs and not setting.refused
+        costs = self.costs[setting.run_as] if known else Costs()
+        record: dict[str, Any] = {
+            **{key: getattr(setting, key) for key in ("name", "solver", "eta", "grid", "steps")},
+            "sampler": setting.sampler,
+            "same_as": setting.same_as or None,
+            "refused": setting.refused or None,
+            **{cost: getattr(costs, cost) for cost in COSTS},
+        }
+        for m in self.measures:
+            mean = self.suite_results.table.means[setting.run_as][m.name] if known else None
+            values = {} if mean is None or not mean.count else asdict(mean)
+            columns = {m.name: "mean", f"{m.name}_low": "low", f"{m.name}_high": "high"}
+            record |= {column: values.get(key) for column, key in columns.items()}
+        return record
+
+    # Markdown
+
+    def summary(self) -> str:
+        """Markdown: what was run, the fronts, and what was left out."""
+        parts = [_items(self.suite_results.checks)] if self.suite_results.checks else []
+        parts += [self._table(), "## Fronts", ABOUT_FRONTS, *self._front_tables()]
+        parts += [numbers.EXPLAINED]
+        same: dict[str, list[str]] = {}
+        for s in self.settings:
+            if s.same_as:
+                same.setdefault(s.same_as, []).append(s.name)
+        if same:
+            lines = [f"{name}: also {'; '.join(others)}" for name, others in same.items()]
+            parts += ["## Run once", "The same computation under several names.", _items(lines)]
+        if refusals := self.refusals():
+            lines = [f"{_listed(names)}: {reason}" for reason, names in refusals.items()]
+            parts += ["## Not run", _items(lines)]
+        return "\n\n".join(parts)
 
     def _table(self) -> str:
-        """Markdown of all that was run; bold on the front over evaluations."""
-        fronts = {m.name: self.front("evaluations", m) for m in self.measures}
-        header = [
-            "sampler",
-            "evaluations",
-            "real-time factor ↓",
-            *map(numbers.heading, self.measures),
-        ]
+        """All that was run; bold on the front over evaluations."""
+        headings = [numbers.heading(m) for m in self.measures]
         lines = []
-        for name, means in self.outcome.table.means.items():
-            costs = self.reached[name].costs if name in self.reached else Costs(None, None, None)
-            cells = [
-                name,
-                numbers.number(costs.evaluations, "g"),
-                numbers.number(costs.real_time_factor, ".3f"),
-            ]
+        for name, means in self.suite_results.table.means.items():
+            costs = self.costs.get(name, Costs())
+            evaluations = numbers.number(costs.evaluations, "g")
+            cells = [name, evaluations, numbers.number(costs.real_time_factor, ".3f")]
             for m in self.measures:
                 cell = numbers.mean(m, means[m.name])
-                cells.append(f"**{cell}**" if name in fronts[m.name] else cell)
+                on_front = name in self.fronts[m.name]["evaluations"]
+                cells.append(f"**{cell}**" if on_front else cell)
             lines.append(cells)
+        header = ["sampler", "evaluations", "real-time factor ↓", *headings]
         return text.markdown_table(header, lines)
 
     def _front_tables(self) -> list[str]:
-        """Markdown: for each measure its front over each cost, with the differences to `OWN`."""
-        parts = []
+        """For each measure its front over each cost, with the differences to `OWN`."""
+        tables = []
         for m in self.measures:
+            lines = [
+                [
+                    title,
+                    name,
+                    numbers.number(getattr(self.costs[name], cost), ".3g"),
+                    numbers.mean(m, self.suite_results.table.means[name][m.name]),
+                    numbers.change(m, self._change(name, m)),
+                ]
+                for cost, title in COSTS.items()
+                for name in self.fronts[m.name][cost]
+            ]
             header = ["front over", "sampler", "cost", numbers.heading(m), f"against {OWN}"]
-            lines = []
-            for cost, told in COSTS.items():
-                for name in self.front(cost, m):
-                    reached = self.reached[name]
-                    change = None if name == OWN else self.differences[name][m.name]
-                    at = numbers.number(getattr(reached.costs, cost), ".3g")
-                    cells = [told, name, at, numbers.mean(m, reached.quality[m.name])]
-                    lines.append([*cells, numbers.change(m, change)])
-            parts.append(text.markdown_table(header, lines))
-        return [*parts, numbers.EXPLAINED]
+            tables.append(text.markdown_table(header, lines))
+        return tables
 
-    def _record(self, s: Setting) -> dict[str, Any]:
-        """A flat record of a setting; None for what is not known."""
-        found = None if s.refused else self.reached.get(s.same_as or s.name)
-        record: dict[str, Any] = {
-            "name": s.name,
-            "solver": s.solver,
-            "eta": s.eta,
-            "grid": s.grid,
-            "steps": s.steps,
-            "sampler": s.sampler,
-            "same_as": s.same_as or None,
-            "refused": s.refused or None,
-            **{cost: None if found is None else getattr(found.costs, cost) for cost in COSTS},
-        }
-        for m in self.measures:
-            about = None if found is None else found.quality[m.name]
-            for key, column in {"mean": "", "low": "_low", "high": "_high"}.items():
-                known = about is not None and about.count > 0
-                record[m.name + column] = asdict(about)[key] if about and known else None
-        return record
+    def _page(self, plain: Mapping[str, Any]) -> str:
+        """study.md: the summary with the figure and where it comes from."""
+        origin = plain["provenance"]
+        machine = origin["machine"]
+        versions = _listed(f"{name} {version}" for name, version in origin["versions"].items())
+        conditions = (
+            f"{plain['files']} scores a sampler, seeds {_listed(plain['seeds'])}; weights "
+            f"{plain['weights']}; {machine['processor']}, {machine['cores']} cores, "
+            f"{plain['workers'] or 'no'} worker processes; {versions}; {origin['time']}."
+        )
+        enhanced = (
+            f"{self.suite_results.enhanced} of {len(self.suite_results.runs)} files were enhanced"
+        )
+        times = f"{ABOUT_TIMES} {enhanced} by the last call"
+        if self.load is not None:
+            times += f"; when it began, {self.load:.1f} processes wanted a core"
+        parts = [f"# Samplers of {self.model}", EXPLANATION, f"![figure]({FIGURE})"]
+        parts += [self.summary()]
+        if plain["problems"]:
+            parts += ["## Problems", _items(plain["problems"])]
+        parts += ["## Made by", *([f"`{origin['command']}`"] if origin["command"] else [])]
+        parts += [conditions, f"{times}."]
+        return "\n\n".join(parts) + "\n"
 
 
-TOLD = (
-    "A point is a sampler: the same network with another solver, share of fresh noise eta, grid or "
-    "number of steps. Lines join those that differ in their steps alone. Bars are 95 % bootstrap "
-    f"intervals of the difference to the {OWN}, recording by recording; the intervals in the table "
-    "are of the means over recordings, and wider, as recordings differ."
-)
-FIGURE_TOLD = (
-    "Dotted: the Pareto front, the best that a cost or less buys. Bars: 95 % intervals of the "
-    f"difference to the {OWN}."
-)
-FRONTS_TOLD = (
-    "No other sampler costs as little and is as good. Where evaluations are equal, real-time "
-    "factors differ by chance. The best of many is so partly by chance, too."
-)
-TIMES_TOLD = (
-    "Compare real-time factors only if they are of one call and of a machine without other work:"
-)
+def _items(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _listed(values: Iterable[object]) -> str:

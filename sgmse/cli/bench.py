@@ -47,7 +47,6 @@ from sgmse.scoring.thresholds import Threshold
 from sgmse.scoring.workers import cores
 
 if TYPE_CHECKING:
-    from sgmse.bench.results import Bar
     from sgmse.bench.suite import Suite
 
 
@@ -83,7 +82,8 @@ def run(options: argparse.Namespace) -> int:
     from sgmse.bench.suite import load_suite
 
     suite = _chosen(load_suite(options.suite), options)
-    bars = [_bar(text, suite) for text in options.fail_under]
+    measures = resolved(suite.measures)
+    thresholds = [Threshold.parse(text, measures, suite.systems) for text in options.fail_under]
     if options.parquet:
         require_parquet()
     with_page = reports.wanted(options)
@@ -93,19 +93,19 @@ def run(options: argparse.Namespace) -> int:
     output = Path(options.output or Path("runs", "bench", Path(options.suite).stem))
     kept = f"what is done is kept in {output}: call again to go on"
     with interruptible(kept), stages(options.quiet) as tell:
-        outcome = run_suite(suite, output, workers=options.jobs or cores(), progress=tell)
-    outcome.write(output, command=options.command, parquet=options.parquet)
-    reports.say_problems(outcome.scores, options.quiet, "summary.md has them all")
-    print(outcome.summary())
+        results = run_suite(suite, output, workers=options.jobs or cores(), progress=tell)
+    results.write(output, command=options.command, parquet=options.parquet)
+    reports.say_problems(results.scores, options.quiet, "summary.md has them all")
+    print(results.summary())
     if not options.quiet:
-        scored = len(outcome.scores.rows) - outcome.scores.reused
-        made = f"{outcome.enhanced} files were enhanced and {scored} scored now"
+        scored = len(results.scores.rows) - results.scores.reused
+        made = f"{results.enhanced} files were enhanced and {scored} scored now"
         print(f"\nthe results are in {output}; {made}")
-    faults = outcome.missed(bars) + outcome.unscored()
+    faults = results.missed(thresholds) + results.unscored()
     if faults:
         say("; ".join(faults))
     if with_page:
-        reports.write_page(options, partial(outcome.report, output / reports.NAME))
+        reports.write_page(options, partial(results.report, output / reports.NAME))
     elif options.report is None and not options.quiet:
         say(f"no report.html: {reports.missing()}")
     return FAILED if faults else 0
@@ -118,23 +118,9 @@ def _chosen(suite: "Suite", options: argparse.Namespace) -> "Suite":
     if options.systems is None:
         return suite
     for name in options.systems:
-        _check_system(name, suite, "--systems")
+        if name not in suite.systems:
+            known = ", ".join(suite.systems)
+            raise ArgumentError(f"--systems: no system is called {name!r}; there are {known}")
     baseline = suite.baseline if suite.baseline in options.systems else None
     systems = {name: system for name, system in suite.systems.items() if name in options.systems}
     return replace(suite, systems=systems, baseline=baseline)
-
-
-def _bar(text: str, suite: "Suite") -> "Bar":
-    """From "pesq-wb=2.5" or "default:pesq-wb=2.5"."""
-    from sgmse.bench.results import Bar
-
-    system, colon, rest = text.rpartition(":")
-    if colon:
-        _check_system(system, suite, "--fail-under")
-    return Bar(Threshold.parse(rest, resolved(suite.measures)), system if colon else None)
-
-
-def _check_system(name: str, suite: "Suite", option: str) -> None:
-    if name not in suite.systems:
-        known = ", ".join(suite.systems)
-        raise ArgumentError(f"{option}: no system is called {name!r}; there are {known}")

@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     work = Path(options.work or output)
     kept = f"what is done is kept in {work}: call again to go on"
     with interruptible(kept), stages(options.quiet) as tell:
-        outcome = run_study(
+        results = run_study(
             study,
             _recordings(options),
             work,
@@ -97,13 +97,14 @@ def run(options: argparse.Namespace) -> int:
             workers=options.jobs or cores(),
             progress=tell,
         )
-    faults = outcome.outcome.unscored()
+    faults = results.suite_results.unscored()
     if faults:
         say("; ".join(faults))
-    outcome.write(output, command=options.command)
-    print(outcome.summary())
+    results.write(output, command=options.command)
+    print(results.summary())
     if not options.quiet:
-        print(f"\nthe results are in {output}; {outcome.outcome.enhanced} files were enhanced now")
+        enhanced = results.suite_results.enhanced
+        print(f"\nthe results are in {output}; {enhanced} files were enhanced now")
     return FAILED if faults else 0
 
 

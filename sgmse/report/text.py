@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sgmse._files import write_whole
+from sgmse._files import write_texts, write_whole
 from sgmse.errors import MissingPackageError
 from sgmse.report import numbers
 from sgmse.scoring.intervals import DRAWS, LEVEL, SEED, Interval
@@ -165,8 +165,12 @@ def records(scores: Scores) -> list[dict[str, Any]]:
 
 def to_csv(scores: Scores) -> str:
     """The records as CSV with all digits; a value that is not there is empty."""
+    return csv_text(records(scores))
+
+
+def csv_text(table: Sequence[Mapping[str, Any]]) -> str:
+    """Records of the same keys as CSV; None is empty."""
     text = io.StringIO()
-    table = records(scores)
     writer = csv.DictWriter(text, list(table[0]) if table else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(table)
@@ -247,8 +251,7 @@ def write(
         "summary.tex": latex(table),
         "summary.json": json_text(about),
     }
-    for name, text in contents.items():
-        write_whole(target / name, text.encode())
+    write_texts(target, contents)
     if parquet:
         write_whole(target / "scores.parquet", to_parquet(table.scores))
     return target

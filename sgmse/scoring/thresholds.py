@@ -1,9 +1,8 @@
 """Bars that means must reach, for regression tests of systems: `--fail-under pesq-wb=2.5`."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from itertools import product
 
 from sgmse.errors import ArgumentError
 from sgmse.metrics.measures import Measure, chosen
@@ -12,15 +11,30 @@ from sgmse.scoring.table import Table
 
 @dataclass(frozen=True)
 class Threshold:
-    """A mean that a system must reach; where lower is better, it must not exceed it."""
+    """A mean that must be reached; where lower is better, it must not be exceeded.
+
+    Args:
+        measure: of which the mean is.
+        value: to be reached.
+        system: that must; all but the baseline of several if absent.
+    """
 
     measure: Measure
     value: float
+    system: str | None = None
 
     @classmethod
-    def parse(cls, text: str, measures: Iterable[Measure]) -> "Threshold":
-        """From "pesq-wb=2.5". Raises `ValueError`, also for a measure that is not scored."""
-        name, equals, number = text.partition("=")
+    def parse(
+        cls, text: str, measures: Iterable[Measure], systems: Collection[str] = ()
+    ) -> "Threshold":
+        """From "pesq-wb=2.5" or, if `mine` is one of the systems, "mine:pesq-wb=2.5".
+
+        Raises `ArgumentError`, also for a measure that is not scored.
+        """
+        system, colon, rest = text.rpartition(":")
+        if colon and systems and system not in systems:
+            raise ArgumentError(f"no system is called {system!r}; there are {', '.join(systems)}")
+        name, equals, number = (rest if systems else text).partition("=")
         try:
             value = float(number)
         except ValueError:
@@ -30,26 +44,21 @@ class Threshold:
         measure = chosen([name])[0]
         if measure.name not in {m.name for m in measures}:
             raise ArgumentError(f"{measure.name} is not scored; add it to --measures")
-        return cls(measure, value)
+        return cls(measure, value, system if colon else None)
 
 
-def failures(
-    table: Table, thresholds: Iterable[Threshold], systems: Iterable[str] | None = None
-) -> list[str]:
-    """Which thresholds are missed by some systems: if absent, all but the baseline of several.
-
-    A system without any score misses them all.
-    """
-    if systems is None:
-        systems = [s for s in table.means if s != table.baseline] or [table.baseline]
+def failures(table: Table, thresholds: Iterable[Threshold]) -> list[str]:
+    """Which thresholds are missed. A system without any score misses all that it must reach."""
+    others = [name for name in table.means if name != table.baseline] or [table.baseline]
     missed = []
-    for system, threshold in product(systems, thresholds):
+    for threshold in thresholds:
         measure = threshold.measure
-        reached = table.means[system][measure.name]
-        above = reached.mean >= threshold.value
-        below = reached.mean <= threshold.value
-        if not (above if measure.higher_is_better else below):
-            word = "under" if measure.higher_is_better else "over"
-            value = f"{reached.mean:.{measure.digits}f}" if reached.count else "not known"
-            missed.append(f"{measure.name} of {system} is {value}, {word} {threshold.value:g}")
+        for system in others if threshold.system is None else [threshold.system]:
+            reached = table.means[system][measure.name]
+            above = reached.mean >= threshold.value
+            below = reached.mean <= threshold.value
+            if not (above if measure.higher_is_better else below):
+                word = "under" if measure.higher_is_better else "over"
+                value = f"{reached.mean:.{measure.digits}f}" if reached.count else "not known"
+                missed.append(f"{measure.name} of {system} is {value}, {word} {threshold.value:g}")
     return missed

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sgmse.bench.costs import Costs, Run, costs
+from sgmse.bench.costs import Costs, Run
 from sgmse.scoring.journal import Journal
 
 FIRST = Run("set", "system", 0, "a/b", "f", "d", 2.0, 1.0, 3.0, 100)
@@ -44,5 +44,5 @@ def test_a_file_that_is_something_else(tmp_path: Path):
 
 def test_costs_are_means_over_audio_and_the_most_memory():
     other = Run("set", "system", 1, "a/b", "f", "d", 6.0, 1.0, 5.0, 50)
-    assert costs([FIRST, SECOND, other]) == Costs(0.25, 4.0, 100)
-    assert costs([SECOND]) == Costs(None, None, None)
+    assert Costs.of([FIRST, SECOND, other]) == Costs(0.25, 4.0, 100)
+    assert Costs.of([SECOND]) == Costs()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sgmse.bench.costs import Costs, Run
-from sgmse.bench.results import Bar, Results
+from sgmse.bench.results import Results
 from sgmse.bench.suite import NoisySet, Suite
 from sgmse.bench.systems import Noisy
 from sgmse.metrics.measures import chosen
@@ -81,20 +81,18 @@ def test_one_set_has_no_title():
     assert outcome(one_set()).summary().startswith("| system")
 
 
-def test_bars():
-    def bar(text: str, system: str | None = None) -> Bar:
-        return Bar(Threshold.parse(text, MEASURES), system)
+def test_thresholds():
+    def missed(results: Results, *texts: str) -> list[str]:
+        systems = results.suite.systems
+        return results.missed([Threshold.parse(text, MEASURES, systems) for text in texts])
 
     result = outcome()
-    assert result.missed([bar("si-sdr=1")]) == []
-    assert result.missed([bar("si-sdr=2")]) == ["hard: SI-SDR of bad is 1.50, under 2"]
-    assert result.missed([bar("si-sdr=11.5", "good")]) == [
-        "hard: SI-SDR of good is 11.00, under 11.5"
-    ]
-    assert result.missed([bar("si-sdr=5", "noisy")]) == ["hard: SI-SDR of noisy is 4.00, under 5"]
-    assert result.missed([bar("si-sdr=11", "good"), bar("lsd=0.1", "good")]) == []
-    single = outcome(one_set())
-    assert single.missed([bar("si-sdr=14", "good")]) == ["SI-SDR of good is 13.00, under 14"]
+    assert missed(result, "si-sdr=1") == []
+    assert missed(result, "si-sdr=2") == ["hard: SI-SDR of bad is 1.50, under 2"]
+    assert missed(result, "good:si-sdr=11.5") == ["hard: SI-SDR of good is 11.00, under 11.5"]
+    assert missed(result, "noisy:si-sdr=5") == ["hard: SI-SDR of noisy is 4.00, under 5"]
+    assert missed(result, "good:si-sdr=11", "good:lsd=0.1") == []
+    assert missed(outcome(one_set()), "good:si-sdr=14") == ["SI-SDR of good is 13.00, under 14"]
 
 
 def test_files(tmp_path: Path):

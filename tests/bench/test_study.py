@@ -177,7 +177,7 @@ def test_what_cannot_be_swept(changes, says):
 
 def test_a_study_runs_each_computation_once_and_counts():
     outcome = run_study(study(Multistep(), steps=(1, 2, 3)), SET, "work", measures=("si-sdr",))
-    evaluations = {name: r.costs.evaluations for name, r in outcome.reached.items()}
+    evaluations = {name: costs.evaluations for name, costs in outcome.costs.items()}
     assert evaluations == {
         OWN: 1,
         "Multistep eta 0 Uniform, 2 steps": 2,
@@ -185,9 +185,9 @@ def test_a_study_runs_each_computation_once_and_counts():
         "Multistep eta 1 Uniform, 2 steps": 2,
         "Multistep eta 1 Uniform, 3 steps": 3,
     }
-    assert outcome.outcome.enhanced == 2 * len(evaluations)
-    assert outcome.outcome.baseline == OWN
-    assert {row.system for row in outcome.outcome.scores.rows} == {"noisy", *evaluations}
+    assert outcome.suite_results.enhanced == 2 * len(evaluations)
+    assert outcome.suite_results.suite.baseline == OWN
+    assert {row.system for row in outcome.suite_results.scores.rows} == {"noisy", *evaluations}
     assert list(outcome.lines()) == [OWN, "Multistep eta 0 Uniform", "Multistep eta 1 Uniform"]
     line = outcome.lines()["Multistep eta 1 Uniform"]
     assert [evaluations[name] for name in line] == [1, 2, 3]
@@ -207,8 +207,8 @@ def test_an_interrupted_study_goes_on():
     assert seen[-1] == ("enhancing", 5, 10)
     resumed = run_study(s, SET, "work", measures=("si-sdr",))
     whole = run_study(s, SET, "other", measures=("si-sdr",))
-    assert (resumed.outcome.enhanced, whole.outcome.enhanced) == (5, 10)
-    table = [[(r.key, r.values) for r in o.outcome.scores.rows] for o in (resumed, whole)]
+    assert (resumed.suite_results.enhanced, whole.suite_results.enhanced) == (5, 10)
+    table = [[(r.key, r.values) for r in o.suite_results.scores.rows] for o in (resumed, whole)]
     assert table[0] == table[1]
 
 

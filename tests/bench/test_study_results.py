@@ -74,7 +74,7 @@ def outcome() -> StudyResults:
 
 def test_fronts(outcome):
     front = [OWN, "C U, 2 steps", "A U, 4 steps"]
-    assert all(outcome.front(cost, m) == front for cost in COSTS for m in outcome.measures)
+    assert outcome.fronts == {m.name: dict.fromkeys(COSTS, front) for m in outcome.measures}
 
 
 def test_lines_join_what_differs_in_steps_alone(outcome):
@@ -159,10 +159,10 @@ def test_files_appear_whole_or_not_at_all(outcome, tmp_path, monkeypatch):
 
 def test_a_sampler_that_failed_is_listed(tmp_path):
     outcome = result(VALUES | {"C U, 2 steps": [None, None]})
-    assert outcome.front("evaluations", outcome.measures[0]) == [OWN, "A U, 4 steps"]
+    assert outcome.fronts["SI-SDR"]["evaluations"] == [OWN, "A U, 4 steps"]
     page = (outcome.write(tmp_path) / "study.md").read_text()
     assert "C U, 2 steps/0: it is silent" in page
-    assert outcome.reached["C U, 2 steps"].quality["SI-SDR"].count == 0
+    assert outcome.suite_results.table.means["C U, 2 steps"]["SI-SDR"].count == 0
 
 
 def test_a_sampler_that_shares_no_recording_with_the_own_one_has_no_interval():
@@ -183,4 +183,4 @@ def test_nothing_scored_is_an_error_and_writes_nothing(tmp_path):
 
 def test_an_outcome_without_some_settings(outcome):
     few = replace(outcome, settings=outcome.settings[:1])
-    assert list(few.reached) == [OWN]
+    assert list(few.costs) == [OWN]

@@ -19,8 +19,8 @@ def table(baseline: str | None = None, **systems: tuple[float | None, float | No
     return Table(Scores(tuple(rows), MEASURES), baseline)
 
 
-def bars(*texts: str) -> list[Threshold]:
-    return [Threshold.parse(text, MEASURES) for text in texts]
+def bars(*texts: str, systems: tuple[str, ...] = ()) -> list[Threshold]:
+    return [Threshold.parse(text, MEASURES, systems) for text in texts]
 
 
 def test_higher_and_lower_is_better():
@@ -38,7 +38,7 @@ def test_of_several_systems_the_baseline_need_not_pass():
     missed = ["PESQ-WB of noisy is 1.000, under 1.5"]
     assert failures(table(**systems), bars("pesq-wb=1.5")) == []
     assert failures(table("mine", **systems), bars("pesq-wb=1.5")) == missed
-    assert failures(table(**systems), bars("pesq-wb=1.5"), ["noisy"]) == missed
+    assert failures(table(**systems), bars("noisy:pesq-wb=1.5", systems=("noisy",))) == missed
 
 
 def test_what_has_no_score_fails():
@@ -57,11 +57,12 @@ def test_what_has_no_score_fails():
         ("pesq-wb=nan", "is no threshold"),
         ("noise=1", "no measure is called 'noise'"),
         ("stoi=0.9", "STOI is not scored; add it to --measures"),
+        ("theirs:pesq-wb=1", "no system is called 'theirs'; there are noisy, mine"),
     ],
 )
 def test_misuse(text, says):
     with pytest.raises(ValueError, match=says):
-        bars(text)
+        bars(text, systems=("noisy", "mine"))
 
 
 def test_short_names():
