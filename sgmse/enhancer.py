@@ -9,13 +9,16 @@ Each channel is enhanced as a recording of its own, at its own level, with the s
 others: so a channel never changes another one, and what was in the middle stays there.
 """
 
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from math import lcm
 from operator import index
 from pathlib import Path
+from textwrap import shorten
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -27,7 +30,13 @@ from sgmse import audio as files
 from sgmse.audio.streams import Block, as_rows, cut, in_segments, mixed, peaks
 from sgmse.audio.targets import beside, check_target, make_folder
 from sgmse.checkpoints import CLASSES, Checkpoint, check_frames, load_model
-from sgmse.errors import ArgumentError, ArgumentTypeError, ClippingWarning, ResultError
+from sgmse.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ClippingWarning,
+    DeviceError,
+    ResultError,
+)
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.solvers import LAST_START, Grid, Solver, solve
 from sgmse.transforms import Spectrogram
@@ -59,6 +68,19 @@ class Draws:
         z = generator.standard_normal((frames, frequencies, 2), dtype=np.float32)
         noise = torch.view_as_complex(torch.from_numpy(z)).T / 2**0.5
         return noise.to(like.device, like.dtype).expand_as(like)
+
+
+@contextmanager
+def _memory_named() -> Iterator[None]:
+    """Say what to do where memory does not suffice; torch has a class of error for GPUs alone."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        problem = shorten(str(error), 200, placeholder=" ...") or "out of memory"
+        if not re.search("out of memory|allocate memory", problem):
+            raise
+        remedy = "enhance fewer files at the same time (-j), or on the CPU (--device cpu)"
+        raise DeviceError(f"{problem}; {remedy}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,6 +304,7 @@ class Enhancer:
             else files.resample_blocks(clean, rate, sample_rate, length)
         )
 
+    @_memory_named()
     @torch.inference_mode()
     def _enhance(self, segment: Block, number: int, seed: int, progress: Progress | None) -> Block:
         """One segment (channels, samples) at the model's rate, in batches of channels."""

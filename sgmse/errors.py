@@ -11,6 +11,7 @@
     ├── DataError (ValueError)              folders of recordings do not hold what they should
     │   ├── LayoutError                     of a known test set
     │   └── MixError                        from which a noisy set is to be mixed
+    ├── DeviceError (RuntimeError)          a device has not enough memory
     ├── MetricError (ValueError)            signals cannot be scored
     ├── MissingPackageError (ImportError)   an extra is not installed
     ├── ResultError (RuntimeError)          what was computed cannot be used, such as NaN
@@ -72,6 +73,10 @@ class LayoutError(DataError):
 
 class MixError(DataError):
     """A noisy set cannot be mixed."""
+
+
+class DeviceError(SgmseError, RuntimeError):
+    """A device has not enough memory; the message says what takes less."""
 
 
 class MetricError(SgmseError, ValueError):

@@ -21,7 +21,7 @@ from sgmse.audio import Info, Writer, info, read, write
 from sgmse.checkpoints import save
 from sgmse.compat import SBODE
 from sgmse.enhancer import Draws, Enhancer
-from sgmse.errors import AudioError, ClippingWarning
+from sgmse.errors import AudioError, ClippingWarning, DeviceError, SgmseError
 from sgmse.estimates import Data
 from sgmse.metrics.energy_ratios import si_sdr
 from sgmse.model import ScoreModel
@@ -472,6 +472,28 @@ def test_samples_that_are_not_finite_never_come_out(tmp_path):
     with pytest.raises(RuntimeError, match="not finite"):
         model.enhance_file(tmp_path / "x.wav")
     assert names(tmp_path) == ["x.wav"]
+
+
+@pytest.mark.parametrize("error", [None, MemoryError(), torch.OutOfMemoryError("out of memory")])
+def test_memory_that_does_not_suffice_is_an_error_for_users(error):
+    class Large(Network):
+        def forward(self, x, y, t):
+            if error is not None:
+                raise error
+            return torch.empty(1 << 60)
+
+    with pytest.raises(DeviceError, match=r"memory.*; enhance fewer files at the same time \(-j\)"):
+        enhancer(Large())(sound(700), RATE)
+
+
+def test_other_errors_of_torch_are_left_as_they_are():
+    class Broken(Network):
+        def forward(self, x, y, t):
+            return y[0] @ y[0, 0, :1]
+
+    with pytest.raises(RuntimeError) as caught:
+        enhancer(Broken())(sound(700), RATE)
+    assert not isinstance(caught.value, SgmseError)
 
 
 # Files

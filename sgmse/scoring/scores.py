@@ -204,7 +204,7 @@ def score_tasks(
 ) -> Scores:
     """Score pairs of which it is known what they are; the arguments are those of `score`."""
     tasks = list(tasks)
-    if tolerance < 0:
+    if not tolerance >= 0:
         raise ArgumentError(f"tolerance must be at least 0 s, not {tolerance:g}")
     if len({task.key for task in tasks}) < len(tasks):
         raise ArgumentError("two tasks have the same set, system, seed and name; rename one")

@@ -240,6 +240,7 @@ def test_hashes_tell_contents():
         ({"enhanced": "absent"}, "there is no folder absent"),
         ({"enhanced": []}, "name at least one folder"),
         ({"tolerance": -1}, "tolerance must be at least 0 s, not -1"),
+        ({"tolerance": float("nan")}, "tolerance must be at least 0 s, not nan"),
         ({"index": "absent.csv"}, "absent.csv cannot be read as an index"),
         ({"workers": -1}, "workers must be at least 0, not -1"),
     ],
