@@ -23,7 +23,7 @@ from sgmse.compat import SBODE
 from sgmse.enhancer import Draws, Enhancer
 from sgmse.errors import AudioError, ClippingWarning, DeviceError, SgmseError
 from sgmse.estimates import Data
-from sgmse.metrics.energy_ratios import si_sdr
+from sgmse.metrics import si_sdr
 from sgmse.model import ScoreModel
 from sgmse.networks import Network
 from sgmse.sdes import OUVE

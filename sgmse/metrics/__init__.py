@@ -9,14 +9,11 @@ PESQ, STOI and the composite measures need packages: pip install 'sgmse-toolkit[
 """
 
 from sgmse.errors import MetricError
-from sgmse.metrics.composite import Composite, composite
+from sgmse.metrics.composite import Composite, composite, llr, segmental_snr, wss
 from sgmse.metrics.energy_ratios import si_sar, si_sdr, si_sir
-from sgmse.metrics.likelihood_ratio import llr
 from sgmse.metrics.log_spectral import lsd
 from sgmse.metrics.mos import DNSMOS, distillmos, dnsmos
 from sgmse.metrics.pesq import pesq_nb, pesq_wb
-from sgmse.metrics.segmental_snr import segmental_snr
-from sgmse.metrics.spectral_slope import wss
 from sgmse.metrics.stoi import estoi, stoi
 from sgmse.metrics.words import Transcriber, word_error_rate
 

@@ -20,12 +20,12 @@ import math
 
 from numpy.typing import ArrayLike
 
-from sgmse.metrics.signals import Signal, checked
+from sgmse.metrics._signals import Signal, checked, compared
 
 
 def si_sdr(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
     """SI-SDR of signals (samples,) in dB; without mean removal. Raises `MetricError`."""
-    s, s_hat = checked({"reference": reference, "estimate": estimate}, sample_rate)
+    s, s_hat = compared(reference, estimate, sample_rate)
     target = _projection(s_hat, s)
     return _decibels(target, s_hat - target)
 

@@ -16,8 +16,7 @@ one in log10 of power that work on bandwidth extension quotes (with longer frame
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgmse.metrics.frames import Frames, framed
-from sgmse.metrics.signals import Signal, checked
+from sgmse.metrics._signals import Frames, Signal, compared, framed
 
 FRAME, HOP = 0.032, 0.016  # seconds
 FLOOR = 1e-8
@@ -25,7 +24,7 @@ FLOOR = 1e-8
 
 def lsd(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
     """Log-spectral distance of signals (samples,), natural logarithm. Raises `MetricError`."""
-    s, s_hat = checked({"reference": reference, "estimate": estimate}, sample_rate)
+    s, s_hat = compared(reference, estimate, sample_rate)
     s_hat = (s @ s_hat) / (s_hat @ s_hat) * s_hat
     S, S_hat = (_magnitudes(x, sample_rate) + FLOOR for x in (s, s_hat))
     squares = np.log((S / S_hat) ** 2 + FLOOR) ** 2

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgmse._extras import missing
-from sgmse.metrics.signals import checked
+from sgmse._extras import imported, missing
+from sgmse.metrics._signals import checked
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +47,7 @@ def dnsmos(estimate: ArrayLike, sample_rate: int) -> DNSMOS:
     s_hat = s_hat / max(1.0, np.abs(s_hat).max())
     try:
         from speechmos import dnsmos as package
-    except ImportError as error:
+    except ImportError as error:  # of what it needs itself, too
         raise missing(error.name or "speechmos", "this metric", "mos") from error
     scores = package.run(s_hat, RATE)
     keys = ("sig_mos", "bak_mos", "ovrl_mos", "p808_mos")
@@ -66,13 +66,11 @@ def distillmos(estimate: ArrayLike, sample_rate: int) -> float:
 
 @cache
 def _distillmos_model() -> "torch.nn.Module":
-    try:
-        with _importable("torchaudio"):
-            from distillmos import ConvTransformerSQAModel
-    except ImportError as error:
-        raise missing(error.name or "distillmos", "this metric", "distillmos") from error
+    with _importable("torchaudio"):
+        package = imported("distillmos", "this metric", "distillmos")
     with redirect_stdout(StringIO()):  # it says where its weights are
-        return ConvTransformerSQAModel().eval()
+        model: torch.nn.Module = package.ConvTransformerSQAModel().eval()
+    return model
 
 
 @contextmanager

@@ -6,9 +6,9 @@ time and level by itself. Computed by the package `pesq`, which is the ITU's cod
 
 from numpy.typing import ArrayLike
 
-from sgmse._extras import missing
+from sgmse._extras import imported
 from sgmse.errors import MetricError
-from sgmse.metrics.signals import checked
+from sgmse.metrics._signals import compared
 
 
 def pesq_wb(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
@@ -27,15 +27,11 @@ def pesq_nb(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> floa
 def _pesq(
     mode: str, rates: tuple[int, ...], reference: ArrayLike, estimate: ArrayLike, sample_rate: int
 ) -> float:
-    signals = {"reference": reference, "estimate": estimate}
-    s, s_hat = checked(signals, sample_rate, rates=rates, seconds=0.25)
+    s, s_hat = compared(reference, estimate, sample_rate, rates=rates, seconds=0.25)
+    package = imported("pesq", "this metric", "metrics")
     try:
-        from pesq import PesqError, pesq
-    except ImportError as error:
-        raise missing("pesq", "this metric", "metrics") from error
-    try:
-        return float(pesq(sample_rate, s, s_hat, mode))
-    except PesqError as error:
+        return float(package.pesq(sample_rate, s, s_hat, mode))
+    except package.PesqError as error:
         reason = error.args[0]
         reason = reason.decode() if isinstance(reason, bytes) else reason
         raise MetricError(

@@ -14,9 +14,9 @@ from threading import Lock
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sgmse._extras import missing
+from sgmse._extras import imported
 from sgmse.errors import MetricError
-from sgmse.metrics.signals import checked
+from sgmse.metrics._signals import compared
 
 _DRAWING = Lock()  # held while the global generator is not the caller's
 
@@ -34,12 +34,8 @@ def estoi(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
 
 
 def _stoi(reference: ArrayLike, estimate: ArrayLike, sample_rate: int, extended: bool) -> float:
-    signals = {"reference": reference, "estimate": estimate}
-    s, s_hat = checked(signals, sample_rate, seconds=0.4)
-    try:
-        import pystoi
-    except ImportError as error:
-        raise missing("pystoi", "this metric", "metrics") from error
+    s, s_hat = compared(reference, estimate, sample_rate, seconds=0.4)
+    pystoi = imported("pystoi", "this metric", "metrics")
     with _same_draws(), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         value = float(pystoi.stoi(s, s_hat, sample_rate, extended=extended))

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sgmse.errors import MetricError
-from sgmse.metrics.signals import checked
+from sgmse.metrics._signals import checked, compared
 
 Transcriber = Callable[[NDArray[np.float32], int], str]  # (samples,), rate in Hz -> text
 
@@ -46,8 +46,7 @@ def word_error_rate(
         (s_hat,) = checked({"estimate": estimate}, sample_rate)
         text = reference
     else:
-        signals = {"reference": reference, "estimate": estimate}
-        s, s_hat = checked(signals, sample_rate)
+        s, s_hat = compared(reference, estimate, sample_rate)
         text = transcribe(s.astype(np.float32), sample_rate)
     spoken = words(text)
     if not spoken:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sgmse.errors import MetricError
-from sgmse.metrics.frames import SHORTEST, best_mean, framed, windowed
+from sgmse.metrics._signals import framed
+from sgmse.metrics.composite import SHORTEST, best_mean, windowed
 
 
 @pytest.mark.parametrize(("samples", "count"), [(640, 1), (719, 1), (720, 2), (16000, 129)])

@@ -6,8 +6,7 @@ from scipy.linalg import solve_toeplitz, toeplitz
 
 from sgmse.errors import MetricError
 from sgmse.metrics import llr
-from sgmse.metrics.frames import EPSILON
-from sgmse.metrics.likelihood_ratio import WORST, lags, prediction, residual
+from sgmse.metrics.composite import EPSILON, WORST, lags, prediction, residual
 
 RATE = 16000
 

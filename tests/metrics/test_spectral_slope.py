@@ -5,7 +5,7 @@ import pytest
 
 from sgmse.errors import MetricError
 from sgmse.metrics import wss
-from sgmse.metrics.spectral_slope import CENTRES, WIDTHS, _weights
+from sgmse.metrics.composite import CENTRES, WIDTHS, _weights
 
 RATE = 16000
 

@@ -1,13 +1,15 @@
-"""What every metric asks of the signals it compares, checked in one place."""
+"""What every metric asks of the signals it compares, checked in one place; and their frames."""
 
 from collections.abc import Collection, Mapping
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from sgmse.errors import MetricError
 
 Signal = NDArray[np.float64]  # (samples,)
+Frames = NDArray[np.float64]  # (frames, samples)
 
 
 def checked(
@@ -39,6 +41,27 @@ def checked(
             f"{shortest / sample_rate:.3f} s are too short; this metric needs {seconds} s or more"
         )
     return list(arrays.values())
+
+
+def compared(
+    reference: ArrayLike,
+    estimate: ArrayLike,
+    sample_rate: int,
+    *,
+    rates: Collection[int] | None = None,
+    seconds: float = 0.0,
+) -> tuple[Signal, Signal]:
+    """Reference and estimate, `checked`."""
+    signals = {"reference": reference, "estimate": estimate}
+    s, s_hat = checked(signals, sample_rate, rates=rates, seconds=seconds)
+    return s, s_hat
+
+
+def framed(signal: Signal, length: int, hop: int) -> Frames:
+    """Every whole frame of `length` samples, `hop` apart, as a view of the signal (samples,)."""
+    if hop < 1:
+        raise MetricError("the sample rate is too low for frames; resample both signals first")
+    return sliding_window_view(signal, length)[::hop]
 
 
 def _array(name: str, signal: ArrayLike) -> Signal:
