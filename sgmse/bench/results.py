@@ -10,6 +10,7 @@ from urllib.parse import quote
 from sgmse._files import write_texts, write_whole
 from sgmse.bench.costs import Costs, Run
 from sgmse.bench.suite import Suite
+from sgmse.errors import MissingPackageError
 from sgmse.report import numbers, text
 from sgmse.report.charts import standalone
 from sgmse.report.clips import Recording
@@ -73,7 +74,10 @@ class Results:
         return {system: {k: cost[v] for k, v in known.items()} for system, cost in costs.items()}
 
     def figures(self) -> dict[str, str]:
-        """The measures against the real-time factor, an SVG file for each set on which any ran."""
+        """The measures against the real-time factor, an SVG file for each set on which any ran.
+
+        Raises `MissingPackageError` without matplotlib.
+        """
         svgs = {
             name: cost_figure(table, self.charted(name), SPEED)
             for name, table in self.table.sets.items()
@@ -137,10 +141,14 @@ class Results:
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         plain = self.to_json(command)
-        figures = self.figures()
+        parts = [self.summary()]
+        try:
+            figures = self.figures()
+        except MissingPackageError as error:
+            figures = {}
+            parts.append(f"No figure: {error}")
         several = len(self.suite.sets) > 1
         places = {name: f"{name}.svg" if several else "figure.svg" for name in figures}
-        parts = [self.summary()]
         parts += [f"![{n}: quality against {SPEED}]({quote(file)})" for n, file in places.items()]
         parts += [LINES] if places else []
         remarks = {

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +13,10 @@ from sgmse._files import write_texts
 from sgmse.bench.costs import Costs
 from sgmse.bench.models import Model
 from sgmse.bench.results import Results
-from sgmse.bench.study_charts import Panel, figure
+from sgmse.errors import MissingPackageError
 from sgmse.metrics.measures import Measure
 from sgmse.report import numbers, text
-from sgmse.report.charts import Point
+from sgmse.report.charts import Panel, Point, Series, draw, front, standalone
 from sgmse.scoring.intervals import Difference
 from sgmse.scoring.pareto import pareto_front
 
@@ -174,38 +175,43 @@ class StudyResults:
     # Files
 
     def write(self, folder: str | Path, *, command: str = "") -> Path:
-        """Write study.md, study.csv, study.json and figure.svg.
+        """Write study.md, study.csv, study.json and, where matplotlib is installed, figure.svg.
 
         Each appears whole or not at all, in place of an earlier one. Raises `ValueError`, before
         anything is written, if nothing could be scored.
         """
         target = Path(folder)
         plain = self.to_json(command)
+        try:
+            figures = {FIGURE: self.svg()}
+            shown = f"![figure]({FIGURE})"
+        except MissingPackageError as error:
+            figures = {}
+            shown = f"No figure: {error}"
         contents = {
-            FIGURE: self.svg(),
+            **figures,
             "study.csv": text.csv_text(plain["settings"]),
             "study.json": text.json_text(plain),
-            "study.md": self._page(plain),
+            "study.md": self._page(plain, shown),
         }
         write_texts(target, contents)
         return target
 
     def svg(self) -> str:
-        """The figure as the content of a file. Raises `ValueError` if nothing could be scored."""
-        panels = [
-            Panel(
-                title,
-                numbers.heading(m),
-                {
-                    line: [self.point(name, cost, m) for name in names]
-                    for line, names in self.lines().items()
-                },
-                m.higher_is_better,
-            )
-            for m in self.measures
-            for cost, title in COSTS.items()
-        ]
-        return figure(panels, CAPTION, columns=len(COSTS))
+        """The figure as the content of a file.
+
+        Raises `ArgumentError` if nothing could be scored, `MissingPackageError` without matplotlib.
+        """
+        panels = []
+        for measure, (cost, label) in product(self.measures, COSTS.items()):
+            series = [
+                Series(line, kind, [self.point(name, cost, measure) for name in names])
+                for kind, (line, names) in enumerate(self.lines().items())
+            ]
+            steps = front(series, measure.higher_is_better)
+            heading = numbers.heading(measure)
+            panels.append(Panel(series, label, heading, log=True, joined=True, front=steps))
+        return standalone(draw(panels, columns=len(COSTS), legend=True, caption=CAPTION))
 
     def to_json(self, command: str = "") -> dict[str, Any]:
         """All of it, and where it comes from; plain values."""
@@ -299,7 +305,7 @@ class StudyResults:
             tables.append(text.markdown_table(header, lines))
         return tables
 
-    def _page(self, plain: Mapping[str, Any]) -> str:
+    def _page(self, plain: Mapping[str, Any], figure: str) -> str:
         """study.md: the summary with the figure and where it comes from."""
         origin = plain["provenance"]
         machine = origin["machine"]
@@ -315,7 +321,7 @@ class StudyResults:
         times = f"{ABOUT_TIMES} {enhanced} by the last call"
         if self.load is not None:
             times += f"; when it began, {self.load:.1f} processes wanted a core"
-        parts = [f"# Samplers of {self.model}", EXPLANATION, f"![figure]({FIGURE})"]
+        parts = [f"# Samplers of {self.model}", EXPLANATION, figure]
         parts += [self.summary()]
         if plain["problems"]:
             parts += ["## Problems", _items(plain["problems"])]

@@ -11,7 +11,6 @@ import soundfile
 from numpy.typing import NDArray
 
 from sgmse import audio
-from sgmse._extras import require as require_package
 from sgmse.audio import files
 from sgmse.data.pairs import evenly_spaced
 from sgmse.errors import ArgumentError, AudioError
@@ -200,11 +199,6 @@ def check(seconds: float, coding: str) -> None:
         raise ArgumentError(f"no coding is called {coding!r}; choose from {', '.join(CODINGS)}")
     if not seconds > 0:
         raise ArgumentError(f"clips must be longer than 0 s, not {seconds:g}")
-
-
-def require() -> None:
-    """Raise `ImportError`, which names the remedy, unless spectrograms can be drawn."""
-    require_package("matplotlib", "a spectrogram", "report")
 
 
 def _start(path: Path, seconds: float) -> tuple[NDArray[np.float32], int]:

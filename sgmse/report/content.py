@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from sgmse.errors import ArgumentError
 from sgmse.metrics.measures import Measure
 from sgmse.report import numbers
-from sgmse.report.charts import Point, Series, chart, sheet
+from sgmse.report.charts import Panel, Point, Series, draw, front
 from sgmse.scoring.facts import binned, number, telling
 from sgmse.scoring.intervals import Interval, stars
-from sgmse.scoring.pareto import pareto_front
 from sgmse.scoring.table import Table
 
 #: Of the lines in charts of costs.
@@ -45,7 +44,7 @@ class Charts:
 
     title: str
     caption: str
-    svgs: list[tuple[str, str]]  # measure, SVG
+    panels: dict[str, Panel]  # by measure
 
 
 # Tables
@@ -104,25 +103,26 @@ def cost_charts(table: Table, costs: CostTable, kinds: Mapping[str, int]) -> lis
     """Each measure against each cost; a system without this cost is a line across."""
     groups = []
     for name in _names(costs):
-        svgs = []
+        panels = {}
         for measure in table.scores.measures:
             placed: list[Series] = []
             levels: list[Series] = []
             for system, means in table.means.items():
-                cost = _cost(costs, system, name) or 0.0
-                mean = means[measure.name]
-                place = (_point(cost, mean),) if mean.count else ()
-                (placed if cost > 0 else levels).append(Series(system, kinds[system], place))
-            points = [point for series in placed for point in series.points]
-            if points:
-                places = {point: (point.x, point.y) for point in points}
-                front = pareto_front(places, measure.higher_is_better)
-                svg = chart(
-                    placed, name, _title(measure), log=True, named=True, front=front, levels=levels
+                if means[measure.name].count:
+                    cost = _cost(costs, system, name) or 0.0
+                    series = Series(system, kinds[system], [_point(cost, means[measure.name])])
+                    (placed if cost > 0 else levels).append(series)
+            if placed:
+                panels[measure.name] = Panel(
+                    placed,
+                    name,
+                    _title(measure),
+                    log=True,
+                    front=front(placed, measure.higher_is_better),
+                    levels=levels,
                 )
-                svgs.append((measure.name, svg))
-        if svgs:
-            groups.append(Charts(f"Quality against {name}", LINES, svgs))
+        if panels:
+            groups.append(Charts(f"Quality against {name}", LINES, panels))
     return groups
 
 
@@ -130,8 +130,9 @@ def cost_figure(table: Table, costs: CostTable, name: str) -> str:
     """All measures against one cost, as one SVG element; "" where no system has this cost."""
     kinds = {system: kind for kind, system in enumerate(table.scores.systems)}
     only = {system: {name: by_name.get(name)} for system, by_name in costs.items()}
-    charts = [svg for group in cost_charts(table, only, kinds) for _, svg in group.svgs]
-    return sheet(charts, kinds) if charts else ""
+    groups = cost_charts(table, only, kinds)
+    panels = [panel for group in groups for panel in group.panels.values()]
+    return draw(panels, legend=True) if panels else ""
 
 
 def fact_charts(table: Table, by: Sequence[str] | None, kinds: Mapping[str, int]) -> list[Charts]:
@@ -147,26 +148,27 @@ def fact_charts(table: Table, by: Sequence[str] | None, kinds: Mapping[str, int]
         values = [value for label in parts if (value := number(label)) is not None]
         joined = len(values) == len(parts)
         places = values if joined else [float(place) for place in range(len(parts))]
-        svgs = []
+        panels = {}
         for measure in table.scores.measures:
             series = [
                 Series(
                     system,
                     kind,
-                    tuple(
+                    [
                         _point(x, part.means[system][measure.name])
                         for x, part in zip(places, parts.values(), strict=True)
                         if system in part.means and part.means[system][measure.name].count
-                    ),
+                    ],
                 )
                 for system, kind in kinds.items()
             ]
             if any(one.points for one in series):
                 categories = () if joined else tuple(parts)
-                svg = chart(series, fact, _title(measure), joined=joined, categories=categories)
-                svgs.append((measure.name, svg))
-        if svgs:
-            groups.append(Charts(f"Quality by {fact}", _left_out(silent), svgs))
+                panels[measure.name] = Panel(
+                    series, fact, _title(measure), joined=joined, categories=categories
+                )
+        if panels:
+            groups.append(Charts(f"Quality by {fact}", _left_out(silent), panels))
     return groups
 
 

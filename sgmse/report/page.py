@@ -21,7 +21,7 @@ from sgmse._files import write_whole
 from sgmse.data.pairs import evenly_spaced
 from sgmse.errors import ArgumentError
 from sgmse.report import clips as listening
-from sgmse.report.charts import style, swatch
+from sgmse.report.charts import draw, style, swatch
 from sgmse.report.clips import CODINGS, Clip, Recording
 from sgmse.report.content import CostTable, cost_charts, fact_charts, grids
 from sgmse.report.numbers import EXPLAINED
@@ -83,7 +83,7 @@ def write_report(
     Raises:
         ArgumentError: an unknown recording or coding; no rows; more than `megabytes` by the
             table and charts alone, or by the recordings that were named.
-        MissingPackageError: jinja2 is missing, or matplotlib and there are sounds.
+        MissingPackageError: jinja2 or matplotlib is missing.
     """
     scores = table.scores
     if not scores.rows:
@@ -91,9 +91,7 @@ def write_report(
     available = audio or {}
     wanted = _wanted(scores, available, files)
     listening.check(seconds, coding)
-    require_package("jinja2", "a report", "report")
-    if wanted:
-        listening.require()
+    require()
     kinds = {system: kind for kind, system in enumerate(scores.systems)}
     content = {
         "title": title,
@@ -103,7 +101,10 @@ def write_report(
         "baseline": table.baseline if len(scores.systems) > 1 else None,
         "explained": EXPLAINED,
         "grids": grids(table, costs or {}),
-        "charts": [*cost_charts(table, costs or {}, kinds), *fact_charts(table, by, kinds)],
+        "charts": [
+            (group, {measure: draw([panel]) for measure, panel in group.panels.items()})
+            for group in (*cost_charts(table, costs or {}, kinds), *fact_charts(table, by, kinds))
+        ],
         "kinds": kinds,
         "asked": len(wanted),
         "available": len(available),
@@ -136,7 +137,7 @@ def write_report(
 
 
 def require() -> None:
-    """Raise `ImportError`, which names the remedy, unless reports with sounds can be written."""
+    """Raise `MissingPackageError`, which names the remedy, unless reports can be written."""
     for package in ("jinja2", "matplotlib"):
         require_package(package, "a report", "report")
 

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from sgmse.data.pairs import Pair
 from sgmse.metrics.measures import Measure, chosen
 from sgmse.report import clips as module
-from sgmse.report.clips import called, clips, listed, picture, require, spectrogram, spread
+from sgmse.report.clips import called, clips, listed, picture, spectrogram, spread
 from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores, Task
 
@@ -141,12 +141,6 @@ def test_refusals():
     for bad in (0, -1, float("nan")):
         with pytest.raises(ValueError, match="longer than 0 s"):
             clips({}, seconds=bad)
-
-
-def test_matplotlib_is_asked_for(monkeypatch):
-    monkeypatch.setattr("sgmse._extras.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="pip install"):
-        require()
 
 
 def test_files_by_recording():
