@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 
@@ -33,7 +34,8 @@ class Optimiser(ABC):
 class Adam(Optimiser):
     """`torch.optim.Adam`."""
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:  # noqa: D102
+    @override
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, self.lr, self.betas, self.eps)
 
 
@@ -43,7 +45,8 @@ class AdamW(Optimiser):
 
     weight_decay: float = 1e-2
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:  # noqa: D102
+    @override
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, self.lr, self.betas, self.eps, self.weight_decay)
 
 
@@ -91,7 +94,8 @@ class Muon(Optimiser):
                 f"{self}: momentum must lie in [0, 1), weight_decay not be negative"
             )
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:  # noqa: D102
+    @override
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         given = list(parameters)
         groups: list[dict[str, Any]] = [
             {"params": [p for p in given if p.ndim > 1], "matrices": True},

@@ -31,5 +31,5 @@ class Times:
     def draw(self, count: int, generator: Generator) -> Tensor:
         """(count,) times, on the device of the generator."""
         device = generator.device
-        chosen, t = torch.rand(2, count, generator=generator, device=device)
-        return torch.where(chosen < self.at_one, 1.0, self.low + (self.high - self.low) * t)
+        chance, t = torch.rand(2, count, generator=generator, device=device)
+        return torch.where(chance < self.at_one, 1.0, self.low + (self.high - self.low) * t)

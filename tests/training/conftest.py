@@ -63,6 +63,50 @@ def finished(corpus: Path, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def run(recipe_file: Path, corpus: Path, tmp_path: Path):
+    """Train by the recipe with changes, in a folder of that name; options are those of `train`."""
+    from sgmse.training import train
+
+    def start(*overrides: str, output: str | Path = "run", **options) -> Path:
+        options = {"data": corpus, "output": tmp_path / output, **options}
+        return train(recipe_file, overrides=overrides, **options)
+
+    return start
+
+
+@pytest.fixture
+def whole_and_parts(run, interrupt_at):
+    """Two runs by the recipe with changes, the second one interrupted after a step, and resumed.
+
+    Also the state that the second one had in between.
+    """
+    from sgmse.training.state import load_state
+
+    def start(step: int, *overrides: str):
+        whole = run(*overrides, output="whole")
+        interrupt_at(step)
+        parts = run(*overrides, output="parts")
+        before = load_state(parts / "training_state.pt")
+        run(*overrides, output="parts", resume=True)
+        return whole, parts, before
+
+    return start
+
+
+@pytest.fixture
+def undefined(monkeypatch):
+    """Let the loss be no number."""
+    from sgmse.training.losses import Reconstruction
+
+    call = Reconstruction.__call__
+    monkeypatch.setattr(
+        Reconstruction,
+        "__call__",
+        lambda self, e, t: {"loss": call(self, e, t)["loss"] * float("nan")},
+    )
+
+
+@pytest.fixture
 def interrupt_at(monkeypatch):
     """Send SIGINT to the training in the middle of a step."""
     from sgmse.training.module import Training

@@ -310,9 +310,9 @@ def test_only_results_are_judged(training):
     def watch(module: Training) -> Training:
         learn = module.adversary.learn
 
-        def watched(x, x0, share, average):
+        def watched(pair, share, average):
             shares.append(share)
-            return learn(x, x0, share, average)
+            return learn(pair, share, average)
 
         module.adversary.learn = watched
         return fit(module)

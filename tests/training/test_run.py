@@ -1,6 +1,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ pytest.importorskip("lightning")
 from sgmse import checkpoints
 from sgmse.data.training_pairs import MixedSpeech
 from sgmse.enhancer import Enhancer
-from sgmse.errors import RecipeError
-from sgmse.metrics import si_sdr
+from sgmse.errors import MissingPackageError, RecipeError, SgmseError
+from sgmse.metrics import measures, si_sdr
 from sgmse.training import train
 from sgmse.training.state import load_state
 
@@ -41,6 +42,14 @@ def assert_same_state(one: Path, two: Path) -> None:
         assert same, name
 
 
+def valid(corpus: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The clean and the noisy samples of the pairs of validation."""
+    for i in range(2):
+        files = (corpus / "valid" / kind / f"{i}.wav" for kind in ("clean", "noisy"))
+        clean, noisy = (soundfile.read(file, dtype="float32")[0] for file in files)
+        yield clean, noisy
+
+
 def test_a_run_leaves_what_it_promises(finished, corpus):
     folder = finished
     state = load_state(folder / "training_state.pt")
@@ -57,13 +66,8 @@ def test_a_run_leaves_what_it_promises(finished, corpus):
     assert last.training["steps"] == 8
     assert best.training["validation si_sdr"] == pytest.approx(state.best, abs=1e-4)
 
-    scores = []
-    for i in range(2):
-        clean, noisy = (
-            soundfile.read(corpus / "valid" / kind / f"{i}.wav", dtype="float32")[0]
-            for kind in ("clean", "noisy")
-        )
-        scores.append(si_sdr(clean, Enhancer.of(best)(noisy, RATE), RATE))
+    enhancer = Enhancer.of(best)
+    scores = [si_sdr(clean, enhancer(noisy, RATE), RATE) for clean, noisy in valid(corpus)]
     assert np.mean(scores) == pytest.approx(state.best, abs=1e-3)  # float32 in between
 
     curves = read_curves(folder)
@@ -99,81 +103,56 @@ def test_an_interrupted_run_that_resumes_is_the_uninterrupted_one(
     assert_same_state(finished, tmp_path / "parts")
 
 
-def test_what_the_loss_learns_is_resumed_too(recipe_file, corpus, tmp_path, interrupt_at):
+def test_what_the_loss_learns_is_resumed_too(whole_and_parts):
     weighting = "{class: Uncertainty, of: {class: EDMWeighting}}"
     loss = f"loss={{class: Reconstruction, complex: 1, si_sdr: 1, weighting: {weighting}}}"
-    options = {"data": corpus, "overrides": ["validation=null", "trainer.steps=6", loss]}
-    train(recipe_file, output=tmp_path / "whole", **options)
-    interrupt_at(2)
-    train(recipe_file, output=tmp_path / "parts", **options)
-    before = load_state(tmp_path / "parts" / "training_state.pt").learned["weights"]
-    train(recipe_file, output=tmp_path / "parts", resume=True, **options)
-    assert_same_state(tmp_path / "whole", tmp_path / "parts")
-    after = load_state(tmp_path / "parts" / "training_state.pt").learned["weights"]
-    assert not torch.equal(before, after)
-    assert before.any()
+    whole, parts, before = whole_and_parts(2, "validation=null", "trainer.steps=6", loss)
+    assert_same_state(whole, parts)
+    after = load_state(parts / "training_state.pt").learned["weights"]
+    assert before.learned["weights"].any()
+    assert not torch.equal(before.learned["weights"], after)
     # it is no part of the model
-    names = checkpoints.load(tmp_path / "whole" / "last").model.state_dict()
+    names = checkpoints.load(whole / "last").model.state_dict()
     assert all(name.startswith("network.") for name in names)
 
 
-def test_unrolled_updates_are_resumed_to_the_bit(recipe_file, corpus, tmp_path, interrupt_at):
+def test_unrolled_updates_are_resumed_to_the_bit(whole_and_parts):
     """Of a sampler that draws noise, with numbers of steps that are drawn."""
-    overrides = [
+    whole, parts, _ = whole_and_parts(
+        2,
         "validation=null",
         "trainer.steps=6",
         "unrolled={steps: [1, 2], share: 0.8}",
         "solver={class: Exponential, eta: 1}",
         "grid={class: Uniform, steps: 2, end: 0.1}",
-    ]
-    options = {"data": corpus, "overrides": overrides}
-    train(recipe_file, output=tmp_path / "whole", **options)
-    interrupt_at(2)
-    train(recipe_file, output=tmp_path / "parts", **options)
-    train(recipe_file, output=tmp_path / "parts", resume=True, **options)
-    assert_same_state(tmp_path / "whole", tmp_path / "parts")
+    )
+    assert_same_state(whole, parts)
 
 
-def test_discriminators_are_resumed_to_the_bit_and_stay_in_the_run(
-    recipe_file, corpus, tmp_path, interrupt_at
-):
+def test_discriminators_are_resumed_to_the_bit_and_stay_in_the_run(whole_and_parts):
     small = "{windows: [64, 128], channels: [4]}"
-    overrides = [
-        "validation=null",
-        "trainer.steps=6",
-        f"adversarial={{start: 1, rise: 3, discriminators: {small}}}",
-    ]
-    options = {"data": corpus, "overrides": overrides}
-    train(recipe_file, output=tmp_path / "whole", **options)
-    interrupt_at(3)
-    train(recipe_file, output=tmp_path / "parts", **options)
-    before = load_state(tmp_path / "parts" / "training_state.pt").adversary
-    train(recipe_file, output=tmp_path / "parts", resume=True, **options)
-    assert_same_state(tmp_path / "whole", tmp_path / "parts")
-    after = load_state(tmp_path / "parts" / "training_state.pt").adversary
+    adversarial = f"adversarial={{start: 1, rise: 3, discriminators: {small}}}"
+    whole, parts, state = whole_and_parts(3, "validation=null", "trainer.steps=6", adversarial)
+    assert_same_state(whole, parts)
+    before, after = state.adversary, load_state(parts / "training_state.pt").adversary
     for name, value in before["discriminators"].items():
         assert not torch.equal(value, after["discriminators"][name])
     assert before["optimiser"]["state"]
-    names = checkpoints.load(tmp_path / "whole" / "last").model.state_dict()
+    names = checkpoints.load(whole / "last").model.state_dict()
     assert all(name.startswith("network.") for name in names)
 
 
-def test_a_score_model_trains_too(recipe_file, corpus, tmp_path):
-    folder = train(
-        recipe_file,
-        data=corpus,
-        output=tmp_path / "run",
-        overrides=[
-            "sde={class: OUVE}",
-            "parametrization={class: Score, sign: -1}",
-            "loss={class: ScoreMatching}",
-            "optimiser={class: Adam, lr: 1e-4}",
-            "data={class: Paired, clean: valid/clean, noisy: valid/noisy, samples: 2016}",
-            "grid.steps=2",
-            "trainer.precision=bf16",
-            "trainer.steps=2",
-            "validation=null",
-        ],
+def test_a_score_model_trains_too(run):
+    folder = run(
+        "sde={class: OUVE}",
+        "parametrization={class: Score, sign: -1}",
+        "loss={class: ScoreMatching}",
+        "optimiser={class: Adam, lr: 1e-4}",
+        "data={class: Paired, clean: valid/clean, noisy: valid/noisy, samples: 2016}",
+        "grid.steps=2",
+        "trainer.precision=bf16",
+        "trainer.steps=2",
+        "validation=null",
     )
     best = checkpoints.load(folder / "best")
     assert type(best.model.sde).__name__ == "OUVE"
@@ -181,67 +160,59 @@ def test_a_score_model_trains_too(recipe_file, corpus, tmp_path):
     assert "validation" not in str(best.training)
 
 
-def test_the_clock_ends_a_run(recipe_file, corpus, tmp_path):
-    overrides = ["trainer.steps=null", "trainer.hours=1e-6", "validation=null"]
-    folder = train(recipe_file, data=corpus, output=tmp_path / "run", overrides=overrides)
+def test_the_clock_ends_a_run(run):
+    folder = run("trainer.steps=null", "trainer.hours=1e-6", "validation=null")
     assert load_state(folder / "training_state.pt").step == 1  # 4 ms
 
 
-def test_from_takes_the_weights_of_a_model_and_nothing_else(
-    recipe_file, corpus, finished, tmp_path
-):
-    second = train(
-        recipe_file,
-        data=corpus,
-        output=tmp_path / "second",
-        from_=finished / "last",
-        # so small a rate leaves the weights as they come
-        overrides=["trainer.steps=1", "optimiser.lr=1e-20", "validation=null"],
-    )
-    state = load_state(second / "training_state.pt")
+def test_from_takes_the_weights_of_a_model_and_nothing_else(run, finished):
+    # so small a rate leaves the weights as they come
+    overrides = ["trainer.steps=1", "optimiser.lr=1e-20", "validation=null"]
+    state = load_state(run(*overrides, from_=finished / "last") / "training_state.pt")
     weights = checkpoints.load(finished / "last").model.network.state_dict()
     assert state.step == 1
     for name, value in state.network.items():
         torch.testing.assert_close(value, weights[name])
 
 
-def test_steps_that_are_not_finite_are_left_out_and_end_a_hopeless_run(
-    recipe_file, corpus, tmp_path, monkeypatch
-):
-    from sgmse.training import losses, module
+def test_steps_that_are_not_finite_are_left_out_and_end_a_hopeless_run(run, undefined, monkeypatch):
+    from sgmse.training import module
 
-    call = losses.Reconstruction.__call__
-    monkeypatch.setattr(
-        losses.Reconstruction,
-        "__call__",
-        lambda self, e, t: {"loss": call(self, e, t)["loss"] * float("nan")},
-    )
-    options = {"data": corpus, "overrides": ["validation=null"]}
-    folder = train(recipe_file, output=tmp_path / "a", **options)
-    state = load_state(folder / "training_state.pt")
+    state = load_state(run("validation=null", output="a") / "training_state.pt")
     assert (state.step, state.updates) == (8, 0)
     assert all(torch.isfinite(v).all() for v in state.network.values())
     monkeypatch.setattr(module, "MAX_SKIPPED", 3)
     with pytest.raises(RecipeError, match="not finite, up to step 3; lower"):
-        train(recipe_file, output=tmp_path / "b", **options)
+        run("validation=null", output="b")
 
 
-def test_a_run_is_neither_overwritten_nor_resumed_by_accident(
-    recipe_file, corpus, finished, tmp_path
-):
+def test_no_memory_for_a_batch_is_said_with_what_helps(run, monkeypatch):
+    from sgmse.training.module import Training
+
+    def full(self, batch, batch_idx):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB.")
+
+    monkeypatch.setattr(Training, "training_step", full)
+    with pytest.raises(
+        RecipeError, match=r"trainer\.batch: no memory for 2 pairs .* 2 GiB"
+    ) as info:
+        run("validation=null")
+    assert "\n" not in str(info.value)
+
+
+def test_a_run_is_neither_overwritten_nor_resumed_by_accident(run, finished, tmp_path):
     with pytest.raises(RecipeError, match=r"holds no training_state\.pt to resume"):
-        train(recipe_file, data=corpus, output=tmp_path / "run", resume=True)
+        run(resume=True)
     with pytest.raises(RecipeError, match="go on with --resume"):
-        train(recipe_file, data=corpus, output=finished)
+        run(output=finished)
     with pytest.raises(RecipeError, match="complete with 8 steps"):
-        train(recipe_file, data=corpus, output=finished, resume=True)
+        run(output=finished, resume=True)
     with pytest.raises(RecipeError, match="leave one of the two out"):
-        train(recipe_file, data=corpus, output=finished, resume=True, from_=finished / "last")
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    (broken / "training_state.pt").write_bytes(b"garbage")
+        run(output=finished, resume=True, from_=finished / "last")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "training_state.pt").write_bytes(b"garbage")
     with pytest.raises(RecipeError, match="cannot be read as a training state"):
-        train(recipe_file, data=corpus, output=broken, resume=True)
+        run(output="broken", resume=True)
 
 
 @pytest.fixture
@@ -268,34 +239,42 @@ def undecoded(monkeypatch):
     ],
 )
 def test_weights_of_another_model_are_refused_before_any_work(
-    recipe_file, corpus, finished, tmp_path, undecoded, overrides, message
+    run, finished, tmp_path, undecoded, overrides, message
 ):
-    options = {"data": corpus, "overrides": ["trainer.steps=9", "validation=null", *overrides]}
+    overrides = ["trainer.steps=9", "validation=null", *overrides]
     with pytest.raises(RecipeError, match=f"^the run was started with {message}.*; resume with"):
-        train(recipe_file, output=finished, resume=True, **options)
-    with pytest.raises(RecipeError, match=f"^the model .*last has {message}.*; change") as caught:
-        train(recipe_file, output=tmp_path / "run", from_=finished / "last", **options)
-    assert "\n" not in str(caught.value)
+        run(*overrides, output=finished, resume=True)
+    with pytest.raises(RecipeError, match=f"^the model .*last has {message}.*; change") as info:
+        run(*overrides, from_=finished / "last")
+    assert "\n" not in str(info.value)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "message"),
+    ("override", "error", "message"),
     [
-        ({"from_": "nowhere"}, checkpoints.CheckpointError, "no model 'nowhere'"),
-        ({"overrides": ["validation.noisy=x"]}, RecipeError, r"validation\.noisy: .* no folder"),
-        ({"overrides": ["data.noise=x"]}, RecipeError, r"data\.noise: there is no folder"),
-        ({"overrides": ["trainer.accelerator=gpu"]}, RecipeError, r"trainer\.accelerator"),
+        ("validation.noisy=x", SgmseError, r"validation\.noisy: .* no folder"),
+        ("data.noise=x", SgmseError, r"data\.noise: there is no folder"),
+        ("trainer.accelerator=gpu", RecipeError, r"trainer\.accelerator"),
     ],
 )
-def test_typos_are_found_before_any_work(
-    recipe_file, corpus, tmp_path, undecoded, options, error, message
-):
-    if "trainer.accelerator=gpu" in options.get("overrides", ()) and torch.cuda.is_available():
+def test_typos_are_found_before_any_work(run, tmp_path, undecoded, override, error, message):
+    if override == "trainer.accelerator=gpu" and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(error, match=message):
-        train(recipe_file, data=corpus, output=tmp_path / "run", **options)
+        run(override)
+    with pytest.raises(checkpoints.CheckpointError, match="no model 'nowhere'"):
+        run(from_="nowhere")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_device_or_the_packages_lack_is_found_before_any_work(run, undecoded, monkeypatch):
+    monkeypatch.setattr(torch.amp, "is_autocast_available", lambda device: False)
+    with pytest.raises(RecipeError, match=r"trainer\.precision: there is no bf16 on cpu"):
+        run("trainer.precision=bf16")
+    monkeypatch.setattr(measures, "find_spec", lambda package: None)
+    with pytest.raises(MissingPackageError, match="'pystoi'"):
+        run("validation.scores=[estoi]", "validation.best=estoi")
 
 
 def test_relative_folders_are_beside_the_recipe(corpus, recipe_file, tmp_path):
@@ -322,29 +301,20 @@ def test_importing_sgmse_does_not_import_the_packages_of_training():
 
 
 @pytest.mark.slow
-def test_a_network_learns_a_handful_by_heart(recipe_file, corpus, tmp_path):
-    folder = train(
-        recipe_file,
-        data=corpus,
-        output=tmp_path / "run",
-        overrides=[
-            "data.clean=valid/clean",
-            "network.channels=[16, 24, 32]",
-            "network.blocks=[1, 1, 1]",
-            "optimiser.lr=3e-3",
-            "trainer.steps=400",
-            "trainer.save_every=1000",
-            "trainer.batch=4",
-            "schedule.warmup=20",
-            "validation.every=200",
-            "validation.scores=[si_sdr, estoi]",
-        ],
+def test_a_network_learns_a_handful_by_heart(run, corpus):
+    folder = run(
+        "data.clean=valid/clean",
+        "network.channels=[16, 24, 32]",
+        "network.blocks=[1, 1, 1]",
+        "optimiser.lr=3e-3",
+        "trainer.steps=400",
+        "trainer.save_every=1000",
+        "trainer.batch=4",
+        "schedule.warmup=20",
+        "validation.every=200",
+        "validation.scores=[si_sdr, estoi]",
     )
     enhancer = Enhancer.of(checkpoints.load(folder / "best"))
-    for i in range(2):
-        clean, noisy = (
-            soundfile.read(corpus / "valid" / kind / f"{i}.wav", dtype="float32")[0]
-            for kind in ("clean", "noisy")
-        )
+    for clean, noisy in valid(corpus):
         gain = si_sdr(clean, enhancer(noisy, RATE), RATE) - si_sdr(clean, noisy, RATE)
         assert gain > 3

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 pytest.importorskip("lightning")
 
 from sgmse import checkpoints
-from sgmse.training import session, train
+from sgmse.training import session
 from sgmse.training.averages.snapshots import find_snapshots
 from sgmse.training.state import load_state
 
@@ -31,16 +31,6 @@ def scores(monkeypatch):
     return give
 
 
-def run(recipe_file, corpus, folder, *overrides, **options):
-    return train(
-        recipe_file,
-        data=corpus,
-        output=folder,
-        overrides=[*overrides, *([] if "validation=null" in overrides else ["validation.every=2"])],
-        **options,
-    )
-
-
 def steps(folder):
     return [checkpoints.load(folder / name).training["steps"] for name in ("best", "last")]
 
@@ -53,29 +43,32 @@ def steps(folder):
         ((np.nan, 1.0, np.nan, 0.5), 4, 1.0),
     ],
 )
-def test_the_best_is_kept_and_the_last_too(
-    recipe_file, corpus, tmp_path, scores, values, best_step, best
-):
+def test_the_best_is_kept_and_the_last_too(run, scores, values, best_step, best):
     scores(*values)
-    folder = run(recipe_file, corpus, tmp_path / "run")
+    folder = run("validation.every=2")
     assert steps(folder) == [best_step, 8]
     assert load_state(folder / "training_state.pt").best == best
     assert checkpoints.load(folder / "best").training["validation si_sdr"] == best
 
 
-def test_the_best_of_before_is_remembered(recipe_file, corpus, tmp_path, scores):
+def test_of_a_distance_the_least_is_the_best(run, scores):
+    scores(5.0, 3.0, np.nan, 4.0)
+    folder = run("validation.every=2", "validation.scores=[lsd]", "validation.best=lsd")
+    assert steps(folder) == [4, 8]
+    assert load_state(folder / "training_state.pt").best == 3
+
+
+def test_the_best_of_before_is_remembered(run, scores):
     scores(1.0, 5.0)
-    run(recipe_file, corpus, tmp_path / "run", "trainer.steps=4")
+    run("validation.every=2", "trainer.steps=4")
     scores(3.0, 4.0)
-    folder = run(recipe_file, corpus, tmp_path / "run", "trainer.steps=8", resume=True)
+    folder = run("validation.every=2", "trainer.steps=8", resume=True)
     assert steps(folder) == [4, 8]
 
 
-def test_scores_that_are_never_defined_make_nothing_the_best(
-    recipe_file, corpus, tmp_path, scores, capsys
-):
+def test_scores_that_are_never_defined_make_nothing_the_best(run, scores, capsys):
     scores(*[np.nan] * 4)
-    folder = run(recipe_file, corpus, tmp_path / "run")
+    folder = run("validation.every=2")
     assert not (folder / "best").exists()
     assert "done after 8 steps; the model is" in capsys.readouterr().out
 
@@ -88,15 +81,15 @@ def test_a_second_signal_ends_at_once(tmp_path):
         keeper._on_signal(signal.SIGINT, None)
 
 
-def test_the_state_is_saved_between_validations(recipe_file, corpus, tmp_path, monkeypatch):
+def test_the_state_is_saved_between_validations(run, monkeypatch):
     saved = []
     monkeypatch.setattr(session, "save_state", lambda state, path: saved.append(state.step))
-    run(recipe_file, corpus, tmp_path / "run", "validation=null")
+    run("validation=null")
     assert saved == [3, 6, 8]
 
 
-def test_without_a_terminal_progress_is_printed(recipe_file, corpus, tmp_path, capsys):
-    run(recipe_file, corpus, tmp_path / "run", "validation=null")
+def test_without_a_terminal_progress_is_printed(run, capsys):
+    run("validation=null")
     out = capsys.readouterr().out
     assert re.findall(r"step (\d+) after \d+ s: loss ", out) == ["2", "4", "6", "8"]
 
@@ -104,19 +97,17 @@ def test_without_a_terminal_progress_is_printed(recipe_file, corpus, tmp_path, c
 AVERAGED = ("validation=null", "averages={lengths: [0.05, 0.2], every: 3}")
 
 
-def test_snapshots_are_kept_and_a_run_that_resumes_has_the_same(
-    recipe_file, corpus, tmp_path, interrupt_at
-):
-    whole = run(recipe_file, corpus, tmp_path / "whole", *AVERAGED)
+def test_snapshots_are_kept_and_a_run_that_resumes_has_the_same(run, interrupt_at):
+    whole = run(*AVERAGED, output="whole")
     interrupt_at(4)
-    parts = run(recipe_file, corpus, tmp_path / "parts", *AVERAGED)
+    parts = run(*AVERAGED, output="parts")
     assert [s.step for s in find_snapshots(parts / "averages")] == [3]
     # as if it had been killed after a snapshot that its state does not know of
     late = parts / "averages" / "step-00000006.safetensors"
     other = late.with_name("step-00000007.safetensors")
     for path in (late, other):
         path.write_bytes(b"garbage")
-    run(recipe_file, corpus, parts, *AVERAGED, resume=True)
+    run(*AVERAGED, output="parts", resume=True)
     one, two = (find_snapshots(folder / "averages") for folder in (whole, parts))
     assert [s.step for s in one] == [s.step for s in two] == [3, 6, 8]
     assert [s.updates for s in two] == [3, 6, 8]
@@ -134,14 +125,5 @@ def test_snapshots_are_kept_and_a_run_that_resumes_has_the_same(
     assert (state.averages[0.2][name] == load_file(two[-1].path)[f"1/{name}"]).all()
 
 
-def test_without_an_update_there_is_no_snapshot(recipe_file, corpus, tmp_path, monkeypatch):
-    from sgmse.training import losses
-
-    call = losses.Reconstruction.__call__
-    monkeypatch.setattr(
-        losses.Reconstruction,
-        "__call__",
-        lambda self, e, t: {"loss": call(self, e, t)["loss"] * float("nan")},
-    )
-    folder = run(recipe_file, corpus, tmp_path / "run", *AVERAGED, "trainer.steps=3")
-    assert not (folder / "averages").exists()
+def test_without_an_update_there_is_no_snapshot(run, undefined):
+    assert not (run(*AVERAGED, "trainer.steps=3") / "averages").exists()

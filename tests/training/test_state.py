@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sgmse.errors import RecipeError
-from sgmse.training.state import TrainingState, load_state, save_state
+from sgmse.training.state import Position, TrainingState, load_state, save_state
 
 STATE = TrainingState(
     step=3,
@@ -35,14 +35,38 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["state.pt"]
 
 
-@pytest.mark.parametrize("name", ["learned", "averages", "adversary"])
-def test_a_state_from_before_there_was_more_to_keep(tmp_path, name):
-    path = tmp_path / "state.pt"
-    save_state(STATE, path)
-    values = torch.load(path)
-    values.pop(name)
-    torch.save(values, path)
-    assert getattr(load_state(path), name) == {}
+def test_a_file_of_the_first_version_is_read(tmp_path):
+    """Its keys are literal here: they must stay. Absent is what came later."""
+    values = {
+        "format": 1,
+        "step": 3,
+        "items": 24,
+        "seconds": 1.5,
+        "network": {"w": torch.ones(2)},
+        "average": {"w": torch.zeros(2)},
+        "updates": 2,
+        "optimiser": {"state": {}, "param_groups": []},
+        "best": 2.5,
+        "model": {"sample_rate": 16000},
+    }
+    torch.save(values, tmp_path / "state.pt")
+    state = load_state(tmp_path / "state.pt")
+    assert all(getattr(state, name) is not None for name in values if name != "format")
+    assert state.learned == state.averages == state.adversary == {}
+    position = state.position
+    assert (position.step, position.items, position.best, position.spent) == (3, 24, 2.5, 1.5)
+    save_state(state, tmp_path / "again.pt")
+    later = {"learned": {}, "averages": {}, "adversary": {}}
+    assert torch.load(tmp_path / "again.pt").keys() == (values | later).keys()
+
+
+def test_a_position_is_moved_by_its_own_methods():
+    position = Position()
+    for finite in (True, False, False):
+        position.advance(8, finite)
+    assert (position.step, position.items, position.skipped) == (3, 24, 2)
+    position.advance(8, True)
+    assert position.skipped == 0
 
 
 def test_a_failure_leaves_the_state_before(tmp_path):

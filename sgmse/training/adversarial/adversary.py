@@ -30,6 +30,7 @@ from sgmse.solvers import Grid
 from sgmse.training.adversarial.discriminators import Discriminators, spectra
 from sgmse.training.losses import Truth
 from sgmse.training.optimisation import AdamW, Optimiser, Schedule
+from sgmse.training.state import REMEDY
 from sgmse.training.times import Times
 
 #: What each discriminator says of a recording: its layers, and last its judgements.
@@ -140,8 +141,8 @@ def matching(estimate: Opinions, clean: Opinions) -> Tensor:
     mean_k,l  mean |F_kl(x) - F_kl(x0)| / mean |F_kl(x0)|
     """
     parts = []
-    for of_x, of_x0 in zip(estimate, clean, strict=True):
-        for f, f0 in zip(of_x[:-1], of_x0[:-1], strict=True):
+    for maps, maps0 in zip(estimate, clean, strict=True):
+        for f, f0 in zip(maps[:-1], maps0[:-1], strict=True):
             size = f0.float().abs().mean((1, 2, 3)).clamp(min=1e-6)
             off = (f.float() - f0.float()).abs().mean((1, 2, 3))
             parts.append((off / size).mean())
@@ -205,20 +206,20 @@ class Adversary:
             return {}
         share = float(judged.float().mean())
         if not share:
-            self.learn(None, None, share, average)
+            self.learn(None, share, average)
             return {}
         # One copy less where all are judged, as most often.
-        chosen = slice(None) if share == 1 else judged
-        heard = truth.transform.inverse(estimate.x0[chosen, 0], truth.audio.shape[-1])
-        x, x0 = levelled(heard, truth.audio[chosen])
-        told = self.learn(x.detach(), x0, share, average)
+        items = slice(None) if share == 1 else judged
+        heard = truth.transform.inverse(estimate.x0[items, 0], truth.audio.shape[-1])
+        x, x0 = levelled(heard, truth.audio[items])
+        discriminator = self.learn((x.detach(), x0), share, average)
         opinions = self.hear(x)
         with torch.no_grad():
             opinions_of_clean = self.hear(x0)
-        judgement = taken_for_clean(opinions)
-        distance = matching(opinions, opinions_of_clean)
-        loss = self.settings.weight * judgement + self.settings.features * distance
-        parts = {"adversarial": judgement, "features": distance, "discriminator": told}
+        adversarial = taken_for_clean(opinions)
+        features = matching(opinions, opinions_of_clean)
+        loss = self.settings.weight * adversarial + self.settings.features * features
+        parts = {"adversarial": adversarial, "features": features, "discriminator": discriminator}
         return {"loss": r * share * loss, **parts}
 
     def hear(self, audio: Tensor) -> Opinions:
@@ -232,15 +233,14 @@ class Adversary:
 
     def learn(
         self,
-        x: Tensor | None,
-        x0: Tensor | None,
+        pair: tuple[Tensor, Tensor] | None,
         share: float,
         average: Callable[[Tensor], Tensor],
     ) -> Tensor:
         """One update of the discriminators; none if there is nothing judged, or not finite.
 
         Args:
-            x, x0: audio (batch, samples) of estimates and truths; None if there are none here.
+            pair: audio (batch, samples) of estimates and truths; None if there are none here.
             share: of the batch of this device that they are.
             average: over devices.
 
@@ -250,7 +250,8 @@ class Adversary:
         weights = list(self.discriminators.parameters())
         loss = weights[0].new_zeros(())
         gradients = [torch.zeros_like(w) for w in weights]
-        if x is not None and x0 is not None:
+        if pair is not None:
+            x, x0 = pair
             self.discriminators.requires_grad_(True)
             both = [[m.chunk(2) for m in maps] for maps in self.hear(torch.cat([x0, x]))]
             clean, estimate = ([[m[i] for m in maps] for maps in both] for i in range(2))
@@ -283,6 +284,5 @@ class Adversary:
         except (RuntimeError, ValueError) as error:
             raise RecipeError(
                 "adversarial.discriminators: the run was started with others than "
-                f"{self.settings.discriminators}; resume with the recipe it was started with, or "
-                "start another run"
+                f"{self.settings.discriminators}; {REMEDY}"
             ) from error

@@ -19,6 +19,7 @@ from torch.nn.functional import leaky_relu
 from torch.nn.utils.parametrizations import weight_norm
 
 from sgmse.errors import ArgumentError
+from sgmse.training.losses.resolutions import unit_stft
 
 EXPONENT = 0.3
 #: Magnitudes below this are compressed no further; those of white noise at -60 dB.
@@ -32,14 +33,8 @@ SLOPE = 0.1
 
 
 def spectra(audio: Tensor, window: int) -> Tensor:
-    """S in windows that overlap by three quarters: (batch, samples) to (batch, 3, bin, frame).
-
-    The Hann window has unit energy, so that white noise has magnitudes of the size of its samples.
-    """
-    w = torch.hann_window(window, dtype=audio.dtype, device=audio.device)
-    x = torch.stft(
-        audio, window, window // 4, window=w / w.norm(), pad_mode="constant", return_complex=True
-    )
+    """S in windows that overlap by three quarters: (batch, samples) to (batch, 3, bin, frame)."""
+    x = unit_stft(audio, window)
     power = x.real.square() + x.imag.square() + FLOOR**2  # whose slopes are finite at 0
     gain = power ** ((EXPONENT - 1) / 2)
     return torch.stack([x.real * gain, x.imag * gain, power.sqrt() * gain], dim=1)

@@ -56,7 +56,7 @@ class EMA:
         if not 0 <= self.decay < 1:
             raise ArgumentError(f"{self}: decay must lie in [0, 1)")
 
-    def of(self, network: nn.Module) -> AveragedModel:
+    def build(self, network: nn.Module) -> AveragedModel:
         """The average, equal to the network until the first update; it takes no gradients."""
         return averaged(network, self.decay_at)
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE
-from sgmse.training.losses.weightings import LogVariance
+from sgmse.training.losses.weightings import LogVariance, Weighting
 from sgmse.transforms import Spectrogram
 
 
@@ -52,3 +53,13 @@ class Loss(ABC):
     @abstractmethod
     def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:
         """Scalars: "loss", which is to fall, and its parts without their weights."""
+
+
+class WeightedLoss(Loss):
+    """A loss with a `Weighting`, which may learn."""
+
+    weighting: Weighting  # a field of every subclass
+
+    @override
+    def learned(self) -> LogVariance | None:
+        return self.weighting.learned()

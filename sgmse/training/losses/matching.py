@@ -11,16 +11,17 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE, weighted
-from sgmse.training.losses.base import Loss, Truth
-from sgmse.training.losses.weightings import LogVariance, SigmaSquared, Unweighted, Weighting
+from sgmse.training.losses.base import Loss, Truth, WeightedLoss
+from sgmse.training.losses.weightings import SigmaSquared, Unweighted, Weighting, level
 
 
 @dataclass(frozen=True)
-class ScoreMatching(Loss):
+class ScoreMatching(WeightedLoss):
     """mean lambda(sigma) |score - grad log p(x_t | x0, y)|^2 (Song et al. 2021, eq. 7).
 
     With score = -noise / sigma it is  mean lambda / sigma^2 |noise - z|^2,  and for lambda =
@@ -29,10 +30,8 @@ class ScoreMatching(Loss):
 
     weighting: Weighting = field(default_factory=SigmaSquared)
 
-    def learned(self) -> LogVariance | None:  # noqa: D102
-        return self.weighting.learned()
-
-    def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:  # noqa: D102
+    @override
+    def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:
         sigma = truth.sde.scales(truth.t).sigma
         weights = torch.where(sigma > 0, self.weighting(sigma) / sigma**2, 1.0)
         squares = (estimate.noise - truth.z).abs().square()
@@ -40,7 +39,7 @@ class ScoreMatching(Loss):
 
 
 @dataclass(frozen=True)
-class Denoising(Loss):
+class Denoising(WeightedLoss):
     """mean lambda |D - truth|^2 for the estimate D of the clean audio, or of the mean of x_t.
 
         of = "data"    D = x0 hat               lambda at the level sigma / a (Karras et al. 2022)
@@ -57,13 +56,12 @@ class Denoising(Loss):
         if self.of not in ("data", "mean"):
             raise ArgumentError(f"Denoising: of must be 'data' or 'mean', not {self.of!r}")
 
-    def learned(self) -> LogVariance | None:  # noqa: D102
-        return self.weighting.learned()
+    @override
+    def refusal(self, sde: SDE, t: Tensor) -> str | None:
+        return self.weighting.refusal(sde, t) if self.of == "data" else None
 
-    def refusal(self, sde: SDE, t: Tensor) -> str | None:  # noqa: D102
-        return infinite(self.weighting, sde, t) if self.of == "data" else None
-
-    def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:  # noqa: D102
+    @override
+    def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:
         if self.of == "data":
             weights = self.weighting(level(truth.sde, truth.t))
             squares = (estimate.x0 - truth.x0).abs().square()
@@ -74,22 +72,6 @@ class Denoising(Loss):
         return {"loss": self.weighting.mean(squares, weights, truth.u)}
 
 
-def level(sde: SDE, t: Tensor) -> Tensor:
-    """sigma / a: 0 for clean audio, infinite where nothing is left of it."""
-    return (-sde.log_snr(t)).exp()
-
-
-def infinite(weighting: Weighting, sde: SDE, t: Tensor) -> str | None:
-    """The refusal of a weighting of the error of x0 that is not finite."""
-    odd = ~weighting(level(sde, t)).isfinite()
-    if not odd.any():
-        return None
-    return (
-        f"{weighting} of the error of x0 is infinite at t = {float(t[odd][0]):g} of {sde}; use "
-        "Unweighted() or EDMWeighting(), or train at other times"
-    )
-
-
 @dataclass(frozen=True)
 class VelocityMatching(Loss):
     """mean |v - v(x0, y, z)|^2 for v = a' x0 hat + b' y + sigma' noise hat: flow matching.
@@ -97,7 +79,8 @@ class VelocityMatching(Loss):
     Lipman et al. 2023, arXiv:2210.02747, eq. 9; b' y is no error. It needs finite a' and sigma'.
     """
 
-    def refusal(self, sde: SDE, t: Tensor) -> str | None:  # noqa: D102
+    @override
+    def refusal(self, sde: SDE, t: Tensor) -> str | None:
         a, _, sigma = sde.rates(t)
         odd = ~(a.isfinite() & sigma.isfinite())
         if not odd.any():
@@ -107,7 +90,8 @@ class VelocityMatching(Loss):
             "train at other times, or use Reconstruction"
         )
 
-    def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:  # noqa: D102
+    @override
+    def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:
         a, _, sigma = truth.sde.rates(truth.t)
         off = weighted((a, estimate.x0 - truth.x0), (sigma, estimate.noise - truth.z))
         return {"loss": off.abs().square().mean()}

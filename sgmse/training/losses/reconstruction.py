@@ -1,24 +1,24 @@
 """The loss of a result: distances between spectra and between sounds, which need no time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE
 from sgmse.training.losses import perceptual
-from sgmse.training.losses.base import Loss, Truth
-from sgmse.training.losses.matching import infinite, level
+from sgmse.training.losses.base import Truth, WeightedLoss
 from sgmse.training.losses.resolutions import multi_resolution_loss
-from sgmse.training.losses.weightings import LogVariance, Unweighted, Weighting
+from sgmse.training.losses.weightings import Unweighted, Weighting, level
 
 
 @dataclass(frozen=True)
-class Reconstruction(Loss):
+class Reconstruction(WeightedLoss):
     """A weighted sum of distances between the estimate X of x0, as audio x, and the truth X0, x0.
 
         complex     mean lambda |X - X0|^2 / (2 c^2),  lambda at the level sigma / a
@@ -42,61 +42,51 @@ class Reconstruction(Loss):
     weighting: Weighting = field(default_factory=Unweighted)
 
     def __post_init__(self) -> None:
-        audible = (self.waveform, self.si_sdr, self.perceptual, self.multi_resolution)
-        weights = (self.complex, self.magnitude, *audible)
+        weights = [getattr(self, name) for name in ("complex", "magnitude", *AUDIBLE)]
         if not all(isfinite(w) and w >= 0 for w in weights) or not any(weights):
             raise ArgumentError(f"{self}: weights must not be negative, and one must be positive")
         if not self.complex and self.weighting != Unweighted():
             raise ArgumentError(f"{self}: its weighting is that of `complex`, which has no weight")
 
     @property
-    def sample_rates(self) -> tuple[int, ...] | None:  # noqa: D102
+    @override
+    def sample_rates(self) -> tuple[int, ...] | None:
         return (perceptual.SAMPLE_RATE,) if self.perceptual else None
 
-    def learned(self) -> LogVariance | None:  # noqa: D102
-        return self.weighting.learned()
+    @override
+    def refusal(self, sde: SDE, t: Tensor) -> str | None:
+        return self.weighting.refusal(sde, t)
 
-    def refusal(self, sde: SDE, t: Tensor) -> str | None:  # noqa: D102
-        return infinite(self.weighting, sde, t)
-
-    def untimed(self) -> str | None:  # noqa: D102
+    @override
+    def untimed(self) -> str | None:
         if self.weighting == Unweighted():
             return None
         return f"a result has no time to be weighted by; leave out {self.weighting}"
 
-    def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:  # noqa: D102
-        x, x0 = estimate.x0, truth.x0
-        c = truth.transform.compression.factor
-        parts = {}
-        loss = x.real.new_zeros(())
+    @override
+    def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:
+        x, x0, c = estimate.x0, truth.x0, truth.transform.compression.factor
+        parts: dict[str, Tensor] = {}
         if self.complex:
             weights = self.weighting(level(truth.sde, truth.t)) / (2 * c**2)
             squares = (x - x0).abs().square()
             parts["complex"] = self.weighting.mean(squares, weights, truth.u)
-            loss = loss + self.complex * parts["complex"]
         if self.magnitude:
             parts["magnitude"] = (x.abs() - x0.abs()).square().mean() / c**2
-            loss = loss + self.magnitude * parts["magnitude"]
-        if self.waveform or self.si_sdr or self.perceptual or self.multi_resolution:
+        audible = {name: distance for name, distance in AUDIBLE.items() if getattr(self, name)}
+        if audible:
             heard = truth.transform.inverse(x[:, 0], truth.audio.shape[-1])
-        if self.waveform:
-            parts["waveform"] = (heard - truth.audio).abs().mean()
-            loss = loss + self.waveform * parts["waveform"]
-        if self.si_sdr:
-            bels = log10_si_sdr(heard, truth.audio).mean()
-            parts["si_sdr"] = 10 * bels
-            loss = loss - self.si_sdr * bels
-        if self.perceptual:
-            parts["perceptual"] = perceptual.quality_loss(heard, truth.audio).mean()
-            loss = loss + self.perceptual * parts["perceptual"]
-        if self.multi_resolution:
-            parts["multi_resolution"] = multi_resolution_loss(heard, truth.audio).mean()
-            loss = loss + self.multi_resolution * parts["multi_resolution"]
+            parts |= {name: d(heard, truth.audio).mean() for name, d in audible.items()}
+        loss = x.real.new_zeros(())
+        for name, part in parts.items():
+            loss = loss + getattr(self, name) * part
+        if "si_sdr" in parts:
+            parts["si_sdr"] = -10 * parts["si_sdr"]
         return {"loss": loss, **parts}
 
 
-def log10_si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
-    """log10 of the scale-invariant signal-to-distortion ratio (Le Roux et al. 2019, eq. 3).
+def negative_si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
+    """-log10 of the scale-invariant signal-to-distortion ratio (Le Roux et al. 2019, eq. 3).
 
     Shape: (..., samples) twice -> (...). Energies are kept above 1e-8 and the ratio above -40 dB,
     where there is nothing left to learn from it.
@@ -104,4 +94,13 @@ def log10_si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
     energy = reference.square().sum(-1, keepdim=True).clamp(min=1e-8)
     target = (reference * estimate).sum(-1, keepdim=True) / energy * reference
     distortion = (estimate - target).square().sum(-1).clamp(min=1e-8)
-    return torch.log10((target.square().sum(-1) / distortion).clamp(min=1e-4))
+    return -torch.log10((target.square().sum(-1) / distortion).clamp(min=1e-4))
+
+
+#: The distances between sounds (batch, samples), by the names of their weights.
+AUDIBLE: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "waveform": lambda x, x0: (x - x0).abs(),
+    "si_sdr": negative_si_sdr,
+    "perceptual": perceptual.quality_loss,
+    "multi_resolution": multi_resolution_loss,
+}

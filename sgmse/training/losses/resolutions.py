@@ -16,15 +16,21 @@ FLOOR = 1e-4
 SILENCE = 1e-6
 
 
-def magnitudes(audio: Tensor, window: int) -> Tensor:
-    """(batch, samples) to |STFT|, kept above `FLOOR`: (batch, frequency, frame).
+def unit_stft(audio: Tensor, window: int) -> Tensor:
+    """STFT in windows that overlap by three quarters: (batch, samples) to (batch, bin, frame).
 
     The Hann window has unit energy, so that white noise has magnitudes of the size of its samples.
     """
     w = torch.hann_window(window, dtype=audio.dtype, device=audio.device)
-    x = torch.stft(
-        audio, window, window // 4, window=w / w.norm(), pad_mode="constant", return_complex=True
+    w = w / w.norm()
+    return torch.stft(
+        audio, window, window // 4, window=w, pad_mode="constant", return_complex=True
     )
+
+
+def magnitudes(audio: Tensor, window: int) -> Tensor:
+    """|STFT|, kept above `FLOOR`: (batch, samples) to (batch, bin, frame)."""
+    x = unit_stft(audio, window)
     # The clamp comes before the root, whose slope is infinite at 0.
     return (x.real.square() + x.imag.square()).clamp(min=FLOOR**2).sqrt()
 

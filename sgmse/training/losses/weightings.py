@@ -13,9 +13,15 @@ from math import pi
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.sdes import expand, positive
+from sgmse.sdes import SDE, expand, positive
+
+
+def level(sde: SDE, t: Tensor) -> Tensor:
+    """sigma / a: 0 for clean audio, infinite where nothing is left of it."""
+    return (-sde.log_snr(t)).exp()
 
 
 class LogVariance(nn.Module):
@@ -46,6 +52,16 @@ class Weighting(ABC):
         """What is trained with the network, new, on the CPU; most weightings learn nothing."""
         return None
 
+    def refusal(self, sde: SDE, t: Tensor) -> str | None:
+        """Why the error of x0 cannot be weighted at times (batch,), with the remedy, or None."""
+        odd = ~self(level(sde, t)).isfinite()
+        if not odd.any():
+            return None
+        return (
+            f"{self} of the error of x0 is infinite at t = {float(t[odd][0]):g} of {sde}; use "
+            "Unweighted() or EDMWeighting(), or train at other times"
+        )
+
     def mean(self, squares: Tensor, weights: Tensor, u: Tensor | None) -> Tensor:
         """The loss of |error|^2 (batch, ...) with weights (batch,); u (batch,) is what is learned.
 
@@ -58,7 +74,8 @@ class Weighting(ABC):
 class Unweighted(Weighting):
     """lambda = 1."""
 
-    def __call__(self, sigma: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def __call__(self, sigma: Tensor) -> Tensor:
         return torch.ones_like(sigma)
 
 
@@ -69,7 +86,8 @@ class SigmaSquared(Weighting):
     Song et al. 2021, arXiv:2011.13456, sec. 3.3.
     """
 
-    def __call__(self, sigma: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def __call__(self, sigma: Tensor) -> Tensor:
         return sigma**2
 
 
@@ -89,7 +107,8 @@ class EDMWeighting(Weighting):
     def __post_init__(self) -> None:
         positive(self, sigma_data=self.sigma_data)
 
-    def __call__(self, sigma: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def __call__(self, sigma: Tensor) -> Tensor:
         return 1 / self.sigma_data**2 + 1 / sigma**2
 
 
@@ -119,13 +138,16 @@ class Uncertainty(Weighting):
                 "Uncertainty: `of` learns what it would learn; leave one of them out"
             )
 
-    def __call__(self, sigma: Tensor) -> Tensor:  # noqa: D102
+    @override
+    def __call__(self, sigma: Tensor) -> Tensor:
         return self.of(sigma)
 
-    def learned(self) -> LogVariance:  # noqa: D102
+    @override
+    def learned(self) -> LogVariance:
         return LogVariance(self.terms)
 
-    def mean(self, squares: Tensor, weights: Tensor, u: Tensor | None) -> Tensor:  # noqa: D102
+    @override
+    def mean(self, squares: Tensor, weights: Tensor, u: Tensor | None) -> Tensor:
         if u is None:
             raise ArgumentError(f"{self} needs u: make it with `learned` and train it")
         return super().mean(squares, weights * (-u).exp(), None) + u.mean()

@@ -113,12 +113,12 @@ def test_quiet_recordings_count_alike():
 
 def test_discriminators_tell_smooth_recordings_from_others_and_their_slope_makes_up_for_it():
     judge = adversary(features=0.0)
-    told = []
+    losses = []
     for step in range(25):
         clean = noise(4, step)
-        told.append(float(judge.learn(smooth(clean), clean, 1.0, alone)))
-    assert told[-1] < 0.5 * told[0]  # 0.5 is the best without telling them apart
-    assert told[-1] < 0.3
+        losses.append(float(judge.learn((smooth(clean), clean), 1.0, alone)))
+    assert losses[-1] < 0.5 * losses[0]  # 0.5 is the best without telling them apart
+    assert losses[-1] < 0.3
     clean = noise(4, 100)
     assert taken_for_clean(judge.hear(smooth(clean))) > 2 * taken_for_clean(judge.hear(clean))
     # A step along the slope is towards what is missing, the upper half of the spectrum.
@@ -201,14 +201,14 @@ def test_several_devices_learn_what_one_would():
 
     x, x0 = smooth(clean), clean
     for part in (slice(0, 3), slice(3, 4)):
-        adversary().learn(x[part], x0[part], (part.stop - part.start) / 3, collect)
-    adversary().learn(None, None, 0.0, collect)
+        adversary().learn((x[part], x0[part]), (part.stop - part.start) / 3, collect)
+    adversary().learn(None, 0.0, collect)
     mean = torch.stack(vectors).mean(0)
     several, one, none = adversary(), adversary(), adversary()
-    several.learn(None, None, 0.0, lambda values: mean)
-    assert none.learn(None, None, 0.0, alone) == 0
+    several.learn(None, 0.0, lambda values: mean)
+    assert none.learn(None, 0.0, alone) == 0
     gradients = []
-    one.learn(x, x0, 1.0, lambda values: gradients.append(values) or values)
+    one.learn((x, x0), 1.0, lambda values: gradients.append(values) or values)
     torch.testing.assert_close(mean[:-1] / mean[-1], gradients[0][:-1], rtol=1e-4, atol=1e-7)
     for w, v in zip(several.optimiser.state.values(), one.optimiser.state.values(), strict=True):
         torch.testing.assert_close(w["exp_avg"], v["exp_avg"], rtol=1e-4, atol=1e-7)
@@ -226,7 +226,7 @@ def test_a_gradient_that_is_not_finite_is_left_out():
     judge, clean = adversary(), noise(4)
     x = clean.clone()
     x[0, 0] = torch.inf
-    judge.learn(x, clean, 1.0, alone)
+    judge.learn((x, clean), 1.0, alone)
     assert not judge.optimiser.state
     first = SMALL.build(0).state_dict()
     for name, value in judge.discriminators.state_dict().items():
@@ -247,11 +247,11 @@ def test_half_precision_is_that_of_the_layers_alone():
 def test_a_state_goes_on_as_it_would_have():
     one, two = adversary(), adversary()
     for step in range(3):
-        one.learn(smooth(noise(4, step)), noise(4, step), 1.0, alone)
+        one.learn((smooth(noise(4, step)), noise(4, step)), 1.0, alone)
     two.restore(deepcopy(one.state()))
     two.to(torch.device("cpu"))
     for judge in (one, two):
-        judge.learn(smooth(noise(4, 9)), noise(4, 9), 1.0, alone)
+        judge.learn((smooth(noise(4, 9)), noise(4, 9)), 1.0, alone)
     ours, theirs = (judge.discriminators.state_dict() for judge in (one, two))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     larger = Adversary(Adversarial(discriminators=replace(SMALL, channels=(4, 4))), 0)

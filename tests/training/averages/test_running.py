@@ -12,7 +12,7 @@ from sgmse.training.averages.profiles import Profile, combination, exponent, pro
 def test_average_is_its_formula(warmup):
     layer = nn.Linear(3, 2)
     ema = EMA(0.9, warmup)
-    average = ema.of(layer)
+    average = ema.build(layer)
     assert not any(p.requires_grad for p in average.parameters())
     expected = None
     for n in range(1, 30):
