@@ -157,8 +157,8 @@ def main() -> None:
         'reason below before anything is computed. "from 0.999": the solver cannot leave t = 1 '
         "of that process, and is started just before it. The measured orders: "
         "[results](../benchmarks/results/solver-order.md); the distance to the exact posterior: "
-        "[quality](../benchmarks/results/solver-quality.md). The arithmetic of each family from top to "
-        "bottom: [loops](loops.md).\n\n"
+        "[quality](../benchmarks/results/solver-quality.md). The arithmetic of each family "
+        "from top to bottom: [loops](loops.md).\n\n"
         f"{matrix()}\n"
     )
     print(options.output / "solver-order.md", options.docs / "solvers.md", sep="\n")
