@@ -7,8 +7,6 @@ these times their probabilities, which the recipe sets, and the reading of its c
 pairs while the network learns.
 """
 
-import argparse
-import json
 import os
 import platform
 import time
@@ -23,6 +21,7 @@ import numpy as np
 import soundfile
 from numpy.random import Generator
 from tqdm import tqdm
+from writing import arguments, paragraph, write
 
 from sgmse.data.babble import Babble
 from sgmse.data.cache import cached
@@ -32,7 +31,6 @@ from sgmse.data.pairs import recordings
 from sgmse.data.training_pairs import MixedSpeech
 from sgmse.training.recipe import load_recipe
 
-HERE = Path(__file__).resolve().parent
 RATE, SAMPLES = 16000, 32385
 SLOW = 10  # ms
 
@@ -103,9 +101,7 @@ def cases(folder: Path) -> dict[str, Spoil]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--output", type=Path, default=HERE / "results")
-    options = parser.parse_args()
+    options = arguments(__doc__).parse_args()
     with TemporaryDirectory() as folder:
         results = {
             name: milliseconds(spoil, 60 if "pair" in name else 12)
@@ -114,17 +110,14 @@ def main() -> None:
     lines = ["| degradation | ms | |", "|---|---|---|"]
     for name, ms in results.items():
         lines.append(f"| {name} | {ms:.1f} | {f'more than {SLOW} ms' if ms > SLOW else ''} |")
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "degradations.json").write_text(json.dumps(results, indent=1) + "\n")
-    introduction = " ".join((__doc__ or "").split("\n\n")[1].split()).split(": ", 1)[1]
-    (options.output / "degradations.md").write_text(
+    page = (
         "# What a degradation costs\n\nMade by `python benchmarks/degradations.py`.\n\n"
-        f"{introduction[0].upper()}{introduction[1:]} soundfile {soundfile.__version__}, "
+        f"{paragraph(__doc__, 1)} soundfile {soundfile.__version__}, "
         f"libsndfile {soundfile.__libsndfile_version__}, {platform.machine()}.\n\n"
         + "\n".join(lines)
         + "\n"
     )
-    print(options.output / "degradations.md")
+    write(options.output, "degradations", page, results)
 
 
 if __name__ == "__main__":

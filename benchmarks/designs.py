@@ -7,7 +7,6 @@ nothing else. Writes benchmarks/results/designs.md and .json. What is done is ke
 so that it can be interrupted and started again; empty it after a change of the recipe.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -22,20 +21,20 @@ import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
+from writing import arguments, write
 
 from sgmse.checkpoints import load_model
 from sgmse.enhancer import Enhancer
+from sgmse.report import numbers
 from sgmse.scoring.intervals import interval
 from sgmse.training.state import load_state
-from sgmse.training.validation import Validation, ValidationPair, evaluate
+from sgmse.training.validation import Validation, ValidationPair, evaluate, measure_of
 
-HERE = Path(__file__).resolve().parent
 STEPS = (1, 2, 4, 8)
 #: Updates of two trainings, whose difference is the cost of an update; how often it is measured.
 TIMED, ROUNDS = (5, 35), 3
 SCORES = ("pesq_wb", "estoi", "si_sdr")
-TITLES = {"pesq_wb": "PESQ-WB", "estoi": "ESTOI", "si_sdr": "SI-SDR [dB]"}
-DIGITS = {"pesq_wb": 3, "estoi": 3, "si_sdr": 2}
+MEASURES = {score: measure_of(score) for score in SCORES}
 PAGE = """# Which process, estimate and network
 
 Made by `python benchmarks/designs.py CORPUS`.
@@ -258,7 +257,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     means = np.array([[np.mean(r["scores"][n][s]) for s, n in columns] for r in results])
     tops = means.max(axis=0)
     heads = ["design", "weights", "GMAC/s", "seconds an update", "updates"]
-    heads += [f"{TITLES[score]}, {steps}" for score, steps in columns]
+    heads += [f"{numbers.heading(MEASURES[score])}, {steps}" for score, steps in columns]
     heads += ["PESQ-WB, 1 less the first"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     first = np.array(results[0]["scores"]["1"]["pesq_wb"])
@@ -270,7 +269,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
         cells = [result["name"], f"{result['weights'] / 1e6:.2f} M", f"{result['gmac']:.2f}"]
         cells += [f"{result['seconds']:.2f}", str(result["updates"])]
         for (score, _), mean, top in zip(columns, row, tops, strict=True):
-            text = f"{mean:.{DIGITS[score]}f}"
+            text = f"{mean:.{MEASURES[score].digits}f}"
             cells.append(f"**{text}**" if mean == top else text)
         gain = np.array(result["scores"]["1"]["pesq_wb"]) - first
         cells.append(
@@ -281,13 +280,11 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("corpus", type=Path, help="folder with train and valid")
+    parser = arguments(__doc__, "train and valid")
     parser.add_argument("--minutes", type=float, default=3.0, help="of training a design")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="designs at once")
     parser.add_argument("--files", type=int, default=30, help="of valid")
     parser.add_argument("--runs", type=Path, default=Path("runs/designs"))
-    parser.add_argument("--output", type=Path, default=HERE / "results")
     given = parser.parse_args()
     options = Options(given.corpus.resolve(), given.minutes, given.files)
     folders = [given.runs / folder_of(design) for design in DESIGNS]
@@ -310,16 +307,8 @@ def main() -> None:
             [costs[design.network] for design in DESIGNS],
         )
         results = list(tqdm(rows, "designs", len(DESIGNS), unit="design"))
-    given.output.mkdir(parents=True, exist_ok=True)
-    (given.output / "designs.json").write_text(json.dumps(results) + "\n")
-    (given.output / "designs.md").write_text(
-        PAGE.format(
-            minutes=f"{given.minutes:g}",
-            files=given.files,
-            table=table(results),
-        )
-    )
-    print(given.output / "designs.md")
+    page = PAGE.format(minutes=f"{given.minutes:g}", files=given.files, table=table(results))
+    write(given.output, "designs", page, results, indent=None)
 
 
 if __name__ == "__main__":

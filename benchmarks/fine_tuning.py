@@ -8,8 +8,6 @@ the noisy recordings of CORPUS/valid, where it may forget. Writes benchmarks/res
 and .json.
 """
 
-import argparse
-import json
 import subprocess
 import sys
 import time
@@ -21,18 +19,18 @@ import numpy as np
 import soundfile
 from numpy.random import Generator
 from numpy.typing import NDArray
+from writing import arguments, write
 
 from sgmse.checkpoints import load_model
 from sgmse.data.degradations import add_noise
 from sgmse.enhancer import Enhancer
-from sgmse.scoring.intervals import interval, paired, stars
+from sgmse.report import numbers
+from sgmse.scoring.intervals import interval, paired
 from sgmse.training.validation import Validation, ValidationPair, evaluate, measure_of
 
-HERE = Path(__file__).resolve().parent
 RATE = 16000
 SCORES = ("pesq_wb", "estoi", "si_sdr")
-TITLES = ("PESQ-WB", "ESTOI", "SI-SDR [dB]")
-DIGITS = (3, 3, 2)
+MEASURES = [measure_of(score) for score in SCORES]
 SNRS = (0.0, 5.0)
 
 
@@ -84,31 +82,29 @@ def scored(model: str | Path, pairs: Sequence[ValidationPair]) -> NDArray[np.flo
 def unprocessed(pair: ValidationPair) -> list[float]:
     """Scores of the noisy recording."""
     clean, noisy = (soundfile.read(file)[0] for file in (pair.clean, pair.noisy))
-    return [measure_of(name)(clean, noisy, RATE) for name in SCORES]
+    return [measure(clean, noisy, RATE) for measure in MEASURES]
 
 
-def rows(what: str, before: NDArray[np.float64], after: NDArray[np.float64]) -> list[str]:
-    """Three lines of the table: before, after, and the change."""
-    lines = []
-    for name, values in (("before", before), ("after", after)):
-        cells = [
-            f"{(about := interval(column)).mean:.{d}f} ± {about.half_width:.{d}f}"
-            for column, d in zip(values.T, DIGITS, strict=True)
-        ]
-        lines.append(f"| {what} | {name} | {' | '.join(cells)} |")
-    cells = []
-    for new, old, d in zip(after.T, before.T, DIGITS, strict=True):
-        change = paired(new, old)
-        half = (change.high - change.low) / 2
-        cells.append(f"{change.mean:+.{d}f} ± {half:.{d}f} {stars(change.p)}".rstrip())
-    return [*lines, f"| {what} | change | {' | '.join(cells)} |"]
+def row(*cells: str) -> str:
+    """A line of the table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def means(values: NDArray[np.float64]) -> list[str]:
+    """Of scores (pairs, scores)."""
+    return [numbers.mean(m, interval(v)) for m, v in zip(MEASURES, values.T, strict=True)]
+
+
+def changes(before: NDArray[np.float64], after: NDArray[np.float64]) -> list[str]:
+    """Of scores (pairs, scores)."""
+    return [
+        numbers.change(measure, paired(new, old))
+        for measure, new, old in zip(MEASURES, after.T, before.T, strict=True)
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("corpus", type=Path, help="folder with train and valid")
-    parser.add_argument("--output", type=Path, default=HERE / "results")
-    given = parser.parse_args()
+    given = arguments(__doc__, "train and valid").parse_args()
     corpus = given.corpus.resolve()
     known = Validation(Path("valid/clean"), Path("valid/noisy"), files=30).pairs(corpus)
     with TemporaryDirectory() as temporary:
@@ -127,22 +123,18 @@ def main() -> None:
         minutes = (time.monotonic() - began) / 60
         after = {"new": scored(folder / "run" / "best", new)}
         after["known"] = scored(folder / "run" / "best", known)
-    heads = f"| noise | model | {' | '.join(TITLES)} |\n|---|---|" + "---|" * len(TITLES)
-    none = " | ".join(
-        f"{(about := interval(column)).mean:.{d}f} ± {about.half_width:.{d}f}"
-        for column, d in zip(noisy.T, DIGITS, strict=True)
-    )
-    lines = [f"| new | none | {none} |"]
+    lines = [row("noise", "model", *map(numbers.heading, MEASURES))]
+    lines += ["|---" * (2 + len(MEASURES)) + "|", row("new", "none", *means(noisy))]
     for name, title in (("new", "new"), ("known", "of the corpus")):
-        lines += rows(title, before[name], after[name])
-    given.output.mkdir(parents=True, exist_ok=True)
-    told = {
+        lines.append(row(title, "before", *means(before[name])))
+        lines.append(row(title, "after", *means(after[name])))
+        lines.append(row(title, "change", *changes(before[name], after[name])))
+    scores = {
         "minutes": round(minutes, 1),
         "before": {name: values.mean(0).tolist() for name, values in before.items()},
         "after": {name: values.mean(0).tolist() for name, values in after.items()},
     }
-    (given.output / "fine-tuning.json").write_text(json.dumps(told, indent=1) + "\n")
-    (given.output / "fine-tuning.md").write_text(
+    page = (
         "# A few minutes of training further\n\n"
         "Made by `python benchmarks/fine_tuning.py CORPUS`.\n\n"
         f"The default model, trained further by `sgmse train --from default --data FOLDER` for "
@@ -150,9 +142,9 @@ def main() -> None:
         "generated recordings of a rotary tool, a noise that it does not know.\nScores of 30 "
         "recordings of the validation set with other recordings of that noise, at 0 and 5 dB, and "
         "with the noises\nof the corpus. ± half a 95 % bootstrap interval; Wilcoxon signed rank: "
-        "* p < 0.05, ** p < 0.01, *** p < 0.001.\n\n" + "\n".join([heads, *lines]) + "\n"
+        "* p < 0.05, ** p < 0.01, *** p < 0.001.\n\n" + "\n".join(lines) + "\n"
     )
-    print(given.output / "fine-tuning.md")
+    write(given.output, "fine-tuning", page, scores)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ compat="sgmse". The package is never installed beside ours but into an environme
     build/official/bin/pip uninstall -y torchvision     (unused, and built for another torch)
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from tqdm import tqdm
+from writing import arguments, write
 
 import sgmse
 from sgmse.audio import read
@@ -120,12 +120,11 @@ def compare(job: dict, python: Path, threads: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = arguments(__doc__)
     default = HERE.parent / "build" / "official" / "bin" / "python"
     parser.add_argument("--python", type=Path, default=default, help="of the other environment")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", help="models whose names hold this text")
-    parser.add_argument("--output", type=Path, default=HERE / "results")
     options = parser.parse_args()
     if not options.python.exists():
         sys.exit(f"{options.python} does not exist; make the environment: {__doc__}")
@@ -140,9 +139,7 @@ def main() -> None:
         f"| {r['seconds']['published']:.1f} | {r['seconds']['ours']:.1f} |"
         for name, r in results.items()
     ]
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "parity-official.json").write_text(json.dumps(results, indent=1) + "\n")
-    (options.output / "parity-official.md").write_text(
+    page = (
         "# The published package and this one on the same checkpoint\n\n"
         "Made by `python benchmarks/parity_official.py`.\n\n"
         f"Full-size networks with random weights, {SECONDS:g} s of audio, the same noise, float32 "
@@ -154,7 +151,7 @@ def main() -> None:
         "| model | steps | difference | exact | published, s | ours, s |\n"
         "|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
-    print(options.output / "parity-official.md")
+    write(options.output, "parity-official", page, results)
     if worst := [name for name, r in results.items() if not r["difference"] <= BAR]:
         sys.exit(f"above {BAR:g}: {', '.join(worst)}")
 

@@ -6,8 +6,6 @@ several, in alternating rounds; and whether the tables are the same. The machine
 else.
 """
 
-import argparse
-import json
 import subprocess
 import sys
 import time
@@ -16,8 +14,10 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 import torch
-from speed import processor
 from tqdm import tqdm
+from writing import arguments, write
+
+from sgmse.scoring.provenance import machine
 
 HERE = Path(__file__).resolve().parent
 MEASURES = "pesq-wb,stoi,estoi,si-sdr"
@@ -35,11 +35,10 @@ def scored(folder: Path, jobs: int) -> tuple[float, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--corpus", type=Path, default=HERE.parent.parent / "shared" / "corpus")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=HERE / "results")
     options = parser.parse_args()
     folder = options.corpus / "test"
     if not folder.is_dir():
@@ -57,15 +56,13 @@ def main() -> None:
         "ratio": median(ratios),
         "ratios": ratios,
         "same": len(tables) == 1,
-        "processor": processor(),
+        "processor": machine()["processor"],
         "torch": torch.__version__,
     }
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "scoring-speed.json").write_text(json.dumps(result, indent=1) + "\n")
     rows = [f"| {jobs} | {median(values):.1f} |" for jobs, values in times.items()]
     rows[0] += " 1 |"
     rows[1] += f" {result['ratio']:.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
-    (options.output / "scoring-speed.md").write_text(
+    page = (
         "# Scoring in several processes\n\n"
         f"Made by `python benchmarks/scoring_speed.py`: `sgmse score` with {MEASURES} on the 95 "
         "pairs of the corpus's test set, the whole command; medians of "
@@ -73,7 +70,7 @@ def main() -> None:
         f"The tables are {'the same to the bit' if result['same'] else 'NOT the same'}.\n\n"
         "| processes | seconds | times as fast |\n|---|---|---|\n" + "\n".join(rows) + "\n"
     )
-    print(options.output / "scoring-speed.md")
+    write(options.output, "scoring-speed", page, result)
     if result["ratio"] < BAR or not result["same"]:
         raise SystemExit(f"the bar is {BAR} times as fast, with the same table")
 

@@ -8,8 +8,6 @@ samples, which their linear response gives without sampling. The order is the sl
 error between the two finest runs.
 """
 
-import argparse
-import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -24,6 +22,7 @@ from conftest import SDES, SOLVERS  # noqa: E402
 from names import short  # noqa: E402
 from problems import slope  # noqa: E402
 from proofs import STEPS, errors, silent  # noqa: E402
+from writing import arguments, paragraph, write  # noqa: E402
 
 from sgmse.sdes import SDE  # noqa: E402
 from sgmse.solvers import LAST_START, Solver  # noqa: E402
@@ -126,8 +125,7 @@ def plot(results: dict[str, dict[str, list[float] | None]], file: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--output", type=Path, default=HERE / "results")
+    parser = arguments(__doc__)
     parser.add_argument("--docs", type=Path, default=HERE.parent / "docs")
     parser.add_argument("-j", "--workers", type=int, default=2)
     options = parser.parse_args()
@@ -141,16 +139,16 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     options.docs.mkdir(parents=True, exist_ok=True)
     body = {"steps": STEPS, "errors": results}
-    (options.output / "solver-order.json").write_text(json.dumps(body, indent=1) + "\n")
     plot(results, options.output / "solver-order.png")
-    introduction = " ".join((__doc__ or "").split("\n\n")[2].split())
-    (options.output / "solver-order.md").write_text(
+    page = (
         "# The order of every solver on every process\n\n"
         "Made by `python benchmarks/solver_order.py`.\n\n"
-        f"{introduction} An empty cell: no order to measure (steps that the solver chooses by "
-        "itself, or a corrector, whose steps do not shrink with the number of steps).\n\n"
+        f"{paragraph(__doc__, 2)} An empty cell: no order to measure (steps that the solver "
+        "chooses by itself, or a corrector, whose steps do not shrink with the number of "
+        "steps).\n\n"
         f"{orders_table(results)}\n\n![errors](solver-order.png)\n"
     )
+    write(options.output, "solver-order", page, body)
     (options.docs / "solvers.md").write_text(
         "# Which solver for which process\n\n"
         "Made by `python benchmarks/solver_order.py`. Every pair works, or is refused with the "
@@ -161,7 +159,7 @@ def main() -> None:
         "from top to bottom: [loops](loops.md).\n\n"
         f"{matrix()}\n"
     )
-    print(options.output / "solver-order.md", options.docs / "solvers.md", sep="\n")
+    print(options.docs / "solvers.md")
 
 
 if __name__ == "__main__":

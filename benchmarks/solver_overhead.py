@@ -7,8 +7,6 @@ freed before, as networks do all the time: after that the allocator of Linux kee
 Drawing the noise of a step takes 0.35 ms. Medians over rounds; the machine should do nothing else.
 """
 
-import argparse
-import json
 import platform
 import sys
 import time
@@ -25,6 +23,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))  # the list of what there is
 
 from conftest import SOLVERS  # noqa: E402
 from names import short  # noqa: E402
+from writing import arguments, paragraph, write  # noqa: E402
 
 from sgmse.estimates import Data  # noqa: E402
 from sgmse.model import ScoreModel  # noqa: E402
@@ -61,9 +60,7 @@ def milliseconds(sde: SDE, solver: Solver, steps: int = 10, rounds: int = 9) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--output", type=Path, default=HERE / "results")
-    options = parser.parse_args()
+    options = arguments(__doc__).parse_args()
     torch.set_num_threads(2)
     names = [type(sde).__name__ for sde in PROCESSES]
     results = {
@@ -79,16 +76,13 @@ def main() -> None:
     for solver in SOLVERS:
         cells = [f"{ms:.2f}" if ms else "" for ms in results[short(solver)].values()]
         lines.append(f"| `{short(solver)}` | {solver.evaluations} | {' | '.join(cells)} |")
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "solver-overhead.json").write_text(json.dumps(results, indent=1) + "\n")
-    introduction = " ".join((__doc__ or "").split("\n\n")[1].split()).split(": ", 1)[1]
-    (options.output / "solver-overhead.md").write_text(
+    page = (
         "# What a step costs outside the network\n\n"
         "Made by `python benchmarks/solver_overhead.py`.\n\n"
-        f"{introduction[0].upper()}{introduction[1:]} torch {torch.__version__}, 2 threads, "
+        f"{paragraph(__doc__, 1)} torch {torch.__version__}, 2 threads, "
         f"{platform.machine()}.\n\n" + "\n".join(lines) + "\n"
     )
-    print(options.output / "solver-overhead.md")
+    write(options.output, "solver-overhead", page, results)
 
 
 if __name__ == "__main__":

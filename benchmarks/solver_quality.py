@@ -9,7 +9,6 @@ sqrt(0.25^2 + 0.08^2). Each solver runs with as many steps as its evaluations al
 that was best for it in another draw, of 200,000 samples over the evaluations.
 """
 
-import argparse
 import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -28,6 +27,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))  # the exact problem
 
 from names import short  # noqa: E402
 from problems import bimodal  # noqa: E402
+from writing import arguments, paragraph  # noqa: E402
 
 from sgmse import sdes, solvers  # noqa: E402
 from sgmse.sdes import SDE  # noqa: E402
@@ -244,8 +244,7 @@ def measure(workers: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--output", type=Path, default=HERE / "results")
+    parser = arguments(__doc__)
     parser.add_argument("-j", "--workers", type=int, default=2)
     parser.add_argument("--redraw", action="store_true", help="table and figure of what was found")
     options = parser.parse_args()
@@ -260,13 +259,12 @@ def main() -> None:
         for process, rows in found["runs"].items()
     }
     plot(results, floor, options.output / "solver-quality.png")
-    introduction = " ".join((__doc__ or "").split("\n\n")[2].split())
     (options.output / "solver-quality.md").write_text(
         "# Distance to the exact posterior against evaluations\n\n"
         "Made by `python benchmarks/solver_quality.py`.\n\n"
-        f"{introduction} Samples of the posterior itself come to {floor:.4f}. An empty cell: not "
-        "even two steps fit. `DormandPrince` chooses its evaluations itself: its number stands "
-        "in brackets.\n\n"
+        f"{paragraph(__doc__, 2)} Samples of the posterior itself come to {floor:.4f}. An empty "
+        "cell: not even two steps fit. `DormandPrince` chooses its evaluations itself: its number "
+        "stands in brackets.\n\n"
         f"{tables(results)}\n\n![W1 against evaluations](solver-quality.png)\n"
     )
     print(options.output / "solver-quality.md")

@@ -12,10 +12,8 @@ folder of its own, once, and its networks are imported from there under another 
     pip install --no-deps --target build/published sgmse==0.1.2
 """
 
-import argparse
 import importlib
 import importlib.util
-import json
 import platform
 import sys
 import time
@@ -26,8 +24,10 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
+from writing import arguments, write
 
 from sgmse.networks.ncsnpp import NCSNpp
+from sgmse.scoring.provenance import machine
 
 HERE = Path(__file__).resolve().parent
 BINS = 256  # frequencies; the published network takes no other number
@@ -71,15 +71,6 @@ def weigh(network: nn.Module) -> None:
                 parameter.add_(0.1 * torch.randn_like(parameter))
 
 
-def processor() -> str:
-    """Its name, where the system tells."""
-    file = Path("/proc/cpuinfo")
-    for line in file.read_text().splitlines() if file.exists() else ():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def seconds(evaluate: Callable[[], Tensor]) -> float:
     began = time.perf_counter()
     evaluate()
@@ -117,26 +108,23 @@ def compare(folder: Path, frames: int, rounds: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--published", type=Path, default=HERE.parent / "build" / "published")
     parser.add_argument("--frames", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--output", type=Path, default=HERE / "results")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     result = compare(options.published, options.frames, options.rounds)
     result |= {
         "frames": options.frames,
         "threads": options.threads,
-        "processor": processor(),
+        "processor": machine()["processor"],
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "speed.json").write_text(json.dumps(result, indent=1) + "\n")
     took, ratios = result["seconds"], result["ratios"]
-    (options.output / "speed.md").write_text(
+    page = (
         "# One evaluation of the full-size network\n\n"
         "Made by `python benchmarks/speed.py`.\n\n"
         f"The published `ncsnpp` (65.6 M parameters) of sgmse 0.1.2 and `NCSNpp.v1`, the same "
@@ -150,7 +138,7 @@ def main() -> None:
         f"| ours | {took['ours']:.2f} | {result['ratio']:.2f} ({min(ratios):.2f} to "
         f"{max(ratios):.2f}) | {result['difference']:.1e} |\n"
     )
-    print(options.output / "speed.md")
+    write(options.output, "speed", page, result)
     if result["ratio"] < BAR or result["difference"] > CLOSE:
         raise SystemExit(f"the bar is {BAR} times as fast at a difference of {CLOSE}")
 

@@ -5,8 +5,6 @@ setting after the other; the difference of two short trainings, so that the star
 All settings take turns in every round. Writes benchmarks/results/training-speed.md and .json.
 """
 
-import argparse
-import json
 import os
 import subprocess
 import sys
@@ -16,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
+from writing import arguments, write
 
 from sgmse.training.state import load_state
 
-HERE = Path(__file__).resolve().parent
 #: Updates of the two trainings whose difference is measured.
 UPDATES = (5, 25)
 TUNABLES = (
@@ -72,10 +70,8 @@ def spent(settings: Settings, updates: int, corpus: Path, folder: Path) -> float
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("corpus", type=Path, help="folder with train")
+    parser = arguments(__doc__, "train")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path, default=HERE / "results")
     given = parser.parse_args()
     times = np.empty((given.rounds, len(ALL)))
     with TemporaryDirectory() as temporary:
@@ -91,11 +87,9 @@ def main() -> None:
         f"| {settings.name} | {median:.2f} | {ratio:.2f} |"
         for settings, median, ratio in zip(ALL, medians, ratios, strict=True)
     )
-    given.output.mkdir(parents=True, exist_ok=True)
-    told = {"names": [settings.name for settings in ALL], "seconds": times.tolist()}
-    (given.output / "training-speed.json").write_text(json.dumps(told, indent=1) + "\n")
-    (given.output / "training-speed.md").write_text(PAGE.format(rounds=given.rounds, rows=rows))
-    print(given.output / "training-speed.md")
+    page = PAGE.format(rounds=given.rounds, rows=rows)
+    numbers = {"names": [settings.name for settings in ALL], "seconds": times.tolist()}
+    write(given.output, "training-speed", page, numbers)
 
 
 if __name__ == "__main__":
