@@ -3,6 +3,8 @@
 One adds a network by one file with a `Network` in it that defines `forward`.
 """
 
+from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import torch
@@ -20,7 +22,8 @@ class Network(nn.Module):
         divisor: frequencies and frames of the input must be multiples of these two numbers; whoever
             calls the network pads to them.
         observations: how many spectrograms y holds.
-        config: JSON-able arguments that rebuild the network, `type(net)(**net.config)`.
+        config: JSON-able arguments that rebuild the network, `type(net)(**net.config)`; for a
+            constructor, `self.arguments(locals())`.
     """
 
     divisor: tuple[int, int] = (1, 1)
@@ -40,6 +43,10 @@ class Network(nn.Module):
             ValueError: other shapes, and sizes that `divisor` does not divide.
         """
         raise ArgumentTypeError(f"{type(self).__name__} must define forward(x, y, t)")
+
+    def arguments(self, scope: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of the constructor, of whose `locals()` they are a part."""
+        return {name: _listed(scope[name]) for name in signature(type(self)).parameters}
 
     def published_keys(self) -> dict[str, str]:
         """The key of each of ours in the files of the published network of which this is a copy.
@@ -77,6 +84,11 @@ class Network(nn.Module):
                     f"{size} {axis} are not a multiple of {divisor}; "
                     f"pad them to {max(-(-size // divisor), 1) * divisor}"
                 )
+
+
+def _listed(value: Any) -> Any:
+    """A value with lists for its tuples, as JSON gives it back."""
+    return [_listed(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def real_parts(*spectrograms: Tensor) -> Tensor:

@@ -375,8 +375,8 @@ class DCUNet(Network):
         activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        self.levels = [_level(entry) for entry in levels]
-        if not self.levels:
+        levels = self.levels = [_level(entry) for entry in levels]
+        if not levels:
             raise ArgumentError("levels is empty; DCUNet needs one or more")
         if width < 4 or width % 2:
             raise ArgumentError(f"width must be an even number of at least 4, not {width}")
@@ -390,17 +390,7 @@ class DCUNet(Network):
         ):
             if name not in known:
                 raise ArgumentError(f"{what} is {name!r}; use one of {', '.join(map(repr, known))}")
-        self.config = {
-            "levels": [[e.channels, *map(list, e[1:])] for e in self.levels],
-            "width": width,
-            "waves": waves,
-            "complex_waves": complex_waves,
-            "time_layers": time_layers,
-            "block_layers": block_layers,
-            "time_activation": time_activation,
-            "norm": norm,
-            "activation": activation,
-        }
+        self.config = self.arguments(locals())
         self.frame_stride = prod(level.stride[1] for level in self.levels)
 
         def block(conv: ComplexConvolution | ComplexTransposed, channels: int) -> Block:

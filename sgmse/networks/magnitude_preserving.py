@@ -265,14 +265,7 @@ class MagnitudePreservingUNet(Network):
             )
         # The levels need 2^(levels - 1); the published model has its frames padded to twice that.
         self.divisor = (2 ** (len(multipliers) - 1), 2 ** len(multipliers))
-        self.config = {
-            "channels": channels,
-            "multipliers": list(multipliers),
-            "blocks": blocks,
-            "attention_resolutions": list(attention_resolutions),
-            "bins": bins,
-            "head_channels": head_channels,
-        }
+        self.config = self.arguments(locals())
         widths = [channels * multiplier for multiplier in multipliers]
         embedding = max(widths)
         heads = [

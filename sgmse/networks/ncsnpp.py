@@ -366,19 +366,7 @@ class NCSNpp(Network):
                 f"predictive=True knows no time; divide_by_t {divide_by_t!r} needs one"
             )
         self.divisor = (2 ** (len(multipliers) - 1),) * 2
-        self.config = {
-            "channels": channels,
-            "multipliers": list(multipliers),
-            "blocks": blocks,
-            "attention_resolutions": list(attention_resolutions),
-            "bins": bins,
-            "input_skip": input_skip,
-            "output_skip": output_skip,
-            "divide_by_t": divide_by_t,
-            "observations": observations,
-            "predictive": predictive,
-            "centred": centred,
-        }
+        self.config = self.arguments(locals())
         self.divide_by_t = divide_by_t
         self.observations = observations
         self.predictive = predictive

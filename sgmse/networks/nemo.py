@@ -155,13 +155,7 @@ class NemoNCSNpp(Network):
             raise ArgumentError(f"from_noise must be None or lie between 0 and 1, not {from_noise}")
         self.pad_frames, self.pad_frequencies = pad_frames, pad_frequencies
         self.from_noise = from_noise
-        self.config = {
-            "channels": list(channels),
-            "blocks": blocks,
-            "pad_frames": pad_frames,
-            "pad_frequencies": pad_frequencies,
-            "from_noise": from_noise,
-        }
+        self.config = self.arguments(locals())
         embedding = 4 * channels[0]
         self.embedding = TimeEmbedding(channels[0])
         levels = list(pairwise(channels))

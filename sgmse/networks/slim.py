@@ -149,14 +149,7 @@ class SlimUNet(Network):
         if taps < 1 or taps % 2 == 0:
             raise ArgumentError(f"taps must be an odd number of frames, not {taps}")
         self.divisor = (2 ** (len(channels) - 1), 2)
-        self.config = {
-            "channels": list(channels),
-            "blocks": list(blocks),
-            "dual_paths": dual_paths,
-            "embedding": embedding,
-            "hidden": hidden,
-            "taps": taps,
-        }
+        self.config = self.arguments(locals())
         self.taps = taps
         levels = range(1, len(channels))
         last = len(channels) - 1

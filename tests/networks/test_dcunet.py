@@ -1,4 +1,3 @@
-import inspect
 import json
 from pathlib import Path
 
@@ -9,12 +8,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, linear
 
-from sgmse.checkpoints import CLASSES
 from sgmse.checkpoints.published._lightning import network_of
 from sgmse.checkpoints.published._settings import Settings
-from sgmse.config import from_plain, to_plain
 from sgmse.errors import CheckpointError
-from sgmse.networks import Network
 from sgmse.networks.dcunet import (
     ComplexConvolution,
     ComplexLinear,
@@ -148,17 +144,6 @@ def test_parity_of_the_variants(name):
     assert error(out[:, :, :: settings["every"]], expected) <= 1e-9
 
 
-@pytest.mark.parametrize("config", [{}, *OTHERS], ids=str)
-def test_config_rebuilds_the_network(config):
-    net = small(**config).double()
-    assert set(net.config) == set(inspect.signature(DCUNet).parameters)
-    again = from_plain(Network, json.loads(json.dumps(to_plain(net, CLASSES))), CLASSES).double()
-    assert type(again) is DCUNet
-    assert again.config == net.config
-    again.load_state_dict(net.state_dict())
-    assert torch.equal(net.eval()(*batch()), again.eval()(*batch()))
-
-
 def test_published_arguments():
     assert network_of(Settings({}), "dcunet").config == DCUNet().config
     for change in (
@@ -247,38 +232,6 @@ def test_time_waves():
         torch.testing.assert_close(net(x, y, t), net(x, y, t.float()), rtol=0, atol=1e-2)
 
 
-@pytest.mark.parametrize("config", [{}, *OTHERS], ids=str)
-@pytest.mark.parametrize("training", [False, True])
-def test_gradients_reach_every_parameter(config, training):
-    net = small(**config).double().train(training)
-    net(*batch()).abs().square().mean().backward()
-    for name, parameter in net.named_parameters():
-        if name == "embedding.waves.frequencies":
-            assert parameter.grad is None
-        else:
-            assert parameter.grad.isfinite().all(), name
-            assert parameter.grad.abs().max() > 0, name
-
-
-@pytest.mark.parametrize("config", [{}, *OTHERS], ids=str)
-def test_items_of_a_batch_do_not_meet(config):
-    net = small(**config).double().eval()
-    x, y, t = batch(3)
-    together = net(x, y, t)
-    alone = torch.cat([net(x[i : i + 1], y[i : i + 1], t[i : i + 1]) for i in range(3)])
-    torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
-
-
-def test_conditioned_on_state_observation_and_time():
-    net = small().double().eval()
-    x, y, t = batch()
-    out = net(x, y, t)
-    for other in (net(y, x, t), net(x, 0 * y, t), net(x, y, t / 2)):
-        assert error(other, out) > 1e-3
-    net = small(waves=None).double().eval()
-    assert torch.equal(net(x, y, t), net(x, y, t / 2))
-
-
 @pytest.mark.parametrize("bins", [13, 16, 17, 18])
 @pytest.mark.parametrize("frames", [1, 2, 8, 9])
 def test_any_size(bins, frames):
@@ -289,46 +242,6 @@ def test_any_size(bins, frames):
     missing = (1 - frames) % 2
     x, y = (nn.functional.pad(z, (0, missing)) for z in (x, y))
     assert torch.equal(net(x, y, t)[..., :frames], out)
-
-
-def test_forward_derivative():
-    net = small(activation="silu").double().eval()
-    x, y, t = batch()
-    with torch.no_grad():
-        _, slope = torch.func.jvp(lambda t: net(x, y, t), (t,), (torch.ones_like(t),))
-    step = 1e-6
-    quotient = (net(x, y, t + step) - net(x, y, t - step)) / (2 * step)
-    assert error(quotient, slope) <= 1e-5
-
-
-def test_inputs_are_left_alone():
-    net = small().double()
-    inputs = batch()
-    before = [tensor.clone() for tensor in inputs]
-    net(*inputs)
-    assert all(torch.equal(a, b) for a, b in zip(inputs, before, strict=True))
-
-
-@pytest.mark.parametrize("norm", ["separate", "joint"])
-def test_autocast(norm):
-    net = small(norm=norm).eval()
-    x, y, t = batch()
-    x, y, t = x.to(torch.complex64), y.to(torch.complex64), t.float()
-    exact = net(x, y, t)
-    with torch.autocast("cpu", torch.bfloat16):
-        out = net(x, y, t)
-    assert out.dtype == torch.complex64
-    assert error(out, exact) <= 5e-2  # bf16 has 8 bits of precision
-
-
-def test_meta_device_then_assigned():
-    net = small().eval()
-    with torch.device("meta"):
-        empty = DCUNet(**net.config).eval()
-    empty.load_state_dict(net.state_dict(), assign=True)
-    x, y, t = batch()
-    inputs = x.to(torch.complex64), y.to(torch.complex64), t.float()
-    assert torch.equal(empty(*inputs), net(*inputs))
 
 
 def test_refused_inputs():

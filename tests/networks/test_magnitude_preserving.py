@@ -1,5 +1,3 @@
-import inspect
-import json
 from math import pi, prod
 
 import edm2se
@@ -7,7 +5,6 @@ import pytest
 import torch
 from problems import vectors
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import silu
 
 from sgmse.checkpoints.published._edm2se import UNUSED
@@ -203,23 +200,6 @@ def test_attention_is_its_formula():
     torch.testing.assert_close(attention(h), mp_sum(h, y, 0.3))
 
 
-def test_config_rebuilds_the_network():
-    net = awake()
-    assert set(net.config) == set(inspect.signature(MagnitudePreservingUNet).parameters)
-    again = type(net)(**json.loads(json.dumps(net.config))).eval()
-    assert again.config == net.config
-    again.load_state_dict(net.state_dict())
-    assert torch.equal(net(*batch()), again(*batch()))
-
-
-def test_gradients_reach_every_parameter():
-    net = awake()
-    net(*batch()).abs().square().mean().backward()
-    for name, parameter in net.named_parameters():
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.abs().max() > 0, name
-
-
 def test_a_fresh_network_gives_zero_and_learns():
     net = MagnitudePreservingUNet(**SMALL)
     x, y, t = batch()
@@ -232,23 +212,6 @@ def test_a_fresh_network_gives_zero_and_learns():
     assert float(fourier.frequencies.std()) == pytest.approx(2 * pi, rel=0.1)
     assert float(fourier.phases.max()) == pytest.approx(2 * pi, rel=0.1)
     assert power(fourier(torch.tensor([0.3]))) == pytest.approx(1, abs=0.1)
-
-
-def test_items_of_a_batch_do_not_meet():
-    net = awake().double()
-    x, y, t = batch(3)
-    x, y, t = x.to(torch.complex128), y.to(torch.complex128), t.double()
-    together = net(x, y, t)
-    alone = torch.cat([net(x[i : i + 1], y[i : i + 1], t[i : i + 1]) for i in range(3)])
-    torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
-
-
-def test_conditioned_on_state_observation_and_time():
-    net = awake()
-    x, y, t = batch()
-    out = net(x, y, t)
-    for other in (net(y, x, t), net(x, y.conj(), t), net(x, y, t / 2)):
-        assert (other - out).abs().max() > 1e-3 * out.abs().max()
 
 
 def test_channels_last_throughout():
@@ -267,24 +230,6 @@ def test_channels_last_throughout():
     assert (out - plain).abs().max() <= 1e-5 * plain.abs().max()
 
 
-def test_forward_derivative():
-    net = awake().double()
-    x, y, t = batch()
-    x, y, t = x.to(torch.complex128), y.to(torch.complex128), t.double()
-    with sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-        _, slope = torch.func.jvp(lambda t: net(x, y, t), (t,), (torch.ones_like(t),))
-    step = 1e-6
-    quotient = (net(x, y, t + step) - net(x, y, t - step)) / (2 * step)
-    assert (slope - quotient).abs().max() <= 1e-5 * quotient.abs().max()
-
-
-def test_inputs_are_left_alone():
-    inputs = batch()
-    before = [tensor.clone() for tensor in inputs]
-    awake()(*inputs)
-    assert all(torch.equal(a, b) for a, b in zip(inputs, before, strict=True))
-
-
 def test_other_sizes_and_depths():
     net = awake(multipliers=(1,))
     assert net.divisor == (1, 2)
@@ -292,24 +237,6 @@ def test_other_sizes_and_depths():
     net = awake(multipliers=(1, 1, 3, 2), blocks=2, attention_resolutions=(4, 16))
     assert net.divisor == (8, 16)
     assert net(*batch(1, frames=16, bins=40)).shape == (1, 1, 40, 16)
-
-
-def test_autocast():
-    net = awake()
-    exact = net(*batch())
-    with torch.autocast("cpu", torch.bfloat16):
-        out = net(*batch())
-    assert out.dtype == torch.complex64
-    # bf16 has 8 bits of precision; errors of a few bits add up over some thirty layers
-    assert (out - exact).abs().max() <= 5e-2 * exact.abs().max()
-
-
-def test_meta_device_then_assigned():
-    net = awake()
-    with torch.device("meta"):
-        empty = MagnitudePreservingUNet(**net.config).eval()
-    empty.load_state_dict(net.state_dict(), assign=True)
-    assert torch.equal(empty(*batch()), net(*batch()))
 
 
 @pytest.mark.parametrize("part", ["down.1.1", "up.1.blocks.0"])
