@@ -14,7 +14,7 @@ FILE = Path(__file__).parent / "data" / "parity" / "edm2se.npz"
 ATTENTION, HEAD_CHANNELS = (128,), 4
 
 
-def published() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def weights_and_arrays() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The weights by their published names, in float32, and the arrays."""
     settings, arrays = vectors(FILE)
     state, begin = {}, 0

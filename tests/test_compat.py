@@ -3,9 +3,9 @@
 import pytest
 import torch
 from facts import check_parity
+from parity_models import PublishedSBVE, network_of
 from problems import Gaussian, noise, slope, times, vectors
 from proofs import STEPS, VARIANCES, flow_errors, response
-from published import PublishedSBVE, network_of
 
 from sgmse.compat import SBODE, SBSDE, CorrectedReverse, FlowEuler, PublishedOUVP
 from sgmse.estimates import Data, Estimate

@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import GRIDS, OFTEN, PARAMETRIZATIONS
+from parity_models import CONFIGS, SIMPLER, configurations, model_of
 from problems import Gaussian, noise, times
-from published import CONFIGS, SIMPLER, model_of, published
 from tiny import Predictive, regeneration
 from torch import nn
 
@@ -119,7 +119,7 @@ def test_without_an_observation_the_network_is_given_none(process, parametrizati
 @pytest.mark.parametrize("name", CONFIGS)
 def test_parity(parity, name):
     """Every published configuration of scalings, c_in, c_out, c_skip and loss_type."""
-    settings, v = published(parity)
+    settings, v = configurations(parity)
     assert set(settings["configs"]) == set(CONFIGS)
     model, x, y, t = model_of(parity, settings, name), v[f"{name}__x_t"], v["y"], v["t"]
     torch.testing.assert_close(x, model.sde.sample(v["x"], y, t, v["z"]), rtol=1e-12, atol=1e-12)

@@ -28,14 +28,6 @@ NAMES = [
     *("DCUNet-10", "DCUNet-16", "DCUNet-20", "DilDCUNet-v2"),
 ]
 SMALL = [Level(3, (4, 4)), Level(4, (5, 3), (2, 1)), Level(5, (4, 4), (2, 2), (2, 1))]
-OTHERS = [
-    {"norm": "joint"},
-    {"waves": "steps", "block_layers": 2},
-    {"waves": "fourier", "complex_waves": True, "activation": "silu"},
-    {"waves": None},
-    {"time_layers": 0, "time_activation": "leaky_relu"},
-    {"levels": SMALL[:1], "width": 4},
-]
 
 
 def error(out: Tensor, expected: Tensor) -> float:

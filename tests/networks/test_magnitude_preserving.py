@@ -65,7 +65,7 @@ def power(x: Tensor) -> float:
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_parity(dtype, channels_last):
-    state, v = edm2se.published()
+    state, v = edm2se.weights_and_arrays()
     net = edm2se.network(state).to(dtype)
     if channels_last:
         net = net.to(memory_format=torch.channels_last)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from parity_models import ncsnpp
 from scipy.signal import upfirdn
 from torch import Tensor, nn
 
@@ -29,18 +29,7 @@ def published(folder: Path, name: str) -> tuple[NCSNpp, dict[str, Tensor]]:
     with np.load(folder / f"{name}_a.npz") as file:
         arrays = {key: torch.from_numpy(file[key]) for key in ("x", "y", "t", "out_float64")}
         kwargs = json.loads(str(file["settings_json"]))["kwargs"]
-    net = LAYOUTS[name](
-        channels=kwargs["nf"],
-        multipliers=kwargs["ch_mult"],
-        blocks=kwargs["num_res_blocks"],
-        attention_resolutions=kwargs["attn_resolutions"],
-        bins=kwargs["image_size"],
-    )
-    weights = load_file(folder / f"{name}_a.safetensors")
-    keys = net.published_keys()
-    assert set(keys.values()) == set(weights)
-    net.load_state_dict({ours: weights[theirs] for ours, theirs in keys.items()})
-    return net.eval(), arrays
+    return ncsnpp(LAYOUTS[name], kwargs, folder / f"{name}_a.safetensors"), arrays
 
 
 def run(net: NCSNpp, arrays: dict[str, Tensor], dtype: torch.dtype) -> Tensor:

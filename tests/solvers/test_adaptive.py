@@ -6,15 +6,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from parity_models import sampler_network
 from problems import Formula, Gaussian, Recorded, bimodal, noise, slope, times, vectors
 from proofs import VARIANCES
-from safetensors.torch import load_file
 from scipy.integrate import solve_ivp
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sgmse.estimates import Estimate, Score
 from sgmse.model import ScoreModel
-from sgmse.networks.ncsnpp import NCSNpp
 from sgmse.sdes import (
     BBED,
     OUVE,
@@ -299,18 +298,7 @@ def published(parity, name: str, solver: DormandPrince | None = None):
     config, v = vectors(parity / f"{name}.npz")
     sde, draws = OUVE(**config["sde_params"]), iter(v["noise"])
     if "net_kwargs" in config:
-        kwargs = config["net_kwargs"]
-        network = NCSNpp.v1(
-            channels=kwargs["nf"],
-            multipliers=kwargs["ch_mult"],
-            blocks=kwargs["num_res_blocks"],
-            attention_resolutions=kwargs["attn_resolutions"],
-            bins=kwargs["image_size"],
-        )
-        weights = load_file(parity / "sampler_net_ncsnpp.safetensors")
-        keys = network.published_keys()
-        network.load_state_dict({ours: weights[theirs] for ours, theirs in keys.items()})
-        model = ScoreModel(network.double().eval(), sde, Score(sign=-1))
+        model = ScoreModel(sampler_network(parity, config), sde, Score(sign=-1))
     else:
         model = Gaussian(sde, v["m"], v["s2"])
     solver = solver or DormandPrince(config["rtol"], config["atol"])

@@ -4,12 +4,11 @@ from itertools import pairwise
 
 import pytest
 import torch
+from parity_models import sampler_network
 from problems import Draws, Gaussian, noise, times, vectors
-from safetensors.torch import load_file
 
 from sgmse.estimates import Score
 from sgmse.model import ScoreModel
-from sgmse.networks.ncsnpp import NCSNpp
 from sgmse.sdes import BBED, OUVE, SBVE
 from sgmse.solvers import (
     AnnealedLangevin,
@@ -75,27 +74,12 @@ def published_sde(config: dict):
     return {"OUVESDE": OUVE, "BBED": BBED}[config["sde"]](**constants), end
 
 
-def published_network(folder, config: dict) -> NCSNpp:
-    kwargs = config["net_kwargs"]
-    network = NCSNpp.v1(
-        channels=kwargs["nf"],
-        multipliers=kwargs["ch_mult"],
-        blocks=kwargs["num_res_blocks"],
-        attention_resolutions=kwargs["attn_resolutions"],
-        bins=kwargs["image_size"],
-    )
-    weights = load_file(folder / "sampler_net_ncsnpp.safetensors")
-    keys = network.published_keys()
-    network.load_state_dict({ours: weights[theirs] for ours, theirs in keys.items()})
-    return network.double().eval()
-
-
 @pytest.mark.parametrize("name", GAUSSIAN + NETWORK)
 def test_parity(parity, name):
     config, v = vectors(parity / f"{name}.npz")
     sde, start = published_sde(config)
     if "net_kwargs" in config:
-        model = ScoreModel(published_network(parity, config), sde, Score(sign=-1))
+        model = ScoreModel(sampler_network(parity, config), sde, Score(sign=-1))
     else:
         model = Gaussian(sde, v["m"], v["s2"])
     solver, draws = published_solver(config), iter(v["noise"])

@@ -25,7 +25,7 @@ BRIDGE = Scaled(SBVE(k=2.6, c=0.4), 2**0.5)
 
 @pytest.fixture(scope="module")
 def vectors() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    return tiny.published()
+    return tiny.weights_and_arrays()
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from lightning_files import (
     parity_contents,
     with_data_module,
 )
+from parity_models import CONFIGS, SIMPLER, configurations, parametrization_of
 from problems import vectors
-from published import CONFIGS, SIMPLER, parametrization_of, published
 from safetensors.torch import load_file
 
 from sgmse import enhancer as enhancers
@@ -176,7 +176,7 @@ def test_the_published_sizes_are_the_defaults(parity, backbone):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_preconditioning(parity, name):
-    settings, _ = published(parity)
+    settings, _ = configurations(parity)
     config = settings["configs"][name]
     theirs = parametrization_of(config)
     taken = ("loss_type", "c_in", "c_out", "c_skip", "network_scaling", "sigma_data", "sde")

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from published import CONFIGS, loss_of, model_of, published
+from parity_models import CONFIGS, configurations, loss_of, model_of
 
 from sgmse.estimates import Estimate
 from sgmse.sdes import OUVE, SBVE, StraightFlow, expand
@@ -146,7 +146,7 @@ def test_most_losses_learn_nothing():
 @pytest.mark.parametrize("name", CONFIGS)
 def test_parity(parity, name):
     """The published losses, but for their factor; see `loss_of`."""
-    settings, v = published(parity)
+    settings, v = configurations(parity)
     config, model = settings["configs"][name], model_of(parity, settings, name)
     stft = settings["stft_for_data_prediction_loss"]
     compression = Power(stft["spec_abs_exponent"], stft["spec_factor"])

@@ -1,5 +1,6 @@
 """The published models of the parity vectors, as objects of this library."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from sgmse.estimates import Data, Parametrization, Preconditioned, Score
 from sgmse.model import ScoreModel
-from sgmse.networks.ncsnpp import NCSNpp
+from sgmse.networks import NCSNpp, Network
 from sgmse.sdes import OUVE, SBVE, SDE, Scales
 from sgmse.training.losses import Denoising, Loss, Reconstruction, ScoreMatching
 from sgmse.training.losses.weightings import EDMWeighting, SigmaSquared, Unweighted
@@ -47,7 +48,7 @@ class PublishedSBVE(SDE):
         )
 
 
-def published(parity: Path) -> tuple[dict, dict[str, Tensor]]:
+def configurations(parity: Path) -> tuple[dict, dict[str, Tensor]]:
     """Configurations, with their defaults, and arrays."""
     settings, arrays = vectors(parity / "scoremodel_forward_and_loss.npz")
     configs = {name: settings["defaults"] | c for name, c in settings["configs"].items()}
@@ -80,19 +81,34 @@ SIMPLER = {
 }
 
 
-def network_of(parity: Path, settings: dict) -> NCSNpp:
-    kwargs = settings["net_kwargs"]
-    network = NCSNpp.v2(
+def filled(network: Network, weights: Mapping[str, Tensor]) -> Network:
+    """A network with weights by their published names, all of which are its own."""
+    keys = network.published_keys()
+    assert set(keys.values()) == set(weights)
+    network.load_state_dict({ours: weights[theirs] for ours, theirs in keys.items()})
+    return network.eval()
+
+
+def ncsnpp(layout: Callable[..., NCSNpp], kwargs: dict, weights: Path) -> NCSNpp:
+    """An NCSN++ with the published names of its sizes and of its weights, in that file."""
+    network = layout(
         channels=kwargs["nf"],
         multipliers=kwargs["ch_mult"],
         blocks=kwargs["num_res_blocks"],
         attention_resolutions=kwargs["attn_resolutions"],
         bins=kwargs["image_size"],
     )
-    weights = load_file(parity / settings["weights"])
-    keys = network.published_keys()
-    network.load_state_dict({ours: weights[theirs] for ours, theirs in keys.items()})
-    return network.double().eval()
+    return filled(network, load_file(weights))
+
+
+def network_of(parity: Path, settings: dict) -> NCSNpp:
+    return ncsnpp(NCSNpp.v2, settings["net_kwargs"], parity / settings["weights"]).double()
+
+
+def sampler_network(parity: Path, settings: dict) -> NCSNpp:
+    """That of the vectors of samplers."""
+    file = parity / "sampler_net_ncsnpp.safetensors"
+    return ncsnpp(NCSNpp.v1, settings["net_kwargs"], file).double()
 
 
 def model_of(parity: Path, settings: dict, name: str) -> ScoreModel:
