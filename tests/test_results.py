@@ -10,9 +10,7 @@ from conftest import SDES, SOLVERS
 from problems import slope
 from proofs import silent
 
-from sgmse.bench import run_suite
-from sgmse.bench.models import Model
-from sgmse.bench.suite import load_suite
+from sgmse.bench import Model, load_suite, run_suite
 from sgmse.checkpoints import locate
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -1,8 +1,13 @@
 """Suites of enhancers on test sets: systems x sets x seeds, enhanced, scored and reported.
 
-A suite in YAML comes in; enhanced files, scores, costs and a report go out, and an interrupted run
-goes on where it was. Systems are models of this library, peers, command lines and finished folders;
-a `Study` compares the samplers of one model.
+    suite = load_suite("suite.yaml")          # what: sets, systems, seeds, measures
+    planned = plan(suite, "results/")         # all that can be refused is refused here
+    results = start(planned, workers=4)       # enhanced files, scores, costs; both: run_suite
+    results.write("results/")                 # tables, figures; results.report: a page
+
+A suite, in YAML or made of objects, comes in; enhanced files, scores, costs and tables go out, and
+an interrupted run goes on where it was. Systems are models of this library, peers, command lines
+and finished folders; a `Study` compares the samplers of one model.
 """
 
 import lazy_loader as _lazy

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from sgmse import audio
 from sgmse.audio.streams import cut, segments
-from sgmse.bench.systems import (
+from sgmse.bench._systems import (
     EnhanceFile,
     System,
     Usage,

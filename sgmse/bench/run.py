@@ -18,10 +18,10 @@ from pathlib import Path
 
 from sgmse import audio
 from sgmse._files import is_part
-from sgmse.bench.costs import Run
-from sgmse.bench.results import Results
+from sgmse.bench._costs import Run
+from sgmse.bench._results import Results
+from sgmse.bench._systems import EnhanceFile, System
 from sgmse.bench.suite import Suite, located
-from sgmse.bench.systems import EnhanceFile, System
 from sgmse.data.pairs import Pair
 from sgmse.report.clips import listed
 from sgmse.scoring.journal import Journal, Key, Row

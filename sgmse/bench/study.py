@@ -18,11 +18,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sgmse.bench._study_results import OWN, Setting, StudyResults
+from sgmse.bench._systems import Noisy, System
 from sgmse.bench.models import Model
 from sgmse.bench.run import Progress, run_suite
-from sgmse.bench.study_results import OWN, Setting, StudyResults
 from sgmse.bench.suite import NAME, NoisySet, Suite
-from sgmse.bench.systems import Noisy, System
 from sgmse.enhancer import Enhancer
 from sgmse.errors import SuiteError
 from sgmse.estimates import Estimate

@@ -22,8 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sgmse.bench.models import Model
-from sgmse.bench.peers import (
+from sgmse.bench._peers import (
     DeepFilterNet3,
     LogMMSE,
     NoiseReduce,
@@ -32,8 +31,9 @@ from sgmse.bench.peers import (
     WebRTC,
     Wiener,
 )
-from sgmse.bench.programs import Command
-from sgmse.bench.systems import Folder, Noisy, System, rooted_paths
+from sgmse.bench._programs import Command
+from sgmse.bench._systems import Folder, Noisy, System, rooted_paths
+from sgmse.bench.models import Model
 from sgmse.checkpoints import CLASSES
 from sgmse.config import Classes, errors_as, from_plain, read_yaml
 from sgmse.data.layouts import Layout, detect, layout_named

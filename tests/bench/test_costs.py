@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sgmse.bench.costs import Costs, Run
+from sgmse.bench._costs import Costs, Run
 from sgmse.scoring.journal import Journal
 
 FIRST = Run("set", "system", 0, "a/b", "f", "d", 2.0, 1.0, 3.0, 100)

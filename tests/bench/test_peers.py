@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sgmse.audio import Info, read, write
-from sgmse.bench.peers import DeepFilterNet3, NoiseReduce, Peer, RNNoise, WebRTC
+from sgmse.bench._peers import DeepFilterNet3, NoiseReduce, Peer, RNNoise, WebRTC
 from sgmse.bench.suite import SYSTEMS
 from sgmse.metrics import estoi, pesq_wb, si_sdr
 from sgmse.scoring.comparison import estimated_delay

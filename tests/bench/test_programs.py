@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sgmse.audio import read
-from sgmse.bench.programs import Command
+from sgmse.bench._programs import Command
 from sgmse.errors import SystemFailedError
 
 COPY = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sgmse.bench.costs import Costs, Run
-from sgmse.bench.results import Results
+from sgmse.bench._costs import Costs, Run
+from sgmse.bench._results import Results
+from sgmse.bench._systems import Noisy
 from sgmse.bench.suite import NoisySet, Suite
-from sgmse.bench.systems import Noisy
 from sgmse.metrics.measures import chosen
 from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores

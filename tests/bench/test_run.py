@@ -16,11 +16,11 @@ from recordings import RATE, noisy_set, save
 
 from sgmse import checkpoints, metrics
 from sgmse.audio import read
+from sgmse.bench._programs import Command
+from sgmse.bench._systems import Folder, Noisy, SignalEnhancer
 from sgmse.bench.models import Model
-from sgmse.bench.programs import Command
 from sgmse.bench.run import run_suite
 from sgmse.bench.suite import NoisySet, Suite, load_suite
-from sgmse.bench.systems import Folder, Noisy, SignalEnhancer
 from sgmse.enhancer import Enhancer
 from sgmse.errors import SuiteError, SystemFailedError
 from sgmse.metrics.measures import Measure

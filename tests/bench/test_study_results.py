@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sgmse.bench.costs import Run
+from sgmse.bench._costs import Run
+from sgmse.bench._results import Results
+from sgmse.bench._study_results import COSTS, OWN, Setting, StudyResults
+from sgmse.bench._systems import Noisy
 from sgmse.bench.models import Model
-from sgmse.bench.results import Results
-from sgmse.bench.study_results import COSTS, OWN, Setting, StudyResults
 from sgmse.bench.suite import NoisySet, Suite
-from sgmse.bench.systems import Noisy
 from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores, resolved
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from sgmse.audio import Info, write
+from sgmse.bench._programs import Command
+from sgmse.bench._systems import Folder, Noisy
 from sgmse.bench.models import Model
-from sgmse.bench.programs import Command
 from sgmse.bench.suite import NoisySet, Suite, load_suite
-from sgmse.bench.systems import Folder, Noisy
 from sgmse.data.layouts import VOICEBANK_DEMAND
 from sgmse.errors import SuiteError
 from sgmse.solvers import Multistep, Uniform

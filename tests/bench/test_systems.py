@@ -6,7 +6,7 @@ import pytest
 from recordings import RATE, STEREO
 
 from sgmse.audio import Info, read, write
-from sgmse.bench.systems import Folder, Noisy, SignalEnhancer, peak_memory
+from sgmse.bench._systems import Folder, Noisy, SignalEnhancer, peak_memory
 from sgmse.data.pairs import Pair
 from sgmse.errors import SystemFailedError
 

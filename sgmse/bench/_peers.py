@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from sgmse._extras import missing
-from sgmse.bench.systems import EnhanceSignal, Signal, SignalEnhancer
+from sgmse.bench._systems import EnhanceSignal, Signal, SignalEnhancer
 from sgmse.errors import ArgumentError
 
 Frames = NDArray[np.int16]  # (frames, samples of 10 ms)

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sgmse._files import write_texts, write_whole
-from sgmse.bench.costs import Costs, Run
+from sgmse.bench._costs import Costs, Run
 from sgmse.bench.suite import Suite
 from sgmse.errors import MissingPackageError
 from sgmse.report import numbers, text

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sgmse._files import write_texts
-from sgmse.bench.costs import Costs
+from sgmse.bench._costs import Costs
+from sgmse.bench._results import Results
 from sgmse.bench.models import Model
-from sgmse.bench.results import Results
 from sgmse.errors import MissingPackageError
 from sgmse.metrics.measures import Measure
 from sgmse.report import numbers, text

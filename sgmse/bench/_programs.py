@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from sgmse import audio
 from sgmse._files import whole
-from sgmse.bench.systems import EnhanceFile, System, Usage
+from sgmse.bench._systems import EnhanceFile, System, Usage
 from sgmse.errors import ArgumentError, SystemFailedError
 from sgmse.scoring.provenance import combined, digest
 
