@@ -41,9 +41,6 @@ from sgmse.cli import reports
 from sgmse.cli.console import FAILED, interruptible, say, stages
 from sgmse.cli.options import Commands, command, names
 from sgmse.errors import ArgumentError
-from sgmse.report.text import require_parquet
-from sgmse.scoring.scores import resolved
-from sgmse.scoring.thresholds import Threshold
 from sgmse.scoring.workers import cores
 
 if TYPE_CHECKING:
@@ -59,19 +56,7 @@ def add(commands: Commands) -> None:
     parser.files()
     text = "of the suite, which alone are run and compared (default: all)"
     parser.value("--systems", "NAME,...", text, names)
-    parser.values(
-        "--fail-under",
-        "[SYSTEM:]NAME=VALUE",
-        "exit with 1 if the mean of a measure is worse on any set; of all systems but the baseline "
-        "if none is named",
-    )
-    parser.add_argument(
-        "--report",
-        action=argparse.BooleanOptionalAction,
-        help="write report.html, one page with table, charts, sounds and spectrograms (default: if "
-        "the extra 'report' is installed)",
-    )
-    reports.add(parser)
+    reports.add(parser, report=None)
     parser.processes()
     parser.quiet("the tables and errors")
 
@@ -82,11 +67,7 @@ def run(options: argparse.Namespace) -> int:
     from sgmse.bench.suite import load_suite
 
     suite = _chosen(load_suite(options.suite), options)
-    measures = resolved(suite.measures)
-    thresholds = [Threshold.parse(text, measures, suite.systems) for text in options.fail_under]
-    if options.parquet:
-        require_parquet()
-    with_page = reports.wanted(options)
+    thresholds, with_page = reports.checked(options, suite.measures, suite.systems)
     if options.report_files is not None:
         recordings = [(name, pair.name) for name, pairs in suite.pairs().items() for pair in pairs]
         reports.check_names(options, recordings)

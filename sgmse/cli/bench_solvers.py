@@ -24,12 +24,10 @@ from typing import TYPE_CHECKING
 
 from sgmse.cli.console import FAILED, interruptible, say, stages
 from sgmse.cli.options import Commands, command, names, several, whole
-from sgmse.errors import ArgumentError
 from sgmse.scoring.workers import cores
 
 if TYPE_CHECKING:
     from sgmse.bench.study import Study
-    from sgmse.bench.suite import NoisySet
 
 # As in `sgmse.bench.expressions`, which a test holds; importing them here takes long.
 SOLVERS = "Exponential, Multistep, Multistep(eta=0, start=1), UniPC, Singlestep, Heun, MeanShifted"
@@ -38,9 +36,10 @@ SOLVERS = "Exponential, Multistep, Multistep(eta=0, start=1), UniPC, Singlestep,
 def add(commands: Commands) -> None:
     """Describe the command, whose name has two words."""
     parser = command(commands, "bench solvers", run, __doc__, "or a sampler without any score")
-    parser.value("--clean", "DIR", "the references")
-    parser.value("--noisy", "DIR", "what is enhanced, files of the same names")
-    parser.value("--set", "ROOT", "in place of both: the folder of a known test set")
+    parser.value("--clean", "DIR", "the references", Path)
+    parser.value("--noisy", "DIR", "what is enhanced, files of the same names", Path)
+    text = "in place of both: the root of a known test set"
+    parser.value("--set", "DIR", text, Path, dest="root")
     parser.value("--layout", "NAME", "of which set (default: found out by its folders)")
     parser.model()
     parser.device()
@@ -81,7 +80,9 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run a study."""
     from sgmse.bench.study import MEASURES, run_study
+    from sgmse.bench.suite import NoisySet
 
+    recordings = NoisySet(options.clean, options.noisy, options.root, options.layout)
     study = _study(options)
     output = Path(options.output or Path("runs", "bench", f"solvers-{Path(options.model).name}"))
     work = Path(options.work or output)
@@ -89,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
     with interruptible(kept), stages(options.quiet) as tell:
         results = run_study(
             study,
-            _recordings(options),
+            recordings,
             work,
             seeds=options.seeds,
             measures=tuple(options.measures or MEASURES),
@@ -129,16 +130,3 @@ def _study(options: argparse.Namespace) -> "Study":
         model=options.model,
         device=options.device,
     )
-
-
-def _recordings(options: argparse.Namespace) -> "NoisySet":
-    """The set. Raises `ValueError` with the remedy where it is not said."""
-    from sgmse.bench.suite import NoisySet
-
-    clean, noisy, root = (
-        None if path is None else Path(path) for path in (options.clean, options.noisy, options.set)
-    )
-    both, one = clean is not None and noisy is not None, root is not None
-    if both == one or (one and (clean or noisy)) or (both and options.layout):
-        raise ArgumentError("give --clean and --noisy, or --set and perhaps --layout")
-    return NoisySet(clean, noisy, root, options.layout)

@@ -87,17 +87,15 @@ def run(options: argparse.Namespace) -> int:
 def _summary(made: "MixedSet", ratios: Sequence[float]) -> list[str]:
     """What was made, for people."""
     minutes = sum(mixture.seconds for mixture in made.mixtures) / 60
-    speech = {mixture.speech for mixture in made.mixtures}
-    noises = {mixture.noise for mixture in made.mixtures}
+    speech = len({mixture.speech for mixture in made.mixtures})
+    noises = len({mixture.noise for mixture in made.mixtures})
     levels = ", ".join(f"{ratio:g}" for ratio in ratios)
     lines = [
-        f"{len(made.mixtures)} mixtures, {minutes:.1f} min, of {len(speech)} recordings of speech "
-        f"and {len(noises)} of noise at {levels} dB",
-        f"the set is in {made.folder}",
+        f"{len(made.mixtures)} mixtures, {minutes:.1f} min, of {speech} recordings of speech and "
+        f"{noises} of noise at {levels} dB"
     ]
+    if lowered := sum(mixture.gain < 1 for mixture in made.mixtures):
+        lines.append(f"{lowered} mixtures were lowered so that they do not clip (column gain)")
     if made.skipped:
-        lines.insert(1, f"{len(made.skipped)} recordings were skipped")
-    lowered = sum(mixture.gain < 1 for mixture in made.mixtures)
-    if lowered:
-        lines.insert(1, f"{lowered} mixtures were lowered so that they do not clip (column gain)")
-    return lines
+        lines.append(f"{len(made.skipped)} recordings were skipped")
+    return [*lines, f"the set is in {made.folder}"]

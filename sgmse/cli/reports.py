@@ -1,7 +1,7 @@
 """What the commands that score share: options, refusals, what is said of scores, and the page."""
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,17 +9,33 @@ from typing import Any
 from sgmse.cli.console import say, stages
 from sgmse.cli.options import Parser, names, positive
 from sgmse.errors import ArgumentError, MissingPackageError
+from sgmse.metrics.measures import Measure
 from sgmse.report.clips import Recording, called
 from sgmse.report.page import FILES, MEGABYTES, require
-from sgmse.report.text import notes, problems
-from sgmse.scoring.scores import Scores
+from sgmse.report.text import notes, problems, require_parquet
+from sgmse.scoring.scores import Scores, resolved
+from sgmse.scoring.thresholds import Threshold
 
 NAME = "report.html"
 SHOWN = 20  # problems that are printed; the files have them all
 
 
-def add(parser: Parser) -> None:
-    """The options that say what more is written; `parser` has a --report of its own."""
+def add(parser: Parser, report: bool | None) -> None:
+    """The options of what must be reached and what is written; `report` is the default of that."""
+    parser.values(
+        "--fail-under",
+        "[SYSTEM:]NAME=VALUE",
+        "exit with 1 if the mean of a measure is worse; of all systems but the baseline of several "
+        "if none is named",
+    )
+    when = "not" if report is False else "if that is installed"
+    parser.add_argument(
+        "--report",
+        action=argparse.BooleanOptionalAction,
+        help="write report.html, one page with table, charts, sounds and spectrograms; it needs "
+        f"the extra 'report' (default: {when})",
+    )
+    parser.set_defaults(report=report)
     parser.value(
         "--report-files",
         "N or NAME,...",
@@ -27,13 +43,8 @@ def add(parser: Parser) -> None:
         f"name of digits alone with a comma after it (default: {FILES})",
         _files,
     )
-    parser.value(
-        "--report-megabytes",
-        "M",
-        "largest size of the report; fewer recordings are in it if it must be (default: "
-        f"{MEGABYTES:g})",
-        positive,
-    )
+    text = "largest size of the report; fewer recordings are in it if it must be"
+    parser.value("--report-megabytes", "M", f"{text} (default: {MEGABYTES:g})", positive)
     parser.flag("--parquet", "write scores.parquet too (needs pyarrow)")
 
 
@@ -43,21 +54,26 @@ def extent(options: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def wanted(options: argparse.Namespace) -> bool:
-    """Whether to write a page: if asked to, or if nothing is said of it and its packages are there.
+def checked(
+    options: argparse.Namespace, measures: Sequence[str | Measure], systems: Collection[str]
+) -> tuple[list[Threshold], bool]:
+    """What must be reached, and whether a page is written.
+
+    It is if it is asked for, or if nothing is said of it and its packages are there.
 
     Raises:
-        ArgumentError: something is said of a page that is not to be written.
-        MissingPackageError: a package is missing for one that is asked for.
+        ArgumentError: a threshold that is none, or a page is described that is not to be written.
+        MissingPackageError: a package is missing for what is asked for.
     """
-    asked = extent(options)
-    if options.report is False:
-        if asked:
-            raise ArgumentError(f"--report-{next(iter(asked))} goes with --report")
-        return False
-    if options.report or asked:
+    known = resolved(measures)
+    thresholds = [Threshold.parse(text, known, systems) for text in options.fail_under]
+    if options.parquet:
+        require_parquet()
+    if options.report is False and (asked := extent(options)):
+        raise ArgumentError(f"--report-{next(iter(asked))} goes with --report")
+    if options.report or extent(options):
         require()
-    return not missing()
+    return thresholds, options.report is not False and not missing()
 
 
 def missing() -> str:

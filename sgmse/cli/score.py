@@ -26,10 +26,10 @@ from sgmse.errors import ArgumentError
 from sgmse.metrics.measures import MEASURES
 from sgmse.report.clips import Recording, listed
 from sgmse.report.page import write_report
-from sgmse.report.text import require_parquet, summary, write
-from sgmse.scoring.scores import DEFAULT, matched, named, resolved, score
+from sgmse.report.text import summary, write
+from sgmse.scoring.scores import DEFAULT, matched, named, score
 from sgmse.scoring.table import Table, checked_baseline
-from sgmse.scoring.thresholds import Threshold, failures
+from sgmse.scoring.thresholds import failures
 from sgmse.scoring.workers import cores
 
 JOURNAL = "scores.jsonl"
@@ -62,12 +62,6 @@ def add(commands: Commands) -> None:
         "CSV file with a column 'name' and others (default: index.csv in CLEAN_DIR or beside it)",
     )
     parser.value("--baseline", "NAME", "what others differ from (default: the first)")
-    parser.values(
-        "--fail-under",
-        "NAME=VALUE",
-        "exit with 1 if the mean of a measure is worse; of all but the baseline if there are "
-        "several",
-    )
     parser.flag("--align", "compensate the delay of each file")
     parser.value(
         "--tolerance", "SECONDS", "largest difference in length that is trimmed", float, default=0.1
@@ -76,31 +70,24 @@ def add(commands: Commands) -> None:
         "write scores.csv, summary.md, summary.tex and summary.json there; what is scored already, "
         "of unchanged files, is not scored again"
     )
-    parser.flag(
-        "--report",
-        "with -o: report.html too, one page with table, charts, sounds and spectrograms (needs the "
-        "extra 'report')",
-    )
-    reports.add(parser)
+    reports.add(parser, report=False)
     parser.processes()
     parser.quiet("the table and errors")
 
 
 def run(options: argparse.Namespace) -> int:
     """Score folders; all that can be refused is refused before the work."""
-    measures = resolved(options.measures)
-    thresholds = [Threshold.parse(text, measures) for text in options.fail_under]
+    for option in ("parquet", "report"):
+        if getattr(options, option) and options.output is None:
+            raise ArgumentError(f"--{option} goes with -o DIR, which says where")
     folders = named(_folders(options.enhanced))
+    thresholds, with_page = reports.checked(options, options.measures, folders)
     checked_baseline(list(folders), options.baseline)
     index = options.index or find_index(options.clean)
     by: list[str] = options.by or []
     _check_columns(by, index)
-    if options.parquet:
-        _check_output(options, "--parquet")
-        require_parquet()
     audio: Mapping[Recording, Mapping[str, Path]] = {}
-    if reports.wanted(options):
-        _check_output(options, "--report")
+    if with_page:
         audio = listed(matched(options.clean, folders, noisy=options.noisy, index=index)[0])
         reports.check_names(options, audio)
     output = None if options.output is None else Path(options.output)
@@ -112,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
             options.clean,
             folders,
             noisy=options.noisy,
-            measures=measures,
+            measures=options.measures,
             index=index,
             align=options.align,
             tolerance=options.tolerance,
@@ -134,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
     missed = failures(table, thresholds)
     if missed:
         say("; ".join(missed))
-    if output is not None and options.report:
+    if output is not None and with_page:
         page = output / reports.NAME
         reports.write_page(options, partial(write_report, table, page, audio=audio, by=by or None))
     return FAILED if missed else 0
@@ -166,8 +153,3 @@ def _check_columns(by: Sequence[str], index: str | Path | None) -> None:
     for column in by:
         if column not in columns:
             raise ArgumentError(f"{index} has no column {column!r}; it has {', '.join(columns)}")
-
-
-def _check_output(options: argparse.Namespace, option: str) -> None:
-    if options.output is None:
-        raise ArgumentError(f"{option} goes with -o DIR, which says where")

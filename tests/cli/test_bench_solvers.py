@@ -99,10 +99,10 @@ def test_a_known_set(run):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "give --clean and --noisy, or --set and perhaps --layout"),
-        (("--clean", "clean"), "give --clean and --noisy"),
-        ((*FOLDERS, "--set", "x"), "give --clean and --noisy"),
-        ((*FOLDERS, "--layout", "DNS-2020"), "give --clean and --noisy"),
+        ((), "give clean and noisy, or root and perhaps layout"),
+        (("--clean", "clean"), "give clean and noisy"),
+        ((*FOLDERS, "--set", "x"), "give clean and noisy"),
+        ((*FOLDERS, "--layout", "DNS-2020"), "give clean and noisy"),
         (("--clean", "clean", "--noisy", "nosy"), "no folder nosy"),
         (("--set", "clean", "--layout", "VB"), "VB"),
         ((*FOLDERS, "--solvers", "Huen"), "unknown 'Huen' (did you mean 'Heun'"),

@@ -7,12 +7,12 @@ import pytest
 
 from sgmse.cli import reports
 from sgmse.cli.options import Parser
+from sgmse.errors import ArgumentError, MissingPackageError
 
 
 def parsed(*arguments: str, unsaid: bool | None = None) -> argparse.Namespace:
     parser = Parser()
-    parser.add_argument("--report", action=argparse.BooleanOptionalAction, default=unsaid)
-    reports.add(parser)
+    reports.add(parser, unsaid)
     return parser.parse_args(arguments)
 
 
@@ -42,21 +42,32 @@ def test_misuse(arguments, capsys):
     assert f"argument {arguments[0]}: must be a" in capsys.readouterr().err
 
 
+def checked(*arguments: str, unsaid: bool | None = None):
+    return reports.checked(parsed(*arguments, unsaid=unsaid), ["si-sdr"], ["mine"])
+
+
 @pytest.mark.parametrize("unsaid", [None, False])
-def test_when_a_report_is_wanted(unsaid, monkeypatch):
+def test_when_a_page_is_written(unsaid, monkeypatch):
     for package in ("jinja2", "matplotlib"):
         pytest.importorskip(package)
-    assert reports.wanted(parsed(unsaid=unsaid)) is (unsaid is None)
-    assert reports.wanted(parsed("--report", unsaid=unsaid))
-    assert not reports.wanted(parsed("--no-report", unsaid=unsaid))
-    with pytest.raises(ValueError, match="--report-files goes with --report"):
-        reports.wanted(parsed("--no-report", "--report-files", "1", unsaid=unsaid))
+    assert checked(unsaid=unsaid) == ([], unsaid is None)
+    assert checked("--report", unsaid=unsaid) == ([], True)
+    assert checked("--no-report", unsaid=unsaid) == ([], False)
+    with pytest.raises(ArgumentError, match="--report-files goes with --report"):
+        checked("--no-report", "--report-files", "1", unsaid=unsaid)
     assert reports.missing() == ""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert not reports.wanted(parsed(unsaid=unsaid))
+    assert checked(unsaid=unsaid) == ([], False)
     assert "'sgmse-toolkit[report]'" in reports.missing()
-    with pytest.raises(ImportError, match="needs the package 'matplotlib'"):
-        reports.wanted(parsed("--report", unsaid=unsaid))
+    with pytest.raises(MissingPackageError, match="needs the package 'matplotlib'"):
+        checked("--report", unsaid=unsaid)
+
+
+def test_what_must_be_reached():
+    thresholds, _ = checked("--fail-under", "si-sdr=3", "--fail-under", "mine:si-sdr=4")
+    assert [(t.value, t.system) for t in thresholds] == [(3, None), (4, "mine")]
+    with pytest.raises(ArgumentError, match="no system is called 'theirs'"):
+        checked("--fail-under", "theirs:si-sdr=4")
 
 
 def test_names():
