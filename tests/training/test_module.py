@@ -48,22 +48,27 @@ def generator_of(step: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(seed >> np.uint64(1)))
 
 
+def drawn(module: Training, step: int = 0) -> tuple[Truth, torch.Tensor, torch.Generator]:
+    """The truth of a step with two pairs, the noisy spectrograms, and the generator after it."""
+    recipe, generator = module.recipe, generator_of(step)
+    pairs = [module.pairs[step * 2 + j] for j in range(2)]
+    clean, noisy = (torch.stack(side) for side in zip(*pairs, strict=True))
+    x0, y = (recipe.transform.forward(audio)[:, None] for audio in (clean, noisy))
+    t = recipe.times.draw(2, generator)
+    z = torch.randn(x0.shape, dtype=x0.dtype, generator=generator)
+    return Truth(x0, z, clean, recipe.transform, t, recipe.sde), y, generator
+
+
 def by_hand(recipe: Recipe, module: Training) -> tuple[torch.nn.Module, torch.nn.Module]:
     """(network, average) after the steps of a recipe, from its formulas."""
     network, average = recipe.build_model().network, recipe.build_model().network
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=recipe.optimiser.weight_decay)
     steps = recipe.trainer.steps
     for step in range(steps):
-        pairs = [module.pairs[step * 2 + j] for j in range(2)]
-        clean, noisy = (torch.stack(side) for side in zip(*pairs, strict=True))
-        x0, y = recipe.transform.forward(clean)[:, None], recipe.transform.forward(noisy)[:, None]
-        generator = generator_of(step)
-        t = recipe.times.draw(2, generator)
-        z = torch.randn(x0.shape, dtype=x0.dtype, generator=generator)
-        a, b, sigma = (s[:, None, None, None] for s in recipe.sde.scales(t))
-        x = network(a * x0 + b * y + sigma * z, y, t)
-        truth = Truth(x0, z, clean, recipe.transform, t, recipe.sde)
-        loss = recipe.loss(Estimate(x, z), truth)["loss"]
+        truth, y, _ = drawn(module, step)
+        a, b, sigma = (s[:, None, None, None] for s in recipe.sde.scales(truth.t))
+        x = network(a * truth.x0 + b * y + sigma * truth.z, y, truth.t)
+        loss = recipe.loss(Estimate(x, truth.z), truth)["loss"]
         optimiser.zero_grad()
         loss.backward()
         gradients = torch.cat([p.grad.flatten() for p in network.parameters()])
@@ -151,15 +156,10 @@ def test_what_the_loss_learns_is_trained_beside_the_network(training):
 def test_the_first_step_of_u_is_its_formula(training):
     """Adam's first step is lr in the direction of the gradient, and u = 0 before it."""
     module = training("trainer.steps=1", "schedule.warmup=0", "schedule.decay=0", UNCERTAIN)
-    clean, noisy = (
-        torch.stack(side) for side in zip(*(module.pairs[i] for i in range(2)), strict=True)
-    )
-    recipe, generator = module.recipe, generator_of(0)
-    x0, y = recipe.transform.forward(clean)[:, None], recipe.transform.forward(noisy)[:, None]
-    t = recipe.times.draw(2, generator)
-    z = torch.randn(x0.shape, dtype=x0.dtype, generator=generator)
+    recipe, (truth, y, _) = module.recipe, drawn(module)
+    x0, t = truth.x0, truth.t
     with torch.no_grad():
-        estimate = module.model(recipe.sde.sample(x0, y, t, z), y, t)
+        estimate = module.model(recipe.sde.sample(x0, y, t, truth.z), y, t)
     weights = 1 / 0.1**2 + (2 * recipe.sde.log_snr(t)).exp()
     losses = weights * (estimate.x0 - x0).abs().square().flatten(1).mean(1)
     k = torch.arange(16)
@@ -214,17 +214,7 @@ def test_an_unrolled_update_is_its_formula(training, gradient_steps):
     """Three steps of the SDE written out, with the draws of the step after those of t and z."""
     own = f"{{steps: [3], gradient_steps: {gradient_steps or 'null'}}}"
     module = training(*UNROLLED, f"unrolled={own}")
-    recipe, generator = module.recipe, generator_of(0)
-    clean, noisy = (
-        torch.stack(side) for side in zip(*(module.pairs[i] for i in range(2)), strict=True)
-    )
-    x0, y = recipe.transform.forward(clean)[:, None], recipe.transform.forward(noisy)[:, None]
-    recipe.times.draw(2, generator)
-
-    def draw() -> torch.Tensor:
-        return torch.randn(x0.shape, dtype=x0.dtype, generator=generator)
-
-    draw()
+    recipe, (truth, y, generator) = module.recipe, drawn(module)
     network = awake(module, 1e-2).network
     x, times = y, [1.0, 0.55, 0.1, 0.0]
     for i, (t, s) in enumerate(pairwise(times)):
@@ -236,20 +226,14 @@ def test_an_unrolled_update_is_its_formula(training, gradient_steps):
         noise = (x - a_t * estimate - b_t * y) / sigma_t if sigma_t else torch.zeros_like(x)
         shrink = a_t * sigma / (a * sigma_t) if sigma_t else 0.0
         tau = sigma * (1 - shrink**2) ** 0.5
-        z = draw()
+        z = torch.randn(y.shape, dtype=y.dtype, generator=generator)
         x = a * estimate + b * y + (sigma**2 - tau**2) ** 0.5 * noise + tau * z
-    truth = Truth(x0, z, clean, recipe.transform, torch.ones(2), recipe.sde)
-    loss = recipe.loss(Estimate(x, z), truth)["loss"]
+    loss = recipe.loss(Estimate(x, z), truth._replace(t=torch.ones(2)))["loss"]
     loss.backward()
     fit(module)
     for name in ("loss", "loss of 3 steps"):
         torch.testing.assert_close(module.curves[0][name], loss.detach(), rtol=1e-4, atol=0)
-    ours, theirs = (
-        torch.cat([p.grad.flatten() for p in n.parameters()])
-        for n in (module.model.network, network)
-    )
-    assert theirs.abs().max() > 1e-3
-    assert (ours - theirs).abs().max() <= 1e-3 * theirs.abs().max()
+    assert_same_gradients(module.model.network, network)
 
 
 def test_updates_of_several_kinds_take_turns(training):
@@ -406,13 +390,8 @@ def test_a_predictor_is_trained_on_its_own_loss_and_on_that_of_the_process(train
     """The sum of the losses of the paper, and where its gradients arrive."""
     own = f"predictor.loss={{class: Reconstruction, complex: {predicted or 1e-9}}}"
     module = training(*STORM, own, "trainer.steps=1", "trainer.clip=null")
-    recipe, generator, model = module.recipe, generator_of(0), awake(module)
-    clean, noisy = (
-        torch.stack(side) for side in zip(*(module.pairs[i] for i in range(2)), strict=True)
-    )
-    x0, y = recipe.transform.forward(clean)[:, None], recipe.transform.forward(noisy)[:, None]
-    t = recipe.times.draw(2, generator)
-    z = torch.randn(x0.shape, dtype=x0.dtype, generator=generator)
+    recipe, model, (truth, y, _) = module.recipe, awake(module), drawn(module)
+    x0, z, t = truth.x0, truth.z, truth.t
     a, b, sigma = (s[:, None, None, None] for s in recipe.sde.scales(t))
     anchor = model.predictor(y, y, torch.ones(2))
     x_t = a * x0 + b * anchor + sigma * z
@@ -430,12 +409,16 @@ def test_a_predictor_is_trained_on_its_own_loss_and_on_that_of_the_process(train
         torch.testing.assert_close(curves[name], value.detach(), rtol=1e-4, atol=0)
     torch.testing.assert_close(curves["loss"], loss.detach(), rtol=1e-4, atol=0)
     for name in ("predictor", "network"):
-        ours, theirs = (
-            torch.cat([p.grad.flatten() for p in getattr(m, name).parameters() if p.requires_grad])
-            for m in (module.model, model)
-        )
-        assert theirs.abs().max() > 1e-4
-        assert (ours - theirs).abs().max() <= 1e-3 * theirs.abs().max()
+        assert_same_gradients(getattr(module.model, name), getattr(model, name))
+
+
+def assert_same_gradients(ours: torch.nn.Module, theirs: torch.nn.Module) -> None:
+    one, two = (
+        torch.cat([p.grad.flatten() for p in network.parameters() if p.requires_grad])
+        for network in (ours, theirs)
+    )
+    assert two.abs().max() > 1e-4
+    assert (one - two).abs().max() <= 1e-3 * two.abs().max()
 
 
 def awake(module: Training, moved: float | None = None) -> torch.nn.Module:
