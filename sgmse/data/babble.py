@@ -1,6 +1,7 @@
 """Several talkers at once, as noise."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 from numpy.random import Generator
@@ -9,16 +10,18 @@ from sgmse.data._crops import SILENCE, crop
 from sgmse.data.cache import CachedRecordings
 from sgmse.data.degradations import (
     Audio,
+    Checked,
+    Probability,
     Range,
     Speed,
+    Within,
     active_power,
-    check_range,
     decibels,
 )
 
 
 @dataclass(frozen=True)
-class Babble:
+class Babble(Checked):
     """Speech of others in place of a recording of noise:  sum over k of g_k speech_k.
 
     The talkers are recordings of the clean folder, each at most once and the target's never, though
@@ -32,15 +35,10 @@ class Babble:
         speed: changes of speed, of each talker on its own.
     """
 
-    probability: float = 0.2
-    talkers: tuple[int, int] = (3, 8)
-    level: Range = (-6.0, 6.0)
+    probability: Probability = 0.2
+    talkers: Annotated[tuple[int, int], Within(1)] = (3, 8)
+    level: Annotated[Range, Within(-60, 60)] = (-6.0, 6.0)
     speed: Speed = field(default_factory=lambda: Speed(0.5, (0.9, 1.1)))
-
-    def __post_init__(self) -> None:
-        check_range(self, 0, 1, probability=self.probability)
-        check_range(self, -60, 60, level=self.level)
-        check_range(self, 1, talkers=self.talkers)
 
     def __call__(
         self, recordings: CachedRecordings, target: int, samples: int, rng: Generator

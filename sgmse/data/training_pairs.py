@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -27,14 +27,16 @@ from sgmse.data.babble import Babble
 from sgmse.data.cache import CachedRecordings, cached
 from sgmse.data.degradations import (
     Audio,
+    Checked,
     Degradation,
     Linear,
+    Probability,
     Range,
     Room,
     Speed,
+    Within,
     add_noise,
     alike,
-    check_range,
     decibels,
 )
 from sgmse.data.pairs import Pair, match_all, recordings, recordings_by_name
@@ -44,7 +46,7 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
-class TrainingData(ABC):
+class TrainingData(Checked, ABC):
     """Where training pairs come from, and what befalls them; subclasses are frozen dataclasses.
 
     Args:
@@ -56,17 +58,13 @@ class TrainingData(ABC):
             undo it.
     """
 
-    samples: int
-    peak: Range = (-10.0, 0.0)
+    samples: Annotated[int, Within(1)]
+    peak: Annotated[Range, Within(-60, 0)] = (-10.0, 0.0)
     kept: tuple[Linear, ...] = field(default=(), kw_only=True)
     degradations: tuple[Degradation, ...] = field(default=(), kw_only=True)
 
     #: The fields that name folders.
     folders: ClassVar[tuple[str, str]]
-
-    def __post_init__(self) -> None:
-        check_range(self, 1, samples=self.samples)
-        check_range(self, -60, 0, peak=self.peak)
 
     @abstractmethod
     def files(self, root: Path) -> tuple[Sequence[Path], Sequence[Path]]:
@@ -150,12 +148,12 @@ class MixedSpeech(TrainingData):
 
     clean: Path = field(kw_only=True)
     noise: Path = field(kw_only=True)
-    snr: Range = (-5.0, 20.0)
+    snr: Annotated[Range, Within(-100, 100)] = (-5.0, 20.0)
     clean_speed: Speed = field(default_factory=Speed)
     noise_speed: Speed = field(default_factory=lambda: Speed(0.5, (0.8, 1.25)))
-    more_noise: float = 0.25
-    most_noises: int = 2
-    noise_level: Range = (-10.0, 10.0)
+    more_noise: Probability = 0.25
+    most_noises: Annotated[int, Within(1)] = 2
+    noise_level: Annotated[Range, Within(-100, 100)] = (-10.0, 10.0)
     clean_balance: float = 1.0
     noise_balance: float = 0.5
     clean_changes: tuple[Degradation, ...] = ()
@@ -164,12 +162,6 @@ class MixedSpeech(TrainingData):
     room: Room | None = None
 
     folders = ("clean", "noise")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, -100, 100, snr=self.snr, noise_level=self.noise_level)
-        check_range(self, 0, 1, more_noise=self.more_noise)
-        check_range(self, 1, most_noises=self.most_noises)
 
     @override
     def files(self, root: Path) -> tuple[Sequence[Path], Sequence[Path]]:

@@ -7,11 +7,14 @@ analogue circuit (`HighPass`, `MicrophoneColour`) smear it, with the first respo
 """
 
 from sgmse.data.degradations._base import Audio as Audio
+from sgmse.data.degradations._base import Checked as Checked
 from sgmse.data.degradations._base import Degradation as Degradation
 from sgmse.data.degradations._base import Linear as Linear
+from sgmse.data.degradations._base import Probability as Probability
 from sgmse.data.degradations._base import Range as Range
+from sgmse.data.degradations._base import SomeOf as SomeOf
+from sgmse.data.degradations._base import Within as Within
 from sgmse.data.degradations._base import alike as alike
-from sgmse.data.degradations._base import check_range as check_range
 from sgmse.data.degradations._base import decibels as decibels
 from sgmse.data.degradations.bands import HighPass as HighPass
 from sgmse.data.degradations.bands import LowPass as LowPass

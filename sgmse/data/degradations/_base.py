@@ -1,4 +1,4 @@
-"""What all degradations share: ranges and their check, and two base classes.
+"""What all degradations share: what their fields may be, and two base classes.
 
 Degradation    y = d(x; rng)     for the observation alone: what a model is to undo
 Linear         y = L(rng) x      may befall the target as well: what a model is to keep
@@ -7,7 +7,7 @@ Linear         y = L(rng) x      may befall the target as well: what a model is 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, Any, final, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.random import Generator
@@ -20,31 +20,53 @@ Floats = NDArray[np.floating]  # the same, before it is made float32
 Range = tuple[float, float]  # drawn uniformly between
 
 
-def check_range(
-    owner: object, low: float = -np.inf, high: float = np.inf, **values: float | Range
-) -> None:
-    """Refuse, by name, numbers and ranges that reach beyond [low, high], and empty ranges."""
-    for name, value in values.items():
+@dataclass(frozen=True)
+class Within:
+    """Says of a field that its number, or both ends of its range, lie in [low, high]."""
+
+    low: float = -np.inf
+    high: float = np.inf
+
+    def problem(self, value: float | Range) -> str | None:
+        """What must be, and is not."""
         first, last = value if isinstance(value, tuple) else (value, value)
-        if not low <= first <= last <= high:
-            ranged = isinstance(value, tuple)
-            asked = "be two rising numbers" if ranged else "lie"
-            shown = f"[{first:g}, {last:g}]" if ranged else value
-            raise ArgumentError(
-                f"{type(owner).__name__}: {name} must {asked} in [{low:g}, {high:g}], not {shown}"
-            )
+        if self.low <= first <= last <= self.high:
+            return None
+        limits = f"in [{self.low:g}, {self.high:g}]"
+        if isinstance(value, tuple):
+            return f"must be two rising numbers {limits}, not [{first:g}, {last:g}]"
+        return f"must lie {limits}, not {value}"
 
 
-def check_choices(owner: object, known: Iterable[object], **chosen: tuple[object, ...]) -> None:
-    """Refuse, by name, an empty list and what is not among the known."""
-    known = list(known)
-    for name, values in chosen.items():
-        wrong = [value for value in values if value not in known]
-        if wrong or not values:
-            what = repr(wrong[0]) if wrong else "an empty list"
-            raise ArgumentError(
-                f"{type(owner).__name__}: {name} may hold {', '.join(map(str, known))}, not {what}"
-            )
+@dataclass(frozen=True)
+class SomeOf:
+    """Says of a field that it holds one or more of the values of a `Literal`."""
+
+    kinds: Any
+
+    def problem(self, values: tuple[object, ...]) -> str | None:
+        """What must be, and is not."""
+        known = get_args(self.kinds)
+        wrong = [repr(value) for value in values if value not in known]
+        if values and not wrong:
+            return None
+        return f"may hold {', '.join(known)}, not {wrong[0] if wrong else 'an empty list'}"
+
+
+Probability = Annotated[float, Within(0, 1)]
+
+
+class Checked:
+    """A dataclass whose annotations say what its fields may be: `Annotated[Range, Within(0, 9)]`.
+
+    Raises `ArgumentError`, which names the field, for another value.
+    """
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self), include_extras=True).items():
+            for rule in get_args(hint)[1:] if get_origin(hint) is Annotated else ():
+                if problem := rule.problem(getattr(self, name)):
+                    raise ArgumentError(f"{type(self).__name__}: {name} {problem}")
 
 
 def decibels(value: float) -> float:
@@ -53,17 +75,14 @@ def decibels(value: float) -> float:
 
 
 @dataclass(frozen=True)
-class Degradation(ABC):
+class Degradation(Checked, ABC):
     """Spoils a recording, speech and noise together; subclasses are frozen dataclasses.
 
     Args:
         probability: that it happens at all.
     """
 
-    probability: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_range(self, 0, 1, probability=self.probability)
+    probability: Probability = 1.0
 
     @final
     def __call__(self, audio: Audio, rng: Generator, sample_rate: int) -> Audio:

@@ -6,7 +6,7 @@ compensates the delay (`LowPass`), and with its own phase where it is an analogu
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import numpy as np
 import soxr
@@ -15,7 +15,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, cheby1, cheby2, ellip, sosfilt, sosfreqz
 from typing_extensions import override
 
-from sgmse.data.degradations._base import Audio, Floats, Linear, Range, check_choices, check_range
+from sgmse.data.degradations._base import Audio, Floats, Linear, Probability, Range, SomeOf, Within
 from sgmse.errors import ArgumentError
 
 Shape = Literal["butterworth", "chebyshev", "inverse_chebyshev", "elliptic"]
@@ -35,16 +35,10 @@ class LowPass(Linear):
         order: least and largest order; a Butterworth filter of order n falls by 6 n dB an octave.
     """
 
-    probability: float = 0.1
-    cutoff: Range = (2000.0, 7000.0)
-    shapes: tuple[Shape, ...] = ("butterworth",)
-    order: tuple[int, int] = (8, 8)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, 20, np.inf, cutoff=self.cutoff)
-        check_choices(self, get_args(Shape), shapes=self.shapes)
-        check_range(self, 1, MOST_POLES, order=self.order)
+    probability: Probability = 0.1
+    cutoff: Annotated[Range, Within(20)] = (2000.0, 7000.0)
+    shapes: Annotated[tuple[Shape, ...], SomeOf(Shape)] = ("butterworth",)
+    order: Annotated[tuple[int, int], Within(1, MOST_POLES)] = (8, 8)
 
     @override
     def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
@@ -79,14 +73,9 @@ class HighPass(Linear):
         order: least and largest order; order n falls by 6 n dB an octave.
     """
 
-    probability: float = 0.1
-    cutoff: Range = (50.0, 300.0)
-    order: tuple[int, int] = (1, 4)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, 1, np.inf, cutoff=self.cutoff)
-        check_range(self, 1, MOST_POLES, order=self.order)
+    probability: Probability = 0.1
+    cutoff: Annotated[Range, Within(1)] = (50.0, 300.0)
+    order: Annotated[tuple[int, int], Within(1, MOST_POLES)] = (1, 4)
 
     @override
     def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
@@ -109,13 +98,12 @@ class Resampled(Linear):
             and aliases as cheap devices do, to VHQ.
     """
 
-    probability: float = 0.1
+    probability: Probability = 0.1
     rates: tuple[int, ...] = (4000, 6000, 8000, 11025, 12000, 16000, 22050, 24000)
-    qualities: tuple[Resampler, ...] = ("LQ", "HQ")
+    qualities: Annotated[tuple[Resampler, ...], SomeOf(Resampler)] = ("LQ", "HQ")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choices(self, get_args(Resampler), qualities=self.qualities)
         if not self.rates or min(self.rates) < 1000:
             raise ArgumentError(
                 f"Resampled: rates must be one or more of at least 1000 Hz, not {[*self.rates]}"

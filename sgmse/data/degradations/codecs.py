@@ -2,7 +2,7 @@
 
 import io
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import soundfile
@@ -14,15 +14,17 @@ from sgmse.data.degradations._base import (
     Audio,
     Degradation,
     Floats,
+    Probability,
     Range,
-    check_choices,
-    check_range,
+    SomeOf,
+    Within,
     decibels,
 )
 from sgmse.data.degradations.bands import fitted
 from sgmse.errors import ArgumentError
 
 Coder = Literal["vorbis", "opus", "mp3", "mulaw", "alaw", "gsm", "ima_adpcm", "ms_adpcm", "g721"]
+Coders = Annotated[tuple[Coder, ...], SomeOf(Coder)]
 
 
 class _Coding(NamedTuple):
@@ -79,16 +81,13 @@ class Codec(Degradation):
         level: range in dB, relative to full scale, of the peak while it is coded.
     """
 
-    probability: float = 0.1
-    coders: tuple[Coder, ...] = ("vorbis", "opus", "mp3", "mulaw", "alaw", "gsm", "ima_adpcm")
-    quality: Range = (0.0, 1.0)
-    level: Range = (-20.0, -1.0)
+    probability: Probability = 0.1
+    coders: Coders = ("vorbis", "opus", "mp3", "mulaw", "alaw", "gsm", "ima_adpcm")
+    quality: Annotated[Range, Within(0, 1)] = (0.0, 1.0)
+    level: Annotated[Range, Within(-60, 0)] = (-20.0, -1.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choices(self, get_args(Coder), coders=self.coders)
-        check_range(self, 0, 1, quality=self.quality)
-        check_range(self, -60, 0, level=self.level)
         for coder in self.coders:
             coding = CODINGS[coder]
             if not soundfile.check_format(coding.format, coding.subtype):

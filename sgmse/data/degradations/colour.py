@@ -1,6 +1,7 @@
 """The colour of a microphone."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.random import Generator
@@ -8,7 +9,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.signal import fftconvolve
 from typing_extensions import override
 
-from sgmse.data.degradations._base import Audio, Floats, Linear, Range, check_range
+from sgmse.data.degradations._base import Audio, Floats, Linear, Probability, Range, Within
 
 
 @dataclass(frozen=True)
@@ -30,19 +31,12 @@ class MicrophoneColour(Linear):
         low_cut, high_cut: ranges of the cutoffs in Hz.
     """
 
-    probability: float = 0.3
-    gain: Range = (-6.0, 6.0)
-    octaves: Range = (0.7, 2.0)
-    roll_off: float = 0.5
-    low_cut: Range = (30.0, 250.0)
-    high_cut: Range = (5000.0, 20000.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, 0, 1, roll_off=self.roll_off)
-        check_range(self, -40, 40, gain=self.gain)
-        check_range(self, 0.3, 10, octaves=self.octaves)
-        check_range(self, 1, np.inf, low_cut=self.low_cut, high_cut=self.high_cut)
+    probability: Probability = 0.3
+    gain: Annotated[Range, Within(-40, 40)] = (-6.0, 6.0)
+    octaves: Annotated[Range, Within(0.3, 10)] = (0.7, 2.0)
+    roll_off: Probability = 0.5
+    low_cut: Annotated[Range, Within(1)] = (30.0, 250.0)
+    high_cut: Annotated[Range, Within(1)] = (5000.0, 20000.0)
 
     @override
     def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:

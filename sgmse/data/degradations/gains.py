@@ -1,6 +1,7 @@
 """Gains that change with time:  y(t) = g(t) x(t)."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.random import Generator
@@ -12,8 +13,9 @@ from sgmse.data.degradations._base import (
     Degradation,
     Floats,
     Linear,
+    Probability,
     Range,
-    check_range,
+    Within,
     decibels,
 )
 
@@ -29,14 +31,9 @@ class GainChanges(Linear):
         interval: range of the seconds from one turning point to the next.
     """
 
-    probability: float = 0.2
-    gain: Range = (-10.0, 0.0)
-    interval: Range = (0.5, 3.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, -100, 100, gain=self.gain)
-        check_range(self, 0.01, np.inf, interval=self.interval)
+    probability: Probability = 0.2
+    gain: Annotated[Range, Within(-100, 100)] = (-10.0, 0.0)
+    interval: Annotated[Range, Within(0.01)] = (0.5, 3.0)
 
     @override
     def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
@@ -66,17 +63,11 @@ class GainControl(Degradation):
         most: largest gain in dB.
     """
 
-    probability: float = 0.1
-    ratio: Range = (1.5, 5.0)
-    attack: Range = (0.005, 0.05)
-    release: Range = (0.1, 1.0)
-    most: float = 20.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, 1, 100, ratio=self.ratio)
-        check_range(self, 1e-3, 60, attack=self.attack, release=self.release)
-        check_range(self, 0, 100, most=self.most)
+    probability: Probability = 0.1
+    ratio: Annotated[Range, Within(1, 100)] = (1.5, 5.0)
+    attack: Annotated[Range, Within(1e-3, 60)] = (0.005, 0.05)
+    release: Annotated[Range, Within(1e-3, 60)] = (0.1, 1.0)
+    most: Annotated[float, Within(0, 100)] = 20.0
 
     @override
     def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
@@ -107,16 +98,10 @@ class Dropouts(Degradation):
         depth: range in dB of what is lost in a hole.
     """
 
-    probability: float = 0.05
-    rate: Range = (0.5, 3.0)
-    length: Range = (0.01, 0.1)
-    depth: Range = (20.0, 80.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, 0, 100, rate=self.rate)
-        check_range(self, 1e-3, 10, length=self.length)
-        check_range(self, 0, 200, depth=self.depth)
+    probability: Probability = 0.05
+    rate: Annotated[Range, Within(0, 100)] = (0.5, 3.0)
+    length: Annotated[Range, Within(1e-3, 10)] = (0.01, 0.1)
+    depth: Annotated[Range, Within(0, 200)] = (20.0, 80.0)
 
     @override
     def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:

@@ -1,6 +1,7 @@
 """A noise gate: what is far below the speech, at its time and frequency, is made quieter still."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.random import Generator
@@ -9,7 +10,7 @@ from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 from typing_extensions import override
 
-from sgmse.data.degradations._base import Audio, Degradation, Floats, Range, check_range
+from sgmse.data.degradations._base import Audio, Degradation, Floats, Probability, Range, Within
 
 WINDOW = 0.032  # seconds, a quarter of it from one frame to the next
 AROUND = 3  # frames and frequencies over which the power is a mean, so that no tone is left alone
@@ -32,16 +33,10 @@ class NoiseGate(Degradation):
         most: largest loss in dB.
     """
 
-    probability: float = 0.1
-    threshold: Range = (-40.0, -20.0)
-    slope: Range = (0.5, 2.0)
-    most: float = 20.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, -100, 20, threshold=self.threshold)
-        check_range(self, 0, 100, slope=self.slope)
-        check_range(self, 0, 100, most=self.most)
+    probability: Probability = 0.1
+    threshold: Annotated[Range, Within(-100, 20)] = (-40.0, -20.0)
+    slope: Annotated[Range, Within(0, 100)] = (0.5, 2.0)
+    most: Annotated[float, Within(0, 100)] = 20.0
 
     @override
     def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:

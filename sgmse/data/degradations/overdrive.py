@@ -1,12 +1,21 @@
 """Levels that a recording cannot have: above the ceiling, or between two steps."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.random import Generator
 from typing_extensions import override
 
-from sgmse.data.degradations._base import Audio, Degradation, Floats, Range, check_range, decibels
+from sgmse.data.degradations._base import (
+    Audio,
+    Degradation,
+    Floats,
+    Probability,
+    Range,
+    Within,
+    decibels,
+)
 
 
 @dataclass(frozen=True)
@@ -18,14 +27,9 @@ class Clip(Degradation):
         soft: probability that it is softly.
     """
 
-    probability: float = 0.1
-    level: Range = (1.0, 15.0)
-    soft: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, 0, 1, soft=self.soft)
-        check_range(self, 0, 60, level=self.level)
+    probability: Probability = 0.1
+    level: Annotated[Range, Within(0, 60)] = (1.0, 15.0)
+    soft: Probability = 0.0
 
     @override
     def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:
@@ -44,12 +48,8 @@ class Quantise(Degradation):
         bits: range of the word length of a signed sample; need not be whole.
     """
 
-    probability: float = 0.05
-    bits: Range = (5.0, 10.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, 2, 24, bits=self.bits)
+    probability: Probability = 0.05
+    bits: Annotated[Range, Within(2, 24)] = (5.0, 10.0)
 
     @override
     def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:

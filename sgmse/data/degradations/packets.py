@@ -1,7 +1,7 @@
 """Packets that a network loses."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.random import Generator
@@ -12,9 +12,10 @@ from sgmse.data.degradations._base import (
     Audio,
     Degradation,
     Floats,
+    Probability,
     Range,
-    check_choices,
-    check_range,
+    SomeOf,
+    Within,
 )
 
 Concealment = Literal["silence", "repeat"]
@@ -37,18 +38,11 @@ class PacketLoss(Degradation):
             came, 6 dB softer each time it is repeated.
     """
 
-    probability: float = 0.1
-    rate: Range = (0.02, 0.2)
-    burst: Range = (1.0, 3.0)
-    packet: Range = (0.02, 0.02)
-    concealments: tuple[Concealment, ...] = ("silence", "repeat")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range(self, 0, 0.5, rate=self.rate)
-        check_range(self, 1, 1000, burst=self.burst)
-        check_range(self, 1e-3, 1, packet=self.packet)
-        check_choices(self, get_args(Concealment), concealments=self.concealments)
+    probability: Probability = 0.1
+    rate: Annotated[Range, Within(0, 0.5)] = (0.02, 0.2)
+    burst: Annotated[Range, Within(1, 1000)] = (1.0, 3.0)
+    packet: Annotated[Range, Within(1e-3, 1)] = (0.02, 0.02)
+    concealments: Annotated[tuple[Concealment, ...], SomeOf(Concealment)] = ("silence", "repeat")
 
     @override
     def apply(self, audio: Audio, rng: Generator, sample_rate: int) -> Floats:

@@ -3,19 +3,20 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
+from typing import Annotated
 
 import numpy as np
 from numpy.random import Generator
 from scipy.signal import fftconvolve
 
 from sgmse._extras import imported
-from sgmse.data.degradations._base import Audio, Range, check_range
+from sgmse.data.degradations._base import Audio, Checked, Probability, Range, Within
 
 SPEED_OF_SOUND = 343.0
 
 
 @dataclass(frozen=True)
-class Room:
+class Room(Checked):
     """A shoebox room by image sources (pyroomacoustics), a talker and a microphone in it.
 
     The observation is the speech with the whole response, the target that with its first `early`
@@ -34,21 +35,14 @@ class Room:
             sample in each process that prepares pairs.
     """
 
-    probability: float = 0.5
-    width: Range = (3.0, 8.0)
-    length: Range = (3.0, 8.0)
-    height: Range = (2.4, 3.5)
-    rt60: Range = (0.15, 0.5)
-    distance: Range = (0.3, 2.0)
-    early: float = 0.05
-    bank: int = 0
-
-    def __post_init__(self) -> None:
-        check_range(self, 0, 1, probability=self.probability)
-        check_range(self, 1.0, 100, width=self.width, length=self.length, height=self.height)
-        check_range(self, 0.05, 3, rt60=self.rt60)
-        check_range(self, 0.05, 50, distance=self.distance)
-        check_range(self, 0, early=self.early, bank=self.bank)
+    probability: Probability = 0.5
+    width: Annotated[Range, Within(1.0, 100)] = (3.0, 8.0)
+    length: Annotated[Range, Within(1.0, 100)] = (3.0, 8.0)
+    height: Annotated[Range, Within(1.0, 100)] = (2.4, 3.5)
+    rt60: Annotated[Range, Within(0.05, 3)] = (0.15, 0.5)
+    distance: Annotated[Range, Within(0.05, 50)] = (0.3, 2.0)
+    early: Annotated[float, Within(0)] = 0.05
+    bank: Annotated[int, Within(0)] = 0
 
     def __call__(self, speech: Audio, rng: Generator, sample_rate: int) -> tuple[Audio, Audio]:
         """(target, observation), both shaped like the speech."""

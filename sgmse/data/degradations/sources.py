@@ -7,12 +7,13 @@ with P the power of the active frames, so that pauses do not count.
 
 from dataclasses import dataclass
 from math import ceil
+from typing import Annotated
 
 import numpy as np
 import soxr
 from numpy.random import Generator
 
-from sgmse.data.degradations._base import Audio, Range, check_range, decibels
+from sgmse.data.degradations._base import Audio, Checked, Probability, Range, Within, decibels
 
 
 def active_power(audio: Audio, sample_rate: int) -> float:
@@ -33,7 +34,7 @@ def add_noise(speech: Audio, noise: Audio, snr: float, sample_rate: int) -> Audi
 
 
 @dataclass(frozen=True)
-class Speed:
+class Speed(Checked):
     """Faster or slower by a factor, with the pitch, as a tape would be.
 
     Args:
@@ -41,12 +42,8 @@ class Speed:
         factor: range of the factor; 2 is twice as fast and an octave higher.
     """
 
-    probability: float = 0.5
-    factor: Range = (0.9, 1.1)
-
-    def __post_init__(self) -> None:
-        check_range(self, 0, 1, probability=self.probability)
-        check_range(self, 0.25, 4, factor=self.factor)
+    probability: Probability = 0.5
+    factor: Annotated[Range, Within(0.25, 4)] = (0.9, 1.1)
 
     def draw(self, rng: Generator) -> float:
         """A factor, often 1."""

@@ -1,16 +1,33 @@
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 import pytest
 from sounds import RATE, noise, rng
 
-from sgmse.data.degradations import Linear, MicrophoneColour, alike
-from sgmse.data.degradations._base import check_choices, check_range, decibels
+from sgmse.data.degradations import (
+    Checked,
+    Linear,
+    MicrophoneColour,
+    Probability,
+    Range,
+    SomeOf,
+    Within,
+    alike,
+    decibels,
+)
+from sgmse.errors import ArgumentError
 
 
 @dataclass(frozen=True)
-class Owner:
+class Owner(Checked):
     """What a message names."""
+
+    depth: Annotated[Range, Within(0, 5)] = (0, 5)
+    width: Annotated[Range, Within()] = (2, 2)
+    chance: Probability = 1
+    most: Annotated[int, Within(1)] = 1
+    kinds: Annotated[tuple[Literal["a", "b"], ...], SomeOf(Literal["a", "b"])] = ("b", "a", "b")
 
 
 def test_decibels_are_of_amplitudes():
@@ -19,30 +36,22 @@ def test_decibels_are_of_amplitudes():
 
 
 @pytest.mark.parametrize(
-    ("check", "message"),
+    ("values", "message"),
     [
-        (
-            lambda: check_range(Owner(), 0, 5, depth=(1, 6)),
-            r"Owner: depth .*\[0, 5\], not \[1, 6\]",
-        ),
-        (lambda: check_range(Owner(), 0, 5, depth=(-1, 3)), "Owner: depth"),
-        (lambda: check_range(Owner(), depth=(3, 1)), "two rising numbers"),
-        (lambda: check_range(Owner(), depth=(float("nan"), 1)), "two rising numbers"),
-        (lambda: check_range(Owner(), 0, 1, chance=1.1), r"Owner: chance .*\[0, 1\], not 1.1"),
-        (lambda: check_range(Owner(), 1, most=0), r"Owner: most must lie in \[1, inf\], not 0"),
-        (lambda: check_choices(Owner(), "ab", kinds=("a", "c")), "kinds may hold a, b, not 'c'"),
-        (lambda: check_choices(Owner(), "ab", kinds=()), "not an empty list"),
+        ({"depth": (1, 6)}, r"Owner: depth .*\[0, 5\], not \[1, 6\]"),
+        ({"depth": (-1, 3)}, "Owner: depth"),
+        ({"width": (3, 1)}, "two rising numbers"),
+        ({"width": (float("nan"), 1)}, "two rising numbers"),
+        ({"chance": 1.1}, r"Owner: chance must lie in \[0, 1\], not 1.1"),
+        ({"most": 0}, r"Owner: most must lie in \[1, inf\], not 0"),
+        ({"kinds": ("a", "c")}, "Owner: kinds may hold a, b, not 'c'"),
+        ({"kinds": ()}, "not an empty list"),
     ],
 )
-def test_what_is_wrong_is_named(check, message):
-    with pytest.raises(ValueError, match=message):
-        check()
-
-
-def test_what_is_right_passes():
-    check_range(Owner(), 0, 5, one=(0, 5), two=(2, 2))
-    check_range(Owner(), 0, 1, never=0, always=1)
-    check_choices(Owner(), "ab", kinds=("b", "a", "b"))
+def test_what_is_wrong_is_named(values, message):
+    assert Owner() == Owner(chance=1.0)
+    with pytest.raises(ArgumentError, match=message):
+        Owner(**values)
 
 
 def test_both_go_through_the_same_devices():
