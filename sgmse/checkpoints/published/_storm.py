@@ -16,6 +16,7 @@ for `ouvp`, where it has no corrector, the predictor alone. With compat="sgmse" 
 length 1/N wherever they lead, as published.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ from sgmse.checkpoints.published._settings import Settings, table
 from sgmse.checkpoints.published._weights import averaged, build, fill, refuse_others
 from sgmse.estimates import Data, Score
 from sgmse.model import Conditioning, Regeneration, ScoreModel
-from sgmse.networks import NCSNpp, Network
+from sgmse.networks import NCSNpp
 from sgmse.sdes import OUVE, BrownianBridge
 from sgmse.solvers import (
     AnnealedLangevin,
@@ -41,7 +42,8 @@ from sgmse.solvers import (
 
 DENOISER, SCORE = "denoiser_net.", "score_net."
 PREFIXES = (DENOISER, SCORE, ONLY)
-FREQUENCIES = ".all_modules.0.W"
+#: Weights that a predictive network stores and never uses: see its keys.
+UNUSED = re.compile(r"all_modules\.0\.W|.*\.Dense_0\..*")
 #: nf, ch_mult, num_res_blocks, attn_resolutions.
 BACKBONES: Mapping[str, tuple[int, tuple[int, ...], int, tuple[int, ...]]] = {
     "ncsnpp": (128, (1, 2, 2, 2), 1, (0,)),
@@ -104,12 +106,13 @@ class Storm(Lightning):
     def fill(self, model: ScoreModel | Regeneration, contents: Contents) -> None:
         # The moving averages are one list over all networks.
         names = [name for name in table(contents, "state_dict") if name.startswith(PREFIXES)]
-        state = averaged(contents, {name: not name.endswith(FREQUENCIES) for name in names})
+        trained = {name: not name.endswith(".all_modules.0.W") for name in names}
+        state = averaged(contents, trained)
         networks = {ONLY if names and names[0].startswith(ONLY) else DENOISER: model.network}
         if isinstance(model, Regeneration):
             networks = {DENOISER: model.predictor, SCORE: model.network}
         for prefix, network in networks.items():
-            fill(network, _without_unused(state, prefix, network), prefix)
+            fill(network, state, prefix, UNUSED)
         refuse_others(state, list(networks))
 
     @override
@@ -147,14 +150,3 @@ def _ncsnpp(settings: Settings, backbone: str, **changes: Any) -> NCSNpp:
 def _alone(predictor: NCSNpp) -> ScoreModel:
     """A model whose one evaluation, where the process is at y, is what the network predicts."""
     return ScoreModel(predictor, BrownianBridge(), Data())
-
-
-def _without_unused(state: Mapping[str, Any], prefix: str, network: Network) -> dict[str, Any]:
-    """The state_dict without what a predictive network stores and never uses: see its keys."""
-    if not network.config["predictive"]:
-        return dict(state)
-    return {
-        name: value
-        for name, value in state.items()
-        if not (name.startswith(prefix) and (name.endswith(FREQUENCIES) or ".Dense_0." in name))
-    }

@@ -3,6 +3,7 @@
 Errors name what is wrong in the file but not the file, whose name `published.read` puts before.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -105,14 +106,20 @@ def averaged(contents: Mapping[Any, Any], trained: Mapping[str, bool]) -> dict[s
     return state | dict(zip(chosen, shadow, strict=True))
 
 
-def fill(network: Network, state: Mapping[str, Any], prefix: str = "") -> None:
+def fill(
+    network: Network,
+    state: Mapping[str, Any],
+    prefix: str = "",
+    unused: re.Pattern[str] | None = None,
+) -> None:
     """Give a network copies of its weights, in the precision of the network.
 
     Args:
         network: of the right sizes.
         state: weights by their names in the file.
-        prefix: of the published keys in the file; keys with it that are none of these are refused.
-            Without a prefix those of `IGNORED` may be there.
+        prefix: of the published keys in the file; others with it are refused.
+        unused: those of them that are not, behind the prefix: published weights that the output
+            does not depend on.
 
     Raises:
         CheckpointError: names the keys that are missing, that are odd or do not fit.
@@ -122,7 +129,8 @@ def fill(network: Network, state: Mapping[str, Any], prefix: str = "") -> None:
     if missing := [key for key in keys.values() if key not in state]:
         raise _missing(missing)
     known = set(keys.values())
-    _refuse(key for key in state if key.startswith(prefix) and key not in known)
+    odd = (key for key in state if key.startswith(prefix) and key not in known)
+    _refuse(key for key in odd if not (unused and unused.fullmatch(key, len(prefix))))
     values = {}
     for name, key in keys.items():
         value = state[key]
