@@ -62,7 +62,8 @@ class NoisySet:
     """Noisy recordings with their references: two folders, or one in a known layout.
 
     Args:
-        clean, noisy: folders with files of the same names; an index.csv beside them gives facts.
+        clean, noisy: folders with files of the same names, or two files; an index.csv beside them
+            gives facts.
         root: the folder of a known set, in place of these.
         layout: of which set; found out if absent.
     """
@@ -96,6 +97,8 @@ class NoisySet:
         if self.clean is None or self.noisy is None:
             raise SuiteError("give clean and noisy, or root and perhaps layout")
         clean, noisy = map(recordings_by_name, (self.clean, self.noisy))
+        if self.clean.is_file() and self.noisy.is_file():  # a pair, whatever their names
+            noisy = dict(zip(clean, noisy.values(), strict=True))
         return match_all(clean, noisy, facts_beside(self.clean))
 
 

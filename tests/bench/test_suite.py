@@ -154,6 +154,11 @@ def test_some_files_evenly(files, names):
     assert [pair.name for pair in pairs] == list(names)
 
 
+def test_two_files_are_a_pair():
+    (pair,) = NoisySet(Path("clean/1.wav"), Path("noisy/2.wav")).pairs()
+    assert (pair.clean, pair.noisy) == (Path("clean/1.wav"), Path("noisy/2.wav"))
+
+
 def test_pairs_of_a_known_set():
     for kind in ("clean", "noisy"):
         save(f"vb/{kind}_testset_wav/p232_001.wav")
