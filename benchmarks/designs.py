@@ -61,7 +61,7 @@ SHORT = (
     "ema.decay=0.98",
     "times={low: 0.02, high: 0.99, at_one: 0.5}",
     "validation=null",
-    "shifts=1",
+    "sampler.shifts=1",
     "trainer.batch=4",
     "trainer.save_every=100",
 )
@@ -113,7 +113,7 @@ SCORE = "parametrization={class: Score, sign: -1, scaling: 1/sigma}"
 #: A bridge has no score, and no finite velocity, where it begins.
 BEFORE_ONE = (
     "latest=0.999",
-    "grid={class: Uniform, steps: 1, start: 0.999, end: 0.0}",
+    "sampler.grid={class: Uniform, steps: 1, start: 0.999, end: 0.0}",
     "times={low: 0.02, high: 0.999}",
 )
 DESIGNS = (

@@ -81,7 +81,9 @@ def noisy(rate: int) -> np.ndarray:
 
 def fewer(enhancer: Enhancer, steps: int) -> Enhancer:
     """The same sampler with that many steps, also with so few that speech would suffer."""
-    return replace(enhancer, grid=replace(enhancer.grid, steps=steps))
+    sampler = enhancer.sampler
+    grid = replace(sampler.grid, steps=steps)
+    return replace(enhancer, sampler=replace(sampler, grid=grid))
 
 
 def compare(job: dict, python: Path, threads: int) -> dict:

@@ -2,10 +2,12 @@ from . import audio as audio
 from . import bench as bench
 from . import checkpoints as checkpoints
 from . import compat as compat
+from . import config as config
 from . import data as data
 from . import enhancer as enhancer
 from . import errors as errors
 from . import estimates as estimates
+from . import front as front
 from . import inference as inference
 from . import metrics as metrics
 from . import model as model

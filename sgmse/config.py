@@ -11,7 +11,7 @@ the value is a section of its keys alone.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
 from inspect import Parameter, isabstract, signature
@@ -87,6 +87,19 @@ def to_plain(value: Any, classes: Classes, kind: Any = object) -> Any:
     return tag | {
         f.name: to_plain(getattr(value, f.name), classes, hints[f.name][0]) for f in fields(value)
     }
+
+
+def abridged(value: Any) -> str:
+    """An object as one would write it: without the settings that are the default."""
+    if not is_dataclass(value):
+        return repr(value)
+    settings = [
+        f"{f.name}={abridged(held)}"
+        for f in fields(value)
+        if (held := getattr(value, f.name))
+        != (f.default if f.default_factory is MISSING else f.default_factory())
+    ]
+    return f"{type(value).__name__}({', '.join(settings)})"
 
 
 @contextmanager

@@ -11,40 +11,34 @@ others: so a channel never changes another one, and what was in the middle stays
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from math import lcm
 from operator import index
 from pathlib import Path
 from textwrap import shorten
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sgmse import audio as files
+from sgmse.audio import Writer, info, resample_blocks, written_as
+from sgmse.audio import blocks as blocks_of
 from sgmse.audio.streams import Block, as_rows, cut, in_segments, mixed, peaks
 from sgmse.audio.targets import beside, check_target, make_folder
-from sgmse.checkpoints import CLASSES, Checkpoint, check_frames, load_model
-from sgmse.errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    ClippingWarning,
-    DeviceError,
-    ResultError,
-)
+from sgmse.checkpoints import Checkpoint, load_model
+from sgmse.config import Classes, abridged
+from sgmse.errors import ArgumentError, ClippingWarning, DeviceError, ResultError
+from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
-from sgmse.solvers import LAST_START, Grid, Solver, solve
-from sgmse.transforms import Spectrogram
+from sgmse.solvers import Grid, Sampler, Solver, solve
 
 Audio = TypeVar("Audio", NDArray[np.floating], Tensor)
 #: Called with the seconds of audio that are done since the last call.
 Progress = Callable[[float], object]
-
 
 CHANNELS_AT_ONCE = 4  # a batch of the network: recordings with more channels take several
 
@@ -83,77 +77,87 @@ def _memory_named() -> Iterator[None]:
         raise DeviceError(f"{problem}; {remedy}") from error
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class _Options:
+    """What is asked of one recording; see `Enhancer.__call__`."""
+
+    seed: int
+    dry: float
+    progress: Progress | None
+
+    def __post_init__(self) -> None:
+        if index(self.seed) < 0:
+            raise ArgumentError(f"seed must be at least 0, not {self.seed}")
+        if not 0 <= self.dry <= 1:
+            raise ArgumentError(f"dry must lie between 0 and 1, not {self.dry}")
+
+    def done(self, seconds: float) -> None:
+        """Report progress."""
+        if self.progress is not None:
+            self.progress(seconds)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Enhancer:
     """A model with all that is needed to enhance recordings.
 
     Args:
         model: network, process and parametrization, with or without a predictor.
-        transform: the spectrogram that the network works on.
-        solver, grid: the sampler.
-        sample_rate: of the model, in Hz; other rates are resampled there and back.
-        padding: what frames are padded with to a number that the network divides.
+        front: what it hears; recordings of other rates are resampled there and back.
+        sampler: how its results are drawn.
         segment: seconds that are enhanced in one piece; longer recordings are cut, and the pieces
             (up to one and a half times as long) faded into each other.
         overlap: seconds of the fades.
-        frames: their number is padded to a multiple of this, and of what the network divides. With
-            more than 1, as published, the added ones sound in the last half frame of the audio.
-        shifts: how many results are averaged, each with the frames at another place: n of them lie
-            hop / n samples apart (Defossez et al. 2019, arXiv:1911.13254, sec. 4.4). What depends
-            on where the frames begin is an error, and a mean has less of it.
     """
 
     model: ScoreModel | Regeneration
-    transform: Spectrogram
-    solver: Solver
-    grid: Grid
-    sample_rate: int
-    padding: Literal["zero", "reflect"] = "zero"
+    front: FrontEnd
+    sampler: Sampler
     segment: float = 20.0
     overlap: float = 1.0
-    frames: int = 1
-    shifts: int = 1
 
     def __post_init__(self) -> None:
-        check_frames(self.frames, self.shifts, self.transform.hop)
+        self.front.delays(self.sampler.shifts)  # says where there are too many
         if not 0 < 2 * self.overlap <= self.segment:
             raise ArgumentError(
                 f"segment {self.segment} s must be at least twice overlap {self.overlap} s, "
                 "and both positive"
             )
-        frequencies, divisor = self.transform.frequencies, self.model.divisor[0]
-        if frequencies % divisor:
-            raise ArgumentError(
-                f"{self.transform} has {frequencies} frequencies, and the network takes multiples "
-                f"of {divisor}; use n_fft = {2 * (-(-frequencies // divisor) * divisor - 1)}"
-            )
+        if why := self.front.refusal(self.model.divisor[0]):
+            raise ArgumentError(f"n_fft: {why}")
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Enhancer":
         """The enhancer of a checkpoint, with its recommended sampler."""
-        c = checkpoint
-        made = cls(c.model, c.transform, c.solver, c.grid, c.sample_rate, c.padding)
-        return replace(made, frames=c.frames, shifts=c.shifts)
+        return cls(checkpoint.model, checkpoint.front, checkpoint.sampler)
 
     def with_sampler(
-        self, solver: Solver | None = None, steps: int | None = None, shifts: int | None = None
+        self,
+        solver: Solver | None = None,
+        steps: int | None = None,
+        shifts: int | None = None,
+        grid: Grid | None = None,
     ) -> "Enhancer":
-        """The same with another solver, number of steps or shifts, if that makes speech better."""
-        solver = self.solver if solver is None else solver
-        if not isinstance(solver, Solver):
-            raise ArgumentTypeError(
-                f"solver must be an object such as Exponential(), not {solver!r}"
-            )
-        grid = self.grid if steps is None else replace(self.grid, steps=steps)
-        if grid.steps < solver.fewest_steps:
-            raise ArgumentError(
-                f"with so few steps ({grid.steps}) {type(solver).__name__} makes recordings worse; "
-                f"take at least {solver.fewest_steps} (--steps, steps=) or another solver"
-            )
-        if solver.refusal(self.model.sde, grid.start):
-            grid = replace(grid, start=min(grid.start, LAST_START))
-        shifts = self.shifts if shifts is None else shifts
-        return replace(self, solver=solver, grid=grid, shifts=shifts)
+        """The same with another solver, number of steps, shifts or grid; see `Sampler.changed`."""
+        sampler = self.sampler.changed(self.model.sde, solver, steps, shifts, grid)
+        return replace(self, sampler=sampler)
+
+    def __repr__(self) -> str:
+        parts = self.model.parts
+        sizes = [
+            f"{type(part).__name__} ({sum(p.numel() for p in part.parameters()) / 1e6:.2f} M)"
+            for part in (parts.get("predictor"), parts["network"])
+            if part is not None
+        ]
+        rows = {
+            "network": " and ".join(sizes),
+            "process": abridged(self.model.sde),
+            "estimate": abridged(self.model.parametrization),
+            "front": f"{abridged(self.front.transform)} at {self.front.sample_rate} Hz",
+            "sampler": f"{abridged(self.sampler.solver)} on {abridged(self.sampler.grid)}, "
+            f"{self.sampler.shifts} shift{'s' * (self.sampler.shifts > 1)}",
+        }
+        return "\n".join(["Enhancer", *(f"  {name:8}  {row}" for name, row in rows.items())])
 
     def __call__(
         self,
@@ -185,14 +189,12 @@ class Enhancer:
             raise ArgumentError(
                 f"sample_rate must be a positive whole number of Hz, not {sample_rate}"
             )
-        _check_options(seed, dry)
+        options = _Options(seed, dry, progress)
         rows = as_rows(audio)
         out = np.empty_like(rows)
         done = 0
-        stream = self._stream(
-            cut(rows), peaks([rows]), int(sample_rate), rows.shape[1], seed, dry, progress
-        )
-        for block in stream:
+        length = rows.shape[1]
+        for block in self._stream(cut(rows), peaks([rows]), int(sample_rate), length, options):
             out[:, done : done + block.shape[1]] = block
             done += block.shape[1]
         if isinstance(audio, Tensor):
@@ -233,17 +235,15 @@ class Enhancer:
         """
         source = Path(source)
         target = beside(source, format) if target is None else Path(target)
-        _check_options(seed, dry)
-        about = files.info(source)
+        options = _Options(seed, dry, progress)
+        about = info(source)
         check_target(target, source, overwrite)
-        files.written_as(target, about, format)
-        levels = peaks(files.blocks(source))  # also proves the file whole and finite
+        written_as(target, about, format)
+        levels = peaks(blocks_of(source))  # also proves the file whole and finite
         make_folder(target.parent)
-        with files.Writer(target, about, format) as writer:
-            stream = self._stream(
-                files.blocks(source), levels, about.sample_rate, about.frames, seed, dry, progress
-            )
-            for block in stream:
+        form = (about.sample_rate, about.frames)
+        with Writer(target, about, format) as writer:
+            for block in self._stream(blocks_of(source), levels, *form, options):
                 writer.write(block)
         if writer.clipped:
             what = f"{target}: {writer.clipped} samples were clipped"
@@ -251,15 +251,15 @@ class Enhancer:
             warnings.warn(f"{what}; {remedy}", ClippingWarning, stacklevel=2)
         return target
 
+    # The stages of a stream, from the outside to the model
+
     def _stream(
         self,
         blocks: Iterable[Block],
         levels: NDArray[np.floating],
         sample_rate: int,
         length: int,
-        seed: int,
-        dry: float,
-        progress: Progress | None,
+        options: _Options,
     ) -> Iterator[Block]:
         """A recording of `length` samples whose channels have the peaks `levels`, enhanced."""
         heard = levels > 0  # a silent channel stays exactly silent
@@ -267,7 +267,7 @@ class Enhancer:
 
         def enhanced(blocks: Iterable[Block]) -> Iterator[Block]:
             loud = (block[heard] / scale for block in blocks)
-            for block in self._at_own_rate(loud, sample_rate, length, seed, progress):
+            for block in self._resampled(loud, sample_rate, length, options):
                 out = np.zeros((len(heard), block.shape[1]), block.dtype)
                 out[heard] = block * scale
                 yield out
@@ -275,98 +275,63 @@ class Enhancer:
         def silent(blocks: Iterable[Block]) -> Iterator[Block]:
             for block in blocks:
                 yield np.zeros_like(block)
-                if progress is not None:
-                    progress(block.shape[1] / sample_rate)
+                options.done(block.shape[1] / sample_rate)
 
-        return mixed(blocks, enhanced if heard.any() else silent, float(dry))
+        return mixed(blocks, enhanced if heard.any() else silent, float(options.dry))
 
-    def _at_own_rate(
-        self,
-        blocks: Iterable[Block],
-        sample_rate: int,
-        length: int,
-        seed: int,
-        progress: Progress | None,
+    def _resampled(
+        self, blocks: Iterable[Block], sample_rate: int, length: int, options: _Options
     ) -> Iterator[Block]:
         """A stream of `length` samples, enhanced in segments at the rate of the model."""
-        rate = self.sample_rate
-        if sample_rate != rate:
-            blocks = files.resample_blocks(blocks, sample_rate, rate)
-        clean = in_segments(
-            blocks,
-            partial(self._enhance, seed=seed, progress=progress),
-            round(self.segment * rate),
-            round(self.overlap * rate),
-        )
-        return (
-            clean
-            if sample_rate == rate
-            else files.resample_blocks(clean, rate, sample_rate, length)
+        rate = self.front.sample_rate
+        cuts = (round(self.segment * rate), round(self.overlap * rate))
+        enhance_segment = partial(self._segment, options=options)
+        if sample_rate == rate:
+            return in_segments(blocks, enhance_segment, *cuts)
+        there = resample_blocks(blocks, sample_rate, rate)
+        return resample_blocks(
+            in_segments(there, enhance_segment, *cuts), rate, sample_rate, length
         )
 
     @_memory_named()
     @torch.inference_mode()
-    def _enhance(self, segment: Block, number: int, seed: int, progress: Progress | None) -> Block:
+    def _segment(self, segment: Block, number: int, options: _Options) -> Block:
         """One segment (channels, samples) at the model's rate, in batches of channels."""
         batches = torch.from_numpy(segment).split(CHANNELS_AT_ONCE)
-        fresh = segment.shape[1] - (round(self.overlap * self.sample_rate) if number else 0)
+        rate = self.front.sample_rate
+        fresh = segment.shape[1] - (round(self.overlap * rate) if number else 0)
 
         def report(done: int, steps: int) -> None:
-            if progress is not None:
-                progress(fresh / self.sample_rate / steps / self.shifts / len(batches))
+            options.done(fresh / rate / steps / self.sampler.shifts / len(batches))
 
-        outputs = []
-        for batch in batches:
-            noise = Draws(seed, number)
-            results = []
-            for shift in range(self.shifts):
-                late = round(shift * self.transform.hop / self.shifts)
-                shifted = torch.nn.functional.pad(batch, (late, 0))
-                model, anchor = self.model.observe(self.spectrogram(shifted))
-                x = solve(model, anchor, self.solver, self.grid, randn=noise, callback=report).x
-                results.append(self.audio(x, shifted.shape[1])[:, late:])
-            outputs.append(torch.stack(results).mean(dim=0))
+        outputs = [self._batch(batch, Draws(options.seed, number), report) for batch in batches]
         clean = torch.cat(outputs).cpu().numpy().astype(segment.dtype, copy=False)
         if not np.isfinite(clean).all():
             raise ResultError(
-                f"{self.solver} on {self.grid} gave samples that are not finite; "
+                f"{self.sampler} gave samples that are not finite; "
                 "take more steps or another solver"
             )
         return clean
 
+    def _batch(self, audio: Tensor, randn: Draws, report: Callable[[int, int], None]) -> Tensor:
+        """Channels (batch, samples): the mean of what is drawn with the frames at other places."""
+        results = []
+        for delay in self.front.delays(self.sampler.shifts):
+            delayed = torch.nn.functional.pad(audio, (delay, 0))
+            model, anchor = self.model.observe(self.spectrogram(delayed))
+            solver, grid = self.sampler.solver, self.sampler.grid
+            x = solve(model, anchor, solver, grid, randn=randn, callback=report).x
+            results.append(self.audio(x, delayed.shape[1])[:, delay:])
+        return torch.stack(results).mean(dim=0)
+
     def spectrogram(self, audio: Tensor) -> Tensor:
         """(batch, samples) to (batch, 1, frequency, frame), padded and placed for the network."""
         audio = audio.to(next(self.model.parameters(), torch.empty(0)))
-        missing = max(self.transform.shortest - audio.shape[1], 0)
-        audio = torch.nn.functional.pad(audio, (0, missing))
-        more = self._covering(audio.shape[1]) - audio.shape[1]
-        mode = "reflect" if self.transform.ends == "reflect" else "constant"
-        x = self.transform.forward(torch.nn.functional.pad(audio, (0, more), mode))[:, None]
-        extra = -x.shape[-1] % lcm(self.frames, self.model.divisor[1])
-        if self.padding == "reflect":
-            while extra:  # in pieces, since a reflection is shorter than what it reflects
-                piece = min(extra, x.shape[-1] - 1)
-                x = torch.cat([x, x[..., -1 - piece : -1].flip(-1)], dim=-1)
-                extra -= piece
-        return torch.nn.functional.pad(x, (0, extra))
-
-    def _covering(self, samples: int) -> int:
-        """Published models, which take frames by the dozen, get the audio as in their code."""
-        return self.transform.covering(samples) if self.frames == 1 else samples
+        return self.front.forward(audio, self.model.divisor[1])
 
     def audio(self, spectrogram: Tensor, samples: int) -> Tensor:
         """The inverse of `spectrogram`: (batch, samples)."""
-        padded = self._covering(max(samples, self.transform.shortest))
-        own = self.transform.frames(padded) if self.frames == 1 else None
-        x = spectrogram[:, 0, :, :own]
-        return self.transform.inverse(x, padded)[:, :samples]
-
-
-def _check_options(seed: int, dry: float) -> None:
-    if index(seed) < 0:
-        raise ArgumentError(f"seed must be at least 0, not {seed}")
-    if not 0 <= dry <= 1:
-        raise ArgumentError(f"dry must lie between 0 and 1, not {dry}")
+        return self.front.inverse(spectrogram, samples)
 
 
 def load(
@@ -377,7 +342,7 @@ def load(
     steps: int | None = None,
     shifts: int | None = None,
     compat: str | None = None,
-    classes: Mapping[str, type] = CLASSES,
+    classes: Classes | None = None,
 ) -> Enhancer:
     """Load a model, ready to enhance.
 
@@ -388,7 +353,7 @@ def load(
             as "mps", only on request.
         solver, steps, shifts: in place of the recommended ones.
         compat: "sgmse" for the arithmetic of the published sampler, of a published checkpoint.
-        classes: names in the model's config; extend `sgmse.checkpoints.CLASSES` by your own.
+        classes: names in the model's config: `sgmse.checkpoints.CLASSES`, extended by your own.
 
     Raises:
         CheckpointError: there is no such model, or it is damaged.

@@ -11,7 +11,7 @@ import pytest
 from torch import nn
 
 from sgmse.checkpoints import CLASSES
-from sgmse.config import from_plain, override, read_yaml, to_plain, to_yaml
+from sgmse.config import abridged, from_plain, override, read_yaml, to_plain, to_yaml
 from sgmse.errors import ConfigError
 from sgmse.inference._latent import Turned
 from sgmse.networks import DCUNet, NCSNpp, Network, SlimUNet
@@ -324,6 +324,13 @@ def test_a_class_without_annotations_gets_what_the_file_says():
     values = {"class": "Untyped", "gain": [1, "x"], "inner": {"class": "Circle", "radius": 2}}
     network = from_plain(Network, values, SHAPES | {"Untyped": Untyped})
     assert network.config == {"gain": [1, "x"], "inner": Circle(2.0), "other": 1}
+
+
+def test_an_object_is_abridged_to_what_is_no_default():
+    assert abridged(Drawing(Circle(), size=(1.0, 2), either=Square(2.0, Circle(3.0)))) == (
+        "Drawing(shape=Circle(), either=Square(side=2.0, inner=Circle(radius=3.0)))"
+    )
+    assert abridged(3) == "3"
 
 
 # Text

@@ -1,5 +1,6 @@
 """Waves in, waves out: arrays, tensors, rates, channels, lengths, seeds and files."""
 
+import pydoc
 import subprocess
 import sys
 import warnings
@@ -13,7 +14,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning_files import official
-from tiny import RATE, TRANSFORM, Identity, Pointwise, checkpoint, enhancer, regeneration
+from tiny import (
+    RATE,
+    TRANSFORM,
+    Identity,
+    Pointwise,
+    checkpoint,
+    enhancer,
+    regeneration,
+    with_front,
+)
 
 import sgmse
 from sgmse import audio as files
@@ -27,14 +37,14 @@ from sgmse.metrics import si_sdr
 from sgmse.model import ScoreModel
 from sgmse.networks import Network
 from sgmse.sdes import OUVE
-from sgmse.solvers import Exponential, Multistep, PredictorCorrector, Uniform, solve
+from sgmse.solvers import Exponential, Multistep, PredictorCorrector, Sampler, Uniform, solve
 from sgmse.transforms import Spectrogram
 
 # A random network may be loud.
 pytestmark = pytest.mark.filterwarnings("ignore::sgmse.enhancer.ClippingWarning")
 
 TINY = enhancer()
-NOISY = replace(TINY, solver=Exponential(eta=1.0), grid=Uniform(steps=3, end=0.1))
+NOISY = replace(TINY, sampler=Sampler(Exponential(eta=1.0), Uniform(steps=3, end=0.1)))
 PIECES = replace(TINY, segment=0.02, overlap=0.005)  # 320 and 80 samples
 RATES = [8000, 11025, 16000, 44100, 44101, 48000, 96000]
 DATA = Path(__file__).parent / "data"
@@ -375,15 +385,33 @@ def test_a_bad_configuration_is_refused():
     for options in ({"segment": 0.0}, {"overlap": 0.0}, {"segment": 1.0, "overlap": 0.6}):
         with pytest.raises(ValueError, match="at least twice overlap"):
             replace(TINY, **options)
-    with pytest.raises(ValueError, match=r"31 frequencies.*multiples of 2; use n_fft = 62"):
-        replace(TINY, transform=Spectrogram(60, 16))
+    with pytest.raises(ValueError, match=r"31 frequencies.*multiple of 2; 62 would do"):
+        with_front(TINY, transform=Spectrogram(60, 16))
+
+
+def test_an_enhancer_is_shown_on_a_few_lines():
+    assert repr(TINY.with_sampler(shifts=2)) == (
+        "Enhancer\n"
+        "  network   SlimUNet (0.00 M)\n"
+        "  process   SBVE()\n"
+        "  estimate  Data()\n"
+        "  front     Spectrogram(n_fft=62, hop=16) at 16000 Hz\n"
+        "  sampler   Exponential(start=0.0) on Uniform(steps=1, end=0.0), 2 shifts"
+    )
+    assert "Predictive (0.00 M) and NCSNpp (0.0" in repr(replace(TINY, model=regeneration()))
+    assert max(map(len, repr(sgmse.load()).splitlines())) < 80
+
+
+def test_help_begins_with_what_load_does():
+    text = pydoc.plain(pydoc.render_doc(sgmse.load))
+    assert text.index("Load a model, ready to enhance.") < 500
 
 
 def test_another_sampler():
     more = TINY.with_sampler(Multistep(), 4)
-    assert (more.solver, more.grid) == (Multistep(), Uniform(steps=4, end=0.0))
+    assert (more.sampler.solver, more.sampler.grid) == (Multistep(), Uniform(steps=4, end=0.0))
     assert more.model is TINY.model
-    assert (TINY.solver, TINY.grid.steps) == (Exponential(start=0.0), 1)
+    assert (TINY.sampler.solver, TINY.sampler.grid.steps) == (Exponential(start=0.0), 1)
     with pytest.raises(TypeError, match="such as Exponential"):
         TINY.with_sampler("ode")
     with pytest.raises(ValueError, match="steps must be at least 1"):
@@ -394,10 +422,10 @@ def test_another_sampler():
 
 def test_predictor_corrector_starts_a_bridge_beside_its_point():
     model = TINY.with_sampler(PredictorCorrector(), 10)
-    assert model.grid.start < 1
+    assert model.sampler.grid.start < 1
     assert np.isfinite(model(sound(500), RATE)).all()
     free = replace(TINY, model=ScoreModel(Identity(), OUVE(), Data()))
-    assert free.with_sampler(PredictorCorrector(), 10).grid.start == 1
+    assert free.with_sampler(PredictorCorrector(), 10).sampler.grid.start == 1
 
 
 @pytest.mark.parametrize("padding", ["zero", "reflect"])
@@ -413,7 +441,7 @@ def test_pads_frames_to_what_the_network_divides(padding, samples):
 
     net = Coarse()
     audio = sound(samples)
-    model = replace(enhancer(net), padding=padding)
+    model = with_front(enhancer(net), padding=padding)
     np.testing.assert_allclose(model(audio, RATE), audio, atol=1e-5)
     frames = TRANSFORM.frames(max(samples, TRANSFORM.shortest))
     spectrum, rest = net.seen[..., :frames], net.seen[..., frames:]
@@ -426,8 +454,7 @@ def test_pads_frames_to_what_the_network_divides(padding, samples):
 
 @pytest.mark.parametrize("conditioning", ["noisy", "post", "both"])
 def test_a_regeneration_refines_its_prediction_channel_by_channel(conditioning):
-    sampler = {"solver": Exponential(eta=1.0), "grid": Uniform(3, end=0.1)}
-    model = replace(TINY, model=regeneration(conditioning).double(), **sampler)
+    model = replace(NOISY, model=regeneration(conditioning).double())
     audio = sound(5, 700)  # two batches of channels
     out = model(audio, RATE)
     for one, alone in zip(out, audio, strict=True):
@@ -435,7 +462,7 @@ def test_a_regeneration_refines_its_prediction_channel_by_channel(conditioning):
     peak = np.abs(audio[0]).max()
     y = model.spectrogram(torch.from_numpy(audio[:1] / peak))
     seeing, anchor = model.model.observe(y)
-    x = solve(seeing, anchor, model.solver, model.grid, randn=Draws(0, 0)).x
+    x = solve(seeing, anchor, model.sampler.solver, model.sampler.grid, randn=Draws(0, 0)).x
     np.testing.assert_allclose(out[0], peak * model.audio(x, 700)[0].numpy(), rtol=0, atol=1e-9)
     predicted = peak * model.audio(anchor, 700)[0].numpy()
     assert np.abs(out[0] - predicted).max() > 0.01 * peak  # both matter
@@ -623,7 +650,7 @@ def test_the_input_is_never_the_target(wav, how, overwrite):
 
 
 def test_targets_that_cannot_be_are_refused_before_any_work(wav, monkeypatch):
-    monkeypatch.setattr(Enhancer, "_enhance", None)
+    monkeypatch.setattr(Enhancer, "_segment", None)
     with pytest.raises(AudioError, match="is a folder; name a file in it"):
         TINY.enhance_file(wav, wav.parent, overwrite=True)
     with pytest.raises(AudioError, match=r"m4a.*cannot be written; use one of wav"):
@@ -674,7 +701,7 @@ def test_load(tmp_path):
     loaded = sgmse.load(folder)
     np.testing.assert_allclose(loaded(audio, RATE), TINY(audio, RATE), atol=1e-6)
     other = sgmse.load(str(folder), device="cpu", solver=Multistep(), steps=3)
-    assert (other.solver, other.grid.steps) == (Multistep(), 3)
+    assert (other.sampler.solver, other.sampler.grid.steps) == (Multistep(), 3)
     conv = loaded.model.network.stem.weight
     assert conv.is_contiguous(memory_format=torch.channels_last)
 
@@ -686,22 +713,22 @@ def test_load_a_published_checkpoint(tmp_path):
         sgmse.load(tmp_path / "file.ckpt", compat=compat, device="cpu")
         for compat in (None, "sgmse")
     )
-    assert (exact.padding, exact.frames) == ("reflect", 64)
-    assert as_published.solver == SBODE()
-    assert sgmse.load(tmp_path / "file.ckpt", compat="sgmse", steps=7).grid.steps == 7
+    assert (exact.front.padding, exact.front.multiple) == ("reflect", 64)
+    assert as_published.sampler.solver == SBODE()
+    assert sgmse.load(tmp_path / "file.ckpt", compat="sgmse", steps=7).sampler.grid.steps == 7
     audio = sound(700)
     assert np.abs(exact(audio, RATE) - as_published(audio, RATE)).max() > 1e-6
 
 
 def test_added_frames_are_heard_as_published():
-    """With `frames` the last half frame of the audio is made of them, too; the rest is not."""
+    """With the published tail they make the last half frame of the audio, too, and no more."""
     audio = torch.from_numpy(sound(1, 700)).float()
     alone = TINY
-    published = replace(TINY, frames=64)
+    published = with_front(TINY, multiple=64, tail="published")
     x = published.spectrogram(audio)
     assert alone.spectrogram(audio).shape[-1] < x.shape[-1] == 64
-    x[..., TINY.transform.frames(700) :] += 1.0
-    inside = 700 - TINY.transform.n_fft // 2 - TINY.transform.hop
+    x[..., TINY.front.transform.frames(700) :] += 1.0
+    inside = 700 - TINY.front.transform.n_fft // 2 - TINY.front.transform.hop
     torch.testing.assert_close(alone.audio(x, 700), audio, rtol=0, atol=1e-5)
     heard = published.audio(x, 700)
     torch.testing.assert_close(heard[:, :inside], audio[:, :inside], rtol=0, atol=1e-5)
@@ -711,7 +738,7 @@ def test_added_frames_are_heard_as_published():
 def test_shifts_are_a_mean_over_the_places_of_the_frames():
     audio = sound(1, 700)
     late = [0, 5, 11]  # thirds of a hop of 16
-    whole = replace(TINY, transform=replace(TINY.transform, ends="zero"))
+    whole = with_front(TINY, transform=replace(TRANSFORM, ends="zero"))
     apart = [whole(np.pad(audio, ((0, 0), (n, 0))), RATE)[:, n:] for n in late]
     assert np.abs(apart[0] - apart[1]).max() > 1e-3
     together = whole.with_sampler(shifts=3)(audio, RATE)
@@ -722,13 +749,13 @@ def test_shifts_are_a_mean_over_the_places_of_the_frames():
 @pytest.mark.parametrize("shifts", [2, 16])
 def test_shifts_of_what_does_not_depend_on_frames_change_nothing(shifts):
     audio = sound(2, 3000)
-    model = replace(enhancer(Identity()), segment=0.1, overlap=0.04, shifts=shifts)
+    model = replace(enhancer(Identity()), segment=0.1, overlap=0.04).with_sampler(shifts=shifts)
     np.testing.assert_allclose(model(audio, RATE), audio, atol=1e-5)
 
 
 @pytest.mark.parametrize("shifts", [0, 17, 1.5])
 def test_shifts_lie_within_a_hop(shifts):
-    with pytest.raises(ValueError, match=f"shifts must be a whole number from 1 to 16.*{shifts}"):
+    with pytest.raises(ValueError, match=f"shifts must be a whole number .*{shifts}"):
         TINY.with_sampler(shifts=shifts)
 
 
@@ -814,7 +841,7 @@ def test_half_an_hour_takes_little_memory(tmp_path, rate, channels):
 @pytest.mark.parametrize("ends", ["reflect", "zero"])
 def test_the_identity_stays_where_frames_overlap_by_half(ends):
     transform = Spectrogram(62, 31, ends=ends)
-    model = replace(enhancer(Identity()), transform=transform, shifts=2)
+    model = with_front(enhancer(Identity()), transform=transform).with_sampler(shifts=2)
     for samples in (1, 31, 310, 325, 340):
         audio = sound(2, samples)
         # Rounding in float32; divided by the foot of a window it would be a hundred times more.
@@ -826,7 +853,7 @@ def test_no_recording_ends_with_a_click(shifts):
     """Wherever the last frame lies, whose window alone covers what comes after its centre."""
     noisy, _ = read(DATA / "noisy.wav")
     enhancer = sgmse.load(shifts=shifts)
-    hop = enhancer.transform.hop
+    hop = enhancer.front.transform.hop
     # At these lengths the last sample is far from the centre of the last frame, or at it.
     for rest in (0, hop - hop // shifts - 1, hop - 1):
         clean = enhancer(noisy[0, : 40 * hop + rest], 16000)

@@ -1,18 +1,22 @@
 """Models that answer in milliseconds: for tests of all that is around a model."""
 
+from dataclasses import replace
+
 import torch
 
 from sgmse.checkpoints import Checkpoint
 from sgmse.enhancer import Enhancer
 from sgmse.estimates import Data
+from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.networks import NCSNpp, Network, SlimUNet
 from sgmse.sdes import OUVE, SBVE
-from sgmse.solvers import Exponential, Uniform
+from sgmse.solvers import Exponential, Sampler, Uniform
 from sgmse.transforms import Spectrogram
 
 RATE = 16000
 TRANSFORM = Spectrogram(62, 16)
+FRONT = FrontEnd(TRANSFORM, RATE)
 
 
 class Identity(Network):
@@ -42,8 +46,8 @@ def network() -> SlimUNet:
 
 def checkpoint(net: Network | None = None) -> Checkpoint:
     model = ScoreModel(network() if net is None else net, SBVE(), Data())
-    one_step = Uniform(steps=1, end=0.0)
-    return Checkpoint(model, TRANSFORM, RATE, Exponential(start=0.0), one_step, licence="CC0-1.0")
+    one_step = Sampler(Exponential(start=0.0), Uniform(steps=1, end=0.0))
+    return Checkpoint(model, FRONT, one_step, licence="CC0-1.0")
 
 
 class Predictive(Network):
@@ -73,3 +77,13 @@ def regeneration(conditioning: str = "both") -> Regeneration:
 
 def enhancer(net: Network | None = None) -> Enhancer:
     return Enhancer.of(checkpoint(net))
+
+
+def with_sampler(owner, **changes):
+    """A checkpoint or an enhancer that is sampled otherwise."""
+    return replace(owner, sampler=replace(owner.sampler, **changes))
+
+
+def with_front(owner, **changes):
+    """A checkpoint or an enhancer that hears otherwise."""
+    return replace(owner, front=replace(owner.front, **changes))

@@ -73,10 +73,10 @@ class Model(System):
         """What the model and its sampler are, and whether it draws noise."""
         e = self.enhancer()
         device = next(e.model.parameters(), torch.empty(0)).device.type
-        pieces = f"{e.segment} s, {e.overlap} s, {e.padding}, {e.frames}, {e.shifts}"
-        pinned = e.model.sde.pinned and e.grid.start == 1
-        draws = e.solver.draws(e.model.sde) or not pinned
-        return f"{e.solver} on {e.grid}, {pieces}, {device}", draws
+        framing = f"{e.front.padding}, {e.front.multiple}, {e.sampler.shifts}"
+        pinned = e.model.sde.pinned and e.sampler.grid.start == 1
+        draws = e.sampler.solver.draws(e.model.sde) or not pinned
+        return f"{e.sampler}, {e.segment} s, {e.overlap} s, {framing}, {device}", draws
 
     @property
     @override
@@ -100,9 +100,7 @@ class Model(System):
     def enhancer(self) -> Enhancer:
         """The model with its sampler. Raises `ValueError` as `require` does."""
         enhancer = load(self.model, device=self.device, compat=self.compat)
-        if self.grid is not None:
-            enhancer = replace(enhancer, grid=self.grid)
-        return enhancer.with_sampler(self.solver, self.steps, self.shifts)
+        return enhancer.with_sampler(self.solver, self.steps, self.shifts, self.grid)
 
     @override
     def load(self) -> EnhanceFile:
@@ -111,7 +109,8 @@ class Model(System):
         calls = Counter[str]()
         network = enhancer.model.parts["network"]
         network.register_forward_hook(lambda *_: calls.update(network=1))
-        enhancer(warm_up(enhancer.sample_rate), enhancer.sample_rate)
+        rate = enhancer.front.sample_rate
+        enhancer(warm_up(rate), rate)
 
         def enhance(source: Path, target: Path, seed: int) -> Usage:
             noisy, about = audio.read(source)
@@ -128,7 +127,7 @@ class Model(System):
 
 def pieces(enhancer: Enhancer, about: audio.Info) -> int:
     """How many batches a recording is enhanced in."""
-    rate = enhancer.sample_rate
+    rate = enhancer.front.sample_rate
     length = audio.resampled_length(about.frames, about.sample_rate, rate)
     silence = np.broadcast_to(np.float32(0), (1, length))
     parts = segments(cut(silence), round(enhancer.segment * rate), round(enhancer.overlap * rate))

@@ -90,8 +90,8 @@ class Study:
         settings = []
         for setting in self._swept():
             if not setting.refused:
-                solver = setting.system.solver or self.enhancer.solver
-                grid = setting.system.grid or self.enhancer.grid
+                solver = setting.system.solver or self.enhancer.sampler.solver
+                grid = setting.system.grid or self.enhancer.sampler.grid
                 nfe, x = fingerprint(sde, solver, grid)
                 alike = (
                     name
@@ -110,8 +110,8 @@ class Study:
 
     def _swept(self) -> Iterator[Setting]:
         """`OWN`, and solvers x shares of fresh noise x grids x steps."""
-        e = self.enhancer
-        yield Setting(OWN, OWN, "", None, "", e.grid.steps, self._own, f"{e.solver} on {e.grid}")
+        own = self.enhancer.sampler
+        yield Setting(OWN, OWN, "", None, "", own.grid.steps, self._own, str(own))
         swept: list[tuple[str, float | None, Solver]] = [
             (name, eta, solver)
             for name, plain in self.solvers.items()

@@ -3,7 +3,7 @@
 from sgmse.checkpoints.classes import CLASSES
 from sgmse.checkpoints.hub import from_pretrained, push_to_hub, save_pretrained
 from sgmse.checkpoints.locate import PACKAGED, load_model, locate
-from sgmse.checkpoints.native import Checkpoint, check_frames, load, save
+from sgmse.checkpoints.native import Checkpoint, load, save
 from sgmse.checkpoints.published import convert
 from sgmse.errors import CheckpointError
 
@@ -12,7 +12,6 @@ __all__ = [
     "PACKAGED",
     "Checkpoint",
     "CheckpointError",
-    "check_frames",
     "convert",
     "from_pretrained",
     "load",

@@ -9,12 +9,11 @@ card, README.md. Only these three files are ever fetched or sent.
 """
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sgmse.checkpoints.classes import CLASSES
 from sgmse.checkpoints.native import CARD, CONFIG, WEIGHTS, Checkpoint, load, save
+from sgmse.config import Classes
 from sgmse.errors import CheckpointError
 
 __all__ = ["HUB", "fetch", "from_pretrained", "push_to_hub", "save_pretrained"]
@@ -31,7 +30,7 @@ def from_pretrained(
     cache_dir: str | Path | None = None,
     force_download: bool = False,
     local_files_only: bool = False,
-    classes: Mapping[str, type] = CLASSES,
+    classes: Classes | None = None,
 ) -> Checkpoint:
     """The model in a folder or, if there is none of that name, in a hub repository.
 
@@ -42,7 +41,7 @@ def from_pretrained(
         cache_dir: where repositories are kept, that of the hub if absent.
         force_download: fetch again what is in the cache.
         local_files_only: take what is in the cache, without asking the network.
-        classes: names in the config; extend `CLASSES` by your own.
+        classes: names of classes; `CLASSES`, which you extend by your own, if absent.
 
     Raises:
         CheckpointError: neither is there, the hub cannot be reached, or the model is damaged.
@@ -95,7 +94,7 @@ def save_pretrained(
     save_directory: str | Path,
     *,
     card: str | None = None,
-    classes: Mapping[str, type] = CLASSES,
+    classes: Classes | None = None,
 ) -> Path:
     """`save` under the name that the hub's users know; returns the folder."""
     return save(checkpoint, save_directory, card=card, classes=classes)
@@ -111,7 +110,7 @@ def push_to_hub(
     branch: str | None = None,
     create_pr: bool = False,
     card: str | None = None,
-    classes: Mapping[str, type] = CLASSES,
+    classes: Classes | None = None,
 ) -> str:
     """Send a model to a repository, which is made if absent; returns the address of the commit.
 
@@ -124,7 +123,7 @@ def push_to_hub(
         branch: where to, "main" if absent.
         create_pr: open a pull request in place of a commit.
         card: the text of README.md; a short one is made if absent.
-        classes: the table of names, extended by your own classes where the model has some.
+        classes: as for `from_pretrained`.
 
     Raises:
         CheckpointError: the hub cannot be reached or refuses.

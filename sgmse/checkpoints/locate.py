@@ -1,13 +1,12 @@
 """Where a model is: in the package, in a folder or a published file, or in a hub repository."""
 
-from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
 from sgmse.checkpoints import native, published
-from sgmse.checkpoints.classes import CLASSES
 from sgmse.checkpoints.hub import HUB, fetch
 from sgmse.checkpoints.native import Checkpoint
+from sgmse.config import Classes
 from sgmse.errors import ArgumentError, CheckpointError
 
 #: Models inside the package.
@@ -18,14 +17,14 @@ def load_model(
     name_or_path: str | Path,
     *,
     compat: str | None = None,
-    classes: Mapping[str, type] = CLASSES,
+    classes: Classes | None = None,
 ) -> Checkpoint:
     """The model of that name (see `locate`), native or published; on the CPU.
 
     Args:
         name_or_path: a name or a folder for the native format, a file for a published checkpoint.
         compat: "sgmse" for the arithmetic of the published sampler, which only such files have.
-        classes: names in a native config; extend `CLASSES` by your own.
+        classes: names of classes; `CLASSES`, which you extend by your own, if absent.
 
     Raises:
         CheckpointError: there is no such model, or it is damaged.

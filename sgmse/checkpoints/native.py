@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, Literal
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -18,30 +18,26 @@ from torch import nn
 
 from sgmse._files import write_whole
 from sgmse.checkpoints.classes import CLASSES
-from sgmse.config import from_plain, to_plain
-from sgmse.errors import ArgumentError, CheckpointError
+from sgmse.config import Classes, from_plain, to_plain
+from sgmse.errors import ArgumentError, CheckpointError, ConfigError
 from sgmse.estimates import Parametrization
+from sgmse.front import FrontEnd
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks.base import Network
 from sgmse.sdes import SDE
-from sgmse.solvers import Grid, Solver
-from sgmse.transforms import Spectrogram
+from sgmse.solvers import Sampler
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-PARTS: Mapping[str, type] = {
-    "network": Network,
-    "sde": SDE,
-    "parametrization": Parametrization,
-    "transform": Spectrogram,
-    "solver": Solver,
-    "grid": Grid,
-}
-#: Parts of the model that a config need not speak of.
-OPTIONAL: Mapping[str, Any] = {
-    "latest": float,
-    "predictor": Network | None,
-    "conditioning": Conditioning,
+#: Keys of format 1, and of recipes of that time: the section of each, and its name there.
+FLAT: Mapping[str, tuple[str, str]] = {
+    "sample_rate": ("front", "sample_rate"),
+    "transform": ("front", "transform"),
+    "padding": ("front", "padding"),
+    "frames": ("front", "multiple"),
+    "solver": ("sampler", "solver"),
+    "grid": ("sampler", "grid"),
+    "shifts": ("sampler", "shifts"),
 }
 
 
@@ -51,49 +47,60 @@ class Checkpoint:
 
     Args:
         model: network, process and parametrization, with or without a predictor.
-        transform: the spectrogram that the network works on.
-        sample_rate: of the audio it works on, in Hz.
-        solver, grid: the recommended sampler.
-        padding: what frames are padded with to a number that the network divides.
+        front: what it hears.
+        sampler: the recommended one.
         licence: of the weights.
         training: plain values that say how it was trained and how it scores.
-        frames: their number is padded to a multiple of this, too, as the published models do. With
-            more than 1, the added ones sound in the last half frame of the audio, as there.
-        shifts: how many results, with the frames at other places, are averaged.
     """
 
     model: ScoreModel | Regeneration
-    transform: Spectrogram
-    sample_rate: int
-    solver: Solver
-    grid: Grid
-    padding: Literal["zero", "reflect"] = "zero"
+    front: FrontEnd
+    sampler: Sampler
     licence: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
-    frames: int = 1
-    shifts: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.sample_rate, int) or self.sample_rate <= 0:
-            raise ArgumentError(
-                f"sample_rate must be a whole number of Hz, not {self.sample_rate!r}"
-            )
-        check_frames(self.frames, self.shifts, self.transform.hop)
-        if self.padding not in ("zero", "reflect"):
-            raise ArgumentError(f"padding must be 'zero' or 'reflect', not {self.padding!r}")
+        self.front.delays(self.sampler.shifts)  # says where there are too many
         if not isinstance(self.training, Mapping):
             raise ArgumentError(f"training must be a table of values, not {self.training!r}")
 
 
-def check_frames(frames: int, shifts: int, hop: int) -> None:
-    """Refuse what is no number of frames to pad to, or of shifts within `hop` samples."""
-    if not isinstance(frames, int) or frames < 1:
-        raise ArgumentError(f"frames must be a whole number of at least 1, not {frames!r}")
-    if not isinstance(shifts, int) or not 1 <= shifts <= hop:
-        raise ArgumentError(
-            f"shifts must be a whole number from 1 to {hop}, the samples from one frame to the "
-            f"next, not {shifts!r}"
-        )
+@dataclass(frozen=True, eq=False)
+class Config:
+    """The keys of a config.json, beside its format."""
+
+    network: Network
+    sde: SDE
+    parametrization: Parametrization
+    front: FrontEnd
+    sampler: Sampler
+    latest: float = 1.0
+    predictor: Network | None = None
+    conditioning: Conditioning = "both"
+    licence: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def checkpoint(self) -> Checkpoint:
+        """What it describes; its weights are random."""
+        core = (self.network, self.sde, self.parametrization, self.latest)
+        model = assemble(*core, self.predictor, self.conditioning)
+        return Checkpoint(model, self.front, self.sampler, self.licence, self.training)
+
+
+def sections(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of format 1 in the sections that they have now; others stay as they are.
+
+    Raises `ConfigError` where a section is there, too.
+    """
+    made = {key: value for key, value in values.items() if key not in FLAT}
+    for key, (section, name) in FLAT.items():
+        if key in values:
+            if section in values:
+                raise ConfigError(f"{key} is {section}.{name} now; write it so")
+            made.setdefault(section, {})[name] = values[key]
+    if values.get("frames", 1) != 1:  # which meant, too, what published models do at the end
+        made["front"]["tail"] = "published"
+    return made
 
 
 def save(
@@ -101,7 +108,7 @@ def save(
     folder: str | Path,
     *,
     card: str | None = None,
-    classes: Mapping[str, type] = CLASSES,
+    classes: Classes | None = None,
 ) -> Path:
     """Write the folder; each file appears whole, the config last. Returns the folder.
 
@@ -109,21 +116,17 @@ def save(
         checkpoint: what to save.
         folder: made if absent.
         card: the text of README.md; a short one is made if absent.
-        classes: the table of names, extended by your own classes where the model has some.
+        classes: names of classes; `CLASSES`, which you extend by your own, if absent.
     """
     folder = Path(folder)
+    classes = CLASSES if classes is None else classes
     config = {
         "format": FORMAT,
-        "sample_rate": checkpoint.sample_rate,
         **{name: to_plain(part, classes) for name, part in checkpoint.model.parts.items()},
-        "transform": to_plain(checkpoint.transform, classes),
-        "solver": to_plain(checkpoint.solver, classes),
-        "grid": to_plain(checkpoint.grid, classes),
-        "padding": checkpoint.padding,
-        "frames": checkpoint.frames,
-        "shifts": checkpoint.shifts,
+        "front": to_plain(checkpoint.front, classes, FrontEnd),
+        "sampler": to_plain(checkpoint.sampler, classes, Sampler),
         "licence": checkpoint.licence,
-        "training": dict(checkpoint.training),
+        "training": to_plain(checkpoint.training, classes, Mapping[str, Any]),
     }
     text = json.dumps(config, indent=2) + "\n"
     card = _card(folder.resolve().name, checkpoint) if card is None else card
@@ -135,7 +138,7 @@ def save(
     return folder
 
 
-def load(folder: str | Path, *, classes: Mapping[str, type] = CLASSES) -> Checkpoint:
+def load(folder: str | Path, *, classes: Classes | None = None) -> Checkpoint:
     """Read a folder that `save` wrote; the model is in evaluation mode, on the CPU.
 
     Raises `CheckpointError` for what is missing, damaged, of a newer format or does not fit.
@@ -147,24 +150,14 @@ def load(folder: str | Path, *, classes: Mapping[str, type] = CLASSES) -> Checkp
     return checkpoint
 
 
-def _described(folder: Path, classes: Mapping[str, type]) -> Checkpoint:
+def _described(folder: Path, classes: Classes | None) -> Checkpoint:
     """The checkpoint of which the config speaks, without its weights."""
-    config = _config(folder)
-    known = ("sample_rate", *PARTS, *OPTIONAL, "padding", "frames", "shifts", "licence", "training")
-    if missing := [key for key in known[: 1 + len(PARTS)] if key not in config]:
-        raise CheckpointError(f"{folder / CONFIG} does not say its {', '.join(missing)}")
-    if odd := [key for key in config if key not in known]:
-        raise CheckpointError(
-            f"{folder / CONFIG} has unknown keys: {', '.join(odd)}; known are {', '.join(known)}"
-        )
+    values = _config(folder)
     try:
-        read = {
-            name: from_plain(kind, config.pop(name), classes, name)
-            for name, kind in {**PARTS, **OPTIONAL}.items()
-            if name in config
-        }
-        held = {name: read.pop(name) for name in ("transform", "solver", "grid")}
-        return Checkpoint(model=assemble(**read), **held, **config)
+        if values.pop("format") == 1:
+            values = sections(values)
+        config: Config = from_plain(Config, values, CLASSES if classes is None else classes)
+        return config.checkpoint()
     except ValueError as error:
         why = _short(error)
         raise CheckpointError(f"{folder / CONFIG} does not describe a model: {why}") from error
@@ -183,12 +176,12 @@ def _config(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"the model {folder} {missing}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read ({_short(error)})") from error
-    version = config.pop("format", None) if isinstance(config, dict) else None
+    version = config.get("format") if isinstance(config, dict) else None
     if not isinstance(version, int) or version < 1:
         raise CheckpointError(f"{path} is not the config of a model: it has no 'format'")
     if version > FORMAT:
         raise CheckpointError(f"{path} has format {version}, newer than {FORMAT}; update sgmse")
-    return config
+    return dict(config)
 
 
 def _fill(module: nn.Module, path: Path) -> None:
@@ -215,13 +208,13 @@ def _short(error: Exception) -> str:
 
 
 def _card(name: str, checkpoint: Checkpoint) -> str:
-    parts = [checkpoint.model.sde, checkpoint.model.parametrization, checkpoint.transform]
+    parts = [checkpoint.model.sde, checkpoint.model.parametrization, checkpoint.front.transform]
     rows = "".join(f"- {key}: {value}\n" for key, value in checkpoint.training.items())
     front = f"license: {checkpoint.licence}\n" if checkpoint.licence else ""
     return (
         f"---\nlibrary_name: sgmse\ntags: [speech-enhancement]\n{front}---\n\n# {name}\n\n"
-        f"A speech enhancement model at {checkpoint.sample_rate} Hz: "
+        f"A speech enhancement model at {checkpoint.front.sample_rate} Hz: "
         f"{type(checkpoint.model.network).__name__}, {', '.join(map(str, parts))}.\n\n"
-        f"Recommended sampler: {checkpoint.solver} on {checkpoint.grid}.\n"
+        f"Recommended sampler: {checkpoint.sampler}.\n"
         + (f"\n## Training\n\n{rows}" if rows else "")
     )

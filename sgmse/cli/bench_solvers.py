@@ -115,7 +115,7 @@ def _study(options: argparse.Namespace) -> "Study":
     from sgmse.bench.models import Model
     from sgmse.bench.study import Study
 
-    own = Model(options.model, device=options.device).enhancer().grid
+    own = Model(options.model, device=options.device).enhancer().sampler.grid
     solvers, fixed = expressions.solvers(options.solvers or expressions.SOLVERS, "--solvers")
     if options.grids is None:
         grids = expressions.usual_grids(own)

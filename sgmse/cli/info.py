@@ -34,11 +34,11 @@ def run(options: argparse.Namespace) -> int:
         **_networks(model),
         "process": model.sde,
         "estimates": model.parametrization,
-        "spectrogram": checkpoint.transform,
-        "sample rate": f"{checkpoint.sample_rate} Hz",
-        "solver": checkpoint.solver,
-        "grid": checkpoint.grid,
-        "shifts": checkpoint.shifts,
+        "spectrogram": checkpoint.front.transform,
+        "sample rate": f"{checkpoint.front.sample_rate} Hz",
+        "solver": checkpoint.sampler.solver,
+        "grid": checkpoint.sampler.grid,
+        "shifts": checkpoint.sampler.shifts,
         "licence": checkpoint.licence or "not stated",
     } | {f"training: {key}": value for key, value in training.items()}
     width = max(map(len, rows))

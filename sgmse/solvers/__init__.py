@@ -17,6 +17,7 @@ from sgmse.solvers import (
     _multistep,
     _predictor_corrector,
     _runge_kutta,
+    _sampler,
     _singlestep,
     _unipc,
 )
@@ -31,6 +32,7 @@ from sgmse.solvers._mean_shift import *
 from sgmse.solvers._multistep import *
 from sgmse.solvers._predictor_corrector import *
 from sgmse.solvers._runge_kutta import *
+from sgmse.solvers._sampler import *
 from sgmse.solvers._singlestep import *
 from sgmse.solvers._unipc import *
 
@@ -46,6 +48,7 @@ __all__ = [
     *_multistep.__all__,
     *_predictor_corrector.__all__,
     *_runge_kutta.__all__,
+    *_sampler.__all__,
     *_singlestep.__all__,
     *_unipc.__all__,
 ]

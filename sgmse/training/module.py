@@ -122,10 +122,10 @@ class Training(LightningModule):
         rate = self.set_rate()
         randn = draws_of(generator)
         # 2. The truth: clean audio, noise, times.
-        x0, y = (recipe.transform.forward(audio)[:, None] for audio in (clean, noisy))
+        x0, y = (recipe.front.transform.forward(audio)[:, None] for audio in (clean, noisy))
         t = recipe.times.draw(len(x0), generator)
         u = None if self.learned is None else self.learned(t)
-        truth = Truth(x0, randn(x0), clean, recipe.transform, t, recipe.sde, u)
+        truth = Truth(x0, randn(x0), clean, recipe.front.transform, t, recipe.sde, u)
         # 3. The estimate at these times, or the result of a sampler of so many steps.
         steps = self.sampler_steps()
         estimate, anchor = self.estimate(truth, y, steps, randn)
@@ -182,8 +182,8 @@ class Training(LightningModule):
             model, anchor = self.model.observe(y)
             if recipe.unrolled is None or steps is None:
                 return model(recipe.sde.sample(x0, anchor, t, truth.z), anchor, t), anchor
-            grid = replace(recipe.grid, steps=steps)
-            return recipe.unrolled.result(model, anchor, recipe.solver, grid, randn), anchor
+            grid = replace(recipe.sampler.grid, steps=steps)
+            return recipe.unrolled.result(model, anchor, recipe.sampler.solver, grid, randn), anchor
 
     def compare(
         self, estimate: Estimate, anchor: Tensor, truth: Truth, steps: int | None
@@ -195,7 +195,7 @@ class Training(LightningModule):
             prediction = Estimate(x0=anchor, noise=torch.zeros_like(truth.z))
             terms = joint(terms, recipe.predictor.loss(prediction, truth))
         if self.adversary is not None:
-            judged = results(truth.t, recipe.grid, recipe.sde) | (steps is not None)
+            judged = results(truth.t, recipe.sampler.grid, recipe.sde) | (steps is not None)
             step, average = self.position.step, self.average_of_devices
             parts = self.adversary(estimate, truth, judged, step, average)
             terms |= parts | {"loss": terms["loss"] + parts.get("loss", 0.0)}
@@ -267,7 +267,9 @@ class Training(LightningModule):
         return {
             "steps": position.step,
             "hours": round(position.seconds / 3600, 2),
-            "hours of audio": round(position.items * r.data.samples / r.sample_rate / 3600, 1),
+            "hours of audio": round(
+                position.items * r.data.samples / r.front.sample_rate / 3600, 1
+            ),
             **{n: str(section) for n in names if (section := getattr(r, n)) is not None},
         }
 

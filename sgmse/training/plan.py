@@ -80,7 +80,7 @@ def start(plan: Plan) -> None:
     """Train to the end, or until a signal interrupts it. Raises `SgmseError`."""
     recipe, settings, folder = plan.recipe, plan.recipe.trainer, plan.session.folder
     cache = folder / "cache" if settings.cache is None else plan.root / settings.cache
-    data = recipe.data.open(plan.root, cache, recipe.sample_rate, settings.seed)
+    data = recipe.data.open(plan.root, cache, recipe.front.sample_rate, settings.seed)
 
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)

@@ -8,21 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from sgmse import config
-from sgmse.checkpoints import CLASSES, Checkpoint, check_frames
+from sgmse.checkpoints import CLASSES, Checkpoint
+from sgmse.checkpoints.native import sections
 from sgmse.config import errors_as, from_plain, to_plain
 from sgmse.data.degradations import DEGRADATIONS
 from sgmse.data.training_pairs import MixedSpeech, Paired, TrainingData
 from sgmse.errors import ArgumentError, ConfigError, RecipeError
 from sgmse.estimates import Parametrization
+from sgmse.front import FrontEnd
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks.base import Network
 from sgmse.sdes import SDE
-from sgmse.solvers import LAST_START, Exponential, Grid, Solver, Uniform
+from sgmse.solvers import LAST_START, Sampler
 from sgmse.training import losses, optimisation
 from sgmse.training.adversarial import Adversarial
 from sgmse.training.averages import EMA, Averages
@@ -31,7 +33,6 @@ from sgmse.training.times import Times
 from sgmse.training.trainer import Trainer
 from sgmse.training.unrolled import Unrolled
 from sgmse.training.validation import Validation
-from sgmse.transforms import Spectrogram
 
 #: The whole recipe of a run, in its folder.
 RECIPE = "recipe.yaml"
@@ -75,10 +76,10 @@ class Recipe:
     """A whole training.
 
     Args:
-        sample_rate: in Hz; audio of other rates is resampled.
         data: where the pairs come from.
         network: its shape; `build_model` makes one with weights.
-        sde, parametrization, transform: with the network, the model.
+        sde, parametrization: with the network, the model.
+        front: what it hears; audio of other rates is resampled.
         latest: the largest time at which the network is asked, `ScoreModel.latest`; less than 1
             for the score of a bridge, which has none at its end.
         predictor: what the process starts from, in place of the noisy audio if there is one.
@@ -90,17 +91,15 @@ class Recipe:
         adversarial: discriminators that judge results, too; none if absent.
         optimiser, schedule, ema: from gradients to weights.
         averages: others beside `ema`, to choose one after the training; none if absent.
-        solver, grid, shifts, padding, frames: of the sampler that validation uses and the
-            checkpoint recommends.
+        sampler: that validation uses and the checkpoint recommends.
         licence: of the weights, for the checkpoint.
     """
 
-    sample_rate: int
     data: TrainingData
     network: Network
     sde: SDE
     parametrization: Parametrization
-    transform: Spectrogram
+    front: FrontEnd
     loss: losses.Loss
     trainer: Trainer
     latest: float = 1.0
@@ -113,44 +112,36 @@ class Recipe:
     schedule: Schedule = field(default_factory=Schedule)
     ema: EMA = field(default_factory=EMA)
     averages: Averages | None = None
-    solver: Solver = field(default_factory=Exponential)
-    grid: Grid = field(default_factory=Uniform)
-    shifts: int = 1
-    padding: Literal["zero", "reflect"] = "zero"
-    frames: int = 1
+    sampler: Sampler = field(default_factory=Sampler)
     licence: str = ""
 
     def __post_init__(self) -> None:
-        if self.sample_rate < 1:
-            raise ArgumentError(f"sample_rate must be positive, not {self.sample_rate}")
-        check_frames(self.frames, self.shifts, self.transform.hop)
+        self.front.delays(self.sampler.shifts)  # says where there are too many
         self._check_parametrization()
         model = assemble(**self.parts)  # says what does not go together
-        if why := self.solver.refusal(self.sde, self.grid.start):
-            raise ArgumentError(f"grid.start: {why}")
+        if why := self.sampler.solver.refusal(self.sde, self.sampler.grid.start):
+            raise ArgumentError(f"sampler.grid.start: {why}")
         self._check_latest()
         self._check_unrolled()
         self._check_adversarial()
-        if self.validation is not None and (why := self.validation.refusal(self.sample_rate)):
+        rate = self.front.sample_rate
+        if self.validation is not None and (why := self.validation.refusal(rate)):
             raise ArgumentError(f"validation.scores: {why}")
         others = {} if self.predictor is None else {"predictor.loss": self.predictor.loss}
         for name, loss in {"loss": self.loss, **others}.items():
             rates = loss.sample_rates
-            if rates is not None and self.sample_rate not in rates:
+            if rates is not None and self.front.sample_rate not in rates:
                 raise ArgumentError(
                     f"{name}: its perceptual part is defined at {', '.join(map(str, rates))} Hz, "
-                    f"not at {self.sample_rate}; set {name}.perceptual=0"
+                    f"not at {self.front.sample_rate}; set {name}.perceptual=0"
                 )
         times = torch.tensor([self.times.low, self.times.high, *[1.0] * (self.times.at_one > 0)])
         if self.timed and (why := self.loss.refusal(self.sde, times)):
             raise ArgumentError(f"loss: {why}")
         bins, frames = model.divisor
-        transform, samples = self.transform, self.data.samples
-        if transform.frequencies % bins:
-            raise ArgumentError(
-                f"transform.n_fft: {transform.n_fft} gives {transform.frequencies} frequencies, "
-                f"and the network needs a multiple of {bins}; {self._n_fft(bins)} would do"
-            )
+        if why := self.front.refusal(bins):
+            raise ArgumentError(f"front.transform.n_fft: {why}")
+        transform, samples = self.front.transform, self.data.samples
         if samples < transform.shortest or transform.frames(samples) % frames:
             fit = -(-max(transform.frames(samples), 2) // frames) * frames
             raise ArgumentError(
@@ -162,11 +153,11 @@ class Recipe:
         why = self.parametrization.refusal(self.sde, 1.0) if self.latest == 1 else None
         if why and not self.parametrization.refusal(self.sde, LAST_START):
             raise ArgumentError(
-                f"{why}; or set latest={LAST_START}, times.high and grid.start alike"
+                f"{why}; or set latest={LAST_START}, times.high and sampler.grid.start alike"
             )
 
     def _check_latest(self) -> None:
-        asked = {"grid.start": self.grid.start}
+        asked = {"sampler.grid.start": self.sampler.grid.start}
         if self.timed:
             at_one = {"times.at_one": 1.0} if self.times.at_one else {}
             asked |= {"times.high": self.times.high} | at_one
@@ -185,7 +176,7 @@ class Recipe:
             raise ArgumentError(f"loss: unrolled trains a result of the sampler, and {why}")
         for steps in self.unrolled.steps:
             try:
-                replace(self.grid, steps=steps)
+                replace(self.sampler.grid, steps=steps)
             except ValueError as error:
                 raise ArgumentError(f"unrolled.steps: {error}") from error
 
@@ -193,16 +184,13 @@ class Recipe:
         if self.adversarial is not None:
             times = self.times if self.unrolled is None else None
             run = (self.trainer.steps, self.data.samples)
-            if why := self.adversarial.refusal(times, self.grid, self.sde, *run):
+            if why := self.adversarial.refusal(times, self.sampler.grid, self.sde, *run):
                 raise ArgumentError(f"adversarial: {why}")
 
     @property
     def timed(self) -> bool:
         """Whether any update trains an estimate at one of the `times`."""
         return self.unrolled is None or self.unrolled.share < 1
-
-    def _n_fft(self, bins: int) -> int:
-        return 2 * (max(round(self.transform.frequencies / bins), 1) * bins - 1)
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -229,18 +217,7 @@ class Recipe:
         self, model: ScoreModel | Regeneration, training: Mapping[str, Any]
     ) -> Checkpoint:
         """A model with weights for a file, and what is worth knowing of its training."""
-        return Checkpoint(
-            model=model,
-            transform=self.transform,
-            sample_rate=self.sample_rate,
-            solver=self.solver,
-            grid=self.grid,
-            shifts=self.shifts,
-            padding=self.padding,
-            frames=self.frames,
-            licence=self.licence,
-            training=training,
-        )
+        return Checkpoint(model, self.front, self.sampler, self.licence, training)
 
     def below(self, root: Path) -> "Recipe":
         """The same with absolute folders, for a place apart from them."""
@@ -256,7 +233,7 @@ class Recipe:
     @property
     def model(self) -> dict[str, Any]:
         """What weights are tied to, as plain values."""
-        return _plain_model(self.sample_rate, self.transform, self.parts)
+        return _plain_model(self.front, self.parts)
 
     def check_model(self, model: Mapping[str, Any], owner: str, remedy: str) -> None:
         """Raise `RecipeError`, "<owner> <what differs> ...", for weights of another model."""
@@ -270,31 +247,29 @@ class Recipe:
 
 def model_of(checkpoint: Checkpoint) -> dict[str, Any]:
     """What the weights of a checkpoint are tied to, as `Recipe.model` has it."""
-    return _plain_model(checkpoint.sample_rate, checkpoint.transform, checkpoint.model.parts)
+    return _plain_model(checkpoint.front, checkpoint.model.parts)
 
 
 def _like(origin: Checkpoint) -> dict[str, Any]:
     """The values of a recipe that a model has, those that are not None."""
-    values = model_of(origin) | {
-        "solver": to_plain(origin.solver, RECIPE_CLASSES),
-        "grid": to_plain(origin.grid, RECIPE_CLASSES),
-        "shifts": origin.shifts,
-        "padding": origin.padding,
-        "frames": origin.frames,
-        "licence": origin.licence,
-    }
+    values = model_of(origin)
+    del values["sample_rate"], values["transform"]
     predictor, conditioning = values.pop("predictor"), values.pop("conditioning")
     if predictor is not None:
         values["predictor"] = {"network": predictor, "conditioning": conditioning}
-    return values
+    return values | {
+        "front": to_plain(origin.front, RECIPE_CLASSES, FrontEnd),
+        "sampler": to_plain(origin.sampler, RECIPE_CLASSES, Sampler),
+        "licence": origin.licence,
+    }
 
 
-def _plain_model(
-    sample_rate: int, transform: Spectrogram, parts: Mapping[str, Any]
-) -> dict[str, Any]:
+def _plain_model(front: FrontEnd, parts: Mapping[str, Any]) -> dict[str, Any]:
     names = ("network", "sde", "parametrization", "latest", "predictor", "conditioning")
-    tied = {name: parts.get(name) for name in names} | {"transform": transform}
-    return {"sample_rate": sample_rate} | {n: to_plain(p, RECIPE_CLASSES) for n, p in tied.items()}
+    tied = {name: parts.get(name) for name in names} | {"transform": front.transform}
+    return {"sample_rate": front.sample_rate} | {
+        name: to_plain(part, RECIPE_CLASSES) for name, part in tied.items()
+    }
 
 
 def _complete(part: Any) -> Any:
@@ -337,12 +312,16 @@ def load_recipe(
     """
     path = find_recipe(path)
     with errors_as(RecipeError, path):
-        values = config.read_yaml(path)
+        values = sections(config.read_yaml(path))
     if origin is not None:
-        values = _like(origin) | values
+        own = _like(origin)
+        given = {name: values.get(name, {}) for name in ("front", "sampler")}
+        shared = {name: own[name] | keys for name, keys in given.items() if isinstance(keys, dict)}
+        values = own | values | shared
     with errors_as(RecipeError):
         for assignment in overrides:
             config.override(values, assignment)
+        values = sections(values)  # says how to write an override of earlier versions
     try:
         return from_plain(Recipe, values, RECIPE_CLASSES, device="meta")
     except ConfigError as error:

@@ -233,7 +233,7 @@ class Session(Callback):
 
     def _show(self, module: Training, scores: dict[str, float], examples: list[Example]) -> None:
         """Scores, audio and spectrograms for TensorBoard."""
-        board, step, rate = _board(module), module.position.step, module.recipe.sample_rate
+        board, step, rate = _board(module), module.position.step, module.recipe.front.sample_rate
         board.log_metrics({f"validation/{name}": value for name, value in scores.items()}, step)
         writer = board.experiment
         for example in examples:

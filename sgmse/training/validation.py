@@ -121,7 +121,7 @@ def evaluate(
     measures = [measure_of(score) for score in scores]
     table = np.full((len(pairs), len(scores)), nan)
     shown: list[Example] = []
-    rate = enhancer.sample_rate
+    rate = enhancer.front.sample_rate
     for row, pair in zip(table, pairs, strict=True):
         clean, noisy = (read_mono(file, rate) for file in (pair.clean, pair.noisy))
         enhanced = enhancer(noisy, rate)

@@ -94,7 +94,8 @@ def test_refusals_have_their_reasons():
 def test_the_latest_time_of_a_model_is_kept():
     checkpoint = tiny.checkpoint()
     model = ScoreModel(tiny.network(), SBVE(), Data(), latest=0.95)
-    save(replace(checkpoint, model=model, grid=Uniform(1, start=0.95, end=0.0)), "early")
+    early = tiny.with_sampler(checkpoint, grid=Uniform(1, start=0.95, end=0.0))
+    save(replace(early, model=model), "early")
     _, late, early = study(
         model="early", steps=(2,), etas=(0.0,), grids={"a": GRID, "b": Uniform(start=0.9)}
     ).settings()

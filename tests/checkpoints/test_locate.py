@@ -121,8 +121,8 @@ def test_a_name_a_folder_or_a_file_is_a_model():
     torch.save(official(**bridge), "file.ckpt")
     assert load_model("default").training
     assert load_model("folder").model.sde == checkpoint().model.sde
-    assert load_model("file.ckpt").solver == Exponential(start=0.0)
-    assert load_model(Path("file.ckpt"), compat="sgmse").solver == SBODE()
+    assert load_model("file.ckpt").sampler.solver == Exponential(start=0.0)
+    assert load_model(Path("file.ckpt"), compat="sgmse").sampler.solver == SBODE()
 
 
 @pytest.mark.parametrize("name", ["default", "folder"])

@@ -3,6 +3,8 @@
 import json
 import pickle
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pytest
@@ -10,15 +12,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from tiny import Identity, Predictive, checkpoint, network, regeneration
+from tiny import Identity, Predictive, checkpoint, network, regeneration, with_sampler
 
 from sgmse.checkpoints import CLASSES, Checkpoint, load, locate, save
 from sgmse.errors import CheckpointError
 from sgmse.estimates import Data, Score
+from sgmse.front import FrontEnd
 from sgmse.model import ScoreModel
 from sgmse.networks import NCSNpp, Network
 from sgmse.sdes import OUVE, SBVE
-from sgmse.solvers import Exponential, LogSNR, PredictorCorrector, Uniform
+from sgmse.solvers import Exponential, LogSNR, PredictorCorrector, Sampler, Uniform
 from sgmse.transforms import Log, Spectrogram
 
 OWN = CLASSES | {"Predictive": Predictive}
@@ -38,17 +41,7 @@ def parts(a: Checkpoint) -> dict:
 
 
 def assert_same(a: Checkpoint, b: Checkpoint) -> None:
-    for name in (
-        "transform",
-        "sample_rate",
-        "solver",
-        "grid",
-        "padding",
-        "frames",
-        "shifts",
-        "licence",
-        "training",
-    ):
+    for name in ("front", "sampler", "licence", "training"):
         assert getattr(a, name) == getattr(b, name)
     assert parts(a) == parts(b)
     ours, theirs = a.model.state_dict(), b.model.state_dict()
@@ -60,13 +53,13 @@ def assert_same(a: Checkpoint, b: Checkpoint) -> None:
 
 def test_a_round_trip_changes_no_bit(tmp_path, sde):
     model = ScoreModel(network(), sde, Data() if sde.forgets else Score())
-    sampler = PredictorCorrector(), LogSNR(7)
-    ours = Checkpoint(model, Spectrogram(62, 16, Log()), 8000, *sampler, "reflect", "MIT")
+    front = FrontEnd(Spectrogram(62, 16, Log()), 8000, "reflect")
+    ours = Checkpoint(model, front, Sampler(PredictorCorrector(), LogSNR(7)), "MIT")
     assert_same(load(save(ours, tmp_path)), ours)
 
 
 def test_a_round_trip_keeps_the_sampler(tmp_path, solver, grid):
-    ours = replace(checkpoint(), solver=solver, grid=grid, shifts=3)
+    ours = replace(checkpoint(), sampler=Sampler(solver, grid, 3))
     assert_same(load(save(ours, tmp_path)), ours)
 
 
@@ -76,18 +69,16 @@ def test_a_round_trip_of_the_published_network(tmp_path):
     training = {"data": ["a", "b"], "steps": 7, "scores": {"pesq": 2.5}, "note": "é"}
     ours = Checkpoint(
         ScoreModel(net, OUVE(), Score(sign=-1)),
-        Spectrogram(14, 4),
-        48000,
-        PredictorCorrector(),
-        LogSNR(30),
+        FrontEnd(Spectrogram(14, 4), 48000),
+        Sampler(PredictorCorrector(), LogSNR(30)),
         training=training,
     )
     assert_same(load(save(ours, tmp_path)), ours)
 
 
 def regenerating(conditioning: str = "both") -> Checkpoint:
-    sampler = PredictorCorrector(), Uniform(5)
-    return Checkpoint(regeneration(conditioning), Spectrogram(62, 16), 16000, *sampler, frames=64)
+    front = FrontEnd(Spectrogram(62, 16), 16000, multiple=64, tail="published")
+    return Checkpoint(regeneration(conditioning), front, Sampler(PredictorCorrector(), Uniform(5)))
 
 
 @pytest.mark.parametrize("conditioning", ["noisy", "post", "both"])
@@ -96,8 +87,8 @@ def test_a_round_trip_of_a_model_with_a_predictor(tmp_path, conditioning):
     assert_same(load(save(ours, tmp_path, classes=OWN), classes=OWN), ours)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["predictor"] == {"class": "Predictive", "gain": 0.7}
-    assert (config["conditioning"], config["frames"]) == (conditioning, 64)
-    assert (config["format"], config["network"]["class"]) == (1, "NCSNpp")
+    assert (config["conditioning"], config["front"]["multiple"]) == (conditioning, 64)
+    assert (config["format"], config["network"]["class"]) == (2, "NCSNpp")
 
 
 @pytest.mark.parametrize(
@@ -109,10 +100,10 @@ def test_a_round_trip_of_a_model_with_a_predictor(tmp_path, conditioning):
         ({"predictor": {"class": "OUVE"}}, "predictor.class: unknown 'OUVE'; it may be DCUNet"),
         ({"predictor": "Predictive"}, "predictor: write {class: NAME, .*, not 'Predictive'"),
         ({"predictor": None}, "does not fit its config"),
-        ({"frames": 0}, "frames must be a whole number of at least 1, not 0"),
-        ({"shifts": 0}, "shifts must be a whole number from 1 to 16, .* not 0"),
-        ({"shifts": 17}, "shifts must be a whole number from 1 to 16, .* not 17"),
-        ({"shifts": "2"}, "shifts must be a whole number from 1 to 16, .* not '2'"),
+        ({"front.multiple": 0}, "front: multiple must be a whole number of frames, not 0"),
+        ({"sampler.shifts": 0}, "sampler: shifts must be a whole number of at least 1, not 0"),
+        ({"sampler.shifts": 17}, "shifts must be a whole number from 1 to 16, .* not 17"),
+        ({"sampler.shifts": "2"}, "sampler.shifts must be a whole number, not '2'"),
     ],
 )
 def test_a_bad_predictor_is_named(tmp_path, changes, says):
@@ -124,7 +115,7 @@ def test_a_bad_predictor_is_named(tmp_path, changes, says):
 
 def test_a_round_trip_of_a_latest_time(tmp_path):
     model = ScoreModel(network(), SBVE(), Score(), latest=0.999)
-    ours = replace(checkpoint(), model=model, grid=Uniform(3, start=0.999))
+    ours = with_sampler(replace(checkpoint(), model=model), grid=Uniform(3, start=0.999))
     assert load(save(ours, tmp_path)).model.latest == 0.999
     edit(tmp_path, latest=2)
     with pytest.raises(CheckpointError, match="latest must lie between 0 and 1, not 2"):
@@ -135,7 +126,7 @@ def test_a_round_trip_of_a_latest_time(tmp_path):
 
 
 def test_a_config_from_before_there_were_predictors(folder):
-    edit(folder, latest=..., frames=..., shifts=...)
+    edit(folder, **{"latest": ..., "front.multiple": ..., "front.tail": ..., "sampler.shifts": ...})
     assert_same(load(folder), checkpoint())
 
 
@@ -159,9 +150,9 @@ def test_saving_leaves_the_model_as_it_was(tmp_path):
 def test_the_files(folder):
     assert sorted(p.name for p in folder.iterdir()) == FILES
     config = json.loads((folder / "config.json").read_text())
-    assert config["format"] == 1
+    assert config["format"] == 2
     assert config["sde"] == {"class": "SBVE", "k": 2.6, "c": 0.4}
-    assert config["solver"] == {"class": "Exponential", "eta": 0.0, "start": 0.0}
+    assert config["sampler"]["solver"] == {"class": "Exponential", "eta": 0.0, "start": 0.0}
     card = (folder / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: sgmse\n")
     assert "license: CC0-1.0\n" in card
@@ -196,7 +187,7 @@ def test_a_failure_while_saving_leaves_the_old_and_nothing_else(folder, monkeypa
 
 
 def test_what_cannot_be_written_touches_nothing(tmp_path):
-    with pytest.raises(TypeError, match="not JSON serializable"):
+    with pytest.raises(ValueError, match="object is not one of the classes"):
         save(replace(checkpoint(), training={"where": object()}), tmp_path / "new")
     with pytest.raises(ValueError, match="Identity is not one of the classes"):
         save(checkpoint(Identity()), tmp_path / "new")
@@ -206,15 +197,53 @@ def test_what_cannot_be_written_touches_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"sample_rate": 0}, "sample_rate must be a whole number of Hz, not 0"),
-        ({"sample_rate": 16000.0}, "sample_rate"),
-        ({"padding": "wrap"}, "padding must be 'zero' or 'reflect', not 'wrap'"),
         ({"training": ["steps"]}, "training must be a table"),
     ],
 )
 def test_bad_values_are_refused(options, says):
     with pytest.raises(ValueError, match=says):
         replace(checkpoint(), **options)
+
+
+def test_too_many_shifts_for_the_front_end_are_refused():
+    with pytest.raises(ValueError, match=r"from 1 to 16, the samples from one frame .* not 17"):
+        with_sampler(checkpoint(), shifts=17)
+
+
+FORMAT_1 = """{
+  "format": 1,
+  "sample_rate": 16000,
+  "network": {"class": "SlimUNet", "channels": [4, 8], "blocks": [1, 1], "dual_paths": 1,
+    "embedding": 8, "hidden": null, "taps": 1},
+  "sde": {"class": "SBVE", "k": 2.6, "c": 0.4},
+  "parametrization": {"class": "Data"},
+  "latest": 1.0,
+  "transform": {"class": "Spectrogram", "n_fft": 62, "hop": 16,
+    "compression": {"class": "Power", "exponent": 0.5, "factor": 0.15}, "ends": "reflect"},
+  "solver": {"class": "Exponential", "eta": 0.0, "start": 0.0},
+  "grid": {"class": "Uniform", "steps": 1, "start": 1.0, "end": 0.0, "finish": true},
+  "padding": "reflect",
+  "frames": %d,
+  "shifts": 2,
+  "licence": "CC0-1.0",
+  "training": {"steps": 3}
+}"""
+
+
+@pytest.mark.parametrize(("frames", "tail"), [(1, "cover"), (64, "published")])
+def test_format_1_is_read(folder, frames, tail):
+    (folder / "config.json").write_text(FORMAT_1 % frames)
+    found = load(folder)
+    assert found.front == FrontEnd(Spectrogram(62, 16), 16000, "reflect", frames, tail)
+    assert found.sampler == Sampler(Exponential(start=0.0), Uniform(1, end=0.0), 2)
+    assert (found.licence, found.training) == ("CC0-1.0", {"steps": 3})
+    assert_same(load(save(found, folder)), found)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["format"] == 2
+    (folder / "config.json").write_text((FORMAT_1 % 1).replace("padding", "paddin"))
+    refused(folder, "does not take 'paddin'")
+    (folder / "config.json").write_text((FORMAT_1 % 1).replace('"latest"', '"front"'))
+    refused(folder, "sample_rate is front.sample_rate now")
 
 
 @dataclass(frozen=True)
@@ -232,7 +261,7 @@ class MyNetwork(Identity):
 def test_own_classes(tmp_path):
     classes = CLASSES | {"MySDE": MySDE, "MyNetwork": MyNetwork}
     model = ScoreModel(MyNetwork(0.5), MySDE(extra=0.1), Data())
-    ours = Checkpoint(model, Spectrogram(62, 16), 16000, Exponential(), Uniform())
+    ours = Checkpoint(model, FrontEnd(Spectrogram(62, 16), 16000), Sampler())
     save(ours, tmp_path, classes=classes)
     assert_same(load(tmp_path, classes=classes), ours)
     with pytest.raises(CheckpointError, match=r"network\.class: unknown 'MyNetwork'"):
@@ -243,9 +272,15 @@ def test_own_classes(tmp_path):
 
 
 def edit(folder: Path, **changes: object) -> None:
-    config = json.loads((folder / "config.json").read_text()) | changes
-    kept = {key: value for key, value in config.items() if value is not ...}
-    (folder / "config.json").write_text(json.dumps(kept))
+    """Set keys, such as "front.padding"; ... removes them."""
+    config = json.loads((folder / "config.json").read_text())
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        section = reduce(getitem, path, config)
+        section[last] = value
+        if value is ...:
+            del section[last]
+    (folder / "config.json").write_text(json.dumps(config))
 
 
 def refused(folder: Path, says: str) -> None:
@@ -260,14 +295,14 @@ def refused(folder: Path, says: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"format": 2}, r"config\.json has format 2, newer than 1; update sgmse"),
+        ({"format": 3}, r"config\.json has format 3, newer than 2; update sgmse"),
         ({"format": ...}, "is not the config of a model: it has no 'format'"),
         ({"format": "1"}, "it has no 'format'"),
         ({"format": 0}, "it has no 'format'"),
-        ({"sde": ..., "grid": ...}, r"config\.json does not say its sde, grid"),
-        ({"sample_rate": ...}, "does not say its sample_rate"),
-        ({"sample_rat": 1}, "unknown keys: sample_rat; known are sample_rate, network"),
-        ({"sample_rate": "16000"}, "sample_rate must be a whole number of Hz, not '16000'"),
+        ({"sde": ...}, r"config\.json does not describe a model: Config lacks 'sde'"),
+        ({"front.sample_rate": ...}, r"front \(FrontEnd\) lacks 'sample_rate'"),
+        ({"licenc": "MIT"}, "Config does not take 'licenc' .did you mean 'licence'"),
+        ({"front.sample_rate": "16000"}, "front.sample_rate must be a whole number, not '160"),
         (
             {"sde": {"class": "OUVEE"}},
             "not describe a model: sde.class: unknown 'OUVEE' .did",
@@ -278,9 +313,9 @@ def refused(folder: Path, says: str) -> None:
         ),
         ({"sde": {"class": "Data"}}, "sde.class: unknown 'Data'; it may be BBED"),
         ({"network": "SlimUNet"}, "network: write {class: NAME, .*, not 'SlimUNet'"),
-        ({"grid": [1, 0.5]}, "grid: write {class: NAME, .* of AsinhSNR"),
+        ({"sampler.grid": [1, 0.5]}, "sampler.grid: write {class: NAME, .* of AsinhSNR"),
         ({"parametrization": {"class": "Score"}}, r"has a\(1\) = 0"),
-        ({"padding": "wrap"}, "padding must be"),
+        ({"front.padding": "wrap"}, "front.padding must be 'zero' or 'reflect', not 'wrap'"),
         ({"training": None}, "training must be"),
         ({"network": {"class": "SlimUNet"}}, "model.safetensors does not fit its config"),
     ],

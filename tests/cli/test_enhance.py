@@ -155,7 +155,7 @@ def test_a_fault_of_ours_is_called_one_and_the_others_are_done(run, monkeypatch)
     for name in ("a.wav", "b.wav", "c.wav"):
         make(name)
     Path("d.wav").write_text("no audio")
-    original = Enhancer._enhance
+    original = Enhancer._segment
 
     def broken(self, segment, *arguments, **options):
         broken.calls += 1
@@ -164,7 +164,7 @@ def test_a_fault_of_ours_is_called_one_and_the_others_are_done(run, monkeypatch)
         return original(self, segment, *arguments, **options)
 
     broken.calls = 0
-    monkeypatch.setattr(Enhancer, "_enhance", broken)
+    monkeypatch.setattr(Enhancer, "_segment", broken)
     code, out, err = run("a.wav", "b.wav", "c.wav", "d.wav")
     assert code == 70
     assert err[0] == "sgmse: b.wav: IndexError: something unforeseen"
@@ -292,9 +292,7 @@ def test_clipped_samples_are_reported(run, monkeypatch, jobs):
     for name in ("a.wav", "b.wav"):
         make(name)
     write("float.wav", np.full((1, 1000), 0.1, np.float32), Info(RATE, subtype="FLOAT"))
-    monkeypatch.setattr(
-        Enhancer, "_enhance", lambda self, segment, number, seed, progress: 1e3 * segment
-    )
+    monkeypatch.setattr(Enhancer, "_segment", lambda self, segment, number, options: 1e3 * segment)
     inputs = ("a.wav", "b.wav", "float.wav")
     code, out, err = run(*inputs, "-o", "out", "-j", jobs)
     assert (code, len(out)) == (0, 3)
@@ -377,14 +375,14 @@ def test_no_bar_where_nothing_can_be_read(model, monkeypatch):
 def test_an_interrupt_leaves_nothing_partial(run, monkeypatch):
     for name in ("a.wav", "b.wav", "c.wav"):
         make(name)
-    original = Enhancer._enhance
+    original = Enhancer._segment
 
     def interrupted(self, segment, *arguments, **options):
         if list(Path("out").glob(".b.wav.*.part")):  # b.wav is under way
             raise KeyboardInterrupt
         return original(self, segment, *arguments, **options)
 
-    monkeypatch.setattr(Enhancer, "_enhance", interrupted)
+    monkeypatch.setattr(Enhancer, "_segment", interrupted)
     code, out, err = run("a.wav", "b.wav", "c.wav", "-o", "out")
     assert (code, out) == (130, ["a.wav -> out/a.wav"])
     assert err == ["interrupted; finished files are kept"]

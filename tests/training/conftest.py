@@ -7,7 +7,6 @@ import pytest
 from corpora import corpus, handful
 
 RECIPE = """
-sample_rate: 8000
 data:
   class: MixedSpeech
   clean: clean
@@ -24,16 +23,18 @@ validation:
 network: {class: SlimUNet, channels: [4, 8], blocks: [1, 1], dual_paths: 1, embedding: 8}
 sde: {class: SBVE}
 parametrization: {class: Data}
-transform:
-  class: Spectrogram
-  n_fft: 126
-  hop: 32
-  compression: {class: Power, exponent: 0.5, factor: 0.3}
+front:
+  sample_rate: 8000
+  transform:
+    class: Spectrogram
+    n_fft: 126
+    hop: 32
+    compression: {class: Power, exponent: 0.5, factor: 0.3}
 times: {low: 0.02, high: 0.99, at_one: 0.5}
 loss: {class: Reconstruction, complex: 10, magnitude: 10, si_sdr: 1}
 optimiser: {class: AdamW, lr: 1e-3}
 schedule: {warmup: 2, decay: 0.5, final: 0.1}
-grid: {class: Uniform, steps: 1}
+sampler: {grid: {class: Uniform, steps: 1}}
 trainer: {batch: 2, steps: 8, clip: 5.0, accelerator: cpu, workers: 0, save_every: 3, log_every: 2}
 """
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tiny import with_front, with_sampler
 
 pytest.importorskip("lightning")
 
@@ -32,7 +33,7 @@ def tuned(finished, corpus, tmp_path_factory):
 def test_the_model_is_that_of_the_start_with_other_weights(finished, tuned):
     before, after = (checkpoints.load(run / "best") for run in (finished, tuned))
     assert after.model.network.config == before.model.network.config
-    for name in ("transform", "sample_rate", "solver", "grid", "padding", "licence"):
+    for name in ("front", "sampler", "licence"):
         assert getattr(after, name) == getattr(before, name)
     assert after.model.sde == before.model.sde
     old, new = before.model.state_dict(), after.model.state_dict()
@@ -59,23 +60,24 @@ def test_what_a_recipe_says_of_the_model_must_be_true(finished, corpus, tmp_path
     with pytest.raises(RecipeError, match=r"best has sde .*SBVE.* the recipe has .*BBED"):
         train(overrides=[*TINY, "sde={class: BBED}"], **options)
     with pytest.raises(RecipeError, match=r"shifts must be a whole number .* not 999"):
-        train(overrides=[*TINY, "shifts=999"], **options)
+        train(overrides=[*TINY, "sampler.shifts=999"], **options)
     # The sampler may be another one.
-    train(overrides=[*TINY, "trainer.steps=1", "grid.steps=3"], **options)
-    assert checkpoints.load(tmp_path / "run" / "last").grid.steps == 3
+    train(overrides=[*TINY, "trainer.steps=1", "sampler.grid.steps=3"], **options)
+    assert checkpoints.load(tmp_path / "run" / "last").sampler.grid.steps == 3
 
 
 def test_frames_are_padded_and_shifted_as_before(finished, corpus, tmp_path):
-    model = replace(checkpoints.load(finished / "best"), frames=4, shifts=3)
+    model = checkpoints.load(finished / "best")
+    model = with_front(with_sampler(model, shifts=3), multiple=4, tail="published")
     checkpoints.save(model, tmp_path / "model")
     options = {"data": corpus, "output": tmp_path / "run", "from_": tmp_path / "model"}
     train(overrides=[*TINY, "trainer.steps=1"], **options)
     after = checkpoints.load(tmp_path / "run" / "last")
-    assert (after.frames, after.shifts) == (4, 3)
+    assert (after.front, after.sampler) == (model.front, model.sampler)
 
 
 def test_without_a_model_there_is_nothing_to_tune():
-    with pytest.raises(RecipeError, match=r"lacks 'sample_rate'; give all .* --from"):
+    with pytest.raises(RecipeError, match=r"lacks 'network'; give all .* --from"):
         load_recipe("fine_tune")
 
 

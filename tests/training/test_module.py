@@ -23,7 +23,7 @@ from sgmse.training.state import Position, fill
 def training(recipe_file, corpus, tmp_path):
     def make(*overrides: str) -> Training:
         recipe = load_recipe(recipe_file, overrides)
-        cache, rate = tmp_path / "cache", recipe.sample_rate
+        cache, rate = tmp_path / "cache", recipe.front.sample_rate
         pairs = recipe.data.open(corpus, cache, rate, recipe.trainer.seed)
         return Training(recipe, pairs)
 
@@ -53,10 +53,10 @@ def drawn(module: Training, step: int = 0) -> tuple[Truth, torch.Tensor, torch.G
     recipe, generator = module.recipe, generator_of(step)
     pairs = [module.pairs[step * 2 + j] for j in range(2)]
     clean, noisy = (torch.stack(side) for side in zip(*pairs, strict=True))
-    x0, y = (recipe.transform.forward(audio)[:, None] for audio in (clean, noisy))
+    x0, y = (recipe.front.transform.forward(audio)[:, None] for audio in (clean, noisy))
     t = recipe.times.draw(2, generator)
     z = torch.randn(x0.shape, dtype=x0.dtype, generator=generator)
-    return Truth(x0, z, clean, recipe.transform, t, recipe.sde), y, generator
+    return Truth(x0, z, clean, recipe.front.transform, t, recipe.sde), y, generator
 
 
 def by_hand(recipe: Recipe, module: Training) -> tuple[torch.nn.Module, torch.nn.Module]:
@@ -194,7 +194,10 @@ def weights_after(module: Training) -> dict[str, torch.Tensor]:
 
 
 def test_one_unrolled_step_from_the_end_is_training_at_the_end(training):
-    sampler = ["solver={class: Exponential, start: 0}", "grid={class: Uniform, steps: 1, end: 0}"]
+    sampler = [
+        "sampler.solver={class: Exponential, start: 0}",
+        "sampler.grid={class: Uniform, steps: 1, end: 0}",
+    ]
     sampler.append("trainer.steps=3")
     one = weights_after(training(*sampler, "unrolled={steps: [1]}"))
     two = weights_after(training(*sampler, "times.at_one=1"))
@@ -202,8 +205,8 @@ def test_one_unrolled_step_from_the_end_is_training_at_the_end(training):
 
 
 UNROLLED = (
-    "solver={class: Exponential, eta: 1}",
-    "grid={class: Uniform, steps: 4, end: 0.1}",
+    "sampler.solver={class: Exponential, eta: 1}",
+    "sampler.grid={class: Uniform, steps: 4, end: 0.1}",
     "trainer.steps=1",
     "trainer.clip=null",
 )
@@ -249,7 +252,7 @@ def test_a_predictor_is_trained_through_the_unrolled_process(training):
     own = "predictor.loss={class: Reconstruction, complex: 1e-9}"
     result = "loss={class: Reconstruction}"
     module = training(
-        *STORM, own, result, "trainer.steps=1", "unrolled={steps: [2]}", "grid.end=0.1"
+        *STORM, own, result, "trainer.steps=1", "unrolled={steps: [2]}", "sampler.grid.end=0.1"
     )
     awake(module)
     fit(module)
@@ -337,7 +340,7 @@ from sgmse.training.recipe import load_recipe
 recipe_file, *folders = sys.argv[1:4]
 corpus, folder = map(Path, folders)
 recipe = load_recipe(recipe_file, sys.argv[4:])
-module = Training(recipe, recipe.data.open(corpus, folder / "cache", recipe.sample_rate, 0))
+module = Training(recipe, recipe.data.open(corpus, folder / "cache", recipe.front.sample_rate, 0))
 trainer = Trainer(accelerator="cpu", devices=2, strategy="ddp", max_epochs=1, logger=False,
     enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     use_distributed_sampler=False)
@@ -396,7 +399,7 @@ def test_a_predictor_is_trained_on_its_own_loss_and_on_that_of_the_process(train
     anchor = model.predictor(y, y, torch.ones(2))
     x_t = a * x0 + b * anchor + sigma * z
     score = -model.network(x_t, torch.cat([y, anchor], dim=1), t)
-    c = recipe.transform.compression.factor
+    c = recipe.front.transform.compression.factor
     parts = {
         "refiner/loss": (sigma * score + z).abs().square().mean(),
         "predictor/complex": (anchor - x0).abs().square().mean() / (2 * c**2),

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,21 +19,15 @@ from sgmse.transforms import Log
 def test_default_recipe_is_the_default_model():
     recipe, shipped_model = load_recipe("default"), load(locate("default"))
     assert recipe.model == model_of(shipped_model)
-    assert recipe.solver == shipped_model.solver
-    assert recipe.grid == shipped_model.grid
-    assert recipe.padding == shipped_model.padding
-    assert (recipe.frames, recipe.shifts) == (shipped_model.frames, shipped_model.shifts)
+    assert recipe.front == shipped_model.front
+    assert recipe.sampler == shipped_model.sampler
     assert recipe.licence == shipped_model.licence
 
 
 def test_everything_can_start_from_the_default_model():
     recipe, default = load_recipe("everything"), load_recipe("default")
     assert recipe.model == default.model
-    assert (recipe.solver, recipe.grid, recipe.shifts) == (
-        default.solver,
-        default.grid,
-        default.shifts,
-    )
+    assert recipe.sampler == default.sampler
 
 
 def test_fine_tuning_has_the_loss_of_the_default_model():
@@ -41,6 +36,23 @@ def test_fine_tuning_has_the_loss_of_the_default_model():
     )
     for section in ("loss", "times"):
         assert tuning[section] == default[section]
+
+
+def test_a_recipe_of_an_earlier_version_is_read(recipe_file, tmp_path):
+    values, flat = yaml.safe_load(recipe_file.read_text()), tmp_path / "flat.yaml"
+    values |= {**values.pop("front"), **values.pop("sampler")}
+    values |= {"padding": "reflect", "frames": 4, "shifts": 2}
+    flat.write_text(yaml.safe_dump(values))
+    recipe, now = load_recipe(flat), load_recipe(recipe_file)
+    tail = {"padding": "reflect", "multiple": 4, "tail": "published"}
+    assert recipe.front == replace(now.front, **tail)
+    assert recipe.sampler == replace(now.sampler, shifts=2)
+    assert load_recipe(flat, ["sampler.grid.steps=4"]).sampler.grid.steps == 4
+    with pytest.raises(RecipeError, match=r"grid is sampler\.grid now; write it so"):
+        load_recipe(flat, ["grid.steps=4"])
+    flat.write_text(recipe_file.read_text() + "sample_rate: 16000\n")
+    with pytest.raises(RecipeError, match=r"flat\.yaml: sample_rate is front\.sample_rate now"):
+        load_recipe(flat)
 
 
 PREDICTOR = "{network: {class: SlimUNet, channels: [4, 8], blocks: [1, 1]}, conditioning: post}"
@@ -65,7 +77,7 @@ PREDICTOR = "{network: {class: SlimUNet, channels: [4, 8], blocks: [1, 1]}, cond
         ),
         (
             [f"predictor.network={{class: NCSNpp, multipliers: {[1] * 8}}}"],
-            "transform.n_fft: 126 .* multiple of 128; 254 would do",
+            "front.transform.n_fft: 126 .* multiple of 128; 254 would do",
         ),
     ],
 )
@@ -109,7 +121,7 @@ def test_overrides_set_nested_values_and_sections(recipe_file):
             "optimiser.lr=3e-4",
             "data.room={rt60: [0.2, 0.3]}",
             "data.degradations=[{class: Clip, probability: 1}]",
-            "transform.compression={class: Log, factor: 2}",
+            "front.transform.compression={class: Log, factor: 2}",
             "validation=null",
         ],
     )
@@ -117,14 +129,14 @@ def test_overrides_set_nested_values_and_sections(recipe_file):
     assert recipe.optimiser.lr == 3e-4
     assert recipe.data.room == Room(rt60=(0.2, 0.3))
     assert recipe.data.degradations == (Clip(1.0),)
-    assert recipe.transform.compression == Log(2.0)
+    assert recipe.front.transform.compression == Log(2.0)
     assert recipe.validation is None
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("colour=1", "Recipe does not take 'colour'; it takes sample_rate, data"),
+        ("colour=1", "Recipe does not take 'colour'; it takes data, network"),
         ("trainer.step=1", r"trainer \(Trainer\) does not take 'step' \(did you mean 'steps'"),
         ("sde.kk=3", r"sde \(SBVE\) does not take 'kk' .*; it takes k, c"),
         ("sde.class=OVE", "sde.class: unknown 'OVE' .*'OUVE'.* BBED, BrownianBridge, "),
@@ -154,20 +166,20 @@ def test_overrides_set_nested_values_and_sections(recipe_file):
         ("loss={class: Denoising, of: mean_}", "loss.of must be 'data' or 'mean', not 'mean_'"),
         ("loss={class: ScoreMatching, weighting: EDM}", "one of EDMWeighting, SigmaSquared, Unc"),
         ("loss.weighting={class: SigmaSquared}", "loss: SigmaSquared.* infinite at t = 1 of SBVE"),
-        ("solver={class: PredictorCorrector}", "grid.start: .*start=0.999"),
-        ("latest=0.9", r"grid.start: .* up to t = 0.9 \(latest\), not 1; set grid.start=0.9"),
+        ("sampler.solver={class: PredictorCorrector}", "sampler.grid.start: .*start=0.999"),
+        ("latest=0.9", r"sampler.grid.start: .* \(latest\), not 1; set sampler.grid.start=0.9"),
         ("latest=0", "latest must lie between 0 and 1"),
         ("loss={class: VelocityMatching}", "loss: VelocityMatching: .* infinite at t = 1"),
         ("unrolled={steps: [0]}", "unrolled: steps must be different numbers of at least 1"),
         ("unrolled={step: [1]}", r"does not take 'step' \(did you mean 'steps'"),
         ("schedule.settle=0", "settle must be at least 1"),
-        ("transform.n_fft=128", "transform.n_fft: 128 .* multiple of 2; 126 would do"),
+        ("front.transform.n_fft=128", "front.transform.n_fft: 128 .* multiple of 2; 126 would do"),
         ("data.samples=2048", "data.samples: 2048 give 65 frames, .* of 2; 2080 would do"),
         ("validation.best=estoi", "validation: best is estoi, which scores .* lack"),
         ("validation.scores=[si_sdr, pesq_wb]", "pesq_wb is not defined at 8000 Hz"),
         ("validation.scores=[mos]", "validation: no measure is called 'mos'"),
         ("trainer.steps", "write key.sub=value"),
-        ("sample_rate.x=1", "sample_rate is no section"),
+        ("front.sample_rate.x=1", "front.sample_rate is no section"),
         ("sde={k: 2, k: 3}", "'k' is set twice"),
         ("sde=[", "is not YAML"),
     ],
@@ -184,7 +196,7 @@ BRIDGE = (
     "loss={class: ScoreMatching}",
     "latest=0.9",
     "times={high: 0.9}",
-    "grid={class: Uniform, start: 0.9}",
+    "sampler.grid={class: Uniform, start: 0.9}",
 )
 
 
@@ -192,7 +204,7 @@ def test_a_score_of_a_bridge_is_asked_before_its_end(recipe_file):
     recipe = load_recipe(recipe_file, BRIDGE)
     assert recipe.latest == recipe.build_model().latest == 0.9
     for changed, message in (
-        ("latest=1.0", r"a\(1\) = 0; .*; or set latest=0.999, times.high and grid.start alike"),
+        ("latest=1.0", r"a\(1\) = 0; .* latest=0.999, times.high and sampler.grid.start alike"),
         (
             "times.high=0.95",
             r"times.high: .* up to t = 0.9 \(latest\), not 0.95; set times.high=0.9",
@@ -230,7 +242,7 @@ def test_results_of_the_sampler_are_trained_by_losses_that_judge_them(recipe_fil
     assert load_recipe(path).unrolled == recipe.unrolled
     every = load_recipe(recipe_file, ["unrolled={gradient_steps: null}"])
     assert every.unrolled == Unrolled((1,), None, None)
-    points = "grid={class: Fitted, steps: 1, end: 0.5, points: [1.0, 0.0]}"
+    points = "sampler.grid={class: Fitted, steps: 1, end: 0.5, points: [1.0, 0.0]}"
     for overrides, message in (
         (["loss={class: Denoising}"], "loss: unrolled .* use Reconstruction"),
         (["loss.weighting={class: EDMWeighting}"], "leave out EDMWeighting"),
@@ -263,7 +275,7 @@ def test_weightings_are_finite_at_the_times_of_training(recipe_file):
 
 def test_suggested_sizes_do(recipe_file):
     load_recipe(recipe_file, ["data.samples=2080"])
-    load_recipe(recipe_file, ["transform.n_fft=126"])
+    load_recipe(recipe_file, ["front.transform.n_fft=126"])
 
 
 def test_numbers_may_be_written_as_everyone_does(tmp_path, recipe_file):

@@ -123,8 +123,8 @@ def test_unrolled_updates_are_resumed_to_the_bit(whole_and_parts):
         "validation=null",
         "trainer.steps=6",
         "unrolled={steps: [1, 2], share: 0.8}",
-        "solver={class: Exponential, eta: 1}",
-        "grid={class: Uniform, steps: 2, end: 0.1}",
+        "sampler.solver={class: Exponential, eta: 1}",
+        "sampler.grid={class: Uniform, steps: 2, end: 0.1}",
     )
     assert_same_state(whole, parts)
 
@@ -149,14 +149,14 @@ def test_a_score_model_trains_too(run):
         "loss={class: ScoreMatching}",
         "optimiser={class: Adam, lr: 1e-4}",
         "data={class: Paired, clean: valid/clean, noisy: valid/noisy, samples: 2016}",
-        "grid.steps=2",
+        "sampler.grid.steps=2",
         "trainer.precision=bf16",
         "trainer.steps=2",
         "validation=null",
     )
     best = checkpoints.load(folder / "best")
     assert type(best.model.sde).__name__ == "OUVE"
-    assert best.grid.steps == 2
+    assert best.sampler.grid.steps == 2
     assert "validation" not in str(best.training)
 
 
@@ -230,8 +230,8 @@ def undecoded(monkeypatch):
     [
         (["sde.k=3.0"], r"sde .*2\.6.* the recipe has .*3\.0"),
         (["network.channels=[4, 12]"], r"network .*\[4, 8\].* the recipe has .*\[4, 12\]"),
-        (["transform.hop=16", "data.samples=1008"], "transform .*32.* the recipe has .*16"),
-        (["sample_rate=16000"], "sample_rate 8000, the recipe has 16000"),
+        (["front.transform.hop=16", "data.samples=1008"], "transform .*32.* the recipe has .*16"),
+        (["front.sample_rate=16000"], "sample_rate 8000, the recipe has 16000"),
         (
             ["sde={class: OUVE}", "parametrization={class: Noise}", "loss={class: ScoreMatching}"],
             "sde .*SBVE.* the recipe has .*OUVE",

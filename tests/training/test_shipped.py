@@ -26,7 +26,7 @@ from sgmse.networks import NCSNpp
 from sgmse.networks.base import Network
 from sgmse.networks.magnitude_preserving import MagnitudePreservingUNet
 from sgmse.sdes import SBVE, SDE, Scaled
-from sgmse.solvers import Exponential, Grid, Solver, Uniform
+from sgmse.solvers import Exponential, Grid, Sampler, Solver, Uniform
 from sgmse.training import train
 from sgmse.training.averages import EMA
 from sgmse.training.losses import Denoising, Reconstruction, ScoreMatching, Truth, VelocityMatching
@@ -107,19 +107,19 @@ def test_the_model_and_its_sampler_are_those_of_published_files(name):
     r, p = recipe_of(name), published(name)
     assert r.network.config == p.network.config
     assert (r.sde, r.parametrization, r.latest) == (p.sde, p.parametrization, p.latest)
-    assert r.transform == p.transform
-    assert (r.solver, r.grid) == (p.solver, p.grid)
-    assert r.sample_rate == (48000 if name == "sgmse_plus_48k" else 16000)
+    assert r.front.transform == p.transform
+    assert (r.sampler.solver, r.sampler.grid) == (p.solver, p.grid)
+    assert r.front.sample_rate == (48000 if name == "sgmse_plus_48k" else 16000)
     assert sum(q.numel() for q in r.network.parameters()) == SIZES[name]
     # backbones whose published frames are padded by reflection
     mirrored = ("sgmse_plus_48k", "sb_ve", "sb_ve_pesq", "edm", "edm2se")
-    assert r.padding == ("reflect" if name in mirrored else "zero")
+    assert r.front.padding == ("reflect" if name in mirrored else "zero")
 
 
 @pytest.mark.parametrize("name", SIZES)
 def test_the_training_is_the_published_one(name):
     r = recipe_of(name)
-    assert r.transform.frames(r.data.samples) == 256
+    assert r.front.transform.frames(r.data.samples) == 256
     assert r.data.peak == (0, 0)  # normalised by the peak of the noisy audio
     assert r.times.at_one == 0
     low, high = {"bbed": (0.03, 0.999), "edm2se": (0.02, 1.0)}.get(name, (0.03, 1.0))
@@ -160,10 +160,10 @@ def test_the_loss_of_the_bridge_is_the_published_sum():
     """|X - X0|^2 / 2 + 0.001 |x - x0| / 2, means over points and samples."""
     r = recipe_of("sb_ve")
     audio = torch.randn(2, 4000, dtype=torch.float64)
-    x0 = r.transform.forward(audio)[:, None]
-    truth = Truth(x0, torch.zeros_like(x0), audio, r.transform, torch.ones(2), r.sde)
+    x0 = r.front.transform.forward(audio)[:, None]
+    truth = Truth(x0, torch.zeros_like(x0), audio, r.front.transform, torch.ones(2), r.sde)
     estimate = x0 + 0.01 * torch.randn_like(x0)
-    heard = r.transform.inverse(estimate[:, 0], 4000)
+    heard = r.front.transform.inverse(estimate[:, 0], 4000)
     expected = (estimate - x0).abs().square().mean() / 2 + 1e-3 * (heard - audio).abs().mean() / 2
     loss = r.loss(Estimate(estimate, torch.zeros_like(x0)), truth)["loss"]
     torch.testing.assert_close(loss, expected)
@@ -202,17 +202,17 @@ def small(name: str) -> list[str]:
     ]
     if "predictor" in values:  # which the process otherwise outweighs for longer than a minute
         sizes.append("predictor.loss.complex=20")
-    transform = recipe_of(name).transform
+    transform = recipe_of(name).front.transform
     power = transform.compression
+    factor = power.factor * (transform.n_fft / 62) ** power.exponent  # a tone's in full frames
     return [
         *sizes,
         # the rate of the recordings, unless the loss follows PESQ
-        f"sample_rate={16000 if recipe_of(name).loss.sample_rates else 8000}",
+        f"front.sample_rate={16000 if recipe_of(name).loss.sample_rates else 8000}",
         "data={class: Paired, clean: clean, noisy: noisy, samples: 1008, peak: [0, 0]}",
-        "transform.n_fft=62",
-        "transform.hop=16",
-        # the size that a tone has in full frames
-        f"transform.compression.factor={power.factor * (transform.n_fft / 62) ** power.exponent}",
+        "front.transform.n_fft=62",
+        "front.transform.hop=16",
+        f"front.transform.compression.factor={factor}",
         "validation=null",
         "ema={decay: 0.98}",
         "schedule={warmup: 20}",
@@ -241,9 +241,9 @@ def test_it_learns_a_handful_by_heart(name, handful, tmp_path):
     assert last < 0.5 * first
     # Half-way, as a network of minutes cannot start from the end of a bridge.
     checkpoint = load(folder / "best")
-    grid = Uniform(5, start=0.5, end=0.0) if name != "crp" else checkpoint.grid
-    solver = Exponential() if name != "crp" else checkpoint.solver
-    enhancer = Enhancer.of(replace(checkpoint, solver=solver, grid=grid))
+    grid = Uniform(5, start=0.5, end=0.0) if name != "crp" else checkpoint.sampler.grid
+    solver = Exponential() if name != "crp" else checkpoint.sampler.solver
+    enhancer = Enhancer.of(replace(checkpoint, sampler=Sampler(solver, grid)))
     gains = []
     for i in range(3):
         clean, noisy = (
@@ -271,7 +271,7 @@ def test_interrupted_it_goes_on_as_if_it_had_not_been(name, handful, tmp_path, i
         assert all(torch.equal(one[n], value) for n, value in two.items()), kind
     # and the sampler that the checkpoint recommends runs
     enhancer, tone = Enhancer.of(load(tmp_path / "parts" / "best")), np.sin(np.arange(1600.0))
-    assert (enhancer.solver, enhancer.grid) == (recipe_of(name).solver, recipe_of(name).grid)
+    assert enhancer.sampler == recipe_of(name).sampler
     assert np.isfinite(enhancer(tone.astype(np.float32), 8000)).all()
 
 

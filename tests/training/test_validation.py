@@ -7,6 +7,7 @@ import soundfile
 from corpora import write
 
 from sgmse.errors import RecipeError
+from sgmse.front import FrontEnd
 from sgmse.metrics import si_sdr
 from sgmse.training.validation import (
     Example,
@@ -16,8 +17,10 @@ from sgmse.training.validation import (
     figure,
     means,
 )
+from sgmse.transforms import Spectrogram
 
 RATE = 8000
+FRONT = FrontEnd(Spectrogram(), RATE)
 VALIDATION = Validation(Path("clean"), Path("noisy"))
 
 
@@ -36,11 +39,11 @@ def folder(tmp_path) -> Path:
 class Louder:
     """An enhancer that does nothing of use."""
 
-    sample_rate: int = RATE
+    front: FrontEnd = FRONT
     factor: float = 2.0
 
     def __call__(self, audio, sample_rate):
-        assert sample_rate == self.sample_rate
+        assert sample_rate == self.front.sample_rate
         return self.factor * audio
 
 

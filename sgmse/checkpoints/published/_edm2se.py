@@ -29,10 +29,11 @@ from sgmse.checkpoints.published._weights import build, fill
 from sgmse.compat import SBODE
 from sgmse.errors import CheckpointError
 from sgmse.estimates import Additive
+from sgmse.front import FrontEnd
 from sgmse.model import ScoreModel
 from sgmse.networks import MagnitudePreservingUNet
 from sgmse.sdes import SBVE, Scaled
-from sgmse.solvers import Exponential, Uniform
+from sgmse.solvers import Exponential, Sampler, Uniform
 from sgmse.transforms import Power, Spectrogram
 
 MARKS = ("unet.out_gain", "unet.emb_fourier.freqs", "unet.out_conv.weight")
@@ -61,11 +62,10 @@ class EDM2SE(Family):
         fill(network, {k: v for k, v in state.items() if k in used or not UNUSED.fullmatch(k)})
         return Checkpoint(
             model=ScoreModel(network, Scaled(SBVE(k=2.6, c=0.4), 2**0.5), Additive()),
-            transform=Spectrogram(510, 128, Power(0.5, 0.15 * 0.5 / 0.08)),
-            sample_rate=16000,
-            solver=SBODE(told="state") if compat else Exponential(start=0.0),
-            grid=Uniform(50, end=0.0),
-            padding="reflect",
+            front=FrontEnd(Spectrogram(510, 128, Power(0.5, 0.15 * 0.5 / 0.08)), 16000, "reflect"),
+            sampler=Sampler(
+                SBODE(told="state") if compat else Exponential(start=0.0), Uniform(50, end=0.0)
+            ),
             training={"family": "edm2se"},
         )
 

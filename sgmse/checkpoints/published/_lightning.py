@@ -19,11 +19,12 @@ from sgmse.checkpoints.published._unpickler import mapping
 from sgmse.checkpoints.published._weights import build, fill_averaged
 from sgmse.compat import PublishedOUVP
 from sgmse.errors import CheckpointError
+from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.networks import DCUNet, NCSNpp, Network
 from sgmse.networks.dcunet import ARCHITECTURES
 from sgmse.sdes import OUVE, SBVE, SDE
-from sgmse.solvers import Grid, Solver
+from sgmse.solvers import Grid, Sampler, Solver
 from sgmse.transforms import Log, Power, Spectrogram
 
 __all__ = ["FIXED", "ONLY", "Lightning", "fix", "network_of", "process", "spectrogram"]
@@ -90,18 +91,19 @@ class Lightning(Family):
         settings = self.settings(contents)
         model = self.model(settings)
         self.fill(model, contents)
-        solver, grid = self.sampler(settings, model, compat)
         counts = {"epoch": contents.get("epoch"), "step": contents.get("global_step")}
         facts = counts | {name: settings.values.get(name) for name in self.kept}
         known = {name: fact for name, fact in facts.items() if fact is not None and plain(fact)}
         return Checkpoint(
             model=model,
-            transform=spectrogram(settings),
-            sample_rate=self.sample_rate(settings),
-            solver=solver,
-            grid=grid,
-            padding=self.padding(settings),
-            frames=64,
+            front=FrontEnd(
+                transform=spectrogram(settings),
+                sample_rate=self.sample_rate(settings),
+                padding=self.padding(settings),
+                multiple=64,
+                tail="published",
+            ),
+            sampler=Sampler(*self.sampler(settings, model, compat)),
             training={"family": self.name} | known,
         )
 

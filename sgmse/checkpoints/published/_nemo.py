@@ -30,6 +30,7 @@ from sgmse.checkpoints.published._weights import build, fill, negate, refuse_oth
 from sgmse.compat import SBODE, SBSDE, FlowEuler
 from sgmse.errors import CheckpointError
 from sgmse.estimates import Data, Parametrization, Score, Velocity
+from sgmse.front import FrontEnd
 from sgmse.model import ScoreModel
 from sgmse.networks import NemoNCSNpp
 from sgmse.sdes import OUVE, SBVE, SBVP, SDE, FlowMatching, Scaled
@@ -39,6 +40,7 @@ from sgmse.solvers import (
     Exponential,
     Grid,
     PredictorCorrector,
+    Sampler,
     Solver,
     Uniform,
 )
@@ -287,10 +289,8 @@ class NeMo(Family):
         facts = {"nemo_version": version} if isinstance(version, str) else {}
         return Checkpoint(
             ScoreModel(network, described.sde, described.parametrization),
-            _transform(config),
-            config.need("sample_rate", int),
-            described.solver,
-            described.grid,
+            FrontEnd(_transform(config), config.need("sample_rate", int)),
+            Sampler(described.solver, described.grid),
             training={"family": f"NVIDIA NeMo, {name}"} | facts,
         )
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tiny import with_sampler
 from tiny_published import contents, error_of_audio, error_of_forward, file, read
 
 from sgmse.checkpoints import load, published
@@ -15,6 +16,7 @@ from sgmse.compat import CorrectedReverse
 from sgmse.enhancer import Enhancer
 from sgmse.errors import CheckpointError
 from sgmse.estimates import Score
+from sgmse.front import FrontEnd
 from sgmse.sdes import BBED, OUVE
 from sgmse.solvers import AnnealedLangevin, LogSNR, PredictorCorrector, Uniform, solve
 from sgmse.transforms import Power, Spectrogram
@@ -43,9 +45,9 @@ def test_parity_in_single_precision(tmp_path, monkeypatch):
 def test_parity_of_a_later_start(tmp_path, monkeypatch):
     """15 steps from t = 0.5, here without the corrector."""
     checkpoint = read("bbed", tmp_path)
-    grid = replace(checkpoint.grid, start=0.5, steps=15)
-    solver = replace(checkpoint.solver, corrector=None)
-    enhancer = Enhancer.of(replace(checkpoint, solver=solver, grid=grid))
+    grid = replace(checkpoint.sampler.grid, start=0.5, steps=15)
+    solver = replace(checkpoint.sampler.solver, corrector=None)
+    enhancer = Enhancer.of(with_sampler(checkpoint, solver=solver, grid=grid))
     assert error_of_audio("bbed", "from_half", enhancer, monkeypatch) < 1e-9
 
 
@@ -53,16 +55,15 @@ def test_parity_of_the_corrected_reverse(tmp_path, monkeypatch):
     """Its process is a bbve with constants of its own."""
     enhancer = Enhancer.of(read("crp", tmp_path))
     assert error_of_audio("crp", "one", enhancer, monkeypatch) < 1e-9
-    grid = replace(enhancer.grid, start=0.9)
-    four = replace(enhancer, grid=grid).with_sampler(steps=4)
+    grid = replace(enhancer.sampler.grid, start=0.9)
+    four = enhancer.with_sampler(steps=4, grid=grid)
     assert error_of_audio("crp", "four", four, monkeypatch) < 1e-9
 
 
 @BOTH
 def test_the_published_arithmetic_is_exact(tmp_path, name):
     exact, as_published = (read(name, tmp_path, compat) for compat in (None, "sgmse"))
-    assert as_published.solver == exact.solver
-    assert as_published.grid == exact.grid
+    assert as_published.sampler == exact.sampler
 
 
 # What is read
@@ -73,10 +74,10 @@ def test_what_a_file_says(tmp_path):
     assert checkpoint.model.sde == BBED(theta=0.51, k=2.6)
     assert checkpoint.model.parametrization == Score(sign=-1)
     assert checkpoint.model.latest == 0.999
-    assert checkpoint.transform == Spectrogram(30, 15, Power(0.5, 0.15))
-    assert checkpoint.solver == PredictorCorrector(corrector=AnnealedLangevin(0.5))
-    assert checkpoint.grid == Uniform(30, start=0.999, end=0.03)
-    assert (checkpoint.sample_rate, checkpoint.padding, checkpoint.frames) == (16000, "zero", 64)
+    transform = Spectrogram(30, 15, Power(0.5, 0.15))
+    assert checkpoint.front == FrontEnd(transform, 16000, multiple=64, tail="published")
+    assert checkpoint.sampler.solver == PredictorCorrector(corrector=AnnealedLangevin(0.5))
+    assert checkpoint.sampler.grid == Uniform(30, start=0.999, end=0.03)
     assert checkpoint.training["family"] == "bbed"
     assert checkpoint.training["step"] == 400
 
@@ -85,8 +86,8 @@ def test_what_a_corrected_file_says(tmp_path):
     checkpoint = read("crp", tmp_path)
     assert checkpoint.model.sde == BBED(theta=0.53 * 0.9**2, k=2.25 / 0.9)
     assert checkpoint.model.latest == 0.999
-    assert checkpoint.solver == CorrectedReverse()
-    assert checkpoint.grid == Uniform(1, start=0.5, end=0.03)
+    assert checkpoint.sampler.solver == CorrectedReverse()
+    assert checkpoint.sampler.grid == Uniform(1, start=0.5, end=0.03)
     assert checkpoint.training["family"] == "crp"
 
 
@@ -94,7 +95,7 @@ def test_a_bbve_is_a_bbed(tmp_path):
     old = {"sde": "bbve", "sigma_min": 1, "sigma_max": 2.6, "k": None}
     ours = Bridge().read(contents("bbed", tmp_path, **old), None)
     assert ours.model.sde == BBED(theta=0.51, k=2.6)
-    assert ours.solver == read("bbed", tmp_path).solver
+    assert ours.sampler.solver == read("bbed", tmp_path).sampler.solver
 
 
 def test_settings_of_the_training(tmp_path):
@@ -102,10 +103,10 @@ def test_settings_of_the_training(tmp_path):
     ours = Bridge().read(contents("bbed", tmp_path, **changes), None)
     assert ours.model.sde == BBED(theta=0.3, k=10.0)
     assert ours.model.latest == 0.9
-    assert ours.grid == Uniform(30, start=0.9, end=0.05)
+    assert ours.sampler.grid == Uniform(30, start=0.9, end=0.05)
     defaults = Bridge().read(contents("bbed", tmp_path, **dict.fromkeys(changes)), None)
     assert defaults.model.sde == BBED()
-    assert defaults.grid == Uniform(30, start=0.999, end=0.03)
+    assert defaults.sampler.grid == Uniform(30, start=0.999, end=0.03)
 
 
 def test_an_ouve_can_be_corrected_too(tmp_path):
@@ -114,7 +115,7 @@ def test_an_ouve_can_be_corrected_too(tmp_path):
     ours = Corrected().read(held, None)
     assert ours.model.sde == OUVE()
     assert ours.model.latest == 1
-    assert ours.solver == CorrectedReverse()
+    assert ours.sampler.solver == CorrectedReverse()
 
 
 def test_whose_files_are_whose(tmp_path):
@@ -154,7 +155,7 @@ def test_the_native_copy_is_the_same(tmp_path, name):
     ours = published.read(file(name, tmp_path))
     copy = load(published.convert(file(name, tmp_path), tmp_path / "copy"))
     assert copy.model.latest == ours.model.latest == 0.999
-    assert (copy.model.sde, copy.solver, copy.grid) == (ours.model.sde, ours.solver, ours.grid)
+    assert (copy.model.sde, copy.sampler) == (ours.model.sde, ours.sampler)
     weights, others = (c.model.network.state_dict() for c in (ours, copy))
     assert all(torch.equal(weights[key], others[key]) for key in weights)
 

@@ -17,7 +17,7 @@ from sgmse.errors import CheckpointError
 from sgmse.estimates import Additive, Estimate
 from sgmse.model import ScoreModel
 from sgmse.sdes import SBVE, Scaled
-from sgmse.solvers import Exponential, Uniform, solve
+from sgmse.solvers import Exponential, Sampler, Uniform, solve
 from sgmse.transforms import Power, Spectrogram
 
 BRIDGE = Scaled(SBVE(k=2.6, c=0.4), 2**0.5)
@@ -56,10 +56,10 @@ def test_what_a_file_describes(state, read):
     assert not exact.model.training
     assert exact.model.sde == BRIDGE
     assert exact.model.parametrization == Additive("noise", 0.402, 0.342)
-    assert exact.transform == Spectrogram(510, 128, Power(0.5, 0.9375))
-    assert (exact.sample_rate, exact.padding) == (16000, "reflect")
-    assert (exact.solver, exact.grid) == (Exponential(start=0.0), Uniform(50, end=0.0))
-    assert (compat.solver, compat.grid) == (SBODE(told="state"), exact.grid)
+    assert exact.front.transform == Spectrogram(510, 128, Power(0.5, 0.9375))
+    assert (exact.front.sample_rate, exact.front.padding) == (16000, "reflect")
+    assert exact.sampler == Sampler(Exponential(start=0.0), Uniform(50, end=0.0))
+    assert compat.sampler == Sampler(SBODE(told="state"), exact.sampler.grid)
     for name, theirs in network.published_keys().items():
         assert torch.equal(network.state_dict()[name], state[theirs])
 
@@ -152,7 +152,7 @@ def test_attention_of_the_published_model():
 def test_it_can_be_saved_in_the_native_format(state, read, tmp_path):
     checkpoint = read(state, "sgmse")
     again = load(save(checkpoint, tmp_path / "native"))
-    assert again.solver == checkpoint.solver
+    assert again.sampler.solver == checkpoint.sampler.solver
     assert again.model.sde == checkpoint.model.sde
     assert again.model.parametrization == checkpoint.model.parametrization
     x = torch.randn(1, 1, 8, 8, dtype=torch.complex64)

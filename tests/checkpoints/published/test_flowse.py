@@ -1,10 +1,9 @@
 """The models of FlowSE: what their code gives is what ours gives."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
+from tiny import with_sampler
 from tiny_published import contents, error_of_audio, error_of_forward, file, read, relative
 
 from sgmse.checkpoints import Checkpoint, load, published
@@ -14,6 +13,7 @@ from sgmse.compat import FlowEuler
 from sgmse.enhancer import Enhancer
 from sgmse.errors import CheckpointError
 from sgmse.estimates import Velocity
+from sgmse.front import FrontEnd
 from sgmse.sdes import StraightFlow
 from sgmse.solvers import Exponential, Uniform
 from sgmse.transforms import Power, Spectrogram
@@ -50,13 +50,14 @@ def test_what_a_file_says(tmp_path):
     assert checkpoint.model.sde == StraightFlow(0.0, 0.487)
     assert checkpoint.model.parametrization == Velocity()
     assert checkpoint.model.latest == 1
-    assert checkpoint.transform == Spectrogram(30, 15, Power(0.5, 0.15))
-    assert checkpoint.solver == Exponential()
-    assert checkpoint.grid == Uniform(5, start=1.0, end=0.03)
-    assert (checkpoint.sample_rate, checkpoint.padding, checkpoint.frames) == (16000, "zero", 64)
+    transform = Spectrogram(30, 15, Power(0.5, 0.15))
+    assert checkpoint.front == FrontEnd(transform, 16000, multiple=64, tail="published")
+    assert checkpoint.sampler.solver == Exponential()
+    assert checkpoint.sampler.grid == Uniform(5, start=1.0, end=0.03)
     assert checkpoint.training["family"] == "flowse"
     assert (
-        replace(checkpoint, solver=FlowEuler()).solver == read("flowse", tmp_path, "sgmse").solver
+        with_sampler(checkpoint, solver=FlowEuler()).sampler
+        == read("flowse", tmp_path, "sgmse").sampler
     )
 
 
@@ -64,11 +65,11 @@ def test_settings_of_the_training(tmp_path):
     ours = FlowSE().read(contents("flowse", tmp_path, **NOISY, sigma_max=1, t_eps=0.1), None)
     assert ours.model.sde == StraightFlow(0.1, 1.0)
     assert ours.model.latest == 0.8
-    assert ours.grid == Uniform(5, start=0.8, end=0.1)
+    assert ours.sampler.grid == Uniform(5, start=0.8, end=0.1)
     names = ("sigma_min", "sigma_max", "T_rev", "t_eps")
     defaults = FlowSE().read(contents("flowse", tmp_path, **dict.fromkeys(names)), None)
     assert defaults.model.sde == StraightFlow(0.0, 0.487)
-    assert defaults.grid == Uniform(5, end=0.03)
+    assert defaults.sampler.grid == Uniform(5, end=0.03)
 
 
 def test_its_files_are_told_from_those_of_others(tmp_path):
@@ -91,7 +92,7 @@ def test_reading_does_not_change_the_file(tmp_path):
 def test_the_native_copy_is_the_same(tmp_path, compat):
     ours = read("flowse", tmp_path, compat)
     copy = load(published.convert(file("flowse", tmp_path), tmp_path / "copy", compat=compat))
-    assert (copy.solver, copy.grid) == (ours.solver, ours.grid)
+    assert copy.sampler == ours.sampler
     audio = np.sin(np.arange(500.0)) / 2
     assert relative(Enhancer.of(copy)(audio, 16000), Enhancer.of(ours)(audio, 16000)) == 0
 

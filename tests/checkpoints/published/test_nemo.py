@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny import with_sampler
 
 from sgmse.checkpoints import published
 from sgmse.checkpoints.native import load, save
@@ -58,7 +59,7 @@ def enhanced(checkpoint, name, dtype=torch.float64, scale=None):
         y = enhancer.spectrogram(V["audio"][None] / (peak + 1e-8))
         # The process knows more of its start than its prior: 1e-6 of y, which NeMo leaves out.
         x = None if scale is None else scale * script(y)
-        x = solve(model, y, checkpoint.solver, checkpoint.grid, x=x, randn=script).x
+        x = solve(model, y, checkpoint.sampler.solver, checkpoint.sampler.grid, x=x, randn=script).x
         audio = enhancer.audio(x, len(V["audio"]))[0] * peak
     assert script.draws == CASES[name]["draws"]
     return audio[:WHOLE]
@@ -79,10 +80,10 @@ def test_as_published(name):
 @pytest.mark.parametrize(("name", "tolerance"), [("bridge_sde", 1e-6), ("bridge_vp_sde", 1e-9)])
 def test_the_exact_bridge_is_the_published_one_but_for_its_end_and_epsilons(name, tolerance):
     checkpoint = NEMO.read(contents(name), None)
-    assert checkpoint.solver == Exponential(eta=1.0)
-    assert checkpoint.grid == Uniform(5, end=0.0)
-    grid = replace(checkpoint.grid, end=1e-4, finish=False)
-    ours = enhanced(replace(checkpoint, grid=grid), name)
+    assert checkpoint.sampler.solver == Exponential(eta=1.0)
+    assert checkpoint.sampler.grid == Uniform(5, end=0.0)
+    grid = replace(checkpoint.sampler.grid, end=1e-4, finish=False)
+    ours = enhanced(with_sampler(checkpoint, grid=grid), name)
     assert difference(ours, name) <= tolerance
 
 
@@ -94,8 +95,8 @@ def test_flows(name):
     that vector; its field has an epsilon of 1e-6, which is all of the difference.
     """
     checkpoint = NEMO.read(contents(name), None)
-    start = checkpoint.grid.start
-    assert (checkpoint.grid.steps, 1 - start) == (5, 2**-20)
+    start = checkpoint.sampler.grid.start
+    assert (checkpoint.sampler.grid.steps, 1 - start) == (5, 2**-20)
     noise = float(checkpoint.model.sde.scales(torch.ones(1, dtype=torch.float64)).sigma)
     if name == "flow_data":
         assert difference(enhanced(checkpoint, name, scale=noise), name) <= 1e-4
@@ -106,7 +107,7 @@ def test_flows(name):
             x0, z = model(x, y, t)
             return x0 + model.sde.scales(torch.zeros(1, dtype=t.dtype)).sigma * z, memory
 
-    whole = replace(checkpoint, solver=Ending())
+    whole = with_sampler(checkpoint, solver=Ending())
     assert difference(enhanced(whole, name, scale=noise), name) <= 1e-9
     assert 1e-9 < difference(enhanced(checkpoint, name, scale=noise), name) <= 1e-3
     # The start that the prior gives, and the one that the solver makes of it, at 2^-20 from 1.
@@ -124,19 +125,19 @@ def test_processes_and_samplers():
         checkpoint = NEMO.read(contents(name), None)
         assert checkpoint.model.sde == sde
         assert checkpoint.model.parametrization == parametrization
-        assert checkpoint.transform == Spectrogram(30, 8, Power(0.5, 0.33), ends="zero")
-        assert checkpoint.sample_rate == 16000
+        assert checkpoint.front.transform == Spectrogram(30, 8, Power(0.5, 0.33), ends="zero")
+        assert checkpoint.front.sample_rate == 16000
         assert checkpoint.training["nemo_version"] == "2.5.0rc0"
-    assert NEMO.read(contents("bridge_ode"), None).solver == Exponential(start=0.0)
-    assert NEMO.read(contents("bridge_ode"), "sgmse").solver == SBODE(told="state")
-    assert NEMO.read(contents("bridge_sde_current"), "sgmse").solver == SBSDE(end=0.0)
+    assert NEMO.read(contents("bridge_ode"), None).sampler.solver == Exponential(start=0.0)
+    assert NEMO.read(contents("bridge_ode"), "sgmse").sampler.solver == SBODE(told="state")
+    assert NEMO.read(contents("bridge_sde_current"), "sgmse").sampler.solver == SBSDE(end=0.0)
     exact = NEMO.read(contents("score"), None)
-    assert exact.solver.predictor.stepsize is None
-    assert exact.grid == Uniform(5)
-    assert NEMO.read(contents("score"), "sgmse").solver.predictor.stepsize == 0.2
+    assert exact.sampler.solver.predictor.stepsize is None
+    assert exact.sampler.grid == Uniform(5)
+    assert NEMO.read(contents("score"), "sgmse").sampler.solver.predictor.stepsize == 0.2
     state = NEMO.read(contents("score_state"), "sgmse")
-    assert state.grid == Uniform(5, 0.9, 0.05)
-    assert state.solver.predictor.stepsize == pytest.approx(0.18)
+    assert state.sampler.grid == Uniform(5, 0.9, 0.05)
+    assert state.sampler.solver.predictor.stepsize == pytest.approx(0.18)
 
 
 def test_the_archive(tmp_path):

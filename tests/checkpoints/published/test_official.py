@@ -1,7 +1,6 @@
 """The models of the sp-uhh repository: what their code gives is what ours gives."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from lightning_files import (
 from parity_models import CONFIGS, SIMPLER, configurations, parametrization_of
 from problems import vectors
 from safetensors.torch import load_file
+from tiny import with_front, with_sampler
 
 from sgmse import enhancer as enhancers
 from sgmse.checkpoints import convert, load
@@ -65,10 +65,10 @@ def test_what_such_a_checkpoint_says(parity):
     checkpoint = read_file(parity / "official_tiny.ckpt")
     assert checkpoint.model.sde == OUVE(1.5, 0.05, 0.5)
     assert checkpoint.model.parametrization == Score(sign=-1)
-    assert checkpoint.transform == Spectrogram(62, 16, Power(0.5, 0.15))
-    assert checkpoint.solver == PredictorCorrector(corrector=AnnealedLangevin(0.5))
-    assert checkpoint.grid == Uniform(30, end=0.03)
-    assert (checkpoint.sample_rate, checkpoint.padding) == (16000, "zero")
+    assert checkpoint.front.transform == Spectrogram(62, 16, Power(0.5, 0.15))
+    assert checkpoint.sampler.solver == PredictorCorrector(corrector=AnnealedLangevin(0.5))
+    assert checkpoint.sampler.grid == Uniform(30, end=0.03)
+    assert (checkpoint.front.sample_rate, checkpoint.front.padding) == (16000, "zero")
     assert checkpoint.training == {
         **{"family": "sgmse", "epoch": 2, "step": 3, "lr": 0.05, "ema_decay": 0.999},
         **{"loss_type": "score_matching", "loss_weighting": "sigma^2", "l1_weight": 0.001},
@@ -112,9 +112,9 @@ def test_from_a_file_and_a_recording_to_audio(
     file = with_data_module(held, tmp_path / "file.ckpt", monkeypatch)
     enhancer = Enhancer.of(read_file(file, compat="sgmse"))
     script = "zero" if s["pad"]["enhancement_script"] == "zero_pad" else "reflect"
-    assert enhancer.padding == script
+    assert enhancer.front.padding == script
     if s["pad"][path] == "zero_pad":
-        enhancer = replace(enhancer, padding="zero")
+        enhancer = with_front(enhancer, padding="zero")
     enhancer.model.to(getattr(torch, dtype))
     monkeypatch.setattr(Scripted, "noise", z["noise"], raising=False)
     monkeypatch.setattr(enhancers, "Draws", Scripted)
@@ -143,7 +143,7 @@ def test_a_checkpoint_of_their_training_on_a_recording(
     s = json.loads(str(z["settings_json"]))
     file = parity / s["checkpoint"]
     made = load(convert(file, tmp_path / "model")) if native else read_file(file)
-    enhancer = replace(Enhancer.of(made), grid=Uniform(s["N"], end=s["t_eps"]))
+    enhancer = with_sampler(Enhancer.of(made), grid=Uniform(s["N"], end=s["t_eps"]))
     enhancer.model.to(getattr(torch, dtype))
     monkeypatch.setattr(enhancers, "Draws", Seeded)
     audio = enhancer(z["wave"].astype(dtype), 16000, seed=s["seed"])
@@ -197,9 +197,9 @@ def test_the_first_files():
         official(sde_n=1000, loss_type="mse", n_fft=None, hop_length=None), None
     )
     assert checkpoint.model.parametrization == Score(sign=-1)
-    assert checkpoint.grid == Uniform(30, end=0.03)
-    assert checkpoint.sample_rate == 16000
-    assert checkpoint.transform == Spectrogram(510, 128, Power(0.5, 0.15))
+    assert checkpoint.sampler.grid == Uniform(30, end=0.03)
+    assert checkpoint.front.sample_rate == 16000
+    assert checkpoint.front.transform == Spectrogram(510, 128, Power(0.5, 0.15))
     assert checkpoint.training["sde_n"] == 1000
     assert checkpoint.training["epoch"] == 7
     assert checkpoint.training["step"] == 1234
@@ -212,11 +212,11 @@ def test_the_process_of_the_first_version():
 
 def test_dereverberation():
     checkpoint = OFFICIAL.read(official(format="reverb"), None)
-    assert checkpoint.solver == PredictorCorrector(corrector=AnnealedLangevin(0.33))
-    assert checkpoint.grid == Uniform(50, end=0.03)
-    assert OFFICIAL.read(official(format="default", N=20, t_eps=0.04), None).grid == Uniform(
-        20, end=0.04
-    )
+    assert checkpoint.sampler.solver == PredictorCorrector(corrector=AnnealedLangevin(0.33))
+    assert checkpoint.sampler.grid == Uniform(50, end=0.03)
+    assert OFFICIAL.read(
+        official(format="default", N=20, t_eps=0.04), None
+    ).sampler.grid == Uniform(20, end=0.04)
 
 
 @pytest.mark.parametrize(
@@ -233,8 +233,8 @@ def test_the_samplers_of_the_bridge(kind, compat, solver, grid):
     checkpoint = OFFICIAL.read(official(**bridge, loss_type="data_prediction"), compat)
     assert checkpoint.model.sde == SBVE(2.5, 0.3)
     assert checkpoint.model.parametrization == Data()
-    assert (checkpoint.solver, checkpoint.grid) == (solver, grid)
-    assert checkpoint.padding == "reflect"
+    assert (checkpoint.sampler.solver, checkpoint.sampler.grid) == (solver, grid)
+    assert checkpoint.front.padding == "reflect"
 
 
 def test_the_48_khz_models():
@@ -246,9 +246,9 @@ def test_the_48_khz_models():
     settings |= {"spec_abs_exponent": 0.667, "theta": 2, "sigma_min": 0.1, "sigma_max": 1}
     for more, rate in (({}, 48000), ({"sr": 16000}, 48000), ({"sr": 44100}, 44100)):
         checkpoint = OFFICIAL.read(contents(net, net.published_keys(), settings | more), None)
-        assert checkpoint.sample_rate == rate
-        assert checkpoint.padding == "reflect"
-        assert checkpoint.transform == Spectrogram(1534, 384, Power(0.667, 0.065))
+        assert checkpoint.front.sample_rate == rate
+        assert checkpoint.front.padding == "reflect"
+        assert checkpoint.front.transform == Spectrogram(1534, 384, Power(0.667, 0.065))
         assert checkpoint.model.sde == OUVE(2.0, 0.1, 1.0)
         assert checkpoint.model.network.config == net.config
 
@@ -263,8 +263,8 @@ def test_the_first_network_of_all(ema):
     settings = {"backbone": "dcunet", "sde": "ouve", "n_fft": 512, "embed_dim": 16}
     settings |= {"dcunet_activation": "leaky_relu", "loss_type": "mse"}
     checkpoint = OFFICIAL.read(contents(net, net.published_keys(), settings, ema=ema), None)
-    assert Enhancer.of(checkpoint).transform == Spectrogram(512, 128)
-    assert checkpoint.padding == "zero"
+    assert Enhancer.of(checkpoint).front.transform == Spectrogram(512, 128)
+    assert checkpoint.front.padding == "zero"
     assert checkpoint.model.network.config == net.config
     state, trained = net.state_dict(), {n: p.requires_grad for n, p in net.named_parameters()}
     for name, value in checkpoint.model.network.state_dict().items():
@@ -282,7 +282,9 @@ def test_the_first_network_of_all(ema):
     ],
 )
 def test_transforms(settings, compression):
-    assert OFFICIAL.read(official(**settings), None).transform == Spectrogram(62, 16, compression)
+    assert OFFICIAL.read(official(**settings), None).front.transform == Spectrogram(
+        62, 16, compression
+    )
 
 
 def test_a_network_that_does_not_divide_by_t():

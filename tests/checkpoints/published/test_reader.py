@@ -91,7 +91,7 @@ def test_a_round_trip(tiny, tmp_path):
     assert sorted(p.name for p in folder.iterdir()) == FILES
     assert [p.name for p in folder.parent.iterdir()] == ["model"]
     ours, theirs = load(folder), read(tiny)
-    for name in ("transform", "sample_rate", "solver", "grid", "padding", "frames", "training"):
+    for name in ("front", "sampler", "training"):
         assert getattr(ours, name) == getattr(theirs, name), name
     assert ours.model.sde == theirs.model.sde
     assert ours.model.parametrization == theirs.model.parametrization
@@ -109,8 +109,8 @@ def test_a_round_trip(tiny, tmp_path):
 def test_the_published_arithmetic_is_kept(tmp_path):
     bridge = {"backbone": "ncsnpp_v2", "sde": "sbve", "loss_type": "data_prediction"}
     path = saved(official(**bridge), tmp_path / "file.ckpt")
-    assert load(convert(path, tmp_path / "model", compat="sgmse")).solver == SBODE()
-    assert load(convert(path, tmp_path / "exact")).solver != SBODE()
+    assert load(convert(path, tmp_path / "model", compat="sgmse")).sampler.solver == SBODE()
+    assert load(convert(path, tmp_path / "exact")).sampler.solver != SBODE()
 
 
 def test_what_is_there_is_kept(tiny, tmp_path):

@@ -11,6 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from tiny import with_sampler
 
 from sgmse.checkpoints import load, published, save
 from sgmse.checkpoints.published._settings import Settings
@@ -116,9 +117,10 @@ def as_run(checkpoint, settings: dict) -> Enhancer:
     enhancer = Enhancer.of(checkpoint)
     if "N" not in settings:
         return enhancer
-    predictor = replace(enhancer.solver.predictor, stepsize=1 / settings["N"])
-    grid = replace(enhancer.grid, steps=settings["N"])
-    return replace(enhancer, solver=replace(enhancer.solver, predictor=predictor), grid=grid)
+    predictor = replace(enhancer.sampler.solver.predictor, stepsize=1 / settings["N"])
+    grid = replace(enhancer.sampler.grid, steps=settings["N"])
+    solver = replace(enhancer.sampler.solver, predictor=predictor)
+    return with_sampler(enhancer, solver=solver, grid=grid)
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -130,8 +132,8 @@ def test_parity_from_waveform_to_waveform(vectors, checkpoint, kind, monkeypatch
     assert y.shape[-1] == 64  # zeros beyond what the small network asks for
     model, anchor = enhancer.model.observe(y)
     noise = scripted(vectors["noise"])
-    x = solve(model, anchor, enhancer.solver, enhancer.grid, randn=noise).x
-    close(peak * enhancer.transform.inverse(x[:, 0], wave.shape[1])[0], expected)
+    x = solve(model, anchor, enhancer.sampler.solver, enhancer.sampler.grid, randn=noise).x
+    close(peak * enhancer.front.transform.inverse(x[:, 0], wave.shape[1])[0], expected)
 
     monkeypatch.setattr("sgmse.enhancer.Draws", lambda seed, number: scripted(vectors["noise"]))
     close(enhancer(wave[0], 16000), expected)
@@ -190,21 +192,21 @@ def test_what_a_file_says_of_its_model(checkpoint):
     assert both.model.conditioning == "both"
     assert both.model.sde == OUVE(1.5, 0.05, 0.5)
     assert ouvp.model.sde == PublishedOUVP(0.1, 10.0)
-    assert both.transform.compression.factor == 0.33
-    assert (both.sample_rate, both.padding, both.frames) == (16000, "zero", 64)
+    assert both.front.transform.compression.factor == 0.33
+    assert (both.front.sample_rate, both.front.padding, both.front.multiple) == (16000, "zero", 64)
     assert both.training["family"] == "storm"
     assert both.training["step"] == 1234
     assert both.training["weighting_denoiser_to_score"] == 0.5
     ald = AnnealedLangevin(0.5)
-    assert both.solver == PredictorCorrector(EulerMaruyama(), ald)
-    assert ouvp.solver == PredictorCorrector(EulerMaruyama(), None)
-    assert both.grid == Uniform(50, end=0.03)
+    assert both.sampler.solver == PredictorCorrector(EulerMaruyama(), ald)
+    assert ouvp.sampler.solver == PredictorCorrector(EulerMaruyama(), None)
+    assert both.sampler.grid == Uniform(50, end=0.03)
     published_sampler = PredictorCorrector(EulerMaruyama(stepsize=0.02), ald)
-    assert checkpoint("both", "sgmse").solver == published_sampler
+    assert checkpoint("both", "sgmse").sampler.solver == published_sampler
     assert isinstance(checkpoint("score_only").model, ScoreModel)
     alone = checkpoint("denoiser_only")
     assert alone.model.network.predictive
-    assert alone.grid.steps == 1
+    assert alone.sampler.grid.steps == 1
 
 
 @pytest.mark.parametrize(
@@ -266,7 +268,7 @@ def test_a_file_is_read_and_converted(vectors, kind, tmp_path, monkeypatch):
         ours, theirs = one.model.state_dict(), expected.model.state_dict()
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-        for name in ("transform", "solver", "grid", "frames", "padding", "training"):
+        for name in ("front", "sampler", "training"):
             assert getattr(one, name) == getattr(expected, name)
     assert not again.model.training
 

@@ -305,7 +305,7 @@ def test_a_recipe_has_it_and_says_so(recipe_file, tmp_path):
     ("overrides", "message"),
     [
         (["times.at_one=0"], "adversarial: no update gives a result to judge, .* add unrolled"),
-        (["grid.steps=2"], "adversarial: no update gives a result"),
+        (["sampler.grid.steps=2"], "adversarial: no update gives a result"),
         (["adversarial.start=8"], "ends after 8 steps, .* set adversarial.start below 8"),
         (["adversarial.discriminators={}"], "window of 2048 samples is longer .* of 2016; set"),
         (["adversarial.discriminators.windows=[5]"], "adversarial.discriminators: windows must"),

@@ -1,0 +1,93 @@
+"""What a model hears: audio to the spectrogram that its network takes, and back.
+
+audio -> padded at its end -> complex spectrogram -> frames added up to a multiple
+"""
+
+from dataclasses import dataclass
+from math import lcm
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from sgmse.errors import ArgumentError
+from sgmse.transforms import Spectrogram
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """A spectrogram at a sample rate, and how it is brought to a size that a network divides.
+
+    Args:
+        transform: the spectrogram that the network works on.
+        sample_rate: of the audio it works on, in Hz.
+        padding: what frames are added: silence, or a reflection of the last ones.
+        multiple: frames are added up to a multiple of this, too, as published models do.
+        tail: what sounds at the end of the audio. "cover" pads the audio until its last samples lie
+            well within a window, and drops the added frames; "published" takes it as it is, and
+            the added frames sound in its last half frame.
+    """
+
+    transform: Spectrogram
+    sample_rate: int
+    padding: Literal["zero", "reflect"] = "zero"
+    multiple: int = 1
+    tail: Literal["cover", "published"] = "cover"
+
+    def __post_init__(self) -> None:
+        for name, least in {"sample_rate": "Hz", "multiple": "frames"}.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ArgumentError(f"{name} must be a whole number of {least}, not {value!r}")
+        for name, known in {"padding": ("zero", "reflect"), "tail": ("cover", "published")}.items():
+            if getattr(self, name) not in known:
+                one, other = map(repr, known)
+                raise ArgumentError(f"{name} must be {one} or {other}, not {getattr(self, name)!r}")
+
+    def refusal(self, divisor: int) -> str | None:
+        """Why a network that takes multiples of so many frequencies cannot take these, or None."""
+        n_fft, frequencies = self.transform.n_fft, self.transform.frequencies
+        if frequencies % divisor == 0:
+            return None
+        fitting = 2 * (max(round(frequencies / divisor), 1) * divisor - 1)
+        return (
+            f"{n_fft} gives {frequencies} frequencies, and the network needs a multiple of "
+            f"{divisor}; {fitting} would do"
+        )
+
+    def delays(self, shifts: int) -> list[int]:
+        """Samples by which audio is delayed for its frames to lie at so many other places."""
+        hop = self.transform.hop
+        if not 1 <= shifts <= hop:
+            raise ArgumentError(
+                f"shifts must be a whole number from 1 to {hop}, the samples from one frame to the "
+                f"next, not {shifts!r}"
+            )
+        return [round(shift * hop / shifts) for shift in range(shifts)]
+
+    def forward(self, audio: Tensor, divisor: int = 1) -> Tensor:
+        """Float (batch, samples) to complex (batch, 1, frequency, frame).
+
+        The number of frames is a multiple of the network's `divisor`. Audio may be of any length.
+        """
+        audio = pad(audio, (0, max(self.transform.shortest - audio.shape[1], 0)))
+        more = self._covering(audio.shape[1]) - audio.shape[1]
+        mode = "reflect" if self.transform.ends == "reflect" else "constant"
+        x = self.transform.forward(pad(audio, (0, more), mode))[:, None]
+        extra = -x.shape[-1] % lcm(self.multiple, divisor)
+        if self.padding == "reflect":
+            while extra:  # in pieces, since a reflection is shorter than what it reflects
+                piece = min(extra, x.shape[-1] - 1)
+                x = torch.cat([x, x[..., -1 - piece : -1].flip(-1)], dim=-1)
+                extra -= piece
+        return pad(x, (0, extra))
+
+    def inverse(self, spectrogram: Tensor, samples: int) -> Tensor:
+        """Complex (batch, 1, frequency, frame) to float (batch, samples), as many as went in."""
+        padded = self._covering(max(samples, self.transform.shortest))
+        own = self.transform.frames(padded) if self.tail == "cover" else None
+        return self.transform.inverse(spectrogram[:, 0, :, :own], padded)[:, :samples]
+
+    def _covering(self, samples: int) -> int:
+        return self.transform.covering(samples) if self.tail == "cover" else samples

@@ -1,0 +1,67 @@
+"""How results are drawn from a model: a solver, the times it steps to, and a mean over shifts."""
+
+from dataclasses import dataclass, field, replace
+
+from sgmse.errors import ArgumentError, ArgumentTypeError
+from sgmse.sdes import SDE
+from sgmse.solvers._base import LAST_START, Solver
+from sgmse.solvers._exponential import Exponential
+from sgmse.solvers._grids import Grid, Uniform
+
+__all__ = ["Sampler"]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A solver on a grid.
+
+    Args:
+        solver: from one time to the next.
+        grid: the times.
+        shifts: how many results are averaged, each with the frames of its spectrogram at another
+            place: n of them lie hop / n samples apart (Defossez et al. 2019, arXiv:1911.13254, sec.
+            4.4). What depends on where the frames begin is an error, and a mean has less of it.
+    """
+
+    solver: Solver = field(default_factory=Exponential)
+    grid: Grid = field(default_factory=Uniform)
+    shifts: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.solver, Solver):
+            raise ArgumentTypeError(
+                f"solver must be an object such as Exponential(), not {self.solver!r}"
+            )
+        if not isinstance(self.shifts, int) or self.shifts < 1:
+            raise ArgumentError(f"shifts must be a whole number of at least 1, not {self.shifts!r}")
+
+    def __str__(self) -> str:
+        return f"{self.solver} on {self.grid}"
+
+    def changed(
+        self,
+        sde: SDE,
+        solver: Solver | None = None,
+        steps: int | None = None,
+        shifts: int | None = None,
+        grid: Grid | None = None,
+    ) -> "Sampler":
+        """Another one for a process; a solver that cannot leave the start of the grid starts later.
+
+        Raises `ArgumentError` for fewer steps than those with which a solver makes speech better.
+        """
+        grid = self.grid if grid is None else grid
+        made = Sampler(
+            self.solver if solver is None else solver,
+            grid if steps is None else replace(grid, steps=steps),
+            self.shifts if shifts is None else shifts,
+        )
+        if made.grid.steps < made.solver.fewest_steps:
+            raise ArgumentError(
+                f"with so few steps ({made.grid.steps}) {type(made.solver).__name__} makes "
+                f"recordings worse; take at least {made.solver.fewest_steps} (--steps, steps=) or "
+                "another solver"
+            )
+        if made.solver.refusal(sde, made.grid.start):
+            made = replace(made, grid=replace(made.grid, start=min(made.grid.start, LAST_START)))
+        return made
