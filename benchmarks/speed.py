@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from writing import arguments, write
 
-from sgmse.networks.ncsnpp import NCSNpp
+from sgmse.networks import NCSNpp
 from sgmse.scoring.provenance import machine
 
 HERE = Path(__file__).resolve().parent

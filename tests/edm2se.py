@@ -6,7 +6,7 @@ from pathlib import Path
 from problems import vectors
 from torch import Tensor
 
-from sgmse.networks.magnitude_preserving import MagnitudePreservingUNet
+from sgmse.networks import MagnitudePreservingUNet
 from sgmse.sdes import SBVE, SDE, Scales
 
 FILE = Path(__file__).parent / "data" / "parity" / "edm2se.npz"

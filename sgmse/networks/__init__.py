@@ -1,10 +1,23 @@
-"""Networks net(x, y, t): complex (batch, channel, frequency, frame) in and out, t (batch,)."""
+"""Networks net(x, y, t), which estimate what a process needs to be turned back.
 
+Complex spectrograms (batch, channel, frequency, frame) of the state x and the observation y come
+in, with times t (batch,); a spectrogram like x goes out. One adds a network by a file of its own
+with a `Network` that defines `forward`.
+"""
+
+from sgmse.networks._dcunet import DCUNET_LEVELS, DCUNet
+from sgmse.networks._magnitude_preserving import MagnitudePreservingUNet
+from sgmse.networks._ncsnpp import NCSNpp
+from sgmse.networks._nemo import NemoNCSNpp
+from sgmse.networks._slim import SlimUNet
 from sgmse.networks.base import Network
-from sgmse.networks.dcunet import DCUNet
-from sgmse.networks.magnitude_preserving import MagnitudePreservingUNet
-from sgmse.networks.ncsnpp import NCSNpp
-from sgmse.networks.nemo import NemoNCSNpp
-from sgmse.networks.slim import SlimUNet
 
-__all__ = ["DCUNet", "MagnitudePreservingUNet", "NCSNpp", "NemoNCSNpp", "Network", "SlimUNet"]
+__all__ = [
+    "DCUNET_LEVELS",
+    "DCUNet",
+    "MagnitudePreservingUNet",
+    "NCSNpp",
+    "NemoNCSNpp",
+    "Network",
+    "SlimUNet",
+]

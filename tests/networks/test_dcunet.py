@@ -11,7 +11,7 @@ from torch.nn.functional import conv2d, conv_transpose2d, linear
 from sgmse.checkpoints.published._lightning import network_of
 from sgmse.checkpoints.published._settings import Settings
 from sgmse.errors import CheckpointError
-from sgmse.networks.dcunet import (
+from sgmse.networks._dcunet import (
     ComplexConvolution,
     ComplexLinear,
     ComplexTransposed,

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from sgmse.checkpoints.published._edm2se import UNUSED
-from sgmse.networks.magnitude_preserving import (
+from sgmse.networks._magnitude_preserving import (
     SILU,
     Attention,
     Down,

@@ -9,7 +9,7 @@ import torch
 from problems import noise
 
 from sgmse.checkpoints.published import _archives as archives
-from sgmse.networks.nemo import NemoNCSNpp
+from sgmse.networks._nemo import NemoNCSNpp
 
 HERE = Path(__file__).parents[1] / "data" / "parity"
 SIZES = {"channels": [4, 4, 8, 8], "blocks": 2, "pad_frames": 16, "pad_frequencies": 8}

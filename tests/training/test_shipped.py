@@ -22,9 +22,8 @@ from sgmse.data.training_pairs import Paired
 from sgmse.enhancer import Enhancer
 from sgmse.estimates import Additive, Estimate, Parametrization, Preconditioned
 from sgmse.metrics import si_sdr
-from sgmse.networks import NCSNpp
+from sgmse.networks import MagnitudePreservingUNet, NCSNpp
 from sgmse.networks.base import Network
-from sgmse.networks.magnitude_preserving import MagnitudePreservingUNet
 from sgmse.sdes import SBVE, SDE, Scaled
 from sgmse.solvers import Exponential, Grid, Sampler, Solver, Uniform
 from sgmse.training import train

@@ -21,8 +21,7 @@ from sgmse.compat import PublishedOUVP
 from sgmse.errors import CheckpointError
 from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
-from sgmse.networks import DCUNet, NCSNpp, Network
-from sgmse.networks.dcunet import ARCHITECTURES
+from sgmse.networks import DCUNET_LEVELS, DCUNet, NCSNpp, Network
 from sgmse.sdes import OUVE, SBVE, SDE
 from sgmse.solvers import Grid, Sampler, Solver
 from sgmse.transforms import Log, Power, Spectrogram
@@ -176,9 +175,9 @@ def _dcunet(settings: Settings) -> DCUNet:
     # The published code cuts frames off with "trim", and does not run with a bound.
     take("dcunet_fix_length", "pad", choices=("pad", "none"))
     take("dcunet_mask_bound", "none", choices=("none",))
-    architecture = take("dcunet_architecture", "DilDCUNet-v2", choices=tuple(ARCHITECTURES))
+    architecture = take("dcunet_architecture", "DilDCUNet-v2", choices=tuple(DCUNET_LEVELS))
     changes: dict[str, Any] = {
-        "levels": ARCHITECTURES[architecture],
+        "levels": DCUNET_LEVELS[architecture],
         "width": take("embed_dim", 128),
         "waves": waves[take("dcunet_time_embedding", "gfp", choices=tuple(waves))],
         "complex_waves": take("dcunet_time_embedding_complex", False),

@@ -29,8 +29,7 @@ from sgmse.compat import SBODE, SBSDE, PublishedOUVP
 from sgmse.enhancer import Enhancer
 from sgmse.errors import CheckpointError
 from sgmse.estimates import Data, Preconditioned, Score
-from sgmse.networks import NCSNpp
-from sgmse.networks.dcunet import DCUNet
+from sgmse.networks import DCUNet, NCSNpp
 from sgmse.sdes import OUVE, SBVE
 from sgmse.solvers import AnnealedLangevin, Exponential, PredictorCorrector, Uniform
 from sgmse.transforms import Log, Power, Spectrogram

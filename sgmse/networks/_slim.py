@@ -34,7 +34,7 @@ class ChannelNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+    def forward(self, x: Tensor) -> Tensor:
         last = x.movedim(1, -1)
         return functional.layer_norm(last, self.weight.shape, self.weight, self.bias).movedim(-1, 1)
 
@@ -53,7 +53,7 @@ class TimeEmbedding(nn.Module):
             nn.Linear(2 * waves, channels), nn.SiLU(), nn.Linear(channels, channels), nn.SiLU()
         )
 
-    def forward(self, t: Tensor) -> Tensor:  # noqa: D102
+    def forward(self, t: Tensor) -> Tensor:
         phase = t[:, None] * self.frequencies
         embedding: Tensor = self.layers(torch.cat([phase.cos(), phase.sin()], dim=1))
         return embedding
@@ -74,7 +74,7 @@ class Residual(nn.Module):
         for parameter in self.conv2.parameters():  # the block starts as the identity
             nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:  # noqa: D102
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h: Tensor = self.conv1(functional.silu(self.norm1(x)))
         h = h + self.time(embedding).to(h.dtype)[:, :, None, None]
         h = self.conv2(functional.silu(self.norm2(h)))
@@ -87,7 +87,7 @@ class Blocks(nn.ModuleList):
     def __init__(self, channels: int, count: int, embedding: int) -> None:
         super().__init__(Residual(channels, embedding, 2**i) for i in range(count))
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:  # noqa: D102
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         for block in self:
             x = block(x, embedding)
         return x
@@ -104,7 +104,7 @@ class DualPath(nn.Module):
         self.out_time = nn.Linear(2 * hidden, channels)
         self.out_band = nn.Linear(2 * hidden, channels)
 
-    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
+    def forward(self, x: Tensor) -> Tensor:
         batch, channels, bands, frames = x.shape
         sequences = self.norm_time(x).permute(3, 0, 2, 1).reshape(frames, batch * bands, channels)
         h: Tensor = self.out_time(self.lstm_time(sequences)[0]).view(frames, batch, bands, channels)

@@ -40,7 +40,7 @@ from typing_extensions import override
 from sgmse.errors import ArgumentError
 from sgmse.networks.base import Network
 
-__all__ = ["ARCHITECTURES", "DCUNet", "Level"]
+__all__ = ["DCUNET_LEVELS", "DCUNet", "Level"]
 
 Activation = Literal["relu", "leaky_relu", "silu"]
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -75,7 +75,7 @@ class Level(NamedTuple):
 
 
 # The encoders that the published code knows by name; the decoder is the mirror image.
-ARCHITECTURES: Mapping[str, tuple[Level, ...]] = {
+DCUNET_LEVELS: Mapping[str, tuple[Level, ...]] = {
     "DCUNet-10": (
         Level(32, (7, 5), (2, 2)),
         Level(64, (7, 5), (2, 2)),
@@ -338,7 +338,7 @@ class DCUNet(Network):
 
     Args:
         levels: the way down, a `Level` or its numbers [channels, kernel, stride, dilation] each;
-            the way up is the mirror image. `ARCHITECTURES` holds the published ones.
+            the way up is the mirror image. `DCUNET_LEVELS` holds the published ones.
         width: of the time embedding.
         waves: the time embedding starts from `"fourier"` or `"steps"` (see `GaussianFourier`,
             `DiffusionSteps`); None conditions on no time.
@@ -364,7 +364,7 @@ class DCUNet(Network):
     def __init__(
         self,
         *,
-        levels: Sequence[Level | Sequence[Any]] = ARCHITECTURES["DilDCUNet-v2"],
+        levels: Sequence[Level | Sequence[Any]] = DCUNET_LEVELS["DilDCUNet-v2"],
         width: int = 128,
         waves: Literal["fourier", "steps"] | None = "fourier",
         complex_waves: bool = False,
