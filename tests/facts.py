@@ -6,8 +6,10 @@ What must hold for every process, printed or not, is proven in tests/sdes/test_b
 from collections.abc import Callable
 from typing import NamedTuple
 
+import pytest
 import torch
-from hypothesis.strategies import SearchStrategy
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from problems import times
 from torch import Tensor
 
@@ -26,7 +28,7 @@ class Facts(NamedTuple):
     #: a, b, sigma at t = 1.
     end: Callable[[SDE], tuple[float, float, float]]
     #: Processes with any constants.
-    any: SearchStrategy[SDE]
+    any: st.SearchStrategy[SDE]
 
 
 def check_ends(facts: Facts, sde: SDE) -> None:
@@ -64,6 +66,21 @@ def check_any(facts: Facts, sde: SDE, t: float) -> None:
         at = times(0.0, t, 1.0, dtype=dtype)
         assert all(s.isfinite().all() for s in sde.scales(at))
         assert not any(c.isnan().any() for c in sde.coefficients(at))
+
+
+def held_to(facts: dict[type[SDE], Facts]) -> tuple[Callable, Callable]:
+    """Two tests of a file: each process with the constants of its paper, and any with any."""
+
+    @pytest.mark.parametrize("process", facts)
+    def test_the_formulas_of_the_papers(process):
+        check_facts(facts[process], process())
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.sampled_from(list(facts)).flatmap(lambda p: facts[p].any), st.floats(0.001, 0.999))
+    def test_any_constants(sde, t):
+        check_any(facts[type(sde)], sde, t)
+
+    return test_the_formulas_of_the_papers, test_any_constants
 
 
 def check_parity(sde: SDE, v: dict[str, Tensor], end: float = 1.0) -> None:

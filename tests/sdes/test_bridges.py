@@ -4,8 +4,7 @@ from math import log
 
 import pytest
 import torch
-from facts import Facts, check_any, check_facts, check_parity
-from hypothesis import given, settings
+from facts import Facts, check_parity, held_to
 from hypothesis import strategies as st
 from problems import times, vectors
 
@@ -72,15 +71,7 @@ FACTS = {
 }
 
 
-@pytest.mark.parametrize("process", FACTS)
-def test_the_formulas_of_the_papers(process):
-    check_facts(FACTS[process], process())
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(list(FACTS)).flatmap(lambda p: FACTS[p].any), st.floats(0.001, 0.999))
-def test_any_constants(sde, t):
-    check_any(FACTS[type(sde)], sde, t)
+test_the_formulas_of_the_papers, test_any_constants = held_to(FACTS)
 
 
 @pytest.mark.parametrize("process", FACTS)

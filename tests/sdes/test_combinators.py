@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from facts import INSIDE, Facts, check_any, check_facts
-from hypothesis import given, settings
+from facts import INSIDE, Facts, check_facts, held_to
 from hypothesis import strategies as st
 from problems import times
 
@@ -82,10 +81,7 @@ def test_the_formulas(sde):
     check_facts(FACTS[type(sde)], sde)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(list(FACTS)).flatmap(lambda p: FACTS[p].any), st.floats(0.001, 0.999))
-def test_any_constants(sde, t):
-    check_any(FACTS[type(sde)], sde, t)
+_, test_any_constants = held_to(FACTS)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ from math import exp, log, pi
 import numpy as np
 import pytest
 import torch
-from facts import Facts, check_any, check_facts
-from hypothesis import given, settings
+from facts import Facts, held_to
 from hypothesis import strategies as st
 from problems import times
 
@@ -100,15 +99,7 @@ FACTS = {
 }
 
 
-@pytest.mark.parametrize("process", FACTS)
-def test_the_formulas_of_the_papers(process):
-    check_facts(FACTS[process], process())
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(list(FACTS)).flatmap(lambda p: FACTS[p].any), st.floats(0.001, 0.999))
-def test_any_constants(sde, t):
-    check_any(FACTS[type(sde)], sde, t)
+test_the_formulas_of_the_papers, test_any_constants = held_to(FACTS)
 
 
 def test_variance_is_preserved():
