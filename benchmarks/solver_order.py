@@ -51,8 +51,8 @@ def orders_table(results: dict[str, dict[str, list[float] | None]]) -> str:
     for solver in SOLVERS:
         cells = []
         for sde in PROCESSES:
-            found = results[short(solver)][short(sde)]
-            cells.append("" if found is None else f"{slope(list(STEPS), found):.2f}")
+            measured = results[short(solver)][short(sde)]
+            cells.append("" if measured is None else f"{slope(list(STEPS), measured):.2f}")
         lines.append(
             f"| `{short(solver)}` | {declared(solver) or ''} | " + " | ".join(cells) + " |"
         )
@@ -109,10 +109,10 @@ def plot(results: dict[str, dict[str, list[float] | None]], file: Path) -> None:
     figure, panels = pyplot.subplots(1, len(pictured), figsize=(18, 7), sharey=True)
     for panel, sde in zip(panels, pictured, strict=True):
         for number, solver in enumerate(SOLVERS):
-            found = results[short(solver)][short(sde)]
-            if found is not None:
+            measured = results[short(solver)][short(sde)]
+            if measured is not None:
                 style = ("-", "--", ":", "-.")[number // 10 % 4]
-                panel.loglog(STEPS, found, style, marker=".", label=short(solver))
+                panel.loglog(STEPS, measured, style, marker=".", label=short(solver))
         panel.set(title=short(sde), xlabel="steps from t = 0.9 to 0.1", xticks=STEPS)
         panel.set_xticks(STEPS, [str(n) for n in STEPS])
         panel.minorticks_off()
@@ -131,9 +131,9 @@ def main() -> None:
     options = parser.parse_args()
     pairs = [(sde, solver) for solver in SOLVERS for sde in PROCESSES]
     with ProcessPoolExecutor(options.workers) as pool:
-        found = list(tqdm(pool.map(measure, pairs), total=len(pairs), unit="pair"))
+        measured = list(tqdm(pool.map(measure, pairs), total=len(pairs), unit="pair"))
     results: dict[str, dict[str, list[float] | None]] = {short(solver): {} for solver in SOLVERS}
-    for (sde, solver), errors_of_pair in zip(pairs, found, strict=True):
+    for (sde, solver), errors_of_pair in zip(pairs, measured, strict=True):
         results[short(solver)][short(sde)] = errors_of_pair
 
     options.output.mkdir(parents=True, exist_ok=True)

@@ -234,9 +234,9 @@ def measure(workers: int) -> dict:
         for budget in ((10,) if adaptive(solver) else BUDGETS)
     ]
     with ProcessPoolExecutor(workers) as pool:
-        found = list(tqdm(pool.map(best, tasks), total=len(tasks), unit="run"))
+        measured = list(tqdm(pool.map(best, tasks), total=len(tasks), unit="run"))
     results: dict[str, dict[str, list[Run | None]]] = {}
-    for (sde, solver, _), run in zip(tasks, found, strict=True):
+    for (sde, solver, _), run in zip(tasks, measured, strict=True):
         results.setdefault(short(sde), {}).setdefault(short(solver), []).append(run)
     y = torch.full((1, COUNT), Y, dtype=torch.complex128)
     floor = distance(bimodal(PROCESSES[0]).draw(y, y))
@@ -252,11 +252,11 @@ def main() -> None:
     file = options.output / "solver-quality.json"
     if not options.redraw:
         file.write_text(json.dumps(measure(options.workers), indent=1) + "\n")
-    found = json.loads(file.read_text())
-    floor = found["floor"]
+    results_file = json.loads(file.read_text())
+    floor = results_file["floor"]
     results = {
         process: {solver: [run and Run(*run) for run in runs] for solver, runs in rows.items()}
-        for process, rows in found["runs"].items()
+        for process, rows in results_file["runs"].items()
     }
     plot(results, floor, options.output / "solver-quality.png")
     (options.output / "solver-quality.md").write_text(

@@ -142,8 +142,8 @@ class Data(Parametrization):
     @override
     def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:
         a, b, sigma = sde.scales(t)
-        one = inverse(sigma)
-        return Estimate(output, weighted((one, x), (-one * a, output), (-one * b, y)))
+        share = inverse(sigma)
+        return Estimate(output, weighted((share, x), (-share * a, output), (-share * b, y)))
 
     @override
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:

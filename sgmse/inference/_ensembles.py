@@ -38,7 +38,7 @@ class Ensemble(NamedTuple):
     nfe: int
 
 
-class Draws:
+class SampleNoise:
     """CN(0, 1) noise that depends on a seed, the sample and the number of the draw alone.
 
     All items of a batch get the same, so that none depends on its place.
@@ -84,7 +84,7 @@ def ensemble(
     Sample k of an item has the same noise whatever the batch, the other items and the count.
 
     Args:
-        model: a `ScoreModel`, or anything with `sde` and `__call__(x, y, t) -> Estimate`.
+        model: a `ScoreModel`, or anything else that is a `Model`.
         y: the observation, (batch, ...), complex or real; None for a process without one.
         solver, grid: the sampler.
         count: samples of each item, at least 2.
@@ -98,29 +98,29 @@ def ensemble(
         ValueError: all samples would be the same; fewer than two; shapes that do not fit; or what
             `solve` refuses.
     """
-    if count < 2:
-        raise ArgumentError(
-            f"a standard deviation needs a count of at least 2 samples, not {count}"
-        )
-    if batch < 1:
-        raise ArgumentError(f"batch must be at least 1, not {batch}")
-    if seed < 0:
-        raise ArgumentError(f"seed must be at least 0, not {seed}")
-    items = check(model.sde, y, solver, grid, count, x)
-    parts = [(group, pieces(count, max(1, batch // len(group)))) for group in pieces(items, batch)]
-    runs = sum(len(turns) for _, turns in parts)
-    finished, evaluations = 0, 0
-    statistics = []
-    for group, turns in parts:
-        moments = None
-        for samples in turns:
-            report = after(callback, finished, runs)
-            states, nfe = run(model, y, solver, grid, samples, group, seed, x, report)
-            moments = merged(moments, samples.start, states)
-            finished += 1
-            evaluations += nfe * len(samples) * len(group)
-        statistics.append(moments)
-    mean, squares = (torch.cat(part) for part in zip(*statistics, strict=True))
+    items = check(model.sde, y, solver, grid, count, batch, seed, x)
+    runs = [
+        (group, samples)
+        for group in pieces(items, batch)
+        for samples in pieces(count, max(1, batch // len(group)))
+    ]
+    moments: dict[range, tuple[Tensor, Tensor]] = {}
+    evaluations = 0
+    for number, (group, samples) in enumerate(runs):
+
+        def report(done: int, steps: int, number: int = number) -> None:
+            if callback is not None:
+                callback(number * steps + done, len(runs) * steps)
+
+        rows = slice(group.start, group.stop)
+        start = None if x is None else x[samples.start : samples.stop, rows].flatten(0, 1)
+        seen = None if y is None else y[rows].repeat(len(samples), *(1,) * (y.ndim - 1))
+        noise = SampleNoise(seed, samples)
+        end, nfe, _ = solve(model, seen, solver, grid, x=start, randn=noise, callback=report)
+        states = end.reshape(len(samples), len(group), *end.shape[1:])
+        moments[group] = merged(moments.get(group), samples.start, states)
+        evaluations += nfe * len(end)
+    mean, squares = (torch.cat(part) for part in zip(*moments.values(), strict=True))
     return Ensemble(mean, (squares / (count - 1)).sqrt(), count, evaluations // items)
 
 
@@ -130,9 +130,23 @@ def pieces(total: int, size: int) -> list[range]:
 
 
 def check(
-    sde: SDE, y: Tensor | None, solver: Solver, grid: Grid, count: int, x: Tensor | None
+    sde: SDE,
+    y: Tensor | None,
+    solver: Solver,
+    grid: Grid,
+    count: int,
+    batch: int,
+    seed: int,
+    x: Tensor | None,
 ) -> int:
     """The number of items, or why there is no ensemble of them."""
+    for name, value, least in (("batch", batch, 1), ("seed", seed, 0)):
+        if value < least:
+            raise ArgumentError(f"{name} must be at least {least}, not {value}")
+    if count < 2:
+        raise ArgumentError(
+            f"a standard deviation needs a count of at least 2 samples, not {count}"
+        )
     if x is not None:
         shape = x.shape[1:] if y is None else y.shape
         if x.shape != (count, *shape):
@@ -155,27 +169,6 @@ def check(
     return len(y)
 
 
-def run(
-    model: Model,
-    y: Tensor | None,
-    solver: Solver,
-    grid: Grid,
-    samples: range,
-    group: range,
-    seed: int,
-    x: Tensor | None,
-    callback: Callable[[int, int], None] | None,
-) -> tuple[Tensor, int]:
-    """Some samples of some items, (samples, items, ...), and the evaluations for them."""
-    items = slice(group.start, group.stop)
-    start = None if x is None else x[samples.start : samples.stop, items].flatten(0, 1)
-    seen = None if y is None else y[items].repeat(len(samples), *(1,) * (y.ndim - 1))
-    draws = Draws(seed, samples)
-    solution = solve(model, seen, solver, grid, x=start, randn=draws, callback=callback)
-    x = solution.x.reshape(len(samples), -1, *solution.x.shape[1:])
-    return x, solution.nfe
-
-
 def merged(
     moments: tuple[Tensor, Tensor] | None, count: int, states: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -190,12 +183,3 @@ def merged(
         before + share * step,
         squares_before + squares + count * share * step.abs().square(),
     )
-
-
-def after(
-    callback: Callable[[int, int], None] | None, finished: int, runs: int
-) -> Callable[[int, int], None] | None:
-    """A callback of one of several runs of as many steps."""
-    if callback is None:
-        return None
-    return lambda done, steps: callback(finished * steps + done, runs * steps)

@@ -94,7 +94,7 @@ def encode(
     grid lie between `end` and `start`; there is none from or to t = 0.
 
     Args:
-        model: a `ScoreModel`, or anything with `sde` and `__call__(x, y, t) -> Estimate`.
+        model: a `ScoreModel`, or anything else that is a `Model`.
         x0: clean audio as the model sees it, (batch, ...), complex or real.
         y: the observation, like x0; None for a process without one.
         solver: one of the flow, which draws no noise and starts where it stands.

@@ -201,7 +201,7 @@ def log_likelihood(
     gradients.
 
     Args:
-        model: a `ScoreModel`, or anything with `sde` and `__call__(x, y, t) -> Estimate`.
+        model: a `ScoreModel`, or anything else that is a `Model`.
         x0: clean audio as the model sees it, (batch, ...), complex or real.
         y: the observation, like x0; None for a process without one.
         steps: of the flow.

@@ -4,26 +4,46 @@ Times come in; out come the scales (a, b, sigma), their rates, the coefficients 
 its samples. Each process states its scales, and `SDE` has what follows, for a user's own one too.
 """
 
-from sgmse.sdes import (
-    _base,
-    _bridges,
-    _combinators,
-    _diffusions,
-    _flows,
-    _ornstein_uhlenbeck,
+from sgmse.sdes._base import (
+    SDE,
+    Coefficients,
+    LinearBeta,
+    Scales,
+    expand,
+    positive,
+    rising,
+    weighted,
 )
-from sgmse.sdes._base import *
-from sgmse.sdes._bridges import *
-from sgmse.sdes._combinators import *
-from sgmse.sdes._diffusions import *
-from sgmse.sdes._flows import *
-from sgmse.sdes._ornstein_uhlenbeck import *
+from sgmse.sdes._bridges import BBED, SBVE, SBVP, BrownianBridge
+from sgmse.sdes._combinators import Scaled, Shifted
+from sgmse.sdes._diffusions import VE, VP, CosineVP, FlowMatching, LinearVE, SubVP
+from sgmse.sdes._flows import StraightFlow
+from sgmse.sdes._ornstein_uhlenbeck import FOUVE, OUVE, OUVP, CosineOU
 
 __all__ = [
-    *_base.__all__,
-    *_bridges.__all__,
-    *_combinators.__all__,
-    *_diffusions.__all__,
-    *_flows.__all__,
-    *_ornstein_uhlenbeck.__all__,
+    "BBED",
+    "FOUVE",
+    "OUVE",
+    "OUVP",
+    "SBVE",
+    "SBVP",
+    "SDE",
+    "VE",
+    "VP",
+    "BrownianBridge",
+    "Coefficients",
+    "CosineOU",
+    "CosineVP",
+    "FlowMatching",
+    "LinearBeta",
+    "LinearVE",
+    "Scaled",
+    "Scales",
+    "Shifted",
+    "StraightFlow",
+    "SubVP",
+    "expand",
+    "positive",
+    "rising",
+    "weighted",
 ]

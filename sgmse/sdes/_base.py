@@ -21,17 +21,6 @@ from torch import Tensor
 
 from sgmse.errors import ArgumentError
 
-__all__ = [
-    "SDE",
-    "Coefficients",
-    "LinearBeta",
-    "Scales",
-    "expand",
-    "positive",
-    "rising",
-    "weighted",
-]
-
 
 class Scales(NamedTuple):
     """a, b and sigma (or their derivatives), each shaped like t."""

@@ -12,8 +12,6 @@ from typing_extensions import override
 from sgmse.errors import ArgumentError
 from sgmse.sdes._base import SDE, LinearBeta, Scales, positive
 
-__all__ = ["BBED", "SBVE", "SBVP", "BrownianBridge"]
-
 
 @dataclass(frozen=True)
 class BrownianBridge(SDE):

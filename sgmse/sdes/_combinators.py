@@ -8,8 +8,6 @@ from typing_extensions import override
 from sgmse.errors import ArgumentError
 from sgmse.sdes._base import SDE, Scales, positive
 
-__all__ = ["Scaled", "Shifted"]
-
 
 def check(owner: SDE, process: SDE) -> None:
     """Refuse what is no process, such as the name of one."""

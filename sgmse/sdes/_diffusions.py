@@ -13,8 +13,6 @@ from typing_extensions import override
 from sgmse.errors import ArgumentError
 from sgmse.sdes._base import SDE, LinearBeta, Scales, positive, rising
 
-__all__ = ["VE", "VP", "CosineVP", "FlowMatching", "LinearVE", "SubVP"]
-
 
 @dataclass(frozen=True)
 class VE(SDE):

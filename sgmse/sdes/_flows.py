@@ -9,8 +9,6 @@ from typing_extensions import override
 from sgmse.errors import ArgumentError
 from sgmse.sdes._base import SDE, Scales, positive
 
-__all__ = ["StraightFlow"]
-
 
 @dataclass(frozen=True)
 class StraightFlow(SDE):

@@ -14,8 +14,6 @@ from typing_extensions import override
 from sgmse.errors import ArgumentError
 from sgmse.sdes._base import SDE, LinearBeta, Scales, positive, rising
 
-__all__ = ["FOUVE", "OUVE", "OUVP", "CosineOU"]
-
 
 @dataclass(frozen=True)
 class Drifting:

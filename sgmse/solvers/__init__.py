@@ -5,50 +5,92 @@ evaluations go out. A solver is one step, a frozen dataclass that declares its o
 processes it refuses; a user's own one needs nothing but that.
 """
 
-from sgmse.solvers import (
-    _adaptive,
-    _base,
-    _brownian,
-    _euler,
-    _exponential,
-    _grids,
-    _interpolating,
-    _mean_shift,
-    _multistep,
-    _predictor_corrector,
-    _runge_kutta,
-    _sampler,
-    _singlestep,
-    _unipc,
+from sgmse.solvers._adaptive import DormandPrince, StepControl
+from sgmse.solvers._base import (
+    LAST_START,
+    Begun,
+    M,
+    Model,
+    Path,
+    Randn,
+    Solution,
+    Solver,
+    Wrapping,
+    needs_flow,
+    needs_score,
+    solve,
+    too_late,
 )
-from sgmse.solvers._adaptive import *
-from sgmse.solvers._base import *
-from sgmse.solvers._brownian import *
-from sgmse.solvers._euler import *
-from sgmse.solvers._exponential import *
-from sgmse.solvers._grids import *
-from sgmse.solvers._interpolating import *
-from sgmse.solvers._mean_shift import *
-from sgmse.solvers._multistep import *
-from sgmse.solvers._predictor_corrector import *
-from sgmse.solvers._runge_kutta import *
-from sgmse.solvers._sampler import *
-from sgmse.solvers._singlestep import *
-from sgmse.solvers._unipc import *
+from sgmse.solvers._brownian import BrownianTree
+from sgmse.solvers._euler import Discretisation, EulerMaruyama, ReverseDiffusion
+from sgmse.solvers._exponential import Exponential
+from sgmse.solvers._grids import (
+    AsinhSNR,
+    Cosine,
+    Fitted,
+    Grid,
+    Karras,
+    LogSNR,
+    Polynomial,
+    Uniform,
+    time_of,
+)
+from sgmse.solvers._interpolating import InterpolatingSDE
+from sgmse.solvers._mean_shift import MeanShifted
+from sgmse.solvers._multistep import Multistep
+from sgmse.solvers._predictor_corrector import (
+    AnnealedLangevin,
+    Corrector,
+    Langevin,
+    PredictorCorrector,
+)
+from sgmse.solvers._runge_kutta import Heun, ProbabilityFlow, RungeKutta4, velocity
+from sgmse.solvers._sampler import Sampler
+from sgmse.solvers._singlestep import Singlestep
+from sgmse.solvers._unipc import UniPC
 
 __all__ = [
-    *_adaptive.__all__,
-    *_base.__all__,
-    *_brownian.__all__,
-    *_euler.__all__,
-    *_exponential.__all__,
-    *_grids.__all__,
-    *_interpolating.__all__,
-    *_mean_shift.__all__,
-    *_multistep.__all__,
-    *_predictor_corrector.__all__,
-    *_runge_kutta.__all__,
-    *_sampler.__all__,
-    *_singlestep.__all__,
-    *_unipc.__all__,
+    "LAST_START",
+    "AnnealedLangevin",
+    "AsinhSNR",
+    "Begun",
+    "BrownianTree",
+    "Corrector",
+    "Cosine",
+    "Discretisation",
+    "DormandPrince",
+    "EulerMaruyama",
+    "Exponential",
+    "Fitted",
+    "Grid",
+    "Heun",
+    "InterpolatingSDE",
+    "Karras",
+    "Langevin",
+    "LogSNR",
+    "M",
+    "MeanShifted",
+    "Model",
+    "Multistep",
+    "Path",
+    "Polynomial",
+    "PredictorCorrector",
+    "ProbabilityFlow",
+    "Randn",
+    "ReverseDiffusion",
+    "RungeKutta4",
+    "Sampler",
+    "Singlestep",
+    "Solution",
+    "Solver",
+    "StepControl",
+    "UniPC",
+    "Uniform",
+    "Wrapping",
+    "needs_flow",
+    "needs_score",
+    "solve",
+    "time_of",
+    "too_late",
+    "velocity",
 ]

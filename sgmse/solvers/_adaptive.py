@@ -25,8 +25,6 @@ from sgmse.sdes import expand, positive
 from sgmse.solvers._base import Model, Randn
 from sgmse.solvers._runge_kutta import ProbabilityFlow, Tableau, advance, combine, velocity
 
-__all__ = ["DormandPrince", "StepControl"]
-
 #: Dormand and Prince 1980; its seventh stage is the first one of the next step.
 DORMAND_PRINCE = Tableau(
     nodes=(0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1),

@@ -14,22 +14,6 @@ from sgmse.estimates import Estimate
 from sgmse.sdes import SDE
 from sgmse.solvers._grids import Grid
 
-__all__ = [
-    "LAST_START",
-    "Begun",
-    "M",
-    "Model",
-    "Path",
-    "Randn",
-    "Solution",
-    "Solver",
-    "Wrapping",
-    "needs_flow",
-    "needs_score",
-    "solve",
-    "too_late",
-]
-
 #: Draws CN(0, 1) noise of the shape, precision and device of its argument.
 Randn = Callable[[Tensor], Tensor]
 #: What a solver remembers from step to step; `Begun` if that is no more than that it has begun.

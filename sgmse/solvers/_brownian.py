@@ -28,8 +28,6 @@ from torch import Tensor
 from sgmse.errors import ArgumentError
 from sgmse.solvers._base import Path, Randn
 
-__all__ = ["BrownianTree"]
-
 
 class BrownianTree(Path):
     """A Brownian path for each item of a batch, to be passed to `solve` as `randn`.

@@ -17,8 +17,6 @@ from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, expand, positive, weighted
 from sgmse.solvers._base import Begun, Model, Randn, Solver, needs_score
 
-__all__ = ["Discretisation", "EulerMaruyama", "ReverseDiffusion"]
-
 
 def score(model: Model, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
     """-noise / sigma of the model's estimate."""

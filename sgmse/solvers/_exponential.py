@@ -32,8 +32,6 @@ from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, weighted
 from sgmse.solvers._base import Model, Randn, Solver
 
-__all__ = ["Exponential"]
-
 
 class Weights(NamedTuple):
     """Of x0, y, noise and z in a step, and its lengths h and k; each (batch,)."""

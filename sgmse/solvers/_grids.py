@@ -19,18 +19,6 @@ from typing_extensions import override
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, positive
 
-__all__ = [
-    "AsinhSNR",
-    "Cosine",
-    "Fitted",
-    "Grid",
-    "Karras",
-    "LogSNR",
-    "Polynomial",
-    "Uniform",
-    "time_of",
-]
-
 
 @dataclass(frozen=True)
 class Grid(ABC):

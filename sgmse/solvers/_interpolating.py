@@ -26,8 +26,6 @@ from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, weighted
 from sgmse.solvers._base import Begun, Model, Randn, Solver, needs_score
 
-__all__ = ["InterpolatingSDE"]
-
 #: Nodes and weights of Gauss and Legendre on [0, 1].
 GAUSS = [
     ((1 + float(v)) / 2, float(w) / 2)

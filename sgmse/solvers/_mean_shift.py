@@ -15,8 +15,6 @@ from sgmse.sdes import SDE, expand
 from sgmse.solvers._base import Model, Randn, Solver, Wrapping
 from sgmse.solvers._multistep import Multistep
 
-__all__ = ["MeanShifted"]
-
 
 @dataclass(frozen=True)
 class MeanShifted(Wrapping):

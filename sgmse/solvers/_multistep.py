@@ -22,8 +22,6 @@ from sgmse.sdes import weighted
 from sgmse.solvers._base import Model, Randn
 from sgmse.solvers._exponential import Exponential, History, Memory, Weights, bend
 
-__all__ = ["Multistep"]
-
 #: Up to this many times the length of the step before, a parabola is followed further.
 LONGEST = 1.5
 

@@ -17,8 +17,6 @@ from sgmse.sdes import SDE, positive, weighted
 from sgmse.solvers._base import LAST_START, Begun, Model, Randn, Solver, Wrapping
 from sgmse.solvers._euler import Discretisation, EulerMaruyama, score
 
-__all__ = ["AnnealedLangevin", "Corrector", "Langevin", "PredictorCorrector"]
-
 
 @dataclass(frozen=True)
 class Corrector(ABC):

@@ -23,8 +23,6 @@ from sgmse.sdes import SDE, Scales, expand, positive, weighted
 from sgmse.solvers._base import LAST_START, Begun, M, Model, Randn, Solver, needs_flow
 from sgmse.solvers._exponential import Exponential
 
-__all__ = ["Heun", "ProbabilityFlow", "RungeKutta4", "velocity"]
-
 #: The most that time may go back before a step, sqrt(2) - 1, as a share of it (Karras et al. 2022).
 MOST_CHURN = 2**0.5 - 1
 

@@ -8,8 +8,6 @@ from sgmse.solvers._base import LAST_START, Solver
 from sgmse.solvers._exponential import Exponential
 from sgmse.solvers._grids import Grid, Uniform
 
-__all__ = ["Sampler"]
-
 
 @dataclass(frozen=True)
 class Sampler:

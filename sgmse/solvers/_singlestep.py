@@ -11,8 +11,6 @@ from sgmse.sdes import SDE, expand, weighted
 from sgmse.solvers._base import Model, Randn
 from sgmse.solvers._exponential import Exponential, History, Memory, Weights, bend
 
-__all__ = ["Singlestep"]
-
 
 @dataclass(frozen=True)
 class Singlestep(Exponential):

@@ -9,8 +9,6 @@ from typing_extensions import override
 from sgmse.solvers._exponential import Weights, bend
 from sgmse.solvers._multistep import Multistep, correction
 
-__all__ = ["UniPC"]
-
 
 @dataclass(frozen=True)
 class UniPC(Multistep):
