@@ -24,22 +24,6 @@ def call(capsys: pytest.CaptureFixture) -> Call:
     return call
 
 
-@pytest.fixture
-def misuse(capsys: pytest.CaptureFixture) -> Callable[..., str]:
-    """Calls `sgmse` with arguments that it does not understand: what is said after the usage."""
-
-    def misuse(*arguments: str) -> str:
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert ended.value.code == 2
-        out, err = capsys.readouterr()
-        assert out == ""
-        assert err.startswith("usage: sgmse")
-        return err
-
-    return misuse
-
-
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tiny.checkpoint(), tmp_path_factory.mktemp("models") / "tiny")

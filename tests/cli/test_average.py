@@ -34,8 +34,3 @@ def test_options_reach_the_choice(monkeypatch, call, arguments, expected):
 def test_a_folder_that_is_no_run_is_one_line(tmp_path, call):
     line = f"sgmse: {tmp_path} is not the folder of a run: it has no recipe.yaml"
     assert call("average", str(tmp_path)) == (1, "", [line])
-
-
-@pytest.mark.parametrize("arguments", [["--step", "0"], ["--lengths"], ["--lengths", "short"]])
-def test_misuse(arguments, misuse):
-    assert f"argument {arguments[0]}: " in misuse("average", "runs/mine", *arguments)

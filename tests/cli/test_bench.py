@@ -144,18 +144,6 @@ def test_a_suite_that_is_none(run):
     ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "why"),
-    [
-        ([], "are required: SUITE.yaml"),
-        (["suite.yaml", "-j", "0"], "-j/--jobs: must be a whole number of at least 1"),
-        (["suite.yaml", "--files", "x"], "--files: must be a whole number of at least 1"),
-    ],
-)
-def test_misuse(arguments, why, misuse):
-    assert why in misuse("bench", *arguments)
-
-
 def test_a_system_without_scores_fails(run):
     for path in Path("done").iterdir():
         path.write_bytes(b"")

@@ -121,11 +121,6 @@ def test_what_cannot_be_done_is_one_line(run, arguments, says):
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("arguments", [("--steps", "1,x"), ("--etas", "a"), ("--files", "0")])
-def test_misuse(misuse, arguments):
-    assert f"argument {arguments[0]}: must be" in misuse("bench", "solvers", *FOLDERS, *arguments)
-
-
 def test_interrupted(monkeypatch, call):
     def stop(*arguments, **options):
         raise KeyboardInterrupt

@@ -27,26 +27,54 @@ def broken(error: BaseException):
 # What is understood
 
 
+WHOLE = "must be a whole number of at least"
+
+
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("command", "says"),
     [
-        ([], "the following arguments are required: COMMAND"),
-        (["enhence"], "invalid choice: 'enhence'"),
-        (["enhance"], "the following arguments are required: INPUT"),
-        (["enhance", "a.wav", "--dry", "2"], "--dry: must be a number between 0 and 1, not '2'"),
-        (["enhance", "a.wav", "--dry", "wet"], "--dry: must be a number between 0 and 1"),
-        (["enhance", "a.wav", "--dry", "nan"], "--dry: must be a number between 0 and 1"),
-        (["enhance", "a.wav", "--steps", "0"], "--steps: must be a whole number of at least 1"),
-        (["enhance", "a.wav", "-j", "1.5"], "-j/--jobs: must be a whole number of at least 1"),
-        (["enhance", "a.wav", "--seed", "-1"], "--seed: must be a whole number of at least 0"),
-        (["enhance", "a.wav", "--solver", "ddim"], "--solver: invalid choice: 'ddim'"),
-        (["enhance", "a.wav", "--format", "m4a"], "--format: invalid choice: 'm4a'"),
-        (["enhance", "a.wav", "--device", "tpu"], "--device: must be auto, cpu, cuda, cuda:1"),
-        (["enhance", "a.wav", "--stepps", "3"], "unrecognized arguments: --stepps 3"),
+        ("", "the following arguments are required: COMMAND"),
+        ("enhence", "invalid choice: 'enhence'"),
+        ("enhance", "the following arguments are required: INPUT"),
+        ("enhance a.wav --dry 2", "--dry: must be a number between 0 and 1, not '2'"),
+        ("enhance a.wav --dry wet", "--dry: must be a number between 0 and 1"),
+        ("enhance a.wav --dry nan", "--dry: must be a number between 0 and 1"),
+        ("enhance a.wav --steps 0", f"--steps: {WHOLE} 1"),
+        ("enhance a.wav -j 1.5", f"-j/--jobs: {WHOLE} 1"),
+        ("enhance a.wav --seed -1", f"--seed: {WHOLE} 0"),
+        ("enhance a.wav --solver ddim", "--solver: invalid choice: 'ddim'"),
+        ("enhance a.wav --format m4a", "--format: invalid choice: 'm4a'"),
+        ("enhance a.wav --device tpu", "--device: must be auto, cpu, cuda, cuda:1"),
+        ("enhance a.wav --stepps 3", "unrecognized arguments: --stepps 3"),
+        ("average runs/mine --step 0", f"--step: {WHOLE} 1"),
+        ("average runs/mine --lengths", "--lengths: expected at least one argument"),
+        ("average runs/mine --lengths short", "--lengths: invalid float value: 'short'"),
+        ("bench", "the following arguments are required: SUITE.yaml"),
+        ("bench suite.yaml -j 0", f"-j/--jobs: {WHOLE} 1"),
+        ("bench suite.yaml --files x", f"--files: {WHOLE} 1"),
+        ("bench solvers --steps 1,x", "--steps: must be numbers such as 1,2,4, not '1,x'"),
+        ("bench solvers --etas a", "--etas: must be numbers such as"),
+        ("bench solvers --files 0", f"--files: {WHOLE} 1"),
+        ("mix a b c --snr 5,loud", "--snr: must be numbers such as 0,5,10, not '5,loud'"),
+        ("mix a b c --count 0", f"--count: {WHOLE} 1"),
+        ("mix a b c --reverb 2", "--reverb: must be a number between 0 and 1"),
+        ("mix a b c --rate 0", f"--rate: {WHOLE} 1"),
+        ("mix a b c --seconds some", "--seconds: invalid float value: 'some'"),
+        ("mix a b c --format mp3", "--format: invalid choice: 'mp3'"),
+        ("score a b -j x", f"-j/--jobs: {WHOLE} 1"),
+        ("score a b --tolerance x", "--tolerance: invalid float value"),
+        ("score a b --report-megabytes 0", "--report-megabytes: must be a number above 0"),
+        ("score a b --report-files ,", "--report-files: must be a whole number or names"),
     ],
 )
-def test_misuse_exits_with_2_and_usage(arguments, says, misuse):
-    assert says in misuse(*arguments)
+def test_misuse_exits_with_2_and_usage(command, says, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(command.split())
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("usage: sgmse")
+    assert says in err
 
 
 # Errors

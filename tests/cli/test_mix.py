@@ -58,23 +58,6 @@ def test_bad_values_are_one_line(folders, options, why, call, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clean", "noise"]
 
 
-@pytest.mark.parametrize(
-    ("options", "why"),
-    [
-        (["--snr", "5,loud"], "--snr: must be numbers such as 0,5,10, not '5,loud'"),
-        (["--seed", "-1"], "--seed: must be a whole number of at least 0"),
-        (["--count", "0"], "--count: must be a whole number of at least 1"),
-        (["--jobs", "0"], "-j/--jobs: must be a whole number of at least 1"),
-        (["--reverb", "2"], "--reverb: must be a number between 0 and 1"),
-        (["--rate", "0"], "--rate: must be a whole number of at least 1"),
-        (["--seconds", "some"], "--seconds: invalid float value: 'some'"),
-        (["--format", "mp3"], "--format: invalid choice: 'mp3'"),
-    ],
-)
-def test_misuse(folders, options, why, misuse):
-    assert why in misuse("mix", *folders, *options)
-
-
 def test_an_interrupt_leaves_nothing(folders, monkeypatch, capsys, tmp_path):
     def interrupted(*_, **options):
         raise KeyboardInterrupt

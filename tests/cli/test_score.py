@@ -205,19 +205,6 @@ def test_a_report_needs_its_packages(run, monkeypatch):
     assert not Path("out").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "why"),
-    [
-        (["-j", "0"], "-j/--jobs: must be a whole number of at least 1"),
-        (["--tolerance", "x"], "--tolerance: invalid float value"),
-        (["--report-megabytes", "0"], "--report-megabytes: must be a number above 0"),
-        (["--report-files", ","], "--report-files: must be a whole number or names"),
-    ],
-)
-def test_misuse(options, why, misuse):
-    assert why in misuse("score", "clean", "good", *options)
-
-
 def test_an_interrupt_says_what_is_kept(run, monkeypatch):
     compare = scoring.compare
     calls = []
