@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sgmse.metrics.measures import chosen
+from sgmse.metrics.measures import select
 from sgmse.report import numbers
 from sgmse.scoring.intervals import Difference, Interval, paired
 
@@ -23,7 +23,7 @@ ROOT = HERE.parent
 RESULTS = HERE / "results"
 SCORES = RESULTS / "corpus-test" / "scores.csv"  # of each recording
 README, CARD = ROOT / "README.md", ROOT / "sgmse" / "pretrained" / "default" / "README.md"
-MEASURES = chosen(["pesq-wb", "stoi", "estoi", "si-sdr", "dnsmos-ovrl"])
+MEASURES = select(["pesq-wb", "stoi", "estoi", "si-sdr", "dnsmos-ovrl"])
 HEADS = (*map(numbers.heading, MEASURES[:-1]), "DNSMOS")
 NAMES = {"default": "**sgmse**, default", "Wiener": "Wiener (Lim and Oppenheim)"}
 

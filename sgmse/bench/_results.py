@@ -16,7 +16,7 @@ from sgmse.report.charts import standalone
 from sgmse.report.clips import Recording
 from sgmse.report.content import LINES, cost_figure
 from sgmse.report.page import FILES, MEGABYTES, write_report
-from sgmse.scoring.scores import Progress, Scores
+from sgmse.scoring.scores import Scores, Stages
 from sgmse.scoring.table import Table
 from sgmse.scoring.thresholds import Threshold, failures
 
@@ -176,7 +176,7 @@ class Results:
         command: str = "",
         files: int | Sequence[str] = FILES,
         megabytes: float = MEGABYTES,
-        progress: Progress | None = None,
+        progress: Stages | None = None,
     ) -> Path:
         """Write one HTML page of all sets, with sounds; see `write_report`, also for the rest."""
         rows = tuple(

@@ -9,7 +9,7 @@ recording by the same system and seed, is neither enhanced nor scored again; so 
 goes on where it stopped.
 """
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -23,18 +23,16 @@ from sgmse.bench._results import Results
 from sgmse.bench._systems import EnhanceFile, System
 from sgmse.bench.suite import Suite, located
 from sgmse.data.pairs import Pair
-from sgmse.report.clips import listed
+from sgmse.metrics.measures import select
+from sgmse.report.clips import files_by_recording
 from sgmse.scoring.journal import Journal, Key, Row
 from sgmse.scoring.provenance import combined, digest, digests
-from sgmse.scoring.scores import Scores, Task, resolved, score_tasks
+from sgmse.scoring.scores import Scorer, Scores, Stages, Task, score_tasks
 from sgmse.scoring.table import Table
-from sgmse.scoring.workers import scattered
+from sgmse.scoring.workers import map_unordered
 
 RUNS, SCORES = "runs.jsonl", "scores.jsonl"
 UNSEEDED = "unseeded"
-
-#: Called with what is done ("enhancing" or "scoring"), how many files of how many.
-Progress = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class Plan:
 
 
 def run_suite(
-    suite: Suite, output: str | Path, *, workers: int = 0, progress: Progress | None = None
+    suite: Suite, output: str | Path, *, workers: int = 0, progress: Stages | None = None
 ) -> Results:
     """Enhance and score what is not there yet.
 
@@ -103,7 +101,7 @@ def plan(suite: Suite, output: str | Path) -> Plan:
         SuiteError: sets, systems or facts that are not there, or do not go together.
         ImportError: a package that a system or a measure needs is missing.
     """
-    for measure in resolved(suite.measures):
+    for measure in select(suite.measures):
         measure.require()
     sets = suite.pairs()
     conditions: dict[str, Mapping[str, str]] = {}
@@ -126,7 +124,7 @@ def plan(suite: Suite, output: str | Path) -> Plan:
     return Plan(suite, Path(output), tuple(items), conditions)
 
 
-def start(plan: Plan, *, workers: int = 0, progress: Progress | None = None) -> Results:
+def start(plan: Plan, *, workers: int = 0, progress: Stages | None = None) -> Results:
     """Do what is planned and not done yet; see `run_suite`."""
     report = progress or (lambda stage, done, total: None)
     plan.output.mkdir(parents=True, exist_ok=True)
@@ -146,12 +144,10 @@ def start(plan: Plan, *, workers: int = 0, progress: Progress | None = None) -> 
     tasks = [_task(item) for item in items if not item.run.problem]
     scores = score_tasks(
         tasks,
-        measures=plan.suite.measures,
-        align=plan.suite.align,
-        tolerance=plan.suite.tolerance,
+        Scorer(select(plan.suite.measures), plan.suite.align, plan.suite.tolerance),
         workers=workers,
         journal=plan.output / SCORES,
-        progress=lambda done, total: report("scoring", done, total),
+        progress=report,
     )
     # 3. What is not there keeps its row, with the reason.
     rows = {row.key: row for row in scores.rows}
@@ -165,7 +161,7 @@ def start(plan: Plan, *, workers: int = 0, progress: Progress | None = None) -> 
         tuple(_self_checks(plan, scores)),
         workers,
         len(waiting),
-        listed(tasks),
+        files_by_recording(tasks),
     )
 
 
@@ -230,7 +226,7 @@ def _enhanced(items: Sequence[Item], suite: Suite, workers: int) -> Generator[Ru
     for name, group in groupby(items, lambda item: item.run.system):
         batch = list(group)
         _clear(batch)
-        results = scattered(_Worker(suite.systems[name]), batch, min(workers, len(batch)))
+        results = map_unordered(_Worker(suite.systems[name]), batch, min(workers, len(batch)))
         try:
             with closing(results):
                 for _, run in results:

@@ -21,12 +21,13 @@ from torch import Tensor
 from sgmse.bench._study_results import OWN, Setting, StudyResults
 from sgmse.bench._systems import Noisy, System
 from sgmse.bench.models import Model
-from sgmse.bench.run import Progress, run_suite
+from sgmse.bench.run import run_suite
 from sgmse.bench.suite import NAME, NoisySet, Suite
 from sgmse.enhancer import Enhancer
 from sgmse.errors import SuiteError
 from sgmse.estimates import Estimate
 from sgmse.metrics.measures import Measure
+from sgmse.scoring.scores import Stages
 from sgmse.sdes import SDE, expand
 from sgmse.solvers import Grid, Solver, solve, too_late
 
@@ -152,7 +153,7 @@ def run_study(
     measures: tuple[str | Measure, ...] = MEASURES,
     files: int | None = None,
     workers: int = 0,
-    progress: Progress | None = None,
+    progress: Stages | None = None,
 ) -> StudyResults:
     """Enhance and score what is not there yet, with each sampler of a study.
 

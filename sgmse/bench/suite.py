@@ -39,9 +39,9 @@ from sgmse.config import Classes, errors_as, from_plain, read_yaml
 from sgmse.data.layouts import Layout, detect, layout_named
 from sgmse.data.pairs import Pair, evenly_spaced, facts_beside, match_all, recordings_by_name
 from sgmse.errors import ArgumentError, MissingPackageError, SuiteError
-from sgmse.metrics.measures import Measure
-from sgmse.scoring.comparison import TOLERANCE
-from sgmse.scoring.scores import DEFAULT, resolved
+from sgmse.metrics.measures import Measure, select
+from sgmse.scoring.pair import TOLERANCE
+from sgmse.scoring.scores import DEFAULT
 
 #: The systems that a suite may name.
 SYSTEMS: tuple[type[System], ...] = (
@@ -149,7 +149,7 @@ class Suite:
             raise SuiteError(f"tolerance must be at least 0 s, not {self.tolerance:g}")
         if self.files is not None and self.files < 1:
             raise SuiteError(f"files must be at least 1, not {self.files}")
-        resolved(self.measures)
+        select(self.measures)
 
     def rooted(self, folder: Path) -> "Suite":
         """The same with its relative paths taken from a folder."""

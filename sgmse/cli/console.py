@@ -10,16 +10,17 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from sgmse.errors import AudioError, ClippingWarning, SgmseError
 
+if TYPE_CHECKING:
+    from sgmse.scoring.scores import Stages
+
 # Exit codes, beside 0 for success and the 2 of argparse for misuse.
 FAILED, FAULT, INTERRUPTED = 1, 70, 130
-
-Stages = Callable[[str, int, int], None]  # what is done, how many files of how many
 
 
 def say(text: object, prefix: str = "sgmse: ") -> None:
@@ -64,7 +65,7 @@ def interruptible(kept: str) -> Iterator[None]:
 
 
 @contextmanager
-def stages(quiet: bool) -> Iterator[Stages]:
+def stages(quiet: bool) -> "Iterator[Stages]":
     """A bar that is told of the stages of some work."""
     current = ""
     with tqdm(desc="checking", unit=" files", disable=True if quiet else None) as bar:

@@ -2,18 +2,17 @@
 
 import argparse
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sgmse.cli.console import say, stages
 from sgmse.cli.options import Parser, names, positive
 from sgmse.errors import ArgumentError, MissingPackageError
-from sgmse.metrics.measures import Measure
-from sgmse.report.clips import Recording, called
+from sgmse.metrics.measures import Measure, select
+from sgmse.report.clips import Recording, select_by_name
 from sgmse.report.page import FILES, MEGABYTES, require
 from sgmse.report.text import notes, problems, require_parquet
-from sgmse.scoring.scores import Scores, resolved
+from sgmse.scoring.scores import Scores
 from sgmse.scoring.thresholds import Threshold
 
 NAME = "report.html"
@@ -65,7 +64,7 @@ def checked(
         ArgumentError: a threshold that is none, or a page is described that is not to be written.
         MissingPackageError: a package is missing for what is asked for.
     """
-    known = resolved(measures)
+    known = select(measures)
     thresholds = [Threshold.parse(text, known, systems) for text in options.fail_under]
     if options.parquet:
         require_parquet()
@@ -88,7 +87,7 @@ def missing() -> str:
 def check_names(options: argparse.Namespace, recordings: Iterable[Recording]) -> None:
     """Raise `ArgumentError` for a recording that is asked for and is not there."""
     if isinstance(options.report_files, list):
-        called(recordings, options.report_files)
+        select_by_name(recordings, options.report_files)
 
 
 def say_problems(scores: Scores, quiet: bool, where: str) -> None:
@@ -105,7 +104,7 @@ def say_problems(scores: Scores, quiet: bool, where: str) -> None:
 def write_page(options: argparse.Namespace, write: Callable[..., Path]) -> None:
     """Have a page written, of the extent that is asked for, and say where it is."""
     with stages(options.quiet) as tell:
-        page = write(command=options.command, progress=partial(tell, "report"), **extent(options))
+        page = write(command=options.command, progress=tell, **extent(options))
     if not options.quiet:
         print(f"the report is {page}")
 

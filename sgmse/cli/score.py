@@ -24,10 +24,10 @@ from sgmse.cli.options import Commands, command, names
 from sgmse.data.pairs import find_index, read_index
 from sgmse.errors import ArgumentError
 from sgmse.metrics.measures import MEASURES
-from sgmse.report.clips import Recording, listed
+from sgmse.report.clips import Recording, files_by_recording
 from sgmse.report.page import write_report
 from sgmse.report.text import summary, write
-from sgmse.scoring.scores import DEFAULT, matched, named, score
+from sgmse.scoring.scores import DEFAULT, match_folders, name_systems, score
 from sgmse.scoring.table import Table, checked_baseline
 from sgmse.scoring.thresholds import failures
 from sgmse.scoring.workers import cores
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     for option in ("parquet", "report"):
         if getattr(options, option) and options.output is None:
             raise ArgumentError(f"--{option} goes with -o DIR, which says where")
-    folders = named(_folders(options.enhanced))
+    folders = name_systems(_folders(options.enhanced))
     thresholds, with_page = reports.checked(options, options.measures, folders)
     checked_baseline(list(folders), options.baseline)
     index = options.index or find_index(options.clean)
@@ -88,7 +88,9 @@ def run(options: argparse.Namespace) -> int:
     _check_columns(by, index)
     audio: Mapping[Recording, Mapping[str, Path]] = {}
     if with_page:
-        audio = listed(matched(options.clean, folders, noisy=options.noisy, index=index)[0])
+        audio = files_by_recording(
+            match_folders(options.clean, folders, noisy=options.noisy, index=index)[0]
+        )
         reports.check_names(options, audio)
     output = None if options.output is None else Path(options.output)
     kept = "nothing was kept, -o DIR would have"
@@ -105,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
             tolerance=options.tolerance,
             workers=options.jobs or cores(),
             journal=None if output is None else output / JOURNAL,
-            progress=partial(tell, "scoring"),
+            progress=tell,
         )
     reports.say_problems(scores, options.quiet, "-o DIR writes them all")
     table = Table(scores, options.baseline)

@@ -41,6 +41,12 @@ class Pair:
     noisy: Path | None = None
     facts: Facts = field(default_factory=dict)
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """Those that there are, by role."""
+        roles = {"clean": self.clean, "enhanced": self.enhanced, "noisy": self.noisy}
+        return {role: path for role, path in roles.items() if path is not None}
+
 
 @dataclass(frozen=True)
 class Unmatched:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,16 @@ from sgmse.metrics import (
     word_error_rate,
 )
 
-Signal = NDArray[np.floating]  # (samples,)
+Channel = NDArray[np.floating]  # (samples,)
+
+
+class Channels(NamedTuple):
+    """One channel of each file of a recording, equally long, and what is spoken, if it is known."""
+
+    estimate: Channel
+    reference: Channel | None = None
+    noisy: Channel | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,27 +77,21 @@ class Measure:
 
     def __call__(
         self,
-        reference: Signal | None,
-        estimate: Signal,
+        reference: Channel | None,
+        estimate: Channel,
         sample_rate: int,
-        noisy: Signal | None = None,
+        noisy: Channel | None = None,
         text: str | None = None,
     ) -> float:
         """The score of one channel; the signals are equally long. Raises `MetricError`."""
-        return self.of(self.results(reference, estimate, sample_rate, noisy, text))
+        return self.value_in(self.results(Channels(estimate, reference, noisy, text), sample_rate))
 
-    def results(
-        self,
-        reference: Signal | None,
-        estimate: Signal,
-        sample_rate: int,
-        noisy: Signal | None = None,
-        text: str | None = None,
-    ) -> Any:
+    def results(self, channels: Channels, sample_rate: int) -> Any:
         """What the function returns: the score, or several of which this measure is one.
 
         Measures with the same function have the same results for the same signals.
         """
+        estimate, reference, noisy, text = channels
         if not self.needs_reference:
             return self.function(estimate, sample_rate)
         if self.takes_text and text is not None:
@@ -106,7 +109,7 @@ class Measure:
             )
         return self.function(reference, estimate, sample_rate, noisy - reference)
 
-    def of(self, results: Any) -> float:
+    def value_in(self, results: Any) -> float:
         """This measure's score in what its function returned."""
         return float(getattr(results, self.part) if self.part else results)
 
@@ -154,19 +157,26 @@ MEASURES: tuple[Measure, ...] = (
 ALIASES = {"pesq": "pesq-wb"}
 
 
-def chosen(names: Iterable[str]) -> tuple[Measure, ...]:
-    """The measures of these names, in their order, each once. Raises `ValueError`."""
+def select(measures: Iterable[str | Measure]) -> tuple[Measure, ...]:
+    """Measures by name or as they are, in order, each once.
+
+    Raises `ArgumentError` for a name that none has, and if there are none.
+    """
     known = {measure.name.lower(): measure for measure in MEASURES}
-    measures = {}
-    for name in names:
-        key = name.strip().lower()
-        key = ALIASES.get(key, key)
-        if key not in known:
-            raise ArgumentError(f"no measure is called {name!r}; known are {', '.join(known)}")
-        measures[key] = known[key]
-    if not measures:
+    selected = {}
+    for measure in measures:
+        if isinstance(measure, str):
+            name = measure.strip().lower()
+            name = ALIASES.get(name, name)
+            if name not in known:
+                raise ArgumentError(
+                    f"no measure is called {measure!r}; known are {', '.join(known)}"
+                )
+            measure = known[name]
+        selected[measure.name.lower()] = measure
+    if not selected:
         raise ArgumentError(f"name at least one measure of {', '.join(known)}")
-    return tuple(measures.values())
+    return tuple(selected.values())
 
 
 def word_errors(transcribe: Transcriber) -> Measure:

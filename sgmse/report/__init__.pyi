@@ -1,4 +1,4 @@
-from .clips import listed as listed
+from .clips import files_by_recording as files_by_recording
 from .page import write_report as write_report
 from .text import latex as latex
 from .text import summary as summary

@@ -11,14 +11,12 @@ import soundfile
 from numpy.typing import NDArray
 
 from sgmse import audio
-from sgmse.audio import files
+from sgmse.audio.files import BLOCK, RATES
 from sgmse.data.pairs import evenly_spaced
 from sgmse.errors import ArgumentError, AudioError
+from sgmse.scoring.journal import Recording
 from sgmse.scoring.scores import Scores, Task
 
-Recording = tuple[str, str]  # set, name
-
-CLEAN, NOISY = "clean", "noisy"
 WINDOW = 0.032  # s
 ROWS, COLUMNS = 128, 400  # of a spectrogram, at most
 RANGE = 80.0  # dB from the brightest to the darkest
@@ -64,64 +62,59 @@ class Clip:
     problem: str = ""
 
 
-def listed(tasks: Iterable[Task]) -> dict[Recording, dict[str, Path]]:
+def files_by_recording(tasks: Iterable[Task]) -> dict[Recording, dict[str, Path]]:
     """The files of each recording by label: clean, noisy, then the systems, each its first seed.
 
     Where a system is itself called "clean" or "noisy" its own file has that label.
     """
-    tasks = list(tasks)
-    found: dict[Recording, dict[str, Path]] = {}
+    references: dict[Recording, dict[str, Path]] = {}
+    enhanced: dict[Recording, dict[str, Path]] = {}
     for task in tasks:
-        of = found.setdefault((task.set, task.pair.name), {})
-        if task.pair.clean is not None:
-            of.setdefault(CLEAN, task.pair.clean)
-        if task.pair.noisy is not None:
-            of.setdefault(NOISY, task.pair.noisy)
-    seen = set()
-    for task in tasks:
-        key = task.set, task.pair.name, task.system
-        if key not in seen:
-            found[key[:2]][task.system] = task.pair.enhanced
-            seen.add(key)
-    return found
+        recording = task.set, task.pair.name
+        own = {role: path for role, path in task.pair.files.items() if role != "enhanced"}
+        references[recording] = own | references.get(recording, {})
+        enhanced.setdefault(recording, {}).setdefault(task.system, task.pair.enhanced)
+    return {recording: references[recording] | enhanced[recording] for recording in references}
 
 
-def spread(scores: Scores, recordings: Iterable[Recording], count: int) -> list[Recording]:
+def select_by_score(scores: Scores, recordings: Iterable[Recording], count: int) -> list[Recording]:
     """`count` recordings, evenly spaced from the worst to the best.
 
     Their order is that of the mean over systems of the first measure; recordings without a value
     are not chosen.
     """
     measure = scores.measures[0]
-    of: dict[Recording, list[float]] = {}
+    values: dict[Recording, list[float]] = {}
     for system in scores.systems:
         for recording, value in scores.values(system, measure.name).items():
-            of.setdefault(recording, []).append(value)
+            values.setdefault(recording, []).append(value)
     sign = 1 if measure.higher_is_better else -1
-    there = [recording for recording in dict.fromkeys(recordings) if recording in of]
-    ranked = sorted(there, key=lambda r: (sign * float(np.mean(of[r])), r))
+    scored = [recording for recording in dict.fromkeys(recordings) if recording in values]
+    ranked = sorted(scored, key=lambda r: (sign * float(np.mean(values[r])), r))
     return evenly_spaced(ranked, count)
 
 
-def called(recordings: Iterable[Recording], names: Iterable[str]) -> list[Recording]:
+def select_by_name(recordings: Iterable[Recording], names: Iterable[str]) -> list[Recording]:
     """The recordings of these names, "name" or "set/name", each once, in the order of the names.
 
-    Raises `ValueError` for a name that none has.
+    Raises `ArgumentError` for a name that none has.
     """
     known = list(recordings)
-    chosen: list[Recording] = []
+    selected: list[Recording] = []
     for name in names:
-        found = [key for key in known if name in (key[1], "/".join(key))]
-        if not found:
+        matches = [key for key in known if name in (key[1], "/".join(key))]
+        if not matches:
             raise ArgumentError(
                 f"there is no recording {name!r} to listen to; names have no suffix, such as "
                 + ", ".join(repr(key[1]) for key in known[:3])
             )
-        chosen += found
-    return list(dict.fromkeys(chosen))
+        selected += matches
+    return list(dict.fromkeys(selected))
 
 
-def clips(files: Mapping[str, Path], *, seconds: float = 10.0, coding: str = "opus") -> list[Clip]:
+def make_clips(
+    files: Mapping[str, Path], *, seconds: float = 10.0, coding: str = "opus"
+) -> list[Clip]:
     """The first `seconds` of files, made to be compared: spectrograms of one scale and one axis.
 
     0 dB is the loudest point of the first file that can be read, and frequencies reach to half of
@@ -129,21 +122,21 @@ def clips(files: Mapping[str, Path], *, seconds: float = 10.0, coding: str = "op
     lossy and about a fifth of the size of FLAC, takes 8, 12, 16, 24 and 48 kHz; sounds of other
     rates are resampled for it.
 
-    Raises `ValueError` for an unknown coding or a length that is not above 0.
+    Raises `ArgumentError` for an unknown coding or a length that is not above 0.
     """
     check(seconds, coding)
-    found: list[Clip] = []
+    clips: list[Clip] = []
     rate, peak = 0, 0.0
     for label, path in files.items():
         try:
             sound, own = _start(path, seconds)
         except AudioError as error:
-            found.append(Clip(label, problem="; ".join(error.args[1:])))  # not where it lies
+            clips.append(Clip(label, problem="; ".join(error.args[1:])))  # not where it lies
             continue
         rate = rate or own
         power = spectrogram(_resampled(sound, own, rate), rate)
         peak = peak or float(power.max()) or 1.0
-        found.append(
+        clips.append(
             Clip(
                 label,
                 _encoded(sound, own, coding),
@@ -153,7 +146,7 @@ def clips(files: Mapping[str, Path], *, seconds: float = 10.0, coding: str = "op
                 rate / 2,
             )
         )
-    return found
+    return clips
 
 
 def spectrogram(
@@ -175,7 +168,8 @@ def spectrogram(
     power = (np.abs(transform.stft(padded.astype(np.float64))) ** 2).mean(axis=0)
     size = -(-len(power) // rows)
     whole = np.pad(power, ((0, -len(power) % size), (0, 0)), mode="edge")
-    return whole.reshape(-1, size, power.shape[1]).mean(axis=1)
+    bands: NDArray[np.float64] = whole.reshape(-1, size, power.shape[1]).mean(axis=1)
+    return bands
 
 
 def picture(power: NDArray[np.float64], peak: float) -> bytes:
@@ -225,15 +219,15 @@ def _resampled(sound: NDArray[np.float32], source: int, target: int) -> NDArray[
 
 def _encoded(sound: NDArray[np.float32], rate: int, coding: str) -> str:
     form = CODINGS[coding]
-    rates = files.RATES.get(form.subtype, (rate,))
+    rates = RATES.get(form.subtype, (rate,))
     target = next((r for r in rates if r >= rate), rates[-1])
     content = io.BytesIO()
     data = np.clip(_resampled(sound, rate, target), -1, 1).T
     with soundfile.SoundFile(
         content, "w", target, len(sound), form.subtype, None, form.format
     ) as file:
-        for start in range(0, len(data), files.BLOCK):
-            file.write(data[start : start + files.BLOCK])
+        for start in range(0, len(data), BLOCK):
+            file.write(data[start : start + BLOCK])
     return _uri(form.type, content.getvalue())
 
 

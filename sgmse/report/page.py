@@ -1,7 +1,7 @@
 """A report that can be listened to: one HTML file that needs nothing else.
 
     costs = {"ours": {"evaluations": 4}}
-    write_report(Table(scores), "report.html", audio=listed(tasks), costs=costs)
+    write_report(Table(scores), "report.html", audio=files_by_recording(tasks), costs=costs)
 
 The table, the charts, and for some recordings sounds and spectrograms of all systems side by side.
 The page forbids its own use of the network (its content security policy), and every name that
@@ -20,13 +20,13 @@ from sgmse._extras import require as require_package
 from sgmse._files import write_whole
 from sgmse.data.pairs import evenly_spaced
 from sgmse.errors import ArgumentError
-from sgmse.report import clips as listening
 from sgmse.report.charts import draw, style, swatch
-from sgmse.report.clips import CODINGS, Clip, Recording
+from sgmse.report.clips import CODINGS, Clip, check, make_clips, select_by_name, select_by_score
 from sgmse.report.content import CostTable, cost_charts, fact_charts, grids
 from sgmse.report.numbers import EXPLAINED
 from sgmse.report.text import notes, problems, provenance
-from sgmse.scoring.scores import Progress, Scores
+from sgmse.scoring.journal import Recording
+from sgmse.scoring.scores import Scores, Stages
 from sgmse.scoring.table import Table
 
 FILES = 6
@@ -35,8 +35,8 @@ SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class _Heard:
-    """A recording, and for each clip of it a score by measure, None where there is none."""
+class _Example:
+    """A recording to listen to; for each clip a score by measure, None where there is none."""
 
     recording: Recording
     facts: Mapping[str, str]
@@ -57,7 +57,7 @@ def write_report(
     seconds: float = SECONDS,
     coding: str = "opus",
     megabytes: float = MEGABYTES,
-    progress: Progress | None = None,
+    progress: Stages | None = None,
 ) -> Path:
     """Write the report of some scores; it appears whole or not at all. Returns its path.
 
@@ -78,7 +78,7 @@ def write_report(
         coding: "opus", or "flac" for sounds without loss and about five times as large.
         megabytes: that the file may have; fewer recordings are kept if it must be, and the page
             says so.
-        progress: called with the numbers of recordings done and in all.
+        progress: called as recordings are done.
 
     Raises:
         ArgumentError: an unknown recording or coding; no rows; more than `megabytes` by the
@@ -90,7 +90,7 @@ def write_report(
         raise ArgumentError("there are no scores to report; score at least one file")
     available = audio or {}
     wanted = _wanted(scores, available, files)
-    listening.check(seconds, coding)
+    check(seconds, coding)
     require()
     kinds = {system: kind for kind, system in enumerate(scores.systems)}
     content = {
@@ -116,14 +116,14 @@ def write_report(
         "problems": problems(scores),
         "provenance": _provenance(scores, command),
     }
-    heard: list[_Heard] = []
-    tell = progress or (lambda done, total: None)
+    examples: list[_Example] = []
+    tell = progress or (lambda stage, done, total: None)
     for done, recording in enumerate(wanted):
-        tell(done, len(wanted))
-        shown = listening.clips(available[recording], seconds=seconds, coding=coding)
-        heard.append(_heard(scores, recording, shown))
-    tell(len(wanted), len(wanted))
-    kept = heard
+        tell("report", done, len(wanted))
+        clips = make_clips(available[recording], seconds=seconds, coding=coding)
+        examples.append(_example(scores, recording, clips))
+    tell("report", len(wanted), len(wanted))
+    kept = examples
     while len(page := _page(content, kept)) > megabytes * 1e6:
         size = f"{len(page) / 1e6:.1f} MB"
         if not kept or not isinstance(files, int):
@@ -131,8 +131,7 @@ def write_report(
                 f"the report has {size}, more than {megabytes:g} MB; allow more, or ask for "
                 "fewer recordings or shorter ones"
             )
-        order = evenly_spaced([one.recording for one in heard], len(kept) - 1)
-        kept = [one for one in heard if one.recording in order]
+        kept = evenly_spaced(examples, len(kept) - 1)
     return write_whole(Path(file), page)
 
 
@@ -151,22 +150,21 @@ def _wanted(
     if isinstance(files, int):
         if files < 0:
             raise ArgumentError(f"the number of recordings must be at least 0, not {files}")
-        return listening.spread(scores, audio, files)
-    scored = {(row.set, row.name) for row in scores.rows}
-    return listening.called([key for key in audio if key in scored], files)
+        return select_by_score(scores, audio, files)
+    scored = {row.recording for row in scores.rows}
+    return select_by_name([recording for recording in audio if recording in scored], files)
 
 
-def _heard(scores: Scores, recording: Recording, shown: list[Clip]) -> _Heard:
-    rows = [row for row in scores.rows if (row.set, row.name) == recording]
-    of = {
-        (system, m.name): scores.values(system, m.name).get(recording)
-        for system in scores.systems
-        for m in scores.measures
-    }
-    values = [[of.get((clip.label, m.name)) for m in scores.measures] for clip in shown]
-    told = set.intersection(*(set(row.facts.items()) for row in rows))  # not what a system took
-    facts = {fact: value for fact, value in rows[0].facts.items() if (fact, value) in told}
-    return _Heard(recording, facts, shown, values)
+def _example(scores: Scores, recording: Recording, clips: list[Clip]) -> _Example:
+    rows = [row for row in scores.rows if row.recording == recording]
+    values = [
+        [scores.values(clip.label, measure.name).get(recording) for measure in scores.measures]
+        for clip in clips
+    ]
+    known = [set(row.facts.items()) for row in rows]  # what a system took is not of the recording
+    common = set.intersection(*known)
+    facts = {fact: value for fact, value in rows[0].facts.items() if (fact, value) in common}
+    return _Example(recording, facts, clips, values)
 
 
 # The page
@@ -175,11 +173,10 @@ def _heard(scores: Scores, recording: Recording, shown: list[Clip]) -> _Heard:
 def _counts(scores: Scores) -> str:
     lengths: dict[Recording, float] = {}
     for row in scores.rows:  # a row that could not be scored may have no length
-        recording = row.set, row.name
-        lengths[recording] = max(row.seconds, lengths.get(recording, 0.0))
+        lengths[row.recording] = max(row.seconds, lengths.get(row.recording, 0.0))
     counts = {
         "system": len(scores.systems),
-        "set": len({row.set for row in scores.rows}),
+        "set": len(scores.sets),
         "recording": len(lengths),
     }
     parts = [f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items()]
@@ -201,7 +198,7 @@ def _provenance(scores: Scores, command: str) -> dict[str, str]:
     }
 
 
-def _page(content: Mapping[str, Any], heard: Sequence[_Heard]) -> bytes:
+def _page(content: Mapping[str, Any], examples: Sequence[_Example]) -> bytes:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -216,7 +213,7 @@ def _page(content: Mapping[str, Any], heard: Sequence[_Heard]) -> bytes:
     environment.globals.update(swatch=lambda kind: Markup(swatch(kind)))
     text = environment.get_template("page.html").render(
         **content,
-        heard=heard,
+        examples=examples,
         script=Markup(script),
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
         styles=Markup(style() + _read("page.css")),

@@ -54,7 +54,10 @@ def interval(
         mean* = mean of n values drawn with replacement, `draws` times
         [low, high] = the (1 -+ level) / 2 quantiles of mean*
 
-    Raises `ValueError` for values that are not finite: they are to be listed, not averaged.
+    The draws are those of `scipy.stats.bootstrap`; that refuses a single value, and its quantiles
+    differ in the last digit, in which a committed table would change.
+
+    Raises `ArgumentError` for values that are not finite: they are to be listed, not averaged.
     """
     data = np.asarray(values, np.float64)
     if data.ndim != 1 or not np.isfinite(data).all():
@@ -83,9 +86,9 @@ def paired(
             f"paired values must be of one shape, not {left.shape} and {right.shape}"
         )
     differences = left - right
-    about = interval(differences, level=level, draws=draws, seed=seed)
+    mean = interval(differences, level=level, draws=draws, seed=seed)
     p = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
-    return Difference(about.mean, about.low, about.high, about.count, p)
+    return Difference(mean.mean, mean.low, mean.high, mean.count, p)
 
 
 def stars(p: float) -> str:

@@ -75,14 +75,14 @@ class Journal(Generic[E]):
 
     Args:
         path: of the file.
-        of: the class of the entries.
+        kind: the class of the entries.
 
-    Raises `ValueError` if the file exists and is no journal of them.
+    Raises `ArgumentError` if the file exists and is no journal of them.
     """
 
-    def __init__(self, path: str | Path, of: type[E]) -> None:
+    def __init__(self, path: str | Path, kind: type[E]) -> None:
         self.path = Path(path)
-        self.entries: dict[Key, E] = {entry.key: entry for entry in _read(self.path, of)}
+        self.entries: dict[Key, E] = {entry.key: entry for entry in _entries(self.path, kind)}
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,19 +101,19 @@ class Journal(Generic[E]):
         self._file.close()
 
 
-def _read(path: Path, of: type[E]) -> list[E]:
+def _entries(path: Path, kind: type[E]) -> list[E]:
     if not path.exists():
         return []
-    names = {f.name for f in fields(of)}
+    names = {f.name for f in fields(kind)}
     entries: list[E] = []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     for number, line in enumerate(lines):
         values = _parsed(line)
         if values is not None and values.keys() == names:
-            entries.append(of(**values))
+            entries.append(kind(**values))
         elif line and number == 0 and len(lines) > 1:
-            kind = of.__name__.lower()
-            raise ArgumentError(f"{path} holds no {kind}s; name another folder, or remove it")
+            name = kind.__name__.lower()
+            raise ArgumentError(f"{path} holds no {name}s; name another folder, or remove it")
     return entries
 
 

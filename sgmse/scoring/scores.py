@@ -1,7 +1,7 @@
 """Folders of recordings in, a table of scores out.
 
     scores = score("clean/", ["noisy/", "enhanced/"], measures=["pesq-wb", "si-sdr"])
-    print(summary(scores))
+    print(summary(Table(scores)))
 
 A file that cannot be scored keeps its row, with the reason in place of the value.
 """
@@ -14,15 +14,16 @@ from statistics import fmean
 
 from sgmse.data.pairs import Pair, Unmatched, facts_beside, match, read_index
 from sgmse.errors import ArgumentError
-from sgmse.metrics.measures import Measure, chosen
-from sgmse.scoring.comparison import TOLERANCE, Comparison, compare
+from sgmse.metrics.measures import Measure, select
 from sgmse.scoring.journal import Journal, Key, Recording, Row
+from sgmse.scoring.pair import TOLERANCE, PairScores, score_pair
 from sgmse.scoring.provenance import combined, digests, versions
-from sgmse.scoring.workers import scattered
+from sgmse.scoring.workers import map_unordered
 
 DEFAULT = ("pesq-wb", "stoi", "estoi", "si-sdr")
 
-Progress = Callable[[int, int], object]  # rows done, rows in all
+#: Called with what is done ("enhancing", "scoring", "report"), how many files of how many.
+Stages = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Scores:
         unmatched: by system, files that belong to no pair.
         hashes: a digest of the contents of all files of each system, and of the "references" and
             "noisy references".
-        align, tolerance: as `compare` takes them.
+        align, tolerance: as `Scorer` has them.
         reused: rows that were not scored again.
     """
 
@@ -130,12 +131,12 @@ def score(
     tolerance: float = TOLERANCE,
     workers: int = 0,
     journal: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Stages | None = None,
 ) -> Scores:
     """Score folders of enhanced recordings against the clean ones.
 
-    Files are matched as `sgmse.data.pairs` says, brought to one rate, channel by channel and
-    length as `sgmse.scoring.comparison` says.
+    Files are matched as `sgmse.data.pairs` says, brought to one rate and length, and scored channel
+    by channel.
 
     Args:
         clean: folder of the references, or one file.
@@ -150,28 +151,21 @@ def score(
             `if __name__ == "__main__":`.
         journal: file in which rows are kept as they are scored; a row that is there already, of
             files with unchanged contents, is not scored again.
-        progress: called with the numbers of rows done and in all.
+        progress: called as rows are done.
 
     Raises:
-        ValueError: nothing to score: an unknown measure, a folder without audio, no file matches.
-        ImportError: a package that a measure needs is missing.
+        ArgumentError: nothing to score: an unknown measure, a folder without audio, no file
+            matches.
+        MissingPackageError: a package that a measure needs is missing.
     """
-    which = resolved(measures)
-    _refuse_without_noisy(which, noisy)
-    tasks, unmatched = matched(clean, enhanced, noisy=noisy, index=index)
-    scores = score_tasks(
-        tasks,
-        measures=which,
-        align=align,
-        tolerance=tolerance,
-        workers=workers,
-        journal=journal,
-        progress=progress,
-    )
+    scorer = Scorer(select(measures), align, tolerance)
+    _refuse_without_noisy(scorer.measures, noisy)
+    tasks, unmatched = match_folders(clean, enhanced, noisy=noisy, index=index)
+    scores = score_tasks(tasks, scorer, workers=workers, journal=journal, progress=progress)
     return replace(scores, unmatched=unmatched)
 
 
-def matched(
+def match_folders(
     clean: str | Path,
     enhanced: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
     *,
@@ -180,90 +174,120 @@ def matched(
 ) -> tuple[list[Task], dict[str, tuple[Unmatched, ...]]]:
     """What `score` does with the same arguments, and by system the files that belong to no pair.
 
-    Raises `ValueError` for folders without audio or without files that match.
+    Raises `ArgumentError` for folders without audio or without files that match.
     """
     facts = facts_beside(clean) if index is None else read_index(index)
     tasks: list[Task] = []
     unmatched: dict[str, tuple[Unmatched, ...]] = {}
-    for name, folder in named(enhanced).items():
+    for name, folder in name_systems(enhanced).items():
         pairs, alone = match(clean, folder, noisy, facts)
         tasks += [Task(pair, name) for pair in pairs]
         unmatched[name] = tuple(alone)
     return tasks, unmatched
 
 
+@dataclass(frozen=True)
+class Scorer:
+    """How pairs are scored.
+
+    Args:
+        measures: what to score.
+        align: compensate the delay of each enhanced file.
+        tolerance: in seconds; larger differences in length are problems.
+    """
+
+    measures: tuple[Measure, ...]
+    align: bool = False
+    tolerance: float = TOLERANCE
+
+    def __post_init__(self) -> None:
+        if not self.tolerance >= 0:
+            raise ArgumentError(f"tolerance must be at least 0 s, not {self.tolerance:g}")
+
+    def __call__(self, job: "_Job") -> PairScores:
+        """What a worker process does."""
+        measures = [measure for measure in self.measures if measure.name in job.missing]
+        return score_pair(job.task.pair, measures, align=self.align, tolerance=self.tolerance)
+
+
+@dataclass(frozen=True)
+class _Job:
+    task: Task
+    missing: tuple[str, ...]  # measures to score
+    start: Row  # which holds the others
+
+    def __str__(self) -> str:
+        return str(self.task)
+
+
 def score_tasks(
     tasks: Iterable[Task],
+    scorer: Scorer,
     *,
-    measures: Sequence[str | Measure] = DEFAULT,
-    align: bool = False,
-    tolerance: float = TOLERANCE,
     workers: int = 0,
     journal: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Stages | None = None,
 ) -> Scores:
     """Score pairs of which it is known what they are; the arguments are those of `score`."""
     tasks = list(tasks)
-    if not tolerance >= 0:
-        raise ArgumentError(f"tolerance must be at least 0 s, not {tolerance:g}")
     if len({task.key for task in tasks}) < len(tasks):
         raise ArgumentError("two tasks have the same set, system, seed and name; rename one")
-    scorer = _Scorer(resolved(measures), align, tolerance)
     for measure in scorer.measures:
         measure.require()
-    contents = digests(path for task in tasks for path in _paths(task.pair).values())
-    conditions = combined({**versions(), "align": str(align), "tolerance": repr(tolerance)})
-    keeping = None if journal is None else Journal(journal, Row)
-    known = {} if keeping is None else keeping.entries
-    rows: dict[Key, Row] = {}
-    jobs: list[_Job] = []
-    for task in tasks:
-        parts = {role: contents[path] for role, path in _paths(task.pair).items()}
-        blank = _blank(task, combined({**parts, "conditions": conditions}))
-        old = known.get(task.key)
-        start = old if old is not None and old.fingerprint == blank.fingerprint else blank
-        start = replace(start, facts=task.pair.facts)
-        missing = tuple(m.name for m in scorer.measures if m.name not in start.values)
-        if missing:
-            jobs.append(_Job(task, missing, start))
-        else:
-            rows[task.key] = start
-    jobs.sort(key=_size, reverse=True)  # no worker is left alone with a long file at the end
+    contents = digests(path for task in tasks for path in task.pair.files.values())
+    notebook = None if journal is None else Journal(journal, Row)
+    jobs = _jobs(tasks, scorer, contents, {} if notebook is None else notebook.entries)
+    rows = {job.task.key: job.start for job in jobs if not job.missing}
     reused = len(rows)
-    tell = progress or (lambda done, total: None)
-    tell(reused, len(tasks))
-    outcomes = scattered(scorer, jobs, min(workers, len(jobs)))
-    with keeping or nullcontext() as kept, closing(outcomes):
-        for job, comparison in outcomes:
-            row = _merged(job.start, comparison)
-            if kept is not None:
-                kept.write(row)
-            rows[job.task.key] = row
-            tell(len(rows), len(tasks))
+    tell = progress or (lambda stage, done, total: None)
+    tell("scoring", reused, len(tasks))
+    # The longest first: no worker is left alone with a long file at the end.
+    waiting = sorted((job for job in jobs if job.missing), key=_size, reverse=True)
+    results = map_unordered(scorer, waiting, min(workers, len(waiting)))
+    with notebook or nullcontext(), closing(results):
+        for job, scores in results:
+            row = _merged(job.start, scores)
+            if notebook is not None:
+                notebook.write(row)
+            rows[row.key] = row
+            tell("scoring", len(rows), len(tasks))
     return Scores(
         tuple(_only(rows[task.key], scorer.measures) for task in tasks),
         scorer.measures,
         hashes=_hashes(tasks, contents),
-        align=align,
-        tolerance=tolerance,
+        align=scorer.align,
+        tolerance=scorer.tolerance,
         reused=reused,
     )
 
 
-def resolved(measures: Sequence[str | Measure]) -> tuple[Measure, ...]:
-    """Measures by name or as they are, in order. Raises `ValueError` for what is not known."""
-    if not measures:
-        return chosen([])  # raises
-    objects = [chosen([m])[0] if isinstance(m, str) else m for m in measures]
-    return tuple({measure.name.lower(): measure for measure in objects}.values())
+def _jobs(
+    tasks: Iterable[Task],
+    scorer: Scorer,
+    contents: Mapping[Path, str],
+    known: Mapping[Key, Row],
+) -> list[_Job]:
+    """What is to be scored of each task, and what is known of it under the same conditions."""
+    settings = {"align": str(scorer.align), "tolerance": repr(scorer.tolerance)}
+    conditions = combined({**versions(), **settings})
+    jobs = []
+    for task in tasks:
+        parts = {role: contents[path] for role, path in task.pair.files.items()}
+        fingerprint = combined({**parts, "conditions": conditions})
+        row = known.get(task.key)
+        if row is None or row.fingerprint != fingerprint:
+            row = Row(task.pair.name, task.system, task.set, task.seed, fingerprint=fingerprint)
+        missing = tuple(m.name for m in scorer.measures if m.name not in row.values)
+        jobs.append(_Job(task, missing, replace(row, facts=task.pair.facts)))
+    return jobs
 
 
-def named(
+def name_systems(
     folders: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
 ) -> dict[str, Path]:
     """Folders by the names of their systems: the last parts of their paths that tell them apart.
 
-    Raises `ValueError` for none and for one that is named twice.
+    Raises `ArgumentError` for none and for one that is named twice.
     """
     if isinstance(folders, Mapping):
         names = {name: Path(path) for name, path in folders.items()}
@@ -286,29 +310,6 @@ def _tail(path: tuple[str, ...], others: Sequence[tuple[str, ...]]) -> str:
     return "/".join(path[-depth:])
 
 
-@dataclass(frozen=True)
-class _Job:
-    task: Task
-    missing: tuple[str, ...]  # measures to score
-    start: Row  # which holds the others
-
-    def __str__(self) -> str:
-        return str(self.task)
-
-
-@dataclass(frozen=True)
-class _Scorer:
-    """What a worker process does."""
-
-    measures: tuple[Measure, ...]
-    align: bool
-    tolerance: float
-
-    def __call__(self, job: _Job) -> Comparison:
-        measures = [measure for measure in self.measures if measure.name in job.missing]
-        return compare(job.task.pair, measures, align=self.align, tolerance=self.tolerance)
-
-
 def _size(job: _Job) -> int:
     try:
         return job.task.pair.enhanced.stat().st_size
@@ -316,24 +317,15 @@ def _size(job: _Job) -> int:
         return 0  # which is a problem of its row
 
 
-def _paths(pair: Pair) -> dict[str, Path]:
-    roles = {"clean": pair.clean, "enhanced": pair.enhanced, "noisy": pair.noisy}
-    return {role: path for role, path in roles.items() if path is not None}
-
-
-def _blank(task: Task, fingerprint: str) -> Row:
-    return Row(task.pair.name, task.system, task.set, task.seed, fingerprint=fingerprint)
-
-
-def _merged(row: Row, found: Comparison) -> Row:
+def _merged(row: Row, scores: PairScores) -> Row:
     return replace(
         row,
-        values={**row.values, **found.values},
-        problems={**row.problems, **found.problems},
-        seconds=found.seconds,
-        sample_rate=found.sample_rate,
-        excess=found.excess,
-        delay=found.delay,
+        values={**row.values, **scores.values},
+        problems={**row.problems, **scores.problems},
+        seconds=scores.seconds,
+        sample_rate=scores.sample_rate,
+        excess=scores.excess,
+        delay=scores.delay,
     )
 
 
@@ -348,14 +340,15 @@ def _only(row: Row, measures: Iterable[Measure]) -> Row:
 
 
 def _hashes(tasks: Iterable[Task], contents: Mapping[Path, str]) -> dict[str, str]:
-    of: dict[str, dict[str, str]] = {}
+    """By system, "references" and "noisy references": one digest of all files."""
+    parts: dict[str, dict[str, str]] = {}
     for task in tasks:
         place = "/".join([task.set, task.pair.name])
         owners = {"clean": "references", "noisy": "noisy references", "enhanced": task.system}
-        for role, path in _paths(task.pair).items():
+        for role, path in task.pair.files.items():
             name = f"{place} {task.seed}" if role == "enhanced" else place
-            of.setdefault(owners[role], {})[name] = contents[path]
-    return {owner: combined(parts) for owner, parts in of.items()}
+            parts.setdefault(owners[role], {})[name] = contents[path]
+    return {owner: combined(files) for owner, files in parts.items()}
 
 
 def _refuse_without_noisy(measures: Iterable[Measure], noisy: str | Path | None) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sgmse.errors import ArgumentError
-from sgmse.metrics.measures import Measure, chosen
+from sgmse.metrics.measures import Measure, select
 from sgmse.scoring.table import Table
 
 
@@ -41,7 +41,7 @@ class Threshold:
             value = math.nan
         if not equals or not math.isfinite(value):
             raise ArgumentError(f"{text!r} is no threshold; write it like pesq-wb=2.5")
-        measure = chosen([name])[0]
+        measure = select([name])[0]
         if measure.name not in {m.name for m in measures}:
             raise ArgumentError(f"{measure.name} is not scored; add it to --measures")
         return cls(measure, value, system if colon else None)

@@ -1,4 +1,8 @@
-"""Work spread over processes, each with one thread, so that their number changes no result."""
+"""Work spread over processes, each with one thread, so that their number changes no result.
+
+Not `concurrent.futures`: its pool, once broken, does not say over which item a worker died, and
+its shutdown waits for what is running, so that Ctrl-C would, too.
+"""
 
 import multiprocessing
 import os
@@ -27,7 +31,7 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
-def scattered(
+def map_unordered(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Generator[tuple[Item, Result], None, None]:
     """(item, function(item)) of each item, as they are done.
@@ -41,7 +45,7 @@ def scattered(
             which import the main script: it must do its work below `if __name__ == "__main__"`.
 
     Raises:
-        ValueError: the function cannot be pickled.
+        ArgumentError: the function cannot be pickled.
         WorkerError: a worker died, because the system killed it or could not start it.
     """
     if workers < 0:
@@ -128,7 +132,7 @@ def _serve(connection: Connection, function: Callable[[Item], Result]) -> None:
             answer = None, error
         try:
             connection.send(answer)
-        except Exception as error:  # what cannot be pickled is told as text
+        except Exception as error:  # what cannot be pickled is sent as text
             connection.send((None, RuntimeError(f"{error} (of {answer})")))
 
 

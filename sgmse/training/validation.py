@@ -21,7 +21,7 @@ from sgmse.data.pairs import evenly_spaced
 from sgmse.data.training_pairs import section_pairs
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError, MetricError
-from sgmse.metrics.measures import Measure, chosen
+from sgmse.metrics.measures import Measure, select
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,7 +111,7 @@ class Example:
 
 def measure_of(score: str) -> Measure:
     """The measure of a score in a recipe. Raises `ArgumentError` if there is none."""
-    return chosen([score.replace("_", "-")])[0]
+    return select([score.replace("_", "-")])[0]
 
 
 def evaluate(

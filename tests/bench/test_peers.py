@@ -8,7 +8,7 @@ from sgmse.audio import Info, read, write
 from sgmse.bench._peers import DeepFilterNet3, NoiseReduce, Peer, RNNoise, WebRTC
 from sgmse.bench.suite import SYSTEMS
 from sgmse.metrics import estoi, pesq_wb, si_sdr
-from sgmse.scoring.comparison import estimated_delay
+from sgmse.scoring.pair import estimated_delay
 
 KINDS = ("clean", "noisy")
 PEERS = [system for system in SYSTEMS if issubclass(system, Peer)]

@@ -11,12 +11,12 @@ from sgmse.bench._costs import Costs, Run
 from sgmse.bench._results import Results
 from sgmse.bench._systems import Noisy
 from sgmse.bench.suite import NoisySet, Suite
-from sgmse.metrics.measures import chosen
+from sgmse.metrics.measures import select
 from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores
 from sgmse.scoring.thresholds import Threshold
 
-MEASURES = chosen(["si-sdr", "lsd"])
+MEASURES = select(["si-sdr", "lsd"])
 SUITE = Suite(
     {name: NoisySet(Path("clean"), Path("noisy")) for name in ("easy", "hard")},
     {name: Noisy() for name in ("good", "noisy", "bad")},

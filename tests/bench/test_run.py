@@ -177,7 +177,7 @@ def test_nothing_is_done_twice(monkeypatch):
     first = run_suite(SUITE, "out")
     before = len(CALLS)
     assert before == 9
-    monkeypatch.setattr(scoring, "compare", None)  # would raise
+    monkeypatch.setattr(scoring, "score_pair", None)  # would raise
     again = run_suite(SUITE, "out")
     assert len(CALLS) == before
     assert (again.enhanced, again.scores.reused) == (0, 12)
@@ -190,13 +190,13 @@ def test_an_interrupted_run_goes_on_where_it_stopped(at, monkeypatch):
     whole = run_suite(SUITE, "whole")
     CALLS.clear()
     scored = []
-    compare = scoring.compare
+    score_pair = scoring.score_pair
 
     def counted(pair, *arguments, **options):
         scored.append(pair.enhanced)
-        return compare(pair, *arguments, **options)
+        return score_pair(pair, *arguments, **options)
 
-    monkeypatch.setattr(scoring, "compare", counted)
+    monkeypatch.setattr(scoring, "score_pair", counted)
 
     def progress(stage, done, total):
         assert total == {"enhancing": 9, "scoring": 12}[stage]

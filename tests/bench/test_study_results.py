@@ -14,8 +14,9 @@ from sgmse.bench._study_results import COSTS, OWN, Setting, StudyResults
 from sgmse.bench._systems import Noisy
 from sgmse.bench.models import Model
 from sgmse.bench.suite import NoisySet, Suite
+from sgmse.metrics.measures import select
 from sgmse.scoring.journal import Row
-from sgmse.scoring.scores import Scores, resolved
+from sgmse.scoring.scores import Scores
 
 
 def result(values: dict[str, list[float | None]]) -> StudyResults:
@@ -36,7 +37,7 @@ def result(values: dict[str, list[float | None]]) -> StudyResults:
         Setting("C U, 4 steps", "C U", "C", None, "U", 4, own, refused="no c"),
     ]
     steps = {"noisy": 0} | {s.name: s.steps for s in settings}
-    measures = resolved(("si-sdr", "lsd"))
+    measures = select(("si-sdr", "lsd"))
     rows, runs = [], []
     for system, of in values.items():
         for i, value in enumerate(of):

@@ -217,7 +217,7 @@ def test_an_interrupt_says_how_to_go_on(run, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bench, "scattered", interrupted)
+    monkeypatch.setattr(bench, "map_unordered", interrupted)
     code, out, err = run("-o", "out")
     assert (code, out) == (130, "")
     assert err == ["interrupted; what is done is kept in out: call again to go on"]

@@ -173,9 +173,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path) -> Path
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without worker processes."""
-    scattered = scoring.scattered
+    map_unordered = scoring.map_unordered
     for module in (scoring, bench):
-        monkeypatch.setattr(module, "scattered", lambda f, items, workers: scattered(f, items, 0))
+        monkeypatch.setattr(
+            module, "map_unordered", lambda f, items, workers: map_unordered(f, items, 0)
+        )
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_names():
 
 def test_a_page_is_of_the_extent_that_is_asked_for(capsys):
     def write(command, progress, files):
-        progress(1, 2)
+        progress("report", 1, 2)
         return f"{command}: {files}.html"
 
     options = parsed("--report-files", "3")

@@ -37,8 +37,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def run(monkeypatch, call):
     """Runs `sgmse score`, SI-SDR alone, without worker processes: (exit code, stdout, stderr)."""
-    scattered = scoring.scattered
-    monkeypatch.setattr(scoring, "scattered", lambda f, items, workers: scattered(f, items, 0))
+    map_unordered = scoring.map_unordered
+    monkeypatch.setattr(
+        scoring, "map_unordered", lambda f, items, workers: map_unordered(f, items, 0)
+    )
 
     return partial(call, "score", "--measures", "si-sdr")
 
@@ -157,7 +159,7 @@ def test_nothing_scored_is_an_error(run):
     ],
 )
 def test_misuse_is_one_line_before_any_work(arguments, says, run, monkeypatch):
-    monkeypatch.setattr(scoring, "compare", None)
+    monkeypatch.setattr(scoring, "score_pair", None)
     code, out, err = run("clean", *arguments, "-o", "out")
     assert (code, out, len(err)) == (1, "", 1)
     assert says in err[0]
@@ -206,17 +208,17 @@ def test_a_report_needs_its_packages(run, monkeypatch):
 
 
 def test_an_interrupt_says_what_is_kept(run, monkeypatch):
-    compare = scoring.compare
+    score_pair = scoring.score_pair
     calls = []
 
     def interrupted(*arguments, **options):
         if len(calls) == 2:
             raise KeyboardInterrupt
         calls.append(1)
-        return compare(*arguments, **options)
+        return score_pair(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(scoring, "compare", interrupted)
+        patch.setattr(scoring, "score_pair", interrupted)
         code, out, err = run("clean", "good", "-o", "out")
         assert (code, out) == (130, "")
         assert err == ["interrupted; what is done is kept in out: call again to go on"]

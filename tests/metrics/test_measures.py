@@ -7,7 +7,7 @@ import pytest
 
 from sgmse.errors import MetricError
 from sgmse.metrics import DNSMOS, Composite, composite, dnsmos, pesq_nb, si_sir
-from sgmse.metrics.measures import MEASURES, Measure, chosen, word_errors
+from sgmse.metrics.measures import MEASURES, Channels, Measure, select, word_errors
 
 RATE = 16000
 
@@ -60,17 +60,17 @@ def test_stated_rates_are_those_of_the_metric(measure, signals):
 
 
 def test_chosen():
-    assert [m.name for m in chosen(["stoi", " SegSNR", "STOI"])] == ["STOI", "SegSNR"]
-    assert chosen(["pesq"]) == chosen(["PESQ-WB"])
+    assert [m.name for m in select(["stoi", " SegSNR", "STOI"])] == ["STOI", "SegSNR"]
+    assert select(["pesq"]) == select(["PESQ-WB"])
     with pytest.raises(ValueError, match=r"no measure is called 'pesk'; known are pesq-wb, .*lsd"):
-        chosen(["stoi", "pesk"])
+        select(["stoi", "pesk"])
     with pytest.raises(ValueError, match="name at least one measure of pesq-wb"):
-        chosen([])
+        select([])
 
 
 def test_each_gets_what_it_needs(signals):
     s, s_hat, noisy = signals
-    (sir,) = chosen(["si-sir"])
+    (sir,) = select(["si-sir"])
     assert sir(s, s_hat, RATE, noisy) == si_sir(s, s_hat, RATE, noisy - s)
     with pytest.raises(MetricError, match=r"SI-SIR needs the noisy recording \(--noisy\)"):
         sir(s, s_hat, RATE)
@@ -88,8 +88,8 @@ def test_parts_of_what_is_computed_once(signals):
 
     measures = [Measure(part.upper(), opinions, part=part) for part in Composite._fields]
     assert [measure(*signals[:2], RATE) for measure in measures] == [1.5, 2.5, 3.5]
-    results = measures[0].results(*signals[:2], RATE)
-    assert [measure.of(results) for measure in measures] == [1.5, 2.5, 3.5]
+    results = measures[0].results(Channels(signals[1], signals[0]), RATE)
+    assert [measure.value_in(results) for measure in measures] == [1.5, 2.5, 3.5]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_parts_of_what_is_computed_once(signals):
     ],
 )
 def test_shared_functions_and_their_parts(names, function, fields):
-    measures = chosen(names)
+    measures = select(names)
     assert all(measure.function is function for measure in measures)
     assert tuple(measure.part for measure in measures) == fields._fields
 

@@ -10,9 +10,16 @@ import soundfile
 from numpy.testing import assert_allclose
 
 from sgmse.data.pairs import Pair
-from sgmse.metrics.measures import Measure, chosen
+from sgmse.metrics.measures import Measure, select
 from sgmse.report import clips as module
-from sgmse.report.clips import called, clips, listed, picture, spectrogram, spread
+from sgmse.report.clips import (
+    files_by_recording,
+    make_clips,
+    picture,
+    select_by_name,
+    select_by_score,
+    spectrogram,
+)
 from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores, Task
 
@@ -40,7 +47,7 @@ def tone(hertz: float, seconds: float, rate: int = RATE, level: float = 0.5) -> 
 
 
 def test_sounds_are_the_start_of_the_files():
-    clean, noisy = clips(
+    clean, noisy = make_clips(
         {"clean": DATA / "clean.wav", "noisy": DATA / "noisy.wav"}, seconds=1.5, coding="flac"
     )
     for clip, name in ((clean, "clean"), (noisy, "noisy")):
@@ -51,7 +58,7 @@ def test_sounds_are_the_start_of_the_files():
 
 
 def test_opus_is_small_and_alike():
-    (opus,), (flac,) = (clips({"a": DATA / "clean.wav"}, coding=c) for c in ("opus", "flac"))
+    (opus,), (flac,) = (make_clips({"a": DATA / "clean.wav"}, coding=c) for c in ("opus", "flac"))
     sound, rate = soundfile.read(content(opus.sound, "audio/ogg"))
     whole, _ = soundfile.read(DATA / "clean.wav")
     assert rate == RATE
@@ -64,7 +71,7 @@ def test_opus_is_small_and_alike():
 def test_rates_channels_and_levels(tmp_path):
     stereo = np.stack([tone(1000, 0.5, 44100), tone(2000, 0.5, 44100, 1.5)], axis=1)
     soundfile.write(tmp_path / "a.wav", stereo, 44100, "FLOAT")
-    (flac,), (opus,) = (clips({"a": tmp_path / "a.wav"}, coding=c) for c in ("flac", "opus"))
+    (flac,), (opus,) = (make_clips({"a": tmp_path / "a.wav"}, coding=c) for c in ("flac", "opus"))
     sound, rate = soundfile.read(content(flac.sound, "audio/flac"))
     assert (rate, sound.shape) == (44100, stereo.shape)
     assert_allclose(sound, stereo.clip(-1, 1), atol=1e-4)
@@ -96,7 +103,7 @@ def test_pictures_are_of_one_scale(tmp_path):
     noise = 0.3 * np.random.default_rng(0).normal(size=RATE)
     for name, level in (("a", 1.0), ("b", 0.1)):
         soundfile.write(tmp_path / f"{name}.wav", level * noise, RATE, "FLOAT")
-    a, b = clips({name: tmp_path / f"{name}.wav" for name in "ab"})
+    a, b = make_clips({name: tmp_path / f"{name}.wav" for name in "ab"})
     left, right = pixels(a.picture).astype(int), pixels(b.picture).astype(int)
     assert left.max() == module.SHADES - 1
     bright = left > 30
@@ -106,7 +113,7 @@ def test_pictures_are_of_one_scale(tmp_path):
 def test_pictures_of_other_rates_share_the_axis_of_the_first(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(2000, 1, 16000), 16000)
     soundfile.write(tmp_path / "b.wav", tone(2000, 1, 48000), 48000)
-    a, b = clips({name: tmp_path / f"{name}.wav" for name in "ab"})
+    a, b = make_clips({name: tmp_path / f"{name}.wav" for name in "ab"})
     assert a.top == b.top == 8000
     rows = [pixels(clip.picture)[:, 20:40].mean(axis=1).argmax() for clip in (a, b)]
     assert rows[0] == rows[1]
@@ -118,13 +125,13 @@ def test_silence_is_dark():
 
 def test_a_silent_first_file(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(RATE), RATE)
-    (clip,) = clips({"a": tmp_path / "a.wav"})
+    (clip,) = make_clips({"a": tmp_path / "a.wav"})
     assert not pixels(clip.picture).any()
 
 
 def test_a_file_that_cannot_be_read_says_why(tmp_path):
     (tmp_path / "b.wav").write_bytes(b"RIFF nonsense")
-    a, b, c = clips(
+    a, b, c = make_clips(
         {"a": tmp_path / "a.wav", "b": tmp_path / "b.wav", "c": DATA / "clean.wav"}, seconds=0.5
     )
     assert a.problem.startswith("no such file")
@@ -137,10 +144,10 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path):
 
 def test_refusals():
     with pytest.raises(ValueError, match="no coding is called 'mp3'; choose from opus, flac"):
-        clips({}, coding="mp3")
+        make_clips({}, coding="mp3")
     for bad in (0, -1, float("nan")):
         with pytest.raises(ValueError, match="longer than 0 s"):
-            clips({}, seconds=bad)
+            make_clips({}, seconds=bad)
 
 
 def test_files_by_recording():
@@ -149,7 +156,9 @@ def test_files_by_recording():
         pair = Pair(name, Path(f"c/{name}.wav"), enhanced, Path(f"n/{name}.wav"))
         return Task(pair, system, "set", seed)
 
-    found = listed([task("1", "b", 0), task("1", "b", 1), task("2", "b", 0), task("1", "noisy")])
+    found = files_by_recording(
+        [task("1", "b", 0), task("1", "b", 1), task("2", "b", 0), task("1", "noisy")]
+    )
     assert list(found) == [("set", "1"), ("set", "2")]
     assert found["set", "1"] == {
         "clean": Path("c/1.wav"),
@@ -157,12 +166,14 @@ def test_files_by_recording():
         "b": Path("b/0/1.wav"),
     }
     assert list(found["set", "2"]) == ["clean", "noisy", "b"]
-    assert listed([Task(Pair("1", None, Path("e.wav")), "a")]) == {("", "1"): {"a": Path("e.wav")}}
+    assert files_by_recording([Task(Pair("1", None, Path("e.wav")), "a")]) == {
+        ("", "1"): {"a": Path("e.wav")}
+    }
 
 
 @pytest.mark.parametrize("higher", [True, False])
 def test_recordings_from_the_worst_to_the_best(higher):
-    measure = chosen(["si-sdr"])[0] if higher else Measure("SI-SDR", max, higher_is_better=False)
+    measure = select(["si-sdr"])[0] if higher else Measure("SI-SDR", max, higher_is_better=False)
     order = np.random.default_rng(0).permutation(11)
     rows = [
         Row(f"{i:02}", system, values={"SI-SDR": float(order[i]) + 100 * (system == "b")})
@@ -172,18 +183,20 @@ def test_recordings_from_the_worst_to_the_best(higher):
     rows += [Row("bad", system, values={"SI-SDR": None}) for system in "ab"]
     scores = Scores(tuple(rows), (measure,))
     there = [("", f"{i:02}") for i in range(11)] + [("", "bad"), ("", "never scored")]
-    found = [int(order[int(name)]) for _, name in spread(scores, there, 3)]
+    found = [int(order[int(name)]) for _, name in select_by_score(scores, there, 3)]
     assert found == ([0, 3, 7] if higher else [10, 7, 3])
-    assert len(spread(scores, there, 50)) == 11
-    assert spread(scores, there, 0) == []
-    assert [int(order[int(name)]) for _, name in spread(scores, there, 1)] == [0 if higher else 10]
+    assert len(select_by_score(scores, there, 50)) == 11
+    assert select_by_score(scores, there, 0) == []
+    assert [int(order[int(name)]) for _, name in select_by_score(scores, there, 1)] == [
+        0 if higher else 10
+    ]
 
 
 def test_recordings_by_name():
     known = [("a", "1"), ("b", "1"), ("b", "c/2")]
-    assert called(known, ["c/2", "1", "b/1"]) == [known[2], known[0], known[1]]
-    assert called(known, []) == []
+    assert select_by_name(known, ["c/2", "1", "b/1"]) == [known[2], known[0], known[1]]
+    assert select_by_name(known, []) == []
     for name in ("2", "b", "1.wav"):
         message = rf"no recording '{name}' to listen to; names have no suffix, such as '1', '1'"
         with pytest.raises(ValueError, match=message):
-            called(known, ["1", name])
+            select_by_name(known, ["1", name])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sgmse.metrics.measures import chosen
+from sgmse.metrics.measures import select
 from sgmse.report.charts import Panel, Point, draw
 from sgmse.report.content import cost_charts, cost_figure, fact_charts, grids
 from sgmse.scoring.facts import BINS
@@ -14,7 +14,7 @@ from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores
 from sgmse.scoring.table import Table
 
-PESQ, LSD = chosen(["pesq-wb", "lsd"])
+PESQ, LSD = select(["pesq-wb", "lsd"])
 COUNT = 20
 A, B = (np.random.default_rng(i).normal(i, 1, COUNT) for i in (2, 3))
 KINDS = {"first": 0, "second": 1}

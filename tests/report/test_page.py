@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from sgmse.data.pairs import Unmatched
-from sgmse.metrics.measures import chosen
+from sgmse.metrics.measures import select
 from sgmse.report import page as module
-from sgmse.report.clips import clips
+from sgmse.report.clips import make_clips
 from sgmse.report.page import require, write_report
 from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores
@@ -28,7 +28,7 @@ from sgmse.scoring.table import Table
 pytest.importorskip("matplotlib")
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-MEASURES = chosen(["pesq-wb", "si-sdr", "lsd"])
+MEASURES = select(["pesq-wb", "si-sdr", "lsd"])
 SYSTEMS = ("noisy", "ours, 4 steps", "peer")
 FILES = {"clean": DATA / "clean.wav", "noisy": DATA / "noisy.wav", "peer": DATA / "noisy.wav"}
 COSTS = {"ours, 4 steps": {"evaluations": 4, "real-time factor": 0.1}, "peer": {"evaluations": 1}}
@@ -134,7 +134,7 @@ def test_what_is_on_the_page(page):
 
 def test_each_card_has_its_own_sound_and_picture(tmp_path):
     found = Elements(write(tmp_path, coding="flac", files=["f0"]))
-    expected = clips(FILES, seconds=0.4, coding="flac")
+    expected = make_clips(FILES, seconds=0.4, coding="flac")
     assert [a["src"] for a in found.of("audio")] == [clip.sound for clip in expected]
     assert [a["src"] for a in found.of("img")] == [clip.picture for clip in expected]
     assert [a["aria-label"] for a in found.of("audio")] == [clip.label for clip in expected]
@@ -234,7 +234,7 @@ def test_the_size_is_kept(tmp_path):
 
 
 def test_bad_arguments_are_refused_before_any_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(module.listening, "clips", None)
+    monkeypatch.setattr(module, "make_clips", None)
     for error, more in (
         ("no system is called 'x'; there are noisy,", {"baseline": "x"}),
         ("no recording has a fact 'x'", {"by": ["x"]}),
@@ -272,8 +272,8 @@ def test_packages_are_asked_for(package, monkeypatch, tmp_path):
 
 def test_progress_is_told(tmp_path):
     told = []
-    write(tmp_path, by=[], progress=lambda done, total: told.append((done, total)))
-    assert told == [(0, 2), (1, 2), (2, 2)]
+    write(tmp_path, by=[], progress=lambda *stage: told.append(stage))
+    assert told == [("report", 0, 2), ("report", 1, 2), ("report", 2, 2)]
 
 
 # In a real browser

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from sgmse.data.pairs import Unmatched
-from sgmse.metrics.measures import Measure, chosen
+from sgmse.metrics.measures import Measure, select
 from sgmse.report.text import latex, notes, problems, records, summary, to_csv, to_json, write
 from sgmse.scoring.intervals import interval, paired
 from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores
 from sgmse.scoring.table import Table
 
-PESQ, SDR = chosen(["pesq-wb", "si-sdr"])
+PESQ, SDR = select(["pesq-wb", "si-sdr"])
 LSD = Measure("L|SD", max, higher_is_better=False, digits=1)
 COUNT = 20
 A, B = (np.random.default_rng(i).normal(i, 1, COUNT) for i in (2, 3))

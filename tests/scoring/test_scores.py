@@ -9,9 +9,9 @@ import pytest
 from sgmse.audio import Info, write
 from sgmse.data.pairs import Pair, Unmatched
 from sgmse.metrics import si_sdr
-from sgmse.metrics.measures import Measure, chosen
+from sgmse.metrics.measures import Measure, select
 from sgmse.scoring import scores as scoring
-from sgmse.scoring.scores import Task, matched, named, resolved, score, score_tasks
+from sgmse.scoring.scores import Scorer, Task, match_folders, name_systems, score, score_tasks
 
 RATE = 8000
 CLEAN = {f"s{i}": 0.1 * np.random.default_rng(i).standard_normal(400 + i) for i in range(6)}
@@ -38,12 +38,12 @@ def calls(monkeypatch) -> list[str]:
     """The files that are scored from now on."""
     seen = []
 
-    def compare(pair, measures, **options):
+    def score_pair(pair, measures, **options):
         seen.append(f"{pair.enhanced} {' '.join(m.name for m in measures)}")
         return original(pair, measures, **options)
 
-    original = scoring.compare
-    monkeypatch.setattr(scoring, "compare", compare)
+    original = scoring.score_pair
+    monkeypatch.setattr(scoring, "score_pair", score_pair)
     return seen
 
 
@@ -63,17 +63,17 @@ def test_every_file_of_every_system():
 def test_what_is_scored_can_be_asked_for_before():
     Path("index.csv").write_text("name,snr_db\ns0,5\n")
     Path("far/s5.wav").unlink()
-    tasks, unmatched = matched("clean", ["near", "far"])
+    tasks, unmatched = match_folders("clean", ["near", "far"])
     scores = score("clean", ["near", "far"], measures=["si-sdr"])
     assert [task.key for task in tasks] == [row.key for row in scores.rows]
     assert [task.pair.facts for task in tasks] == [row.facts for row in scores.rows]
     assert unmatched == scores.unmatched
     assert [len(files) for files in unmatched.values()] == [0, 1]
-    assert matched("clean", "near", noisy="far")[0][0].pair.noisy == Path("far/s0.wav")
+    assert match_folders("clean", "near", noisy="far")[0][0].pair.noisy == Path("far/s0.wav")
 
 
 def test_one_system_and_two_files():
-    alone = score("clean", "near", measures=chosen(["si-sdr"]))
+    alone = score("clean", "near", measures=select(["si-sdr"]))
     assert alone.systems == ("near",)
     two = score("clean/s3.wav", Path("near/s3.wav"), measures=["si-sdr"])
     assert [row.values for row in two.rows] == [alone.rows[3].values]
@@ -136,19 +136,19 @@ def test_seeds_of_a_recording_are_one_value():
         Task(Pair("s0", Path("clean/s0.wav"), Path(f"{folder}/s0.wav")), "mine", "set", seed)
         for seed, folder in enumerate(["near", "far"])
     ]
-    scores = score_tasks(tasks, measures=["si-sdr"])
+    scores = score_tasks(tasks, Scorer(select(["si-sdr"])))
     both = [row.values["SI-SDR"] for row in scores.rows]
     assert scores.values("mine", "SI-SDR") == {("set", "s0"): pytest.approx(np.mean(both))}
     assert [(row.set, row.seed) for row in scores.rows] == [("set", 0), ("set", 1)]
     with pytest.raises(ValueError, match="two tasks have the same set, system, seed and name"):
-        score_tasks([tasks[0], tasks[0]])
+        score_tasks([tasks[0], tasks[0]], Scorer(select(["si-sdr"])))
 
 
 # Journals
 
 
 def test_an_interrupted_run_goes_on_and_scores_nothing_twice(calls):
-    def stop(done, total):
+    def stop(stage, done, total):
         if done == 3:
             raise KeyboardInterrupt
 
@@ -157,15 +157,15 @@ def test_an_interrupted_run_goes_on_and_scores_nothing_twice(calls):
     with pytest.raises(KeyboardInterrupt):
         score("clean", ["near", "far"], measures=["si-sdr"], journal="out/j", progress=stop)
     assert len(calls) == 3
-    told = []
+    stages = []
     again = score(
         "clean",
         ["near", "far"],
         measures=["si-sdr"],
         journal="out/j",
-        progress=lambda *numbers: told.append(numbers),
+        progress=lambda *stage: stages.append(stage),
     )
-    assert told == [(done, 12) for done in range(3, 13)]
+    assert stages == [("scoring", done, 12) for done in range(3, 13)]
     assert len(calls) == len(set(calls)) == 12
     assert again == replace(whole, reused=3)
 
@@ -267,15 +267,15 @@ def test_measures_of_ones_own():
     found = score("clean", "near", measures=["SI-SDR", mine, "si-sdr"])
     assert [m.name for m in found.measures] == ["SI-SDR", "Half"]
     assert all(r.values["Half"] == r.values["SI-SDR"] / 2 for r in found.rows)
-    assert [m.name for m in resolved(["pesq-wb", mine])] == ["PESQ-WB", "Half"]
+    assert [m.name for m in select(["pesq-wb", mine])] == ["PESQ-WB", "Half"]
 
 
 def test_names_of_systems():
-    assert named("runs/a") == {"a": Path("runs/a")}
-    assert list(named(["x/a/out", "x/b/out", "c"])) == ["a/out", "b/out", "c"]
-    assert named({"mine": "x"}) == {"mine": Path("x")}
+    assert name_systems("runs/a") == {"a": Path("runs/a")}
+    assert list(name_systems(["x/a/out", "x/b/out", "c"])) == ["a/out", "b/out", "c"]
+    assert name_systems({"mine": "x"}) == {"mine": Path("x")}
     with pytest.raises(ValueError, match="named twice"):
-        named(["near", "./near"])
+        name_systems(["near", "./near"])
 
 
 def test_labels_in_order():

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sgmse.metrics.measures import chosen
+from sgmse.metrics.measures import select
 from sgmse.report import summary, to_json, write, write_report
 from sgmse.scoring import intervals
 from sgmse.scoring.intervals import interval, paired
@@ -29,7 +29,7 @@ def row(system: str, i: int, **more) -> Row:
 @pytest.fixture
 def scores() -> Scores:
     rows = [row(system, i) for system in ("first", "second") for i in range(COUNT)]
-    return Scores(tuple(rows), chosen(["si-sdr", "lsd"]))
+    return Scores(tuple(rows), select(["si-sdr", "lsd"]))
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_report_draws_each_bootstrap_once(tmp_path, monkeypatch):
         return resampled_means(data, 10, seed)
 
     monkeypatch.setattr(intervals, "_resampled_means", counted)
-    measures = chosen(["pesq-wb", "stoi", "estoi", "si-sdr", "lsd"])
+    measures = select(["pesq-wb", "stoi", "estoi", "si-sdr", "lsd"])
     rng = np.random.default_rng(0)
     rows = [
         Row(

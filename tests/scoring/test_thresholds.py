@@ -2,13 +2,13 @@
 
 import pytest
 
-from sgmse.metrics.measures import chosen
+from sgmse.metrics.measures import select
 from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores
 from sgmse.scoring.table import Table
 from sgmse.scoring.thresholds import Threshold, failures
 
-MEASURES = chosen(["pesq-wb", "lsd"])
+MEASURES = select(["pesq-wb", "lsd"])
 
 
 def table(baseline: str | None = None, **systems: tuple[float | None, float | None]) -> Table:

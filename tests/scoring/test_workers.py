@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from sgmse.errors import WorkerError
-from sgmse.scoring.workers import THREADS, cores, scattered
+from sgmse.scoring.workers import THREADS, cores, map_unordered
 
 # What a worker imports is of the standard library, so that it starts quickly.
 
@@ -17,14 +17,14 @@ from sgmse.scoring.workers import THREADS, cores, scattered
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_every_item_with_its_result(workers):
     items = [float(i) for i in range(20)]
-    assert dict(scattered(math.sqrt, items, workers)) == {i: math.sqrt(i) for i in items}
-    assert list(scattered(math.sqrt, [], workers)) == []
+    assert dict(map_unordered(math.sqrt, items, workers)) == {i: math.sqrt(i) for i in items}
+    assert list(map_unordered(math.sqrt, [], workers)) == []
 
 
 def test_workers_have_one_thread_and_leave_this_process_as_it_was(monkeypatch):
     monkeypatch.setenv(THREADS[0], "7")
     monkeypatch.delenv(THREADS[1], raising=False)
-    found = dict(scattered(os.getenv, THREADS, 1))
+    found = dict(map_unordered(os.getenv, THREADS, 1))
     assert found == dict.fromkeys(THREADS, "1")
     assert os.environ[THREADS[0]] == "7"
     assert THREADS[1] not in os.environ
@@ -33,7 +33,7 @@ def test_workers_have_one_thread_and_leave_this_process_as_it_was(monkeypatch):
 def test_workers_work_at_the_same_time_and_in_other_processes():
     # The item stands for the globals.
     slow = partial(eval, "(__import__('time').sleep(0.3), __import__('os').getpid())[1]")
-    pids = [pid for _, pid in scattered(slow, [{}, {}, {}, {}], 2)]
+    pids = [pid for _, pid in map_unordered(slow, [{}, {}, {}, {}], 2)]
     assert len(pids) == 4
     assert len(set(pids)) == 2
     assert os.getpid() not in pids
@@ -42,22 +42,22 @@ def test_workers_work_at_the_same_time_and_in_other_processes():
 @pytest.mark.parametrize("workers", [0, 1])
 def test_errors_come_back(workers):
     with pytest.raises(ValueError, match="math domain error"):
-        list(scattered(math.sqrt, [4.0, -1.0], workers))
+        list(map_unordered(math.sqrt, [4.0, -1.0], workers))
 
 
 def test_a_worker_that_dies_is_named_with_its_item():
     with pytest.raises(WorkerError, match="a worker process died over 3;"):
-        list(scattered(os._exit, [3], 1))
+        list(map_unordered(os._exit, [3], 1))
 
 
 def test_what_a_worker_cannot_import_is_refused():
     with pytest.raises(ValueError, match="define it in a module, or set workers=0"):
-        list(scattered(lambda item: item, [1], 1))
+        list(map_unordered(lambda item: item, [1], 1))
 
 
 def test_closing_ends_the_workers_at_once():
     start = time.monotonic()
-    outcomes = scattered(time.sleep, [0.0, 60.0, 60.0], 2)
+    outcomes = map_unordered(time.sleep, [0.0, 60.0, 60.0], 2)
     assert next(outcomes) == (0.0, None)
     outcomes.close()
     assert time.monotonic() - start < 20
@@ -71,7 +71,7 @@ def test_items_are_taken_when_a_worker_is_free():
             taken.append(i)
             yield i
 
-    outcomes = scattered(operator.neg, items(), 1)
+    outcomes = map_unordered(operator.neg, items(), 1)
     assert next(outcomes) == (0, 0)
     assert len(taken) <= 3
     outcomes.close()
@@ -80,4 +80,4 @@ def test_items_are_taken_when_a_worker_is_free():
 def test_numbers_of_workers():
     assert cores() >= 1
     with pytest.raises(ValueError, match="workers must be at least 0, not -1"):
-        list(scattered(math.sqrt, [1.0], -1))
+        list(map_unordered(math.sqrt, [1.0], -1))

@@ -8,6 +8,7 @@ is a problem with a reason, never an exception and never a number.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from sgmse import audio
 from sgmse.audio import Samples
 from sgmse.data.pairs import Pair
 from sgmse.errors import AudioError, MetricError
-from sgmse.metrics.measures import Measure
+from sgmse.metrics.measures import Channels, Measure
 
 TOLERANCE = 0.1  # seconds of difference in length that are trimmed
 FARTHEST = 1.0  # seconds of delay that are looked for
@@ -24,8 +25,8 @@ LIKENESS = 0.2  # correlation coefficient below which a delay means nothing
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What came of a pair.
+class PairScores:
+    """The scores of a pair.
 
     Args:
         values: by measure name; None where there is a problem.
@@ -44,13 +45,13 @@ class Comparison:
     delay: int | None = None
 
 
-def compare(
+def score_pair(
     pair: Pair,
     measures: Sequence[Measure],
     *,
     align: bool = False,
     tolerance: float = TOLERANCE,
-) -> Comparison:
+) -> PairScores:
     """Score a pair.
 
     The score of several channels is the mean of theirs, and each must have one; files with
@@ -66,14 +67,12 @@ def compare(
     files = _Files(pair, align, tolerance)
     values: dict[str, float | None] = {}
     problems: dict[str, str] = {}
-    for group in _sharing(measures):
-        found = _results(group, files)
-        for measure in group:
-            result = found[measure.name]
-            values[measure.name] = result if isinstance(result, float) else None
+    for group in _by_function(measures):
+        for name, result in _results(group, files).items():
+            values[name] = result if isinstance(result, float) else None
             if isinstance(result, str):
-                problems[measure.name] = " ".join(result.split())
-    return Comparison(values, problems, *files.facts())
+                problems[name] = " ".join(result.split())
+    return PairScores(values, problems, *files.facts())
 
 
 def estimated_delay(reference: Samples, estimate: Samples, farthest: int) -> int | None:
@@ -102,38 +101,34 @@ class _Files:
 
     def __init__(self, pair: Pair, align: bool, tolerance: float) -> None:
         self.pair, self.align, self.tolerance = pair, align, tolerance
-        self._read: dict[str, tuple[Samples, int] | AudioError] = {}
-        self._at: dict[tuple[str, int], Samples] = {}
-        self._delay: list[int | None] = []
+        self._originals: dict[str, tuple[Samples, int] | AudioError] = {}
+        self._resampled: dict[tuple[str, int], Samples] = {}
 
     def original(self, role: str) -> tuple[Samples, int]:
         """(channels, samples) and Hz of "clean", "enhanced" or "noisy", as it is in its file."""
-        if role not in self._read:
-            path = {"clean": self.pair.clean, "noisy": self.pair.noisy}.get(
-                role, self.pair.enhanced
-            )
-            if path is None:
+        if role not in self._originals:
+            if role not in self.pair.files:
                 raise MetricError(f"there is no {role} file")
             try:
-                data, about = audio.read(path)
-                self._read[role] = data, about.sample_rate
+                data, about = audio.read(self.pair.files[role])
+                self._originals[role] = data, about.sample_rate
             except AudioError as error:
-                self._read[role] = error
-        found = self._read[role]
-        if isinstance(found, AudioError):
-            raise found
-        return found
+                self._originals[role] = error
+        original = self._originals[role]
+        if isinstance(original, AudioError):
+            raise original
+        return original
 
     def at(self, role: str, rate: int) -> Samples:
         """The file at a rate in Hz."""
-        if (role, rate) not in self._at:
+        if (role, rate) not in self._resampled:
             data, own = self.original(role)
             if own != rate:
                 import torch  # a second, for each worker, which most sets do not need
 
                 data = audio.resample(torch.from_numpy(data), own, rate).numpy()
-            self._at[role, rate] = data
-        return self._at[role, rate]
+            self._resampled[role, rate] = data
+        return self._resampled[role, rate]
 
     @property
     def rate(self) -> int:
@@ -143,22 +138,20 @@ class _Files:
         except (AudioError, MetricError):
             return self.original("enhanced")[1]
 
-    @property
+    @cached_property
     def delay(self) -> int | None:
         """Of the enhanced file, in samples at the rate of the clean one."""
-        if not self._delay:
-            rate = self.original("clean")[1]
-            heard = round(HEARD * rate)
-            clean, enhanced = (self.at(role, rate)[:, :heard] for role in ("clean", "enhanced"))
-            alike = len(clean) == len(enhanced)
-            lag = estimated_delay(clean, enhanced, round(FARTHEST * rate)) if alike else None
-            self._delay.append(lag)
-        return self._delay[0]
+        rate = self.original("clean")[1]
+        heard = round(HEARD * rate)
+        clean, enhanced = (self.at(role, rate)[:, :heard] for role in ("clean", "enhanced"))
+        if len(clean) != len(enhanced):
+            return None
+        return estimated_delay(clean, enhanced, round(FARTHEST * rate))
 
     def excess(self, role: str) -> int:
         """Samples that a file is longer than the clean one, at the rate of that."""
         data, rate = self.original("clean")
-        return self.at(role, rate).shape[1] - data.shape[1]
+        return int(self.at(role, rate).shape[1] - data.shape[1])
 
     def together(self, roles: Sequence[str], rate: int) -> list[Samples]:
         """The clean file and others at a rate, equally long and, if asked for, aligned."""
@@ -190,22 +183,24 @@ class _Files:
     def facts(self) -> tuple[float, int, int, int | None]:
         """Seconds, sample rate, excess and delay, as far as the files can be read."""
         try:
-            rate = self.rate
+            clean, rate = self.original("clean")
         except (AudioError, MetricError):
-            return 0.0, 0, 0, None
+            return self._facts_without_clean()
+        seconds = clean.shape[1] / rate
         try:
-            seconds = self.original("clean")[0].shape[1] / rate
             return seconds, rate, self.excess("enhanced"), self.delay
         except (AudioError, MetricError):
-            pass
-        readable = next(r for r in ("clean", "enhanced") if self._is_read(r))
-        return self.original(readable)[0].shape[1] / rate, rate, 0, None
+            return seconds, rate, 0, None
 
-    def _is_read(self, role: str) -> bool:
-        return isinstance(self._read.get(role), tuple)
+    def _facts_without_clean(self) -> tuple[float, int, int, int | None]:
+        try:
+            enhanced, rate = self.original("enhanced")
+        except (AudioError, MetricError):
+            return 0.0, 0, 0, None
+        return enhanced.shape[1] / rate, rate, 0, None
 
 
-def _sharing(measures: Sequence[Measure]) -> list[list[Measure]]:
+def _by_function(measures: Sequence[Measure]) -> list[list[Measure]]:
     """The measures, those together that one run of a function gives."""
     groups: dict[object, list[Measure]] = {}
     for measure in measures:
@@ -220,10 +215,10 @@ def _results(measures: Sequence[Measure], files: _Files) -> dict[str, float | st
     except ImportError:
         raise  # concerns all files, and the message says what to install
     except (AudioError, MetricError) as error:
-        why = str(error)
+        reason = str(error)
     except Exception as error:  # a package that fails on this file may do well on the others
-        why = f"{type(error).__name__}: {error}"
-    return dict.fromkeys((measure.name for measure in measures), why)
+        reason = f"{type(error).__name__}: {error}"
+    return dict.fromkeys((measure.name for measure in measures), reason)
 
 
 def _means(measures: Sequence[Measure], files: _Files) -> dict[str, float | str]:
@@ -236,22 +231,26 @@ def _means(measures: Sequence[Measure], files: _Files) -> dict[str, float | str]
         signals = dict(zip(roles, files.together(roles, rate), strict=True))
     else:
         signals = {"enhanced": files.at("enhanced", rate)}
-    channels = len(signals["enhanced"])
-    of: dict[str, list[float]] = {measure.name: [] for measure in measures}
+    count = len(signals["enhanced"])
+    values: dict[str, list[float]] = {measure.name: [] for measure in measures}
     problems: dict[str, str] = {}
-    for channel in range(channels):
-        where = f"channel {channel}: " if channels > 1 else ""
-        one = {role: signal[channel] for role, signal in signals.items()}
+    for number in range(count):
+        where = f"channel {number}: " if count > 1 else ""
+        channel = {role: signal[number] for role, signal in signals.items()}
+        channels = Channels(channel["enhanced"], channel.get("clean"), channel.get("noisy"), text)
         try:
-            found = first.results(one.get("clean"), one["enhanced"], rate, one.get("noisy"), text)
+            results = first.results(channels, rate)
         except MetricError as error:
             raise MetricError(f"{where}{error}") from error
         for measure in measures:
-            value = measure.of(found)
-            of[measure.name].append(value)
+            value = measure.value_in(results)
+            values[measure.name].append(value)
             if not math.isfinite(value):
                 problems.setdefault(measure.name, where + _unfit(value))
-    return {name: problems.get(name) or float(np.mean(values)) for name, values in of.items()}
+    return {
+        name: problems.get(name) or float(np.mean(per_channel))
+        for name, per_channel in values.items()
+    }
 
 
 def _rate(measure: Measure, rate: int) -> int:
