@@ -6,18 +6,10 @@ from typing import Annotated
 import numpy as np
 from numpy.random import Generator
 
+from sgmse.data._checked import Checked, Probability, Range, Within
 from sgmse.data._crops import SILENCE, crop
 from sgmse.data.cache import CachedRecordings
-from sgmse.data.degradations import (
-    Audio,
-    Checked,
-    Probability,
-    Range,
-    Speed,
-    Within,
-    active_power,
-    decibels,
-)
+from sgmse.data.degradations import Audio, Speed, active_power, decibels
 
 
 @dataclass(frozen=True)

@@ -95,23 +95,27 @@ class Mixer:
             return f"{error.args[1]}; {error.args[2]}"
         return "silent, below -60 dB" if is_silent(samples) else None
 
-    def mix(self, number: int, speech: Path, noise: Path) -> "MixedPair":
-        """Mixture `number` of a set, of these recordings."""
+    def mix(
+        self, number: int, name: str, speech: "Source", noise: "Source"
+    ) -> tuple[Audio, Audio, "Mixture"]:
+        """Clean and noisy audio (samples,) of mixture `number` of a set, and how it came about."""
         rng = default_rng([self.seed, PLACES, number])
-        if self.seconds is None or audio.info(speech).duration <= self.seconds:
-            voice, speech_offset = read_mono(speech, self.sample_rate), 0.0
+        if self.seconds is None or audio.info(speech.path).duration <= self.seconds:
+            voice, speech_offset = read_mono(speech.path, self.sample_rate), 0.0
         else:
-            voice, speech_offset = self.cut(speech, round(self.seconds * self.sample_rate), rng)
-        background, noise_offset = self.cut(noise, len(voice), rng)
+            length = round(self.seconds * self.sample_rate)
+            voice, speech_offset = self.cut(speech.path, length, rng)
+        background, noise_offset = self.cut(noise.path, len(voice), rng)
         snr = self.snr[number % len(self.snr)]
-        reverberant = bool(rng.random() < self.reverb)
-        clean, heard = Room(1.0)(voice, rng, self.sample_rate) if reverberant else (voice, voice)
+        room = bool(rng.random() < self.reverb)
+        clean, heard = Room(1.0)(voice, rng, self.sample_rate) if room else (voice, voice)
         noisy = add_noise(heard, background, snr, self.sample_rate)
         peak = max(float(np.abs(clean).max()), float(np.abs(noisy).max()))
         gain = np.float32(min(1.0, CEILING / peak))
-        return MixedPair(
-            clean * gain, noisy * gain, speech_offset, noise_offset, snr, float(gain), reverberant
-        )
+        sources = speech.place, speech.group, noise.place, noise.group
+        drawn = speech_offset, noise_offset, snr, float(gain), room
+        mixture = Mixture(*(name, *sources, *drawn, len(voice) / self.sample_rate, self.seed))
+        return clean * gain, noisy * gain, mixture
 
     def cut(self, file: Path, samples: int, rng: Generator) -> tuple[Audio, float]:
         """A random part of a recording that is not silent, (samples,); where that starts, in s.
@@ -131,16 +135,12 @@ class Mixer:
         raise MixError(f"{file}: {PATIENCE} places in a row are silent; leave it out")
 
 
-class MixedPair(NamedTuple):
-    """Clean and noisy audio, (samples,), and how they came about, as in `Mixture`."""
+class Source(NamedTuple):
+    """A recording, its place in its folder, and the first folder on the way there, "" if none."""
 
-    clean: Audio
-    noisy: Audio
-    speech_offset: float
-    noise_offset: float
-    snr_db: float
-    gain: float
-    room: bool
+    path: Path
+    place: str
+    group: str
 
 
 @dataclass(frozen=True)
@@ -220,13 +220,13 @@ def mix(
             raise MixError(f"{what} must be at least 1, not {number}")
     if mixer.reverb:
         require("pyroomacoustics", "a simulated room", "train")
-    speech_files, noise_files = _sorted(clean, "clean"), _sorted(noise, "noise")
+    speech_sources, noise_sources = _sources(clean, "clean"), _sources(noise, "noise")
     _check_output(output, overwrite, (clean, noise))
     # None: no bar if stderr is no terminal.
     bar = partial(tqdm, leave=False, unit="file", disable=True if quiet else None)
     with whole_folder(output) as part, _pool(workers) as pool:
-        voices, mute = _usable(speech_files, SPEECH, count, mixer, pool, bar)
-        noises, still = _usable(noise_files, NOISE, count, mixer, pool, bar)
+        voices, mute = _usable(speech_sources, SPEECH, count, mixer, pool, bar)
+        noises, still = _usable(noise_sources, NOISE, count, mixer, pool, bar)
         total = len(voices) if count is None else count
         voices = _turns(voices, total, mixer.seed, SPEECH)
         noises = _turns(noises, total, mixer.seed, NOISE)
@@ -235,64 +235,58 @@ def mix(
             (part / folder).mkdir()
 
         def write(number: int) -> Mixture:
-            name, speech, background = f"{number:0{digits}}", voices[number], noises[number]
-            mixed = mixer.mix(number, speech, background)
-            about = audio.Info(mixer.sample_rate)
-            for folder, samples in (("clean", mixed.clean), ("noisy", mixed.noisy)):
-                audio.write(part / folder / f"{name}.{format}", samples[None], about)
-            speech_place, speaker = _place(speech, clean)
-            noise_place, source = _place(background, noise)
-            seconds = len(mixed.clean) / mixer.sample_rate
-            made_of = speech_place, speaker, noise_place, source
-            return Mixture(*(name, *made_of, *mixed[2:], seconds, mixer.seed))
+            name = f"{number:0{digits}}"
+            *waves, mixture = mixer.mix(number, name, voices[number], noises[number])
+            for folder, wave in zip(("clean", "noisy"), waves, strict=True):
+                path = part / folder / f"{name}.{format}"
+                audio.write(path, wave[None], audio.Info(mixer.sample_rate))
+            return mixture
 
         mixtures = tuple(bar(pool.map(write, range(total)), "mixing", total))
         _write_index(part / INDEX, mixtures)
     return MixedSet(output, mixtures, (*mute, *still))
 
 
+def _sources(folder: Path, what: str) -> list[Source]:
+    """The recordings below a folder, in an order that no file system has a part in."""
+    files = recordings(folder, f"name the one with the {what} recordings")
+    places = sorted((file.relative_to(folder).as_posix(), file) for file in files)
+    return [Source(file, place, place[: max(place.find("/"), 0)]) for place, file in places]
+
+
 def _usable(
-    files: Sequence[Path], stream: int, count: int | None, mixer: Mixer, pool: Executor, bar: Bar
-) -> tuple[list[Path], list[Skipped]]:
-    """As many of the files as `count` mixtures need, and those that were skipped on the way."""
-    good: list[Path] = []
+    sources: Sequence[Source],
+    stream: int,
+    count: int | None,
+    mixer: Mixer,
+    pool: Executor,
+    bar: Bar,
+) -> tuple[list[Source], list[Skipped]]:
+    """As many of the recordings as `count` mixtures need; those that were skipped on the way."""
+    good: list[Source] = []
     bad: list[Skipped] = []
-    wanted = len(files) if count is None else min(count, len(files))
+    wanted = len(sources) if count is None else min(count, len(sources))
     label = f"reading {('speech', 'noise')[stream]}"
-    waiting = _turns(files, len(files), mixer.seed, stream)
+    waiting = _turns(sources, len(sources), mixer.seed, stream)
     while waiting and len(good) < wanted:
         batch, waiting = waiting[: wanted - len(good)], waiting[wanted - len(good) :]
-        problems = bar(pool.map(mixer.problem, batch), label, len(batch))
-        for file, problem in zip(batch, problems, strict=True):
-            if problem is None:
-                good.append(file)
-            else:
-                bad.append((file, problem))
+        paths = [source.path for source in batch]
+        problems = list(bar(pool.map(mixer.problem, paths), label, len(batch)))
+        good += [source for source, problem in zip(batch, problems, strict=True) if not problem]
+        bad += [(path, problem) for path, problem in zip(paths, problems, strict=True) if problem]
     if not good:
-        file, problem = bad[0]
-        raise MixError(f"none of {len(files)} recordings can be used, such as {file}: {problem}")
+        path, problem = bad[0]
+        raise MixError(f"none of {len(sources)} recordings can be used, such as {path}: {problem}")
     return good, bad
 
 
-def _turns(files: Sequence[Path], count: int, seed: int, stream: int) -> list[Path]:
-    """`count` of the files: all in a random order, then all in another one, and so on."""
+def _turns(sources: Sequence[Source], count: int, seed: int, stream: int) -> list[Source]:
+    """`count` of them: all in a random order, then all in another one, and so on."""
     rounds = (
-        default_rng([seed, stream, turn]).permutation(len(files))
-        for turn in range(ceil(count / len(files)))
+        default_rng([seed, stream, turn]).permutation(len(sources))
+        for turn in range(ceil(count / len(sources)))
     )
-    return [files[i] for order in rounds for i in order][:count]
-
-
-def _sorted(folder: Path, what: str) -> list[Path]:
-    """The recordings below a folder, in an order that no file system has a part in."""
-    files = recordings(folder, f"name the one with the {what} recordings")
-    return sorted(files, key=lambda file: _place(file, folder)[0])
-
-
-def _place(file: Path, folder: Path) -> tuple[str, str]:
-    """Where in the folder the file lies, and the first folder on the way there, "" if none is."""
-    place = file.relative_to(folder)
-    return place.as_posix(), place.parts[0] if len(place.parts) > 1 else ""
+    return [sources[i] for order in rounds for i in order][:count]
 
 
 def _write_index(path: Path, mixtures: Sequence[Mixture]) -> None:

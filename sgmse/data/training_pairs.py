@@ -22,19 +22,16 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 from typing_extensions import override
 
+from sgmse.data._checked import Checked, Probability, Range, Within
 from sgmse.data._crops import PATIENCE, crop, is_silent, odds, pick
 from sgmse.data.babble import Babble
 from sgmse.data.cache import CachedRecordings, cached
 from sgmse.data.degradations import (
     Audio,
-    Checked,
     Degradation,
     Linear,
-    Probability,
-    Range,
     Room,
     Speed,
-    Within,
     add_noise,
     alike,
     decibels,

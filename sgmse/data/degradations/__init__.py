@@ -6,14 +6,14 @@ generator gives the same audio. None of them delays what it passes on; those wit
 analogue circuit (`HighPass`, `MicrophoneColour`) smear it, with the first response at delay 0.
 """
 
+from sgmse.data._checked import Checked as Checked
+from sgmse.data._checked import Probability as Probability
+from sgmse.data._checked import Range as Range
+from sgmse.data._checked import SomeOf as SomeOf
+from sgmse.data._checked import Within as Within
 from sgmse.data.degradations._base import Audio as Audio
-from sgmse.data.degradations._base import Checked as Checked
 from sgmse.data.degradations._base import Degradation as Degradation
 from sgmse.data.degradations._base import Linear as Linear
-from sgmse.data.degradations._base import Probability as Probability
-from sgmse.data.degradations._base import Range as Range
-from sgmse.data.degradations._base import SomeOf as SomeOf
-from sgmse.data.degradations._base import Within as Within
 from sgmse.data.degradations._base import alike as alike
 from sgmse.data.degradations._base import decibels as decibels
 from sgmse.data.degradations.bands import HighPass as HighPass

@@ -15,7 +15,8 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, cheby1, cheby2, ellip, sosfilt, sosfreqz
 from typing_extensions import override
 
-from sgmse.data.degradations._base import Audio, Floats, Linear, Probability, Range, SomeOf, Within
+from sgmse.data._checked import Probability, Range, SomeOf, Within
+from sgmse.data.degradations._base import Audio, Floats, Linear
 from sgmse.errors import ArgumentError
 
 Shape = Literal["butterworth", "chebyshev", "inverse_chebyshev", "elliptic"]

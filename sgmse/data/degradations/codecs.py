@@ -10,16 +10,9 @@ import soxr
 from numpy.random import Generator
 from typing_extensions import override
 
-from sgmse.data.degradations._base import (
-    Audio,
-    Degradation,
-    Floats,
-    Probability,
-    Range,
-    SomeOf,
-    Within,
-    decibels,
-)
+from sgmse.audio.files import RATES
+from sgmse.data._checked import Probability, Range, SomeOf, Within
+from sgmse.data.degradations._base import Audio, Degradation, Floats, decibels
 from sgmse.data.degradations.bands import fitted
 from sgmse.errors import ArgumentError
 
@@ -47,15 +40,9 @@ TELEPHONE = (8000,)
 CODINGS: dict[Coder, _Coding] = {
     "vorbis": _Coding("OGG", "VORBIS", (), 1.0, 0.3),
     # libsndfile asks for 6 + 250 (1 - compression level) kbit/s
-    "opus": _Coding("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000), 1.0, 0.77),
+    "opus": _Coding("OGG", "OPUS", RATES["OPUS"], 1.0, 0.77),
     # Variable bit rate, as at low constant ones libsndfile writes no delay for the decoder.
-    "mp3": _Coding(
-        "MP3",
-        "MPEG_LAYER_III",
-        (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
-        0.99,
-        0.0,
-    ),
+    "mp3": _Coding("MP3", "MPEG_LAYER_III", RATES["MPEG_LAYER_III"], 0.99, 0.0),
     "mulaw": _Coding("WAV", "ULAW", TELEPHONE),
     "alaw": _Coding("WAV", "ALAW", TELEPHONE),
     "gsm": _Coding("WAV", "GSM610", TELEPHONE),

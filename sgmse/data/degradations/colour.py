@@ -9,7 +9,8 @@ from scipy.interpolate import PchipInterpolator
 from scipy.signal import fftconvolve
 from typing_extensions import override
 
-from sgmse.data.degradations._base import Audio, Floats, Linear, Probability, Range, Within
+from sgmse.data._checked import Probability, Range, Within
+from sgmse.data.degradations._base import Audio, Floats, Linear
 
 
 @dataclass(frozen=True)

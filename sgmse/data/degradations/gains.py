@@ -8,16 +8,8 @@ from numpy.random import Generator
 from scipy.interpolate import PchipInterpolator
 from typing_extensions import override
 
-from sgmse.data.degradations._base import (
-    Audio,
-    Degradation,
-    Floats,
-    Linear,
-    Probability,
-    Range,
-    Within,
-    decibels,
-)
+from sgmse.data._checked import Probability, Range, Within
+from sgmse.data.degradations._base import Audio, Degradation, Floats, Linear, decibels
 
 
 @dataclass(frozen=True)

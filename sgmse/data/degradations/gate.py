@@ -10,7 +10,8 @@ from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 from typing_extensions import override
 
-from sgmse.data.degradations._base import Audio, Degradation, Floats, Probability, Range, Within
+from sgmse.data._checked import Probability, Range, Within
+from sgmse.data.degradations._base import Audio, Degradation, Floats
 
 WINDOW = 0.032  # seconds, a quarter of it from one frame to the next
 AROUND = 3  # frames and frequencies over which the power is a mean, so that no tone is left alone

@@ -7,15 +7,8 @@ import numpy as np
 from numpy.random import Generator
 from typing_extensions import override
 
-from sgmse.data.degradations._base import (
-    Audio,
-    Degradation,
-    Floats,
-    Probability,
-    Range,
-    Within,
-    decibels,
-)
+from sgmse.data._checked import Probability, Range, Within
+from sgmse.data.degradations._base import Audio, Degradation, Floats, decibels
 
 
 @dataclass(frozen=True)

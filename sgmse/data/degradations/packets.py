@@ -8,15 +8,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from sgmse.data.degradations._base import (
-    Audio,
-    Degradation,
-    Floats,
-    Probability,
-    Range,
-    SomeOf,
-    Within,
-)
+from sgmse.data._checked import Probability, Range, SomeOf, Within
+from sgmse.data.degradations._base import Audio, Degradation, Floats
 
 Concealment = Literal["silence", "repeat"]
 

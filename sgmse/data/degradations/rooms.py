@@ -10,7 +10,8 @@ from numpy.random import Generator
 from scipy.signal import fftconvolve
 
 from sgmse._extras import imported
-from sgmse.data.degradations._base import Audio, Checked, Probability, Range, Within
+from sgmse.data._checked import Checked, Probability, Range, Within
+from sgmse.data.degradations._base import Audio
 
 SPEED_OF_SOUND = 343.0
 

@@ -13,7 +13,8 @@ import numpy as np
 import soxr
 from numpy.random import Generator
 
-from sgmse.data.degradations._base import Audio, Checked, Probability, Range, Within, decibels
+from sgmse.data._checked import Checked, Probability, Range, Within
+from sgmse.data.degradations._base import Audio, decibels
 
 
 def active_power(audio: Audio, sample_rate: int) -> float:
