@@ -25,7 +25,7 @@ from sgmse.metrics import si_sdr
 from sgmse.networks import MagnitudePreservingUNet, NCSNpp
 from sgmse.networks.base import Network
 from sgmse.sdes import SBVE, SDE, Scaled
-from sgmse.solvers import Exponential, Grid, Sampler, Solver, Uniform
+from sgmse.solvers import Exponential, Sampler, Uniform
 from sgmse.training import train
 from sgmse.training.averages import EMA
 from sgmse.training.losses import Denoising, Reconstruction, ScoreMatching, Truth, VelocityMatching
@@ -78,8 +78,7 @@ class Published(NamedTuple):
     sde: SDE
     parametrization: Parametrization
     transform: Spectrogram
-    solver: Solver
-    grid: Grid
+    sampler: Sampler
     latest: float = 1.0
 
 
@@ -88,9 +87,10 @@ def published(name: str) -> Published:
     if name == "edm2se":  # whose files have no settings
         with torch.device("meta"):
             network = MagnitudePreservingUNet(attention_resolutions=(16,))
-        bridge, sampler = Scaled(SBVE(2.6, 0.4), 2**0.5), (Exponential(start=0), Uniform(50, end=0))
+        bridge = Scaled(SBVE(2.6, 0.4), 2**0.5)
+        sampler = Sampler(Exponential(start=0.0), Uniform(50, end=0.0))
         transform = Spectrogram(510, 128, Power(0.5, 0.15 * 0.5 / 0.08))
-        return Published(network, bridge, Additive(), transform, *sampler)
+        return Published(network, bridge, Additive(), transform, sampler)
     families = {"bbed": Bridge(), "crp": Corrected(), "storm": Storm(), "flowse": FlowSE()}
     family, settings = families.get(name, Official()), Settings(SETTINGS[name])
     model, transform = family.model(settings), spectrogram(settings)
@@ -98,7 +98,7 @@ def published(name: str) -> Published:
     if name == "edm":  # of the paper; the published code has no c_out and c_skip here
         parametrization = Preconditioned("mean", "edm", "edm", "edm")
     sampler = family.sampler(settings, model, None)
-    return Published(model.network, model.sde, parametrization, transform, *sampler, model.latest)
+    return Published(model.network, model.sde, parametrization, transform, sampler, model.latest)
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -107,7 +107,7 @@ def test_the_model_and_its_sampler_are_those_of_published_files(name):
     assert r.network.config == p.network.config
     assert (r.sde, r.parametrization, r.latest) == (p.sde, p.parametrization, p.latest)
     assert r.front.transform == p.transform
-    assert (r.sampler.solver, r.sampler.grid) == (p.solver, p.grid)
+    assert r.sampler == p.sampler
     assert r.front.sample_rate == (48000 if name == "sgmse_plus_48k" else 16000)
     assert sum(q.numel() for q in r.network.parameters()) == SIZES[name]
     # backbones whose published frames are padded by reflection

@@ -22,8 +22,6 @@ from sgmse.checkpoints.published._damage import legible
 from sgmse.checkpoints.published._torch_files import parse
 from sgmse.errors import CheckpointError
 
-__all__ = ["CONFIG", "WEIGHTS", "packed", "unpack"]
-
 CONFIG, WEIGHTS = "model_config.yaml", "model_weights.ckpt"
 MOST_MEMBERS = 10**4
 LARGEST_CONFIG = 2**20  # bytes; real ones have about 5,000

@@ -24,21 +24,14 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
-from sgmse.checkpoints.published._lightning import Lightning, network_of, process
+from sgmse.checkpoints.published._lightning import Lightning, Model, network_of, process
 from sgmse.checkpoints.published._settings import Settings
 from sgmse.compat import CorrectedReverse
 from sgmse.errors import CheckpointError
 from sgmse.estimates import Score
-from sgmse.model import Regeneration, ScoreModel
+from sgmse.model import ScoreModel
 from sgmse.sdes import BBED, SDE
-from sgmse.solvers import (
-    AnnealedLangevin,
-    EulerMaruyama,
-    Grid,
-    PredictorCorrector,
-    Solver,
-    Uniform,
-)
+from sgmse.solvers import AnnealedLangevin, PredictorCorrector, Sampler, Uniform
 
 
 class Bridge(Lightning):
@@ -62,11 +55,10 @@ class Bridge(Lightning):
         return ScoreModel(network_of(settings, backbone), sde, Score(sign=-1), latest)
 
     @override
-    def sampler(
-        self, settings: Settings, model: ScoreModel | Regeneration, compat: str | None
-    ) -> tuple[Solver, Grid]:
-        solver = PredictorCorrector(EulerMaruyama(), AnnealedLangevin(0.5))
-        return solver, Uniform(30, start=model.latest, end=settings.take("t_eps", 0.03))
+    def sampler(self, settings: Settings, model: Model, compat: str | None) -> Sampler:
+        solver = PredictorCorrector(corrector=AnnealedLangevin(0.5))
+        end = settings.take("t_eps", 0.03)
+        return Sampler(solver, Uniform(30, start=model.latest, end=end))
 
 
 class Corrected(Bridge):
@@ -80,11 +72,9 @@ class Corrected(Bridge):
         return settings.get("sde") in ("bbed", "bbve", "ouve") and "inference_N" in settings
 
     @override
-    def sampler(
-        self, settings: Settings, model: ScoreModel | Regeneration, compat: str | None
-    ) -> tuple[Solver, Grid]:
+    def sampler(self, settings: Settings, model: Model, compat: str | None) -> Sampler:
         steps, start = settings.take("inference_N", 1), settings.take("inference_start", 0.5)
-        return CorrectedReverse(), Uniform(steps, start=start, end=0.03)
+        return Sampler(CorrectedReverse(), Uniform(steps, start=start, end=0.03))
 
 
 def _process(settings: Settings) -> tuple[SDE, float]:

@@ -58,14 +58,12 @@ class EDM2SE(Family):
     def read(self, contents: Contents, compat: str | None) -> Checkpoint:
         state = _weights(contents)
         network = _network(state, RUN if MARKS[0] in contents else TRAINED)
-        used = set(network.published_keys().values())
-        fill(network, {k: v for k, v in state.items() if k in used or not UNUSED.fullmatch(k)})
+        fill(network, state, unused=UNUSED)
+        solver = SBODE(told="state") if compat else Exponential(start=0.0)
         return Checkpoint(
             model=ScoreModel(network, Scaled(SBVE(k=2.6, c=0.4), 2**0.5), Additive()),
             front=FrontEnd(Spectrogram(510, 128, Power(0.5, 0.15 * 0.5 / 0.08)), 16000, "reflect"),
-            sampler=Sampler(
-                SBODE(told="state") if compat else Exponential(start=0.0), Uniform(50, end=0.0)
-            ),
+            sampler=Sampler(solver, Uniform(50, end=0.0)),
             training={"family": "edm2se"},
         )
 

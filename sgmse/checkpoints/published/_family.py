@@ -7,8 +7,6 @@ from typing import Any
 
 from sgmse.checkpoints.native import Checkpoint
 
-__all__ = ["Contents", "Family"]
-
 #: The dictionary in a file. Tensors are views of the file, and what is unknown is a `Stub`.
 Contents = Mapping[Any, Any]
 

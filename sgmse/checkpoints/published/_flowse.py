@@ -16,14 +16,14 @@ from typing import Any
 from typing_extensions import override
 
 from sgmse.checkpoints.published._family import Contents
-from sgmse.checkpoints.published._lightning import Lightning, network_of
+from sgmse.checkpoints.published._lightning import Lightning, Model, network_of
 from sgmse.checkpoints.published._settings import Settings
 from sgmse.checkpoints.published._weights import negate
 from sgmse.compat import FlowEuler
 from sgmse.estimates import Velocity
-from sgmse.model import Regeneration, ScoreModel
+from sgmse.model import ScoreModel
 from sgmse.sdes import StraightFlow
-from sgmse.solvers import Exponential, Grid, Solver, Uniform
+from sgmse.solvers import Exponential, Sampler, Uniform
 
 
 class FlowSE(Lightning):
@@ -44,13 +44,11 @@ class FlowSE(Lightning):
         return ScoreModel(network, sde, Velocity(), take("T_rev", 1.0))
 
     @override
-    def fill(self, model: ScoreModel | Regeneration, contents: Contents) -> None:
+    def fill(self, model: Model, contents: Contents) -> None:
         super().fill(model, contents)
         negate(model.network.get_submodule("output"))
 
     @override
-    def sampler(
-        self, settings: Settings, model: ScoreModel | Regeneration, compat: str | None
-    ) -> tuple[Solver, Grid]:
+    def sampler(self, settings: Settings, model: Model, compat: str | None) -> Sampler:
         grid = Uniform(5, start=model.latest, end=settings.take("t_eps", 0.03))
-        return FlowEuler() if compat else Exponential(), grid
+        return Sampler(FlowEuler() if compat else Exponential(), grid)

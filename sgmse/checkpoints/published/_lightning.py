@@ -8,7 +8,7 @@ inverse transform.
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -23,11 +23,10 @@ from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.networks import DCUNET_LEVELS, DCUNet, NCSNpp, Network
 from sgmse.sdes import OUVE, SBVE, SDE
-from sgmse.solvers import Grid, Sampler, Solver
+from sgmse.solvers import Sampler
 from sgmse.transforms import Log, Power, Spectrogram
 
-__all__ = ["FIXED", "ONLY", "Lightning", "fix", "network_of", "process", "spectrogram"]
-
+Model = ScoreModel | Regeneration
 #: The prefix of the weights of the only network of a file.
 ONLY = "dnn."
 #: Of an NCSN++: only with these values were any trained, and only these are built here.
@@ -54,28 +53,22 @@ class Lightning(Family):
         """Whether a file with these settings and names of weights is of this family."""
 
     @abstractmethod
-    def model(self, settings: Settings) -> ScoreModel | Regeneration:
+    def model(self, settings: Settings) -> Model:
         """The model, without its weights."""
 
     @abstractmethod
-    def sampler(
-        self, settings: Settings, model: ScoreModel | Regeneration, compat: str | None
-    ) -> tuple[Solver, Grid]:
+    def sampler(self, settings: Settings, model: Model, compat: str | None) -> Sampler:
         """The sampler of the published script, exact or as published."""
 
-    def sample_rate(self, settings: Settings) -> int:
-        """In Hz."""
-        return 16000
-
-    def padding(self, settings: Settings) -> Literal["zero", "reflect"]:
-        """What frames are padded with."""
-        return "zero"
+    def front(self, settings: Settings) -> FrontEnd:
+        """What the model hears."""
+        return FrontEnd(spectrogram(settings), 16000, multiple=64, tail="published")
 
     def settings(self, contents: Contents) -> Settings:
         """The settings in a file."""
         return Settings(table(contents, "hyper_parameters"))
 
-    def fill(self, model: ScoreModel | Regeneration, contents: Contents) -> None:
+    def fill(self, model: Model, contents: Contents) -> None:
         """Give a model its weights; here, those of its only network."""
         fill_averaged(model.network, contents, ONLY)
 
@@ -95,14 +88,8 @@ class Lightning(Family):
         known = {name: fact for name, fact in facts.items() if fact is not None and plain(fact)}
         return Checkpoint(
             model=model,
-            front=FrontEnd(
-                transform=spectrogram(settings),
-                sample_rate=self.sample_rate(settings),
-                padding=self.padding(settings),
-                multiple=64,
-                tail="published",
-            ),
-            sampler=Sampler(*self.sampler(settings, model, compat)),
+            front=self.front(settings),
+            sampler=self.sampler(settings, model, compat),
             training={"family": self.name} | known,
         )
 
@@ -143,6 +130,24 @@ def fix(settings: Settings, values: Mapping[str, Any]) -> None:
         settings.take(name, value, choices=(value,))
 
 
+def sizes(
+    settings: Settings,
+    channels: int = 128,
+    multipliers: tuple[int, ...] = (1, 1, 2, 2, 2, 2, 2),
+    blocks: int = 2,
+    attention: tuple[int, ...] = (16,),
+) -> dict[str, Any]:
+    """The sizes of an NCSN++, as its arguments; by default these."""
+    take = settings.take
+    return {
+        "channels": take("nf", channels, most=2**14),
+        "multipliers": take("ch_mult", multipliers, most=64),
+        "blocks": take("num_res_blocks", blocks, most=16),
+        "attention_resolutions": take("attn_resolutions", attention),
+        "bins": take("image_size", 256),
+    }
+
+
 def _ncsnpp(settings: Settings, backbone: str) -> NCSNpp:
     take = settings.take
     fix(settings, FIXED)
@@ -155,14 +160,9 @@ def _ncsnpp(settings: Settings, backbone: str) -> NCSNpp:
     for name, value in skips.items():
         if value not in (name, "none"):
             raise CheckpointError(f"its network has the connections {value!r}, unknown here")
-    changes: dict[str, Any] = {
-        "channels": take("nf", 128, most=2**14),
-        "multipliers": take("ch_mult", (1, 1, 2, 2, 2, 2, 2), most=64),
-        "blocks": take("num_res_blocks", 2, most=16),
-        "attention_resolutions": take("attn_resolutions", () if full else (16,)),
-        "bins": take("image_size", 256),
-        "centred": take("centered", True),
-    } | {name: value == name for name, value in skips.items()}
+    changes = sizes(settings, attention=() if full else (16,))
+    changes |= {name: value == name for name, value in skips.items()}
+    changes["centred"] = take("centered", True)
     if backbone != "ncsnpp_v2" and not take("scale_by_sigma", True):
         changes["divide_by_t"] = None
     return build(lambda: layout(**changes))

@@ -38,7 +38,6 @@ from sgmse.solvers import (
     AnnealedLangevin,
     EulerMaruyama,
     Exponential,
-    Grid,
     PredictorCorrector,
     Sampler,
     Solver,
@@ -62,8 +61,7 @@ class Described(NamedTuple):
 
     sde: SDE
     parametrization: Parametrization
-    solver: Solver
-    grid: Grid
+    sampler: Sampler
     #: The first time of a flow that runs from noise to data.
     from_noise: float | None = None
 
@@ -178,7 +176,7 @@ def _score(config: Part, compat: str | None) -> Described:
     sampler.done()
     predictor = EulerMaruyama(stepsize=latest / grid.steps if compat else None)
     solver = PredictorCorrector(predictor, corrector, denoise=ending == "mean")
-    return Described(process, Score(), solver, grid)
+    return Described(process, Score(), Sampler(solver, grid))
 
 
 def _bridge(config: Part, compat: str | None) -> Described:
@@ -217,7 +215,7 @@ def _bridge(config: Part, compat: str | None) -> Described:
         solver = SBSDE(eps[1], 0.0, told)
     else:
         solver = SBODE(eps[1], told)
-    return Described(process, Data(), solver, grid)
+    return Described(process, Data(), Sampler(solver, grid))
 
 
 def _flow(config: Part, compat: str | None) -> Described:
@@ -244,7 +242,7 @@ def _flow(config: Part, compat: str | None) -> Described:
         process = Scaled(process, noise)
     parametrization = Data() if meant == "data" else Velocity()
     solver = FlowEuler() if compat else Exponential()
-    return Described(process, parametrization, solver, grid, from_noise=first)
+    return Described(process, parametrization, Sampler(solver, grid), from_noise=first)
 
 
 MODELS: Mapping[str, Callable[[Part, str | None], Described]] = {
@@ -290,7 +288,7 @@ class NeMo(Family):
         return Checkpoint(
             ScoreModel(network, described.sde, described.parametrization),
             FrontEnd(_transform(config), config.need("sample_rate", int)),
-            Sampler(described.solver, described.grid),
+            described.sampler,
             training={"family": f"NVIDIA NeMo, {name}"} | facts,
         )
 

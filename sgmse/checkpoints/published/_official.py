@@ -17,26 +17,20 @@ to t_eps; for files trained on the folders of WSJ0-REVERB the 50 steps and snr 0
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from typing_extensions import override
 
-from sgmse.checkpoints.published._lightning import ONLY, Lightning, network_of, process
+from sgmse.checkpoints.published._lightning import ONLY, Lightning, Model, network_of, process
 from sgmse.checkpoints.published._settings import Settings
 from sgmse.compat import SBODE, SBSDE
 from sgmse.errors import CheckpointError
 from sgmse.estimates import Data, Parametrization, Preconditioned, Score
-from sgmse.model import Regeneration, ScoreModel
+from sgmse.front import FrontEnd
+from sgmse.model import ScoreModel
 from sgmse.sdes import SBVE, SDE
-from sgmse.solvers import (
-    AnnealedLangevin,
-    EulerMaruyama,
-    Exponential,
-    Grid,
-    PredictorCorrector,
-    Solver,
-    Uniform,
-)
+from sgmse.solvers import AnnealedLangevin, Exponential, PredictorCorrector, Sampler, Uniform
 
 BACKBONES = ("ncsnpp", "ncsnpp_v2", "ncsnpp_48k", "dcunet")
 
@@ -66,32 +60,28 @@ class Official(Lightning):
         return ScoreModel(network, sde, _parametrization(settings, backbone, sde))
 
     @override
-    def sampler(
-        self, settings: Settings, model: ScoreModel | Regeneration, compat: str | None
-    ) -> tuple[Solver, Grid]:
+    def sampler(self, settings: Settings, model: Model, compat: str | None) -> Sampler:
         take = settings.take
         if isinstance(model.sde, SBVE):
             steps, kind = take("N", 50), take("sampler_type", "ode", choices=("ode", "sde", "pc"))
             if compat:
-                published = Uniform(steps, end=1e-4, finish=False)
-                return (SBSDE(end=published.end) if kind == "sde" else SBODE()), published
+                published = SBSDE(end=1e-4) if kind == "sde" else SBODE()
+                return Sampler(published, Uniform(steps, end=1e-4, finish=False))
             exact = Exponential(eta=1.0) if kind == "sde" else Exponential(start=0.0)
-            return exact, Uniform(steps, end=0.0)
+            return Sampler(exact, Uniform(steps, end=0.0))
         reverberant = take("format", "default") == "reverb"
         steps, snr = take("N", 50 if reverberant else 30), 0.33 if reverberant else 0.5
-        return PredictorCorrector(EulerMaruyama(), AnnealedLangevin(snr)), Uniform(
-            steps, end=take("t_eps", 0.03)
-        )
+        solver = PredictorCorrector(corrector=AnnealedLangevin(snr))
+        return Sampler(solver, Uniform(steps, end=take("t_eps", 0.03)))
 
     @override
-    def sample_rate(self, settings: Settings) -> int:
-        """`sr`, which the 48 kHz models carry wrongly or not at all."""
-        stated = settings.take("sr", 16000)
-        return 48000 if self.backbone(settings) == "ncsnpp_48k" and stated == 16000 else stated
-
-    @override
-    def padding(self, settings: Settings) -> Literal["zero", "reflect"]:
-        return "reflect" if self.backbone(settings) in ("ncsnpp_v2", "ncsnpp_48k") else "zero"
+    def front(self, settings: Settings) -> FrontEnd:
+        backbone, rate = self.backbone(settings), settings.take("sr", 16000)
+        if backbone == "ncsnpp_48k" and rate == 16000:
+            rate = 48000  # these carry it wrongly or not at all
+        reflects = backbone in ("ncsnpp_v2", "ncsnpp_48k")
+        padding: Literal["zero", "reflect"] = "reflect" if reflects else "zero"
+        return replace(super().front(settings), sample_rate=rate, padding=padding)
 
     def backbone(self, settings: Settings) -> str:
         """The name of the network."""

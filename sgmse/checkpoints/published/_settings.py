@@ -10,8 +10,6 @@ from typing import Any, TypeVar, cast
 from sgmse.checkpoints.published._unpickler import mapping
 from sgmse.errors import CheckpointError
 
-__all__ = ["Settings", "plain", "table"]
-
 T = TypeVar("T")
 
 

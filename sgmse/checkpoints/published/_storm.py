@@ -23,7 +23,15 @@ from typing import Any
 from typing_extensions import override
 
 from sgmse.checkpoints.published._family import Contents
-from sgmse.checkpoints.published._lightning import FIXED, ONLY, Lightning, fix, process
+from sgmse.checkpoints.published._lightning import (
+    FIXED,
+    ONLY,
+    Lightning,
+    Model,
+    fix,
+    process,
+    sizes,
+)
 from sgmse.checkpoints.published._settings import Settings, table
 from sgmse.checkpoints.published._weights import averaged, build, fill, refuse_others
 from sgmse.estimates import Data, Score
@@ -34,9 +42,8 @@ from sgmse.solvers import (
     AnnealedLangevin,
     EulerMaruyama,
     Exponential,
-    Grid,
     PredictorCorrector,
-    Solver,
+    Sampler,
     Uniform,
 )
 
@@ -87,7 +94,7 @@ class Storm(Lightning):
         return Settings({"centered": modern} | table(contents, "hyper_parameters"))
 
     @override
-    def model(self, settings: Settings) -> ScoreModel | Regeneration:
+    def model(self, settings: Settings) -> Model:
         take = settings.take
         if "backbone" in settings.values:
             if take("discriminative", False):
@@ -103,7 +110,7 @@ class Storm(Lightning):
         return Regeneration(predictor, refiner, conditioning)
 
     @override
-    def fill(self, model: ScoreModel | Regeneration, contents: Contents) -> None:
+    def fill(self, model: Model, contents: Contents) -> None:
         # The moving averages are one list over all networks.
         names = [name for name in table(contents, "state_dict") if name.startswith(PREFIXES)]
         trained = {name: not name.endswith(".all_modules.0.W") for name in names}
@@ -116,32 +123,23 @@ class Storm(Lightning):
         refuse_others(state, list(networks))
 
     @override
-    def sampler(
-        self, settings: Settings, model: ScoreModel | Regeneration, compat: str | None
-    ) -> tuple[Solver, Grid]:
+    def sampler(self, settings: Settings, model: Model, compat: str | None) -> Sampler:
         if model.sde.pinned:  # the predictor alone
-            return Exponential(start=0.0), Uniform(1, end=0.0)
+            return Sampler(Exponential(start=0.0), Uniform(1, end=0.0))
         steps = 50
         corrector = AnnealedLangevin(0.5) if isinstance(model.sde, OUVE) else None
         predictor = EulerMaruyama(stepsize=1 / steps if compat else None)
         grid = Uniform(steps, end=settings.take("t_eps", 0.03))
-        return PredictorCorrector(predictor, corrector), grid
+        return Sampler(PredictorCorrector(predictor, corrector), grid)
 
 
 def _ncsnpp(settings: Settings, backbone: str, **changes: Any) -> NCSNpp:
     """An NCSN++ of the sizes in the settings, without weights."""
     take = settings.take
     fix(settings, {**FIXED, **SKIPS})
-    chosen = take(backbone, "ncsnpp", choices=tuple(BACKBONES))
-    channels, multipliers, blocks, attention = BACKBONES[chosen]
-    layout: dict[str, Any] = {
-        "channels": take("nf", channels, most=2**14),
-        "multipliers": take("ch_mult", multipliers, most=64),
-        "blocks": take("num_res_blocks", blocks, most=16),
-        "attention_resolutions": [n for n in take("attn_resolutions", attention) if n > 0],
-        "bins": take("image_size", 256),
-        "centred": take("centered", False),
-    }
+    layout = sizes(settings, *BACKBONES[take(backbone, "ncsnpp", choices=tuple(BACKBONES))])
+    layout["attention_resolutions"] = [n for n in layout["attention_resolutions"] if n > 0]
+    layout["centred"] = take("centered", False)
     if not changes.get("predictive") and not take("scale_by_sigma", True):
         layout["divide_by_t"] = None
     return build(lambda: NCSNpp.storm(**layout | changes))

@@ -18,8 +18,6 @@ from sgmse.checkpoints.published._damage import legible
 from sgmse.checkpoints.published._unpickler import mapping, unpickle
 from sgmse.errors import CheckpointError
 
-__all__ = ["parse", "read_torch"]
-
 MOST_RECORDS = 10**5
 ZIP = b"PK\x03\x04"
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")

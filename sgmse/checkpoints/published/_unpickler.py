@@ -27,8 +27,6 @@ from typing_extensions import override
 
 from sgmse.errors import CheckpointError
 
-__all__ = ["LARGEST_PICKLE", "Storages", "Stub", "mapping", "unpickle"]
-
 LARGEST_PICKLE = 2**24  # bytes; a full training state needs a tenth of it
 MOST_AXES = 16
 DTYPES: Mapping[str, torch.dtype] = {

@@ -18,8 +18,6 @@ from sgmse.checkpoints.published._unpickler import mapping
 from sgmse.errors import CheckpointError
 from sgmse.networks.base import Network
 
-__all__ = ["averaged", "build", "fill", "fill_averaged", "negate", "refuse_others"]
-
 #: Parts of the training that are saved beside the networks.
 IGNORED = ("pesq_loss.",)
 
