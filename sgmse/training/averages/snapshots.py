@@ -20,6 +20,7 @@ from torch import Tensor
 from sgmse._files import whole
 from sgmse.errors import RecipeError
 from sgmse.training.averages.profiles import Profile
+from sgmse.training.state import one_line
 
 FORMAT = 1
 #: The folder of a run that they are in.
@@ -96,11 +97,15 @@ def _read(path: Path) -> Snapshot:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {}).get("about", "null"))
     except (SafetensorError, OSError, ValueError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise RecipeError(f"{path} is damaged ({why}); remove it to do without it") from error
+        raise RecipeError(
+            f"{path} is damaged ({one_line(error)}); remove it to do without it"
+        ) from error
     if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
         raise RecipeError(f"{path} is not a snapshot of format {FORMAT}; remove it")
-    return Snapshot(path, **about | {"lengths": tuple(about["lengths"])})
+    try:
+        return Snapshot(path, **about | {"lengths": tuple(about["lengths"])})
+    except (KeyError, TypeError) as error:
+        raise RecipeError(f"{path} is not a whole snapshot ({one_line(error)})") from error
 
 
 def remove_later(folder: Path, step: int) -> None:

@@ -37,6 +37,17 @@ def test_a_snapshot_says_what_it_holds(tmp_path):
     assert len(list(folder.iterdir())) == 3
 
 
+def test_a_file_of_the_first_version_is_read(tmp_path):
+    """Its names are literal here: they must stay."""
+    path = tmp_path / "step-00000007.safetensors"
+    about = {"format": 1, "step": 7, "updates": 6, "lengths": [0.05, 0.1], **ABOUT}
+    tensors = {"0/w": torch.ones(2), "1/w": 3 * torch.ones(2)}
+    save_file(tensors, path, {"about": json.dumps(about)})
+    (snapshot,) = find_snapshots(tmp_path)
+    assert snapshot.profiles == [Profile(6, 0.05), Profile(6, 0.1)]
+    assert combine([snapshot], [0.5, 0.5], {"w"})["w"].tolist() == [2, 2]
+
+
 def test_a_combination_is_a_sum_in_float64(tmp_path):
     saved(tmp_path, 1), saved(tmp_path, 2, 10.0)
     # summed in float32, a millionth would be lost
@@ -86,3 +97,6 @@ def test_what_is_no_snapshot_is_named(tmp_path):
         save_file({"x": torch.zeros(1)}, path, about)
         with pytest.raises(RecipeError, match=r"is not a snapshot of format 1; remove it"):
             find_snapshots(tmp_path)
+    save_file({"x": torch.zeros(1)}, path, {"about": json.dumps({"format": 1, "step": 3})})
+    with pytest.raises(RecipeError, match=r"is not a whole snapshot .*lengths"):
+        find_snapshots(tmp_path)
