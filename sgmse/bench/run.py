@@ -23,6 +23,7 @@ from sgmse.bench._results import Results
 from sgmse.bench._systems import EnhanceFile, System
 from sgmse.bench.suite import Suite, located
 from sgmse.data.pairs import Pair
+from sgmse.errors import SgmseError
 from sgmse.metrics.measures import select
 from sgmse.report.clips import files_by_recording
 from sgmse.scoring.journal import Journal, Key, Row
@@ -195,7 +196,9 @@ class _Worker:
         except ImportError:
             raise
         except Exception as error:  # a system may do well on the other recordings
-            why = " ".join(str(error).split()) or type(error).__name__
+            why = " ".join(str(error).split())
+            if not isinstance(error, SgmseError | OSError):
+                why = f"{type(error).__name__}: {why}"
             return replace(item.run, problem=f"not enhanced: {why}")
         return replace(item.run, digest=digest(target), duration=duration, **usage._asdict())
 

@@ -28,7 +28,7 @@ class Job:
     seconds: float = 0.0
 
 
-class Stopped(Exception):  # noqa: N818
+class _Stopped(Exception):  # noqa: N818
     """Ends the work on a file that is no longer wanted."""
 
 
@@ -56,7 +56,7 @@ def plan(
         The jobs, and an error for each folder or pattern without audio.
 
     Raises:
-        ValueError: results that would overwrite each other or an input, several inputs for one
+        ArgumentError: results that would overwrite each other or an input, several inputs for one
             file, an output file whose suffix contradicts `format`.
     """
     if format is not None and format not in SUFFIXES:
@@ -109,7 +109,7 @@ def run_jobs(
         def report(seconds: float) -> None:
             nonlocal done
             if stopping.is_set():
-                raise Stopped
+                raise _Stopped
             seconds = min(seconds, job.seconds - done)
             done += seconds
             with lock:

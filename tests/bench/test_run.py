@@ -47,6 +47,7 @@ class Draws(SignalEnhancer):
 
     level: float = 0.01
     fails: tuple[int, ...] = ()
+    error: Exception = SystemFailedError("it hurts")  # noqa: RUF009
 
     @property
     def seeded(self):
@@ -65,7 +66,7 @@ class Draws(SignalEnhancer):
             recordings.append(seed)
             CALLS.append((self.level, seed))
             if len(recordings) - 1 in self.fails:
-                raise SystemFailedError("it hurts")
+                raise self.error
             noise = np.random.default_rng(seed).standard_normal(1600)
             return (0.9 * samples + self.level * noise).astype(np.float32)
 
@@ -262,6 +263,15 @@ def test_a_system_that_fails_is_listed_and_tried_again():
     again = run_suite(replace(SUITE, systems={"quiet": Draws(0.01, fails=(1,))}), "out")
     assert CALLS == [(0.01, 3)]
     assert not any(row.problems for row in again.scores.rows)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [(IndexError("3"), "IndexError: 3"), (OSError(28, "full"), "[Errno 28] full")],
+)
+def test_an_unexpected_error_is_told_from_others(error, says):
+    outcome = run_suite(replace(SUITE, systems={"a": Draws(0.0, (0,), error)}), "out")
+    assert outcome.scores.rows[0].problems["LSD"] == f"not enhanced: {says}"
 
 
 def test_what_an_earlier_system_made_is_not_taken_for_that_of_one_that_fails():
