@@ -127,19 +127,19 @@ def plan(suite: Suite, output: str | Path) -> Plan:
 
 def start(plan: Plan, *, workers: int = 0, progress: Stages | None = None) -> Results:
     """Do what is planned and not done yet; see `run_suite`."""
-    report = progress or (lambda stage, done, total: None)
+    notify = progress or (lambda stage, done, total: None)
     plan.output.mkdir(parents=True, exist_ok=True)
     # 1. Enhance what no earlier call has enhanced.
     with Journal(plan.output / RUNS, Run) as journal:
         runs = _kept(plan, journal)
         waiting = [i for i in plan.items if not i.finished and i.run.key not in runs]
         total = len(runs) + len(waiting)
-        report("enhancing", len(runs), total)
+        notify("enhancing", len(runs), total)
         with closing(_enhanced(waiting, plan.suite, workers)) as made:
             for run in made:
                 journal.write(run)
                 runs[run.key] = run
-                report("enhancing", len(runs), total)
+                notify("enhancing", len(runs), total)
     # 2. Score what is there.
     items = [replace(item, run=runs.get(item.run.key, item.run)) for item in plan.items]
     tasks = [_task(item) for item in items if not item.run.problem]
@@ -148,7 +148,7 @@ def start(plan: Plan, *, workers: int = 0, progress: Stages | None = None) -> Re
         Scorer(select(plan.suite.measures), plan.suite.align, plan.suite.tolerance),
         workers=workers,
         journal=plan.output / SCORES,
-        progress=report,
+        progress=notify,
     )
     # 3. What is not there keeps its row, with the reason.
     rows = {row.key: row for row in scores.rows}

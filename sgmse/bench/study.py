@@ -116,7 +116,7 @@ class Study:
         swept: list[tuple[str, float | None, Solver]] = [
             (name, eta, solver)
             for name, plain in self.solvers.items()
-            for eta, solver in noisier(plain, self.etas).items()
+            for eta, solver in with_etas(plain, self.etas).items()
         ]
         swept += [(name, None, solver) for name, solver in self.fixed.items()]
         for (name, eta, solver), grid, steps in product(swept, self.grids, self.steps):
@@ -187,7 +187,7 @@ def _load() -> float | None:
         return None
 
 
-def noisier(solver: Solver, etas: tuple[float, ...]) -> dict[float | None, Solver]:
+def with_etas(solver: Solver, etas: tuple[float, ...]) -> dict[float | None, Solver]:
     """A solver with each share of fresh noise; by None if it has no `eta`."""
     shares = {f.name for f in fields(solver)} & {"eta", "start"}  # type: ignore[arg-type]
     if "eta" not in shares:

@@ -74,8 +74,8 @@ class NoisySet:
     layout: str | None = None
 
     def __post_init__(self) -> None:
-        both, one = self.clean is not None and self.noisy is not None, self.root is not None
-        if both == one or (one and (self.clean or self.noisy)) or (both and self.layout):
+        given = {name for name, value in vars(self).items() if value is not None}
+        if given not in ({"clean", "noisy"}, {"root"}, {"root", "layout"}):
             raise ArgumentError("give clean and noisy, or root and perhaps layout")
         if self.layout is not None:
             layout_named(self.layout)
@@ -94,8 +94,8 @@ class NoisySet:
         """Its pairs; what is scored of them is the noisy file. Raises `ValueError`."""
         if self.root is not None and (layout := self.known()) is not None:
             return layout.pairs(self.root)
-        if self.clean is None or self.noisy is None:
-            raise SuiteError("give clean and noisy, or root and perhaps layout")
+        assert self.clean is not None
+        assert self.noisy is not None
         clean, noisy = map(recordings_by_name, (self.clean, self.noisy))
         if self.clean.is_file() and self.noisy.is_file():  # a pair, whatever their names
             noisy = dict(zip(clean, noisy.values(), strict=True))

@@ -8,7 +8,7 @@ import tiny
 from recordings import noisy_set
 
 from sgmse.bench import study as studies
-from sgmse.bench.study import OWN, Study, fingerprint, noisier, run_study
+from sgmse.bench.study import OWN, Study, fingerprint, run_study, with_etas
 from sgmse.bench.suite import NoisySet
 from sgmse.checkpoints import save
 from sgmse.errors import SuiteError
@@ -71,8 +71,8 @@ def test_one_step_is_called_so():
 
 
 def test_noise_is_a_matter_of_solvers_that_have_some():
-    assert noisier(Heun(), (0.0, 1.0)) == {None: Heun()}
-    assert noisier(UniPC(order=3), (0.0, 1.0)) == {
+    assert with_etas(Heun(), (0.0, 1.0)) == {None: Heun()}
+    assert with_etas(UniPC(order=3), (0.0, 1.0)) == {
         0.0: UniPC(eta=0.0, start=0.0, order=3),
         1.0: UniPC(eta=1.0, start=1.0, order=3),
     }
