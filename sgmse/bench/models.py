@@ -71,12 +71,13 @@ class Model(System):
     @cached_property
     def _sampler(self) -> tuple[str, bool]:
         """What the model and its sampler are, and whether it draws noise."""
-        e = self.enhancer()
-        device = next(e.model.parameters(), torch.empty(0)).device.type
-        framing = f"{e.front.padding}, {e.front.multiple}, {e.sampler.shifts}"
-        pinned = e.model.sde.pinned and e.sampler.grid.start == 1
-        draws = e.sampler.solver.draws(e.model.sde) or not pinned
-        return f"{e.sampler}, {e.segment} s, {e.overlap} s, {framing}, {device}", draws
+        enhancer = self.enhancer()
+        sampler, sde = enhancer.sampler, enhancer.model.sde
+        device = next(enhancer.model.parameters(), torch.empty(0)).device.type
+        pieces = f"{enhancer.segment} s, {enhancer.overlap} s"
+        framing = f"{enhancer.front.padding}, {enhancer.front.multiple}, {sampler.shifts}"
+        draws = sampler.solver.draws(sde) or not (sde.pinned and sampler.grid.start == 1)
+        return f"{sampler}, {pieces}, {framing}, {device}", draws
 
     @property
     @override

@@ -79,6 +79,14 @@ def test_conditions_tell_weights_and_samplers_apart():
     assert first != Model("model").conditions()
 
 
+def test_what_is_made_by_earlier_versions_still_counts():
+    """The text of the sampler is in the fingerprints of journals."""
+    assert Model("model", device="cpu").conditions()["sampler"] == (
+        "Exponential(eta=0.0, start=0.0) on Uniform(steps=1, start=1.0, end=0.0, finish=True), "
+        "20.0 s, 1.0 s, zero, 1, 1, cpu"
+    )
+
+
 def test_models_are_found():
     assert Model("model").rooted(Path("a")).model == str(Path("a/model"))
     assert Model("default").rooted(Path("a")).model == "default"
