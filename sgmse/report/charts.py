@@ -89,9 +89,8 @@ class Panel:
 
     def __post_init__(self) -> None:
         if not self.xs:
-            raise ArgumentError(
-                f"there is nothing to show of {self.y_label} against {self.x_label}"
-            )
+            axes = f"{self.y_label} against {self.x_label}"
+            raise ArgumentError(f"there is nothing to show of {axes}")
         if self.log and min(self.xs) <= 0:
             raise ArgumentError(f"a logarithmic axis has no place for {self.x_label} of 0 or less")
 
@@ -223,10 +222,9 @@ def _draw_axes(axes: "Axes", panel: Panel) -> None:
         axis.set_major_formatter("{x:g}")
     if panel.categories:
         room = int(0.85 * WIDTH / len(panel.categories) / CHARACTER)
-        axes.set_xticks(
-            range(len(panel.categories)), [_fitted(name, room) for name in panel.categories]
-        )
-        axes.set_xlim(-0.5, len(panel.categories) - 0.5)
+        names = [_fitted(name, room) for name in panel.categories]
+        axes.set_xticks(range(len(names)), names)
+        axes.set_xlim(-0.5, len(names) - 0.5)
 
 
 def _draw_series(axes: "Axes", series: Series, joined: bool) -> "list[Line2D]":

@@ -174,11 +174,7 @@ def _counts(scores: Scores) -> str:
     lengths: dict[Recording, float] = {}
     for row in scores.rows:  # a row that could not be scored may have no length
         lengths[row.recording] = max(row.seconds, lengths.get(row.recording, 0.0))
-    counts = {
-        "system": len(scores.systems),
-        "set": len(scores.sets),
-        "recording": len(lengths),
-    }
+    counts = {"system": len(scores.systems), "set": len(scores.sets), "recording": len(lengths)}
     parts = [f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items()]
     return ", ".join([*parts, f"{sum(lengths.values()) / 60:.1f} minutes of sound"])
 

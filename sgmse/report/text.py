@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -272,13 +273,9 @@ def json_text(values: Mapping[str, Any]) -> str:
 
 
 def require_parquet() -> None:
-    """Raise `ImportError` with the remedy if parquet files cannot be written."""
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
-        raise MissingPackageError(
-            "parquet files need the package pyarrow: pip install pyarrow"
-        ) from error
+    """Raise `MissingPackageError` with the remedy if parquet files cannot be written."""
+    if find_spec("pyarrow") is None:
+        raise MissingPackageError("parquet files need the package pyarrow: pip install pyarrow")
 
 
 def to_parquet(scores: Scores) -> bytes:

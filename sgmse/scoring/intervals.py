@@ -5,7 +5,7 @@ All draws come from a generator that is seeded here, so that the same scores giv
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -69,14 +69,7 @@ def interval(
     return Interval(float(data.mean()), float(low), float(high), data.size)
 
 
-def paired(
-    values: ArrayLike,
-    baseline: ArrayLike,
-    *,
-    level: float = LEVEL,
-    draws: int = DRAWS,
-    seed: int = SEED,
-) -> Difference:
+def paired(values: ArrayLike, baseline: ArrayLike) -> Difference:
     """values - baseline, both (n,) over the same files in the same order."""
     from scipy.stats import wilcoxon  # half a second
 
@@ -86,9 +79,8 @@ def paired(
             f"paired values must be of one shape, not {left.shape} and {right.shape}"
         )
     differences = left - right
-    mean = interval(differences, level=level, draws=draws, seed=seed)
     p = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
-    return Difference(mean.mean, mean.low, mean.high, mean.count, p)
+    return Difference(**asdict(interval(differences)), p=p)
 
 
 def stars(p: float) -> str:

@@ -18,13 +18,13 @@ ABSENT = "unreadable"  # in place of the digest of a file that cannot be read
 
 def versions() -> dict[str, str]:
     """Of Python, this library and the packages that scores depend on."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def machine() -> dict[str, str | int]:

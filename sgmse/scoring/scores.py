@@ -318,15 +318,10 @@ def _size(job: _Job) -> int:
 
 
 def _merged(row: Row, scores: PairScores) -> Row:
-    return replace(
-        row,
-        values={**row.values, **scores.values},
-        problems={**row.problems, **scores.problems},
-        seconds=scores.seconds,
-        sample_rate=scores.sample_rate,
-        excess=scores.excess,
-        delay=scores.delay,
-    )
+    """The row with what is new of its pair, and the other measures that it has."""
+    merged = {"values": {**row.values, **scores.values}}
+    problems = {"problems": {**row.problems, **scores.problems}}
+    return replace(row, **(vars(scores) | merged | problems))
 
 
 def _only(row: Row, measures: Iterable[Measure]) -> Row:

@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -161,6 +162,15 @@ def test_figures(tmp_path: Path):
     outcome(runs=()).write(tmp_path / "none")
     assert not list((tmp_path / "none").glob("*.svg"))
     assert "![" not in (tmp_path / "none/summary.md").read_text(encoding="utf-8")
+
+
+def test_without_matplotlib_there_is_no_figure_and_all_else(tmp_path: Path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    outcome().write(tmp_path)
+    assert not list(tmp_path.glob("*.svg"))
+    assert (tmp_path / "scores.csv").exists()
+    page = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "No figure: a chart needs the package 'matplotlib': pip install" in page
 
 
 def test_a_report_of_all_sets(tmp_path: Path):

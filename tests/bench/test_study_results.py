@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,6 +157,13 @@ def test_files_appear_whole_or_not_at_all(outcome, tmp_path, monkeypatch):
         with pytest.raises(OSError, match="no space"):
             other.write(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_without_matplotlib_there_is_no_figure_and_all_else(outcome, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    page = (outcome.write(tmp_path) / "study.md").read_text()
+    assert "No figure: a chart needs the package 'matplotlib': pip install" in page
+    assert {p.name for p in tmp_path.iterdir()} == {"study.md", "study.csv", "study.json"}
 
 
 def test_a_sampler_that_failed_is_listed(tmp_path):
