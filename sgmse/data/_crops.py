@@ -33,11 +33,11 @@ def crop(
     length = int(recordings.lengths[number])
     if length >= samples:
         return recordings.read(number, int(rng.integers(0, length - samples + 1)), samples)
-    whole = recordings.read(number)
+    recording = recordings.read(number)
     if repeat:
-        return np.resize(whole, samples)
+        return np.resize(recording, samples)
     before = int(rng.integers(0, samples - length + 1))
-    return np.pad(whole, (before, samples - length - before))
+    return np.pad(recording, (before, samples - length - before))
 
 
 def is_silent(audio: Audio) -> bool:

@@ -12,21 +12,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from sgmse.data.pairs import INDEX, Facts, Pair, find_index, read_index, recordings_by_name
 from sgmse.errors import AudioError, LayoutError
 
 
-@dataclass(frozen=True)
-class PublishedMean:
+class PublishedMean(NamedTuple):
     """A published mean over the noisy files of a set, and how near another one must come."""
 
     value: float
     tolerance: float
-
-    def agrees(self, value: float) -> bool:
-        """Whether a mean is as near as it must be."""
-        return abs(value - self.value) <= self.tolerance
 
 
 @dataclass(frozen=True)
@@ -118,14 +114,14 @@ class Layout:
             lines.append(
                 f"{self.name}: {files} files, {self.files} published; the means of a part differ"
             )
-        for name, known in self.noisy_scores.items():
-            if (mean := means.get(name)) is None:
-                continue
-            verdict = "agrees" if known.agrees(mean) else f"differs by {mean - known.value:+.3g}"
-            lines.append(
-                f"{self.name}: {name} of the noisy input {mean:.3f}, published {known.value:g} "
-                f"± {known.tolerance:g}: {verdict}"
-            )
+        for name, (value, tolerance) in self.noisy_scores.items():
+            if (mean := means.get(name)) is not None:
+                differs = abs(mean - value) > tolerance
+                verdict = f"differs by {mean - value:+.3g}" if differs else "agrees"
+                lines.append(
+                    f"{self.name}: {name} of the noisy input {mean:.3f}, published {value:g} "
+                    f"± {tolerance:g}: {verdict}"
+                )
         return lines
 
     def _find_folders(self, root: Path) -> tuple[Path, Path] | None:

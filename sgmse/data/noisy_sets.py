@@ -321,8 +321,8 @@ def _check_output(output: Path, overwrite: bool, sources: Sequence[Path]) -> Non
         return
     if not overwrite:
         raise MixError(f"{output} exists; name another folder, or overwrite it")
-    held = {path.name for path in output.iterdir()} if output.is_dir() else {"a file"}
-    odd = sorted(held - {"clean", "noisy", INDEX})
-    if odd or (held and INDEX not in held):
-        what = f"it holds {odd[0]}" if odd else f"it has no {INDEX}"
+    entries = {path.name for path in output.iterdir()} if output.is_dir() else {"a file"}
+    foreign = sorted(entries - {"clean", "noisy", INDEX})
+    if foreign or (entries and INDEX not in entries):
+        what = f"it holds {foreign[0]}" if foreign else f"it has no {INDEX}"
         raise MixError(f"{output} is no set that could be replaced: {what}; name another folder")

@@ -211,8 +211,8 @@ def _header(path: Path) -> list[str]:
 
 def _without_suffix(name: str) -> str:
     path = Path(name)
-    known = path.suffix[1:].lower() in audio.SUFFIXES
-    return (path.with_suffix("") if known else path).as_posix()
+    has_suffix = path.suffix[1:].lower() in audio.SUFFIXES
+    return (path.with_suffix("") if has_suffix else path).as_posix()
 
 
 def match_names(left: Iterable[str], right: Iterable[str]) -> dict[str, str]:

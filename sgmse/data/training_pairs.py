@@ -7,12 +7,12 @@ The settings are the section `data` of a recipe: errors of its folders name its 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -38,8 +38,6 @@ from sgmse.data.degradations import (
 )
 from sgmse.data.pairs import Pair, match_all, recordings, recordings_by_name
 from sgmse.errors import AudioError, DataError, RecipeError
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -76,11 +74,11 @@ class TrainingData(Checked, ABC):
 
     def decoded(self, root: Path, cache: Path, sample_rate: int) -> list[CachedRecordings]:
         """The recordings of each folder; all `files` are looked for before any is decoded."""
-        found = []
+        decoded = []
         for name, files in zip(self.folders, self.files(root), strict=True):
             with _naming(f"data.{name}"):
-                found.append(cached(files, root / getattr(self, name), cache, sample_rate))
-        return found
+                decoded.append(cached(files, root / getattr(self, name), cache, sample_rate))
+        return decoded
 
     def finish(
         self, clean: Audio, noisy: Audio, rng: Generator, sample_rate: int
@@ -162,8 +160,10 @@ class MixedSpeech(TrainingData):
 
     @override
     def files(self, root: Path) -> tuple[Sequence[Path], Sequence[Path]]:
-        clean = _look_for("data.clean", root / self.clean, recordings)
-        noise = _look_for("data.noise", root / self.noise, recordings)
+        with _naming("data.clean") as remedy:
+            clean = recordings(root / self.clean, remedy)
+        with _naming("data.noise") as remedy:
+            noise = recordings(root / self.noise, remedy)
         talkers = self.babble.talkers[1] if self.babble else 0
         if talkers >= len(clean):
             raise RecipeError(
@@ -328,23 +328,19 @@ def section_pairs(section: str, clean: Path, noisy: Path) -> list[Pair]:
 
     Raises `RecipeError`, which names the key, for folders that lack a recording.
     """
-    clean_files = _look_for(f"{section}.clean", clean, recordings_by_name)
-    noisy_files = _look_for(f"{section}.noisy", noisy, recordings_by_name)
+    with _naming(f"{section}.clean") as remedy:
+        clean_files = recordings_by_name(clean, remedy)
+    with _naming(f"{section}.noisy") as remedy:
+        noisy_files = recordings_by_name(noisy, remedy)
     with _naming(section):
         return match_all(clean_files, noisy_files)
 
 
-def _look_for(key: str, folder: Path, finder: Callable[[Path, str], Found]) -> Found:
-    """What `finder` finds in the folder that a recipe has under `key`."""
-    with _naming(key):
-        return finder(folder, f"say where the data lie with --data FOLDER, or set {key}=FOLDER")
-
-
 @contextmanager
-def _naming(key: str) -> Iterator[None]:
-    """Make errors of recordings those of the key of a recipe."""
+def _naming(key: str) -> Iterator[str]:
+    """Make errors of recordings those of the key of a recipe; gives the remedy of a lost folder."""
     try:
-        yield
+        yield f"say where the data lie with --data FOLDER, or set {key}=FOLDER"
     except (AudioError, DataError) as error:
         raise RecipeError(f"{key}: {error}") from error
 

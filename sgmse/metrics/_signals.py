@@ -33,8 +33,8 @@ def checked(
     arrays = {name: _array(name, signal) for name, signal in signals.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise MetricError(f"the signals differ in samples ({found}); align and trim them first")
+        shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise MetricError(f"the signals differ in samples ({shown}); align and trim them first")
     shortest = min(lengths.values())
     if shortest < seconds * sample_rate:
         raise MetricError(

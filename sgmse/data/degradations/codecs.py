@@ -104,17 +104,18 @@ def coded(coder: Coder, audio: Audio, sample_rate: int, quality: float) -> Audio
         quality: 0 to 1.
     """
     coding = CODINGS[coder]
-    rate = next((r for r in coding.rates if r >= sample_rate), max(coding.rates, default=0))
-    rate = rate or sample_rate
-    there = audio if rate == sample_rate else soxr.resample(audio, sample_rate, rate, "HQ")
+    highest = max(coding.rates, default=sample_rate)
+    rate = next((r for r in coding.rates if r >= sample_rate), highest)
+    resampled = audio if rate == sample_rate else soxr.resample(audio, sample_rate, rate, "HQ")
     settings: dict[str, object] = {}
     if coding.worst is not None and coding.best is not None:
         settings["compression_level"] = coding.worst + quality * (coding.best - coding.worst)
     if coder == "mp3":
         settings["bitrate_mode"] = "VARIABLE"
     file = io.BytesIO()
-    soundfile.write(file, there, rate, coding.subtype, format=coding.format, **settings)
+    soundfile.write(file, resampled, rate, coding.subtype, format=coding.format, **settings)
     file.seek(0)
-    heard = soundfile.read(file, dtype="float32")[0]
-    back = heard if rate == sample_rate else soxr.resample(heard, rate, sample_rate, "HQ")
-    return fitted(back, len(audio))
+    decoded = soundfile.read(file, dtype="float32")[0]
+    if rate != sample_rate:
+        decoded = soxr.resample(decoded, rate, sample_rate, "HQ")
+    return fitted(decoded, len(audio))

@@ -20,8 +20,8 @@ from sgmse.data.degradations._base import Audio, decibels
 def active_power(audio: Audio, sample_rate: int) -> float:
     """Mean power over the active frames: those of 20 ms within 30 dB of the strongest."""
     frame = max(sample_rate // 50, 1)
-    whole = audio[: max(len(audio) // frame, 1) * frame]
-    power = (whole.reshape(-1, min(frame, len(whole))) ** 2).mean(axis=1, dtype=np.float64)
+    framed = audio[: max(len(audio) // frame, 1) * frame]
+    power = (framed.reshape(-1, min(frame, len(framed))) ** 2).mean(axis=1, dtype=np.float64)
     return float(power[power >= 1e-3 * power.max()].mean())
 
 
