@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -140,28 +141,15 @@ def seeded() -> None:
         torch.cuda.manual_seed_all(0)
 
 
-@pytest.fixture(params=SDES, ids=repr)
-def sde(request: pytest.FixtureRequest) -> SDE:
-    """Every process of the library, with several constants."""
-    return request.param
+def each(objects: list) -> Any:
+    """A fixture that is every object of a list in turn."""
+    return pytest.fixture(params=objects, ids=repr)(lambda request: request.param)
 
 
-@pytest.fixture(params=PARAMETRIZATIONS, ids=repr)
-def parametrization(request: pytest.FixtureRequest) -> Parametrization:
-    """Every parametrization of the library."""
-    return request.param
-
-
-@pytest.fixture(params=SOLVERS, ids=repr)
-def solver(request: pytest.FixtureRequest) -> Solver:
-    """Every solver of the library."""
-    return request.param
-
-
-@pytest.fixture(params=GRIDS, ids=repr)
-def grid(request: pytest.FixtureRequest) -> Grid:
-    """Every time grid of the library."""
-    return request.param
+sde = each(SDES)
+parametrization = each(PARAMETRIZATIONS)
+solver = each(SOLVERS)
+grid = each(GRIDS)
 
 
 @pytest.fixture(scope="session")

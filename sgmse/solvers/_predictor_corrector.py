@@ -36,6 +36,11 @@ class Corrector(ABC):
                 f"{type(self).__name__}: steps must be at least 1, not {self.steps}"
             )
 
+    @property
+    def evaluations(self) -> int:
+        """Of the model at each time."""
+        return self.steps
+
     @abstractmethod
     def move(self, model: Model, x: Tensor, y: Tensor, t: Tensor, randn: Randn) -> Tensor:
         """The state after one of the steps, with one evaluation."""
@@ -168,7 +173,7 @@ class PredictorCorrector(Wrapping):
     @property
     @override
     def evaluations(self) -> int:
-        return super().evaluations + (self.corrector.steps if self.corrector else 0)
+        return super().evaluations + (self.corrector.evaluations if self.corrector else 0)
 
     @override
     def draws(self, sde: SDE) -> bool:
