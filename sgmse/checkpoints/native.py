@@ -23,7 +23,7 @@ from sgmse.errors import ArgumentError, CheckpointError, ConfigError
 from sgmse.estimates import Parametrization
 from sgmse.front import FrontEnd
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
-from sgmse.networks.base import Network
+from sgmse.networks import Network
 from sgmse.sdes import SDE
 from sgmse.solvers import Sampler
 

@@ -5,12 +5,12 @@ in, with times t (batch,); a spectrogram like x goes out. One adds a network by 
 with a `Network` that defines `forward`.
 """
 
+from sgmse.networks._base import Network
 from sgmse.networks._dcunet import DCUNET_LEVELS, DCUNet
 from sgmse.networks._magnitude_preserving import MagnitudePreservingUNet
 from sgmse.networks._ncsnpp import NCSNpp
 from sgmse.networks._nemo import NemoNCSNpp
 from sgmse.networks._slim import SlimUNet
-from sgmse.networks.base import Network
 
 __all__ = [
     "DCUNET_LEVELS",

@@ -38,7 +38,7 @@ from torch.nn.functional import (
 from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.networks.base import Network
+from sgmse.networks._base import Network
 
 __all__ = ["DCUNET_LEVELS", "DCUNet", "Level"]
 

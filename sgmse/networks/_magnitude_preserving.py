@@ -37,7 +37,7 @@ from torch.nn.functional import avg_pool2d, conv2d, linear, scaled_dot_product_a
 from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.networks.base import Network, complex_like, real_parts
+from sgmse.networks._base import Network, complex_like, real_parts
 
 __all__ = ["MagnitudePreservingUNet"]
 

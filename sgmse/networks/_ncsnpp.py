@@ -33,8 +33,8 @@ from torch.nn.functional import conv2d, conv_transpose2d, scaled_dot_product_att
 from typing_extensions import override
 
 from sgmse.errors import ArgumentError
+from sgmse.networks._base import Network, complex_like, real_parts
 from sgmse.networks._layers import ALMOST_ZERO, GaussianFourier, convolution, groups, linear
-from sgmse.networks.base import Network, complex_like, real_parts
 
 __all__ = ["NCSNpp"]
 

@@ -29,8 +29,8 @@ from torch.nn.functional import avg_pool2d, interpolate, pad, silu
 from typing_extensions import override
 
 from sgmse.errors import ArgumentError
+from sgmse.networks._base import Network, complex_like, real_parts
 from sgmse.networks._layers import ALMOST_ZERO, GaussianFourier, convolution, groups, linear
-from sgmse.networks.base import Network, complex_like, real_parts
 
 __all__ = ["NemoNCSNpp"]
 

@@ -23,7 +23,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.networks.base import Network
+from sgmse.networks._base import Network
 
 
 class ChannelNorm(nn.Module):

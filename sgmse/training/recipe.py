@@ -22,7 +22,7 @@ from sgmse.errors import ArgumentError, ConfigError, RecipeError
 from sgmse.estimates import Parametrization
 from sgmse.front import FrontEnd
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
-from sgmse.networks.base import Network
+from sgmse.networks import Network
 from sgmse.sdes import SDE
 from sgmse.solvers import LAST_START, Sampler
 from sgmse.training import losses, optimisation

@@ -22,8 +22,7 @@ from sgmse.data.training_pairs import Paired
 from sgmse.enhancer import Enhancer
 from sgmse.estimates import Additive, Estimate, Parametrization, Preconditioned
 from sgmse.metrics import si_sdr
-from sgmse.networks import MagnitudePreservingUNet, NCSNpp
-from sgmse.networks.base import Network
+from sgmse.networks import MagnitudePreservingUNet, NCSNpp, Network
 from sgmse.sdes import SBVE, SDE, Scaled
 from sgmse.solvers import Exponential, Sampler, Uniform
 from sgmse.training import train

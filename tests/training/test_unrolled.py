@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sgmse.estimates import Data, Score
 from sgmse.model import ScoreModel
-from sgmse.networks.base import Network
+from sgmse.networks import Network
 from sgmse.sdes import OUVE, SBVE
 from sgmse.solvers import DormandPrince, EulerMaruyama, Exponential, Solver, Uniform
 from sgmse.training.unrolled import Unrolled

@@ -16,7 +16,7 @@ from typing_extensions import override
 from sgmse.checkpoints.published._settings import table
 from sgmse.checkpoints.published._unpickler import mapping
 from sgmse.errors import CheckpointError
-from sgmse.networks.base import Network
+from sgmse.networks import Network
 
 #: Parts of the training that are saved beside the networks.
 IGNORED = ("pesq_loss.",)

@@ -17,8 +17,7 @@ from sgmse.checkpoints.published._weights import (
     refuse_others,
 )
 from sgmse.errors import CheckpointError
-from sgmse.networks import NCSNpp
-from sgmse.networks.base import Network
+from sgmse.networks import NCSNpp, Network
 
 
 class Small(Network):
