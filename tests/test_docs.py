@@ -27,7 +27,7 @@ from sgmse.solvers import Grid, Solver
 from sgmse.solvers._exponential import integrals
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = [DOCS.parent / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 THEORY = (DOCS / "theory.md").read_text("utf-8")
 MODULES = (
     sgmse.sdes,

@@ -9,6 +9,7 @@ PESQ, STOI and the composite measures need packages: pip install 'sgmse-toolkit[
 """
 
 from sgmse.errors import MetricError
+from sgmse.metrics._signals import checked
 from sgmse.metrics.composite import Composite, composite, llr, segmental_snr, wss
 from sgmse.metrics.energy_ratios import si_sar, si_sdr, si_sir
 from sgmse.metrics.log_spectral import lsd
@@ -22,6 +23,7 @@ __all__ = [
     "Composite",
     "MetricError",
     "Transcriber",
+    "checked",
     "composite",
     "distillmos",
     "dnsmos",
