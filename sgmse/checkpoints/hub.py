@@ -9,8 +9,11 @@ card, README.md. Only these three files are ever fetched or sent.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from sgmse.checkpoints.native import CARD, CONFIG, WEIGHTS, Checkpoint, load, save
 from sgmse.config import Classes
@@ -46,47 +49,29 @@ def from_pretrained(
     Raises:
         CheckpointError: neither is there, the hub cannot be reached, or the model is damaged.
     """
-    if Path(name_or_path).is_dir():
-        return load(name_or_path, classes=classes)
-    folder = fetch(
-        str(name_or_path),
-        revision=revision,
-        token=token,
-        cache_dir=cache_dir,
-        force_download=force_download,
-        local_files_only=local_files_only,
-    )
-    return load(folder, classes=classes)
-
-
-def fetch(
-    name: str,
-    *,
-    revision: str | None = None,
-    token: str | bool | None = None,
-    cache_dir: str | Path | None = None,
-    force_download: bool = False,
-    local_files_only: bool = False,
-) -> Path:
-    """The local copy of a repository, "owner/name" or "hf://owner/name"; see `from_pretrained`."""
-    repository = _repository(name)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    try:
-        folder = snapshot_download(
-            repository,
-            allow_patterns=FILES,
+    folder = Path(name_or_path)
+    if not folder.is_dir():
+        folder = fetch(
+            str(name_or_path),
             revision=revision,
             token=token,
             cache_dir=cache_dir,
             force_download=force_download,
             local_files_only=local_files_only,
         )
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        why = str(error).split("\n")[0]
-        raise CheckpointError(f"the hub gave no {name!r}: {why}") from error
-    return Path(folder)
+    return load(folder, classes=classes)
+
+
+def fetch(name: str, **options: Any) -> Path:
+    """The local copy of a repository, "owner/name" or "hf://owner/name".
+
+    Raises `CheckpointError`; the options are those of `from_pretrained` that are not `classes`.
+    """
+    repository = _repository(name)
+    from huggingface_hub import snapshot_download
+
+    with _failures_named(f"the hub gave no {name!r}"):
+        return Path(snapshot_download(repository, allow_patterns=FILES, **options))
 
 
 def save_pretrained(
@@ -130,13 +115,12 @@ def push_to_hub(
     """
     repository = _repository(repo_id)
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     api = HfApi(token=token)
     with TemporaryDirectory() as workplace:
         name = repository.split("/")[-1]
         folder = save(checkpoint, Path(workplace) / name, card=card, classes=classes)
-        try:
+        with _failures_named(f"the hub did not take {repo_id!r}"):
             api.create_repo(repository, private=private, exist_ok=True)
             if branch is not None:
                 api.create_branch(repository, branch=branch, exist_ok=True)
@@ -148,10 +132,18 @@ def push_to_hub(
                 create_pr=create_pr,
                 allow_patterns=FILES,
             )
-        except (HfHubHTTPError, HFValidationError, OSError) as error:
-            why = str(error).split("\n")[0]
-            raise CheckpointError(f"the hub did not take {repo_id!r}: {why}") from error
-    return commit.commit_url
+            return str(commit.commit_url)
+
+
+@contextmanager
+def _failures_named(problem: str) -> Iterator[None]:
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        yield
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        why = str(error).split("\n")[0]
+        raise CheckpointError(f"{problem}: {why}") from error
 
 
 def _repository(name: str) -> str:

@@ -15,7 +15,7 @@ import torch
 from sgmse import config
 from sgmse.checkpoints import CLASSES, Checkpoint
 from sgmse.checkpoints.native import sections
-from sgmse.config import errors_as, from_plain, to_plain
+from sgmse.config import Classes, errors_as, from_plain, to_plain
 from sgmse.data.degradations import DEGRADATIONS
 from sgmse.data.training_pairs import MixedSpeech, Paired, TrainingData
 from sgmse.errors import ArgumentError, ConfigError, RecipeError
@@ -24,8 +24,9 @@ from sgmse.front import FrontEnd
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks import Network
 from sgmse.sdes import SDE
-from sgmse.solvers import LAST_START, Sampler
+from sgmse.solvers import Sampler
 from sgmse.training import losses, optimisation
+from sgmse.training._checks import problems
 from sgmse.training.adversarial import Adversarial
 from sgmse.training.averages import EMA, Averages
 from sgmse.training.optimisation import Schedule
@@ -37,7 +38,7 @@ from sgmse.training.validation import Validation
 #: The whole recipe of a run, in its folder.
 RECIPE = "recipe.yaml"
 #: What a recipe may name: the classes of checkpoints, and those of training alone.
-RECIPE_CLASSES: Mapping[str, type] = {
+RECIPE_CLASSES: Classes = {
     c.__name__: c
     for c in (
         *CLASSES.values(),
@@ -116,76 +117,8 @@ class Recipe:
     licence: str = ""
 
     def __post_init__(self) -> None:
-        self.front.delays(self.sampler.shifts)  # says where there are too many
-        self._check_parametrization()
-        model = assemble(**self.parts)  # says what does not go together
-        if why := self.sampler.solver.refusal(self.sde, self.sampler.grid.start):
-            raise ArgumentError(f"sampler.grid.start: {why}")
-        self._check_latest()
-        self._check_unrolled()
-        self._check_adversarial()
-        rate = self.front.sample_rate
-        if self.validation is not None and (why := self.validation.refusal(rate)):
-            raise ArgumentError(f"validation.scores: {why}")
-        others = {} if self.predictor is None else {"predictor.loss": self.predictor.loss}
-        for name, loss in {"loss": self.loss, **others}.items():
-            rates = loss.sample_rates
-            if rates is not None and self.front.sample_rate not in rates:
-                raise ArgumentError(
-                    f"{name}: its perceptual part is defined at {', '.join(map(str, rates))} Hz, "
-                    f"not at {self.front.sample_rate}; set {name}.perceptual=0"
-                )
-        times = torch.tensor([self.times.low, self.times.high, *[1.0] * (self.times.at_one > 0)])
-        if self.timed and (why := self.loss.refusal(self.sde, times)):
-            raise ArgumentError(f"loss: {why}")
-        bins, frames = model.divisor
-        if why := self.front.refusal(bins):
-            raise ArgumentError(f"front.transform.n_fft: {why}")
-        transform, samples = self.front.transform, self.data.samples
-        if samples < transform.shortest or transform.frames(samples) % frames:
-            fit = -(-max(transform.frames(samples), 2) // frames) * frames
-            raise ArgumentError(
-                f"data.samples: {samples} give {transform.frames(samples)} frames, and the network "
-                f"needs a multiple of {frames}; {(fit - 1) * transform.hop} would do"
-            )
-
-    def _check_parametrization(self) -> None:
-        why = self.parametrization.refusal(self.sde, 1.0) if self.latest == 1 else None
-        if why and not self.parametrization.refusal(self.sde, LAST_START):
-            raise ArgumentError(
-                f"{why}; or set latest={LAST_START}, times.high and sampler.grid.start alike"
-            )
-
-    def _check_latest(self) -> None:
-        asked = {"sampler.grid.start": self.sampler.grid.start}
-        if self.timed:
-            at_one = {"times.at_one": 1.0} if self.times.at_one else {}
-            asked |= {"times.high": self.times.high} | at_one
-        for name, t in asked.items():
-            if t > self.latest:
-                remedy = "0" if name == "times.at_one" else f"{self.latest:g}"
-                raise ArgumentError(
-                    f"{name}: the network is asked up to t = {self.latest:g} (latest), not {t:g}; "
-                    f"set {name}={remedy}"
-                )
-
-    def _check_unrolled(self) -> None:
-        if self.unrolled is None:
-            return
-        if why := self.loss.untimed():
-            raise ArgumentError(f"loss: unrolled trains a result of the sampler, and {why}")
-        for steps in self.unrolled.steps:
-            try:
-                replace(self.sampler.grid, steps=steps)
-            except ValueError as error:
-                raise ArgumentError(f"unrolled.steps: {error}") from error
-
-    def _check_adversarial(self) -> None:
-        if self.adversarial is not None:
-            times = self.times if self.unrolled is None else None
-            run = (self.trainer.steps, self.data.samples)
-            if why := self.adversarial.refusal(times, self.sampler.grid, self.sde, *run):
-                raise ArgumentError(f"adversarial: {why}")
+        for problem in problems(self):
+            raise ArgumentError(problem)
 
     @property
     def timed(self) -> bool:
@@ -196,14 +129,11 @@ class Recipe:
     def parts(self) -> dict[str, Any]:
         """What `assemble` makes the model of; its networks have no weights."""
         model = {
-            "network": self.network,
-            "sde": self.sde,
-            "parametrization": self.parametrization,
-            "latest": self.latest,
+            name: getattr(self, name) for name in ("network", "sde", "parametrization", "latest")
         }
         p = self.predictor
-        return (
-            model if p is None else model | {"predictor": p.network, "conditioning": p.conditioning}
+        return model | (
+            {} if p is None else {"predictor": p.network, "conditioning": p.conditioning}
         )
 
     def build_model(self) -> ScoreModel | Regeneration:
