@@ -28,6 +28,7 @@ from .errors import CheckpointError as CheckpointError
 from .errors import ClippingWarning as ClippingWarning
 from .errors import ConfigError as ConfigError
 from .errors import DataError as DataError
+from .errors import DeviceError as DeviceError
 from .errors import LayoutError as LayoutError
 from .errors import MetricError as MetricError
 from .errors import MissingPackageError as MissingPackageError

@@ -25,10 +25,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sgmse.audio import Writer, info, resample_blocks, written_as
+from sgmse.audio import (
+    Block,
+    Writer,
+    as_rows,
+    beside,
+    check_target,
+    cut,
+    in_segments,
+    info,
+    make_folder,
+    mixed,
+    peaks,
+    resample_blocks,
+    written_as,
+)
 from sgmse.audio import blocks as blocks_of
-from sgmse.audio.streams import Block, as_rows, cut, in_segments, mixed, peaks
-from sgmse.audio.targets import beside, check_target, make_folder
 from sgmse.checkpoints import Checkpoint, load_model
 from sgmse.config import Classes, abridged
 from sgmse.errors import ArgumentError, ClippingWarning, DeviceError, ResultError
@@ -153,7 +165,8 @@ class Enhancer:
             "network": " and ".join(sizes),
             "process": abridged(self.model.sde),
             "estimate": abridged(self.model.parametrization),
-            "front": f"{abridged(self.front.transform)} at {self.front.sample_rate} Hz",
+            "rate": f"{self.front.sample_rate} Hz",
+            "front": abridged(self.front.transform),
             "sampler": f"{abridged(self.sampler.solver)} on {abridged(self.sampler.grid)}, "
             f"{self.sampler.shifts} shift{'s' * (self.sampler.shifts > 1)}",
         }
@@ -297,7 +310,7 @@ class Enhancer:
     @torch.inference_mode()
     def _segment(self, segment: Block, number: int, options: _Options) -> Block:
         """One segment (channels, samples) at the model's rate, in batches of channels."""
-        batches = torch.from_numpy(segment).split(CHANNELS_AT_ONCE)
+        batches = torch.split(torch.from_numpy(segment), CHANNELS_AT_ONCE)
         rate = self.front.sample_rate
         fresh = segment.shape[1] - (round(self.overlap * rate) if number else 0)
 

@@ -395,7 +395,8 @@ def test_an_enhancer_is_shown_on_a_few_lines():
         "  network   SlimUNet (0.00 M)\n"
         "  process   SBVE()\n"
         "  estimate  Data()\n"
-        "  front     Spectrogram(n_fft=62, hop=16) at 16000 Hz\n"
+        "  rate      16000 Hz\n"
+        "  front     Spectrogram(n_fft=62, hop=16)\n"
         "  sampler   Exponential(start=0.0) on Uniform(steps=1, end=0.0), 2 shifts"
     )
     assert "Predictive (0.00 M) and NCSNpp (0.0" in repr(replace(TINY, model=regeneration()))

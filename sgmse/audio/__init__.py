@@ -11,34 +11,37 @@ A long file is processed in bounded memory by chaining generators:
             writer.write(block)
 """
 
-from sgmse.audio.files import (
-    FOREIGN,
-    SUFFIXES,
-    Info,
-    Samples,
-    Writer,
-    blocks,
-    info,
-    read,
-    write,
-    written_as,
-)
-from sgmse.audio.finding import find
-from sgmse.audio.resampling import resample, resample_blocks, resampled_length
+from sgmse.audio._names import beside, check_target, find, make_folder
+from sgmse.audio._reading import BLOCK, FOREIGN, SUFFIXES, Info, Samples, blocks, info, read
+from sgmse.audio._resampling import resample, resample_blocks, resampled_length
+from sgmse.audio._streams import Block, as_rows, cut, in_segments, mixed, peaks, segments
+from sgmse.audio._writing import RATES, Writer, write, written_as
 
 __all__ = [
+    "BLOCK",
     "FOREIGN",
+    "RATES",
     "SUFFIXES",
+    "Block",
     "Info",
     "Samples",
     "Writer",
+    "as_rows",
+    "beside",
     "blocks",
+    "check_target",
+    "cut",
     "find",
+    "in_segments",
     "info",
+    "make_folder",
+    "mixed",
+    "peaks",
     "read",
     "resample",
     "resample_blocks",
     "resampled_length",
+    "segments",
     "write",
     "written_as",
 ]

@@ -14,7 +14,7 @@ import torch
 from typing_extensions import override
 
 from sgmse import audio
-from sgmse.audio.streams import cut, segments
+from sgmse.audio import cut, segments
 from sgmse.bench._systems import (
     EnhanceFile,
     System,

@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from sgmse.audio import FOREIGN, SUFFIXES, find, info
-from sgmse.audio.targets import beside
+from sgmse.audio import FOREIGN, SUFFIXES, beside, find, info
 from sgmse.enhancer import Progress
 from sgmse.errors import ArgumentError, AudioError
 

@@ -11,7 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from sgmse import audio
-from sgmse.audio.files import BLOCK, RATES
+from sgmse.audio import BLOCK, RATES
 from sgmse.data.pairs import evenly_spaced
 from sgmse.errors import ArgumentError, AudioError
 from sgmse.scoring.journal import Recording

@@ -253,10 +253,11 @@ def load_recipe(
             config.override(values, assignment)
         values = sections(values)  # says how to write an override of earlier versions
     try:
-        return from_plain(Recipe, values, RECIPE_CLASSES, device="meta")
+        recipe: Recipe = from_plain(Recipe, values, RECIPE_CLASSES, device="meta")
     except ConfigError as error:
         hint = "" if "network" in values else "; give all of a model, or start from one with --from"
         raise RecipeError(f"{path}: {error}{hint}") from error
+    return recipe
 
 
 def dump_recipe(recipe: Recipe) -> str:

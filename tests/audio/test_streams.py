@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgmse.audio.streams import as_rows, cut, in_segments, mixed, peaks, segments
+from sgmse.audio import as_rows, cut, in_segments, mixed, peaks, segments
 
 streams = st.lists(st.integers(0, 40), min_size=1, max_size=12)
 

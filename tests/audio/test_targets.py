@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sgmse.audio.targets import beside, check_target, make_folder
+from sgmse.audio import beside, check_target, make_folder
 from sgmse.errors import AudioError
 
 

@@ -10,7 +10,7 @@ import soxr
 from numpy.random import Generator
 from typing_extensions import override
 
-from sgmse.audio.files import RATES
+from sgmse.audio import RATES
 from sgmse.data._checked import Probability, Range, SomeOf, Within
 from sgmse.data.degradations._base import Audio, Degradation, Floats, decibels
 from sgmse.data.degradations.bands import fitted

@@ -1,17 +1,21 @@
 """Recordings as streams, whose length does not matter: consecutive blocks (channels, any samples).
 
-Iterators in, iterators out; each holds a few segments at most. Imports nothing of sgmse.
+Iterators in, iterators out; each holds a few segments at most.
 """
+
+from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sgmse.errors import ArgumentError, ArgumentTypeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Block = NDArray[np.floating]  # (channels, samples)
 
@@ -22,6 +26,9 @@ def as_rows(audio: NDArray[np.floating] | Tensor) -> Block:
     Raises `TypeError` for what is not floating point, `ValueError` for what is empty, not finite
     or neither (samples,) nor (channels, samples).
     """
+    import torch  # a second, which who only reads files does not wait for
+    from torch import Tensor
+
     if not isinstance(audio, np.ndarray | Tensor):
         kind = type(audio).__name__
         raise ArgumentTypeError(
@@ -60,7 +67,8 @@ def cut(audio: Block, length: int = 1 << 16) -> Iterator[Block]:
 
 def peaks(blocks: Iterable[Block]) -> NDArray[np.floating]:
     """The largest magnitude of each channel of a stream that is not empty, (channels,)."""
-    return np.max([np.abs(block).max(axis=1) for block in blocks], axis=0)
+    levels: NDArray[np.floating] = np.max([np.abs(block).max(axis=1) for block in blocks], axis=0)
+    return levels
 
 
 def segments(blocks: Iterable[Block], length: int, overlap: int) -> Iterator[tuple[Block, bool]]:

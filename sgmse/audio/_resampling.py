@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 
+from sgmse.audio._streams import Block
 from sgmse.errors import ArgumentError, ArgumentTypeError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Floats = NDArray[np.floating]
 
 
 def resampled_length(n: int, source_rate: int, target_rate: int) -> int:
@@ -50,8 +48,8 @@ def resample(
 
 
 def resample_blocks(
-    blocks: Iterable[Floats], source_rate: int, target_rate: int, length: int | None = None
-) -> Iterator[Floats]:
+    blocks: Iterable[Block], source_rate: int, target_rate: int, length: int | None = None
+) -> Iterator[Block]:
     """`resample` of a signal that comes in consecutive blocks (channels, any number of samples).
 
     The blocks that go out have other sizes; together they are `resample` of the whole.
@@ -71,6 +69,3 @@ def resample_blocks(
         needed = resampled_length(length, target_rate, source_rate)  # soxr rounds, we round up
         zeros = np.zeros((max(needed - n, 0), channels), dtype)
         yield np.ascontiguousarray(stream.resample_chunk(zeros, last=True)[: length - done].T)
-
-
-# Finding

@@ -1,10 +1,10 @@
-"""Which recordings are meant by names of files, folders and patterns."""
+"""Which recordings names mean, and where results go: refused before any work is done."""
 
 from collections.abc import Iterable
 from glob import glob, has_magic
 from pathlib import Path
 
-from sgmse.audio.files import SUFFIXES
+from sgmse.audio._reading import SUFFIXES
 from sgmse.errors import AudioError
 
 
@@ -44,3 +44,31 @@ def _inside(folder: Path, recursive: bool) -> list[Path]:
 
 def _is_audio(path: Path) -> bool:
     return path.suffix[1:].lower() in SUFFIXES and path.name[0] != "." and path.is_file()
+
+
+def beside(source: Path, suffix: str | None = None) -> Path:
+    """`<name>_enhanced` beside a file, with its own suffix or another one."""
+    ending = source.suffix if suffix is None else f".{suffix.lower().removeprefix('.')}"
+    return source.with_name(f"{source.stem}_enhanced{ending}")
+
+
+def check_target(target: Path, source: Path, overwrite: bool) -> None:
+    """Refuse, with `AudioError`, a target that is the source, a folder, or there already."""
+    if not target.exists():
+        return
+    if target.samefile(source):
+        raise AudioError(target, "is the input itself", "choose another name")
+    if target.is_dir():
+        raise AudioError(target, "is a folder", "name a file in it")
+    if not overwrite:
+        remedy = "use --overwrite (overwrite=True) or choose another name"
+        raise AudioError(target, "exists already", remedy)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it. Raises `AudioError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = f"cannot be made ({error.strerror})"
+        raise AudioError(folder, why, "choose another folder") from error
