@@ -9,9 +9,10 @@ from sgmse.cli.console import say, stages
 from sgmse.cli.options import Parser, names, positive
 from sgmse.errors import ArgumentError, MissingPackageError
 from sgmse.metrics.measures import Measure, select
-from sgmse.report.clips import Recording, select_by_name
+from sgmse.report.clips import select_by_name
 from sgmse.report.page import FILES, MEGABYTES, require
 from sgmse.report.text import notes, problems, require_parquet
+from sgmse.scoring.journal import Recording
 from sgmse.scoring.scores import Scores
 from sgmse.scoring.thresholds import Threshold
 

@@ -24,9 +24,10 @@ from sgmse.cli.options import Commands, command, names
 from sgmse.data.pairs import find_index, read_index
 from sgmse.errors import ArgumentError
 from sgmse.metrics.measures import MEASURES
-from sgmse.report.clips import Recording, files_by_recording
+from sgmse.report.clips import files_by_recording
 from sgmse.report.page import write_report
 from sgmse.report.text import summary, write
+from sgmse.scoring.journal import Recording
 from sgmse.scoring.scores import DEFAULT, match_folders, name_systems, score
 from sgmse.scoring.table import Table, checked_baseline
 from sgmse.scoring.thresholds import failures
