@@ -63,8 +63,6 @@ class Training(LightningModule):
         self.recipe = recipe
         self.pairs = pairs
         self.model = recipe.build_model()
-        if recipe.trainer.channels_last:
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = recipe.ema.build(self.model)
         lengths = () if recipe.averages is None else recipe.averages.lengths
         self.averages = PowerAverages(self.model.trained, lengths)

@@ -137,11 +137,14 @@ class Recipe:
         )
 
     def build_model(self) -> ScoreModel | Regeneration:
-        """The model with the first weights that the seed gives."""
+        """The model with the first weights that the seed gives, in the trainer's memory order."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.trainer.seed)
             made = {n: type(p)(**p.config) for n, p in self.parts.items() if isinstance(p, Network)}
-        return assemble(**self.parts | made)
+        model = assemble(**self.parts | made)
+        if self.trainer.channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model
 
     def checkpoint(
         self, model: ScoreModel | Regeneration, training: Mapping[str, Any]

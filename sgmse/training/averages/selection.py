@@ -91,8 +91,6 @@ def select_average(
 
     model = recipe.build_model().eval().requires_grad_(False)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    if recipe.trainer.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     best, scores = next(iter(averages)), {}
     if validation is not None:
         enhancer = Enhancer.of(recipe.checkpoint(model, {}))
