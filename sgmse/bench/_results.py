@@ -38,7 +38,7 @@ class Results:
         checks: what known sets score before enhancement, beside what is published.
         workers: processes.
         enhanced: how many files were enhanced now, not earlier.
-        audio: the files of each recording by label, as `sgmse.report.clips.listed` gives them.
+        audio: the files of each recording by label, as `files_by_recording` gives them.
     """
 
     suite: Suite

@@ -188,7 +188,7 @@ def picture(power: NDArray[np.float64], peak: float) -> bytes:
 
 
 def check(seconds: float, coding: str) -> None:
-    """Raise `ValueError` for an unknown coding or a length that is not above 0."""
+    """Raise `ArgumentError` for an unknown coding or a length that is not above 0."""
     if coding not in CODINGS:
         raise ArgumentError(f"no coding is called {coding!r}; choose from {', '.join(CODINGS)}")
     if not seconds > 0:

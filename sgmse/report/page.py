@@ -64,8 +64,8 @@ def write_report(
     Args:
         table: of the scores of at least one system.
         file: the HTML file, replaced if it is there.
-        audio: by recording (set, name) the files to listen to by label, as `clips.listed` gives
-            them: systems, and references such as "clean". Without it the page has no sounds.
+        audio: by recording (set, name) the files to listen to by label, systems and references
+            such as "clean", as `files_by_recording` gives them. Without it the page has no sounds.
         costs: numbers by system, of which less is better, such as {"evaluations": 4,
             "real-time factor": 0.2}: columns of the table, and each a chart of what it buys.
         by: facts of the recordings over which the measures are drawn, numbers as lines; if absent

@@ -1,12 +1,13 @@
 """Enhanced recordings scored against clean ones, and what may be claimed of the scores.
 
-    from sgmse.scoring import score
+    from sgmse.scoring import Table, score
 
     scores = score("clean/", ["noisy/", "enhanced/"], workers=4)
+    Table(scores, baseline="noisy").differences["enhanced"]["PESQ-WB"]
 
-Pairs of files and measures come in; out come scores that know of what they were made, their means
-with bootstrap intervals and paired differences. Nothing is printed or written here but a journal,
-from which an interrupted run goes on.
+Pairs of files and measures come in; out come scores that know of what they were made, and a table
+of their means with bootstrap intervals and paired differences. Nothing is printed or written here
+but a journal, from which an interrupted run goes on.
 """
 
 import lazy_loader as _lazy

@@ -3,9 +3,14 @@ from .intervals import Interval as Interval
 from .intervals import interval as interval
 from .intervals import paired as paired
 from .journal import Row as Row
+from .pair import PairScores as PairScores
+from .pair import score_pair as score_pair
 from .pareto import pareto_front as pareto_front
+from .scores import Scorer as Scorer
 from .scores import Scores as Scores
+from .scores import Stages as Stages
 from .scores import Task as Task
+from .scores import match_folders as match_folders
 from .scores import score as score
 from .scores import score_tasks as score_tasks
 from .table import Table as Table
