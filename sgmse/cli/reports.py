@@ -39,7 +39,7 @@ def add(parser: Parser, report: bool | None) -> None:
     parser.value(
         "--report-files",
         "N or NAME,...",
-        "recordings to listen to: how many, evenly spaced from the worst to the best, or which; a "
+        "recordings to listen to: how many, evenly spaced from the worst upwards, or which; a "
         f"name of digits alone with a comma after it (default: {FILES})",
         _files,
     )

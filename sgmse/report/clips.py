@@ -78,7 +78,7 @@ def files_by_recording(tasks: Iterable[Task]) -> dict[Recording, dict[str, Path]
 
 
 def select_by_score(scores: Scores, recordings: Iterable[Recording], count: int) -> list[Recording]:
-    """`count` recordings, evenly spaced from the worst to the best.
+    """`count` recordings, evenly spaced from the worst upwards.
 
     Their order is that of the mean over systems of the first measure; recordings without a value
     are not chosen.

@@ -72,7 +72,7 @@ def write_report(
             all that have 2 to 12 different labels, and SNRs. More numbers are put into 6 bins.
         title: heading of the page.
         command: that made the scores, shown with their provenance.
-        files: how many recordings to listen to, evenly spaced from the worst to the best, or their
+        files: how many recordings to listen to, evenly spaced from the worst upwards, or their
             names, or "set/name".
         seconds: of each sound, from its start.
         coding: "opus", or "flac" for sounds without loss and about five times as large.

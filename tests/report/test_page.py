@@ -125,7 +125,7 @@ def test_what_is_on_the_page(page):
     ]
     charts = [f["data-measure"] for f in found.of("figure") if "data-measure" in f]
     assert charts == [m.name for m in MEASURES] * 4  # two costs, two facts
-    assert "2 of 9 recordings, evenly spaced from the worst to the best" in found.text
+    assert "2 of 9 recordings, evenly spaced from the worst upwards" in found.text
     assert "time" not in re.findall(r"<span>(\w+) <b>", page)  # is not the same for all systems
     scores = made().rows_of("noisy")[0].values
     for measure in MEASURES:
