@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from sgmse.errors import AudioError
 
@@ -93,6 +94,7 @@ def read(path: str | Path) -> tuple[Samples, Info]:
 class _Stream(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
     """Never seeks: soundfile would after each read, which cuts a hole into an MP3."""
 
+    @override
     def seekable(self) -> bool:
         return False
 

@@ -1,4 +1,9 @@
-"""Models in files: the native format, and the table of the classes that files may name."""
+"""Models in files: folders of the native format, published files, repositories of the hub.
+
+A name or a path comes in; a `Checkpoint` goes out, with all that one needs to enhance with a model.
+It is saved as weights, plain values and a card, of which nothing is ever executed; `CLASSES` is the
+table of the classes that a file may name.
+"""
 
 from sgmse.checkpoints.classes import CLASSES
 from sgmse.checkpoints.hub import from_pretrained, push_to_hub, save_pretrained
