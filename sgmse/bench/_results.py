@@ -13,9 +13,9 @@ from sgmse.bench.suite import Suite
 from sgmse.errors import MissingPackageError
 from sgmse.report import numbers, text
 from sgmse.report.charts import standalone
-from sgmse.report.clips import Recording
 from sgmse.report.content import LINES, cost_figure
 from sgmse.report.page import FILES, MEGABYTES, write_report
+from sgmse.scoring.journal import Recording
 from sgmse.scoring.scores import Scores, Stages
 from sgmse.scoring.table import Table
 from sgmse.scoring.thresholds import Threshold, failures
