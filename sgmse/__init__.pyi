@@ -1,43 +1,45 @@
-from . import audio as audio
-from . import bench as bench
-from . import checkpoints as checkpoints
-from . import compat as compat
-from . import config as config
-from . import data as data
-from . import enhancer as enhancer
-from . import errors as errors
-from . import estimates as estimates
-from . import front as front
-from . import inference as inference
-from . import metrics as metrics
-from . import model as model
-from . import networks as networks
-from . import report as report
-from . import scoring as scoring
-from . import sdes as sdes
-from . import solvers as solvers
-from . import training as training
-from . import transforms as transforms
-from .enhancer import Enhancer as Enhancer
-from .enhancer import enhance as enhance
-from .enhancer import load as load
-from .errors import ArgumentError as ArgumentError
-from .errors import ArgumentTypeError as ArgumentTypeError
-from .errors import AudioError as AudioError
-from .errors import CheckpointError as CheckpointError
-from .errors import ClippingWarning as ClippingWarning
-from .errors import ConfigError as ConfigError
-from .errors import DataError as DataError
-from .errors import DeviceError as DeviceError
-from .errors import LayoutError as LayoutError
-from .errors import MetricError as MetricError
-from .errors import MissingPackageError as MissingPackageError
-from .errors import MixError as MixError
-from .errors import RecipeError as RecipeError
-from .errors import ResultError as ResultError
-from .errors import SgmseError as SgmseError
-from .errors import SuiteError as SuiteError
-from .errors import SystemFailedError as SystemFailedError
-from .errors import WorkerError as WorkerError
+from . import (
+    audio as audio,
+    bench as bench,
+    checkpoints as checkpoints,
+    compat as compat,
+    config as config,
+    data as data,
+    enhancer as enhancer,
+    errors as errors,
+    estimates as estimates,
+    front as front,
+    inference as inference,
+    metrics as metrics,
+    model as model,
+    networks as networks,
+    report as report,
+    scoring as scoring,
+    sdes as sdes,
+    solvers as solvers,
+    training as training,
+    transforms as transforms,
+)
+from .enhancer import Enhancer as Enhancer, enhance as enhance, load as load
+from .errors import (
+    ArgumentError as ArgumentError,
+    ArgumentTypeError as ArgumentTypeError,
+    AudioError as AudioError,
+    CheckpointError as CheckpointError,
+    ClippingWarning as ClippingWarning,
+    ConfigError as ConfigError,
+    DataError as DataError,
+    DeviceError as DeviceError,
+    LayoutError as LayoutError,
+    MetricError as MetricError,
+    MissingPackageError as MissingPackageError,
+    MixError as MixError,
+    RecipeError as RecipeError,
+    ResultError as ResultError,
+    SgmseError as SgmseError,
+    SuiteError as SuiteError,
+    SystemFailedError as SystemFailedError,
+    WorkerError as WorkerError,
+)
 
 __version__: str

@@ -30,6 +30,7 @@ from sgmse.audio import (
     Writer,
     as_rows,
     beside,
+    blocks as blocks_of,
     check_target,
     cut,
     in_segments,
@@ -40,7 +41,6 @@ from sgmse.audio import (
     resample_blocks,
     written_as,
 )
-from sgmse.audio import blocks as blocks_of
 from sgmse.checkpoints import Checkpoint, load_model
 from sgmse.config import Classes, abridged
 from sgmse.errors import ArgumentError, ClippingWarning, DeviceError, ResultError

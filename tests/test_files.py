@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sgmse._files import is_part, whole, whole_folder
-from sgmse._files import write_whole as put
+from sgmse._files import is_part, whole, whole_folder, write_whole as put
 
 
 def test_a_file_with_the_folders_above_it(tmp_path):

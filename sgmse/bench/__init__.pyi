@@ -1,26 +1,28 @@
-from ._peers import DeepFilterNet3 as DeepFilterNet3
-from ._peers import LogMMSE as LogMMSE
-from ._peers import NoiseReduce as NoiseReduce
-from ._peers import Peer as Peer
-from ._peers import RNNoise as RNNoise
-from ._peers import Speex as Speex
-from ._peers import WebRTC as WebRTC
-from ._peers import Wiener as Wiener
+from ._peers import (
+    DeepFilterNet3 as DeepFilterNet3,
+    LogMMSE as LogMMSE,
+    NoiseReduce as NoiseReduce,
+    Peer as Peer,
+    RNNoise as RNNoise,
+    Speex as Speex,
+    WebRTC as WebRTC,
+    Wiener as Wiener,
+)
 from ._programs import Command as Command
 from ._results import Results as Results
 from ._study_results import StudyResults as StudyResults
-from ._systems import Folder as Folder
-from ._systems import Noisy as Noisy
-from ._systems import SignalEnhancer as SignalEnhancer
-from ._systems import System as System
+from ._systems import (
+    Folder as Folder,
+    Noisy as Noisy,
+    SignalEnhancer as SignalEnhancer,
+    System as System,
+)
 from .models import Model as Model
-from .run import Plan as Plan
-from .run import plan as plan
-from .run import run_suite as run_suite
-from .run import start as start
-from .study import Study as Study
-from .study import run_study as run_study
-from .suite import SYSTEMS as SYSTEMS
-from .suite import NoisySet as NoisySet
-from .suite import Suite as Suite
-from .suite import load_suite as load_suite
+from .run import Plan as Plan, plan as plan, run_suite as run_suite, start as start
+from .study import Study as Study, run_study as run_study
+from .suite import (
+    SYSTEMS as SYSTEMS,
+    NoisySet as NoisySet,
+    Suite as Suite,
+    load_suite as load_suite,
+)

@@ -12,8 +12,7 @@ from textwrap import shorten
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from safetensors.torch import save as to_bytes
+from safetensors.torch import load_file, save as to_bytes
 from torch import nn
 
 from sgmse._files import write_whole

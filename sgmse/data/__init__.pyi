@@ -1,27 +1,28 @@
 from .babble import Babble as Babble
-from .cache import CachedRecordings as CachedRecordings
-from .cache import cached as cached
-from .cache import read_mono as read_mono
-from .layouts import LAYOUTS as LAYOUTS
-from .layouts import Layout as Layout
-from .layouts import detect as detect
-from .layouts import layout_named as layout_named
-from .noisy_sets import MixedSet as MixedSet
-from .noisy_sets import Mixer as Mixer
-from .noisy_sets import Mixture as Mixture
-from .noisy_sets import mix as mix
-from .pairs import Pair as Pair
-from .pairs import Unmatched as Unmatched
-from .pairs import evenly_spaced as evenly_spaced
-from .pairs import find_index as find_index
-from .pairs import match as match
-from .pairs import match_all as match_all
-from .pairs import read_index as read_index
-from .pairs import recordings as recordings
-from .pairs import recordings_by_name as recordings_by_name
-from .training_pairs import ConsecutiveBatches as ConsecutiveBatches
-from .training_pairs import MixedSpeech as MixedSpeech
-from .training_pairs import PairDataset as PairDataset
-from .training_pairs import Paired as Paired
-from .training_pairs import TrainingData as TrainingData
-from .training_pairs import section_pairs as section_pairs
+from .cache import CachedRecordings as CachedRecordings, cached as cached, read_mono as read_mono
+from .layouts import (
+    LAYOUTS as LAYOUTS,
+    Layout as Layout,
+    detect as detect,
+    layout_named as layout_named,
+)
+from .noisy_sets import MixedSet as MixedSet, Mixer as Mixer, Mixture as Mixture, mix as mix
+from .pairs import (
+    Pair as Pair,
+    Unmatched as Unmatched,
+    evenly_spaced as evenly_spaced,
+    find_index as find_index,
+    match as match,
+    match_all as match_all,
+    read_index as read_index,
+    recordings as recordings,
+    recordings_by_name as recordings_by_name,
+)
+from .training_pairs import (
+    ConsecutiveBatches as ConsecutiveBatches,
+    MixedSpeech as MixedSpeech,
+    PairDataset as PairDataset,
+    Paired as Paired,
+    TrainingData as TrainingData,
+    section_pairs as section_pairs,
+)

@@ -1,18 +1,20 @@
-from .intervals import Difference as Difference
-from .intervals import Interval as Interval
-from .intervals import interval as interval
-from .intervals import paired as paired
+from .intervals import (
+    Difference as Difference,
+    Interval as Interval,
+    interval as interval,
+    paired as paired,
+)
 from .journal import Row as Row
-from .pair import PairScores as PairScores
-from .pair import score_pair as score_pair
+from .pair import PairScores as PairScores, score_pair as score_pair
 from .pareto import pareto_front as pareto_front
-from .scores import Scorer as Scorer
-from .scores import Scores as Scores
-from .scores import Stages as Stages
-from .scores import Task as Task
-from .scores import match_folders as match_folders
-from .scores import score as score
-from .scores import score_tasks as score_tasks
+from .scores import (
+    Scorer as Scorer,
+    Scores as Scores,
+    Stages as Stages,
+    Task as Task,
+    match_folders as match_folders,
+    score as score,
+    score_tasks as score_tasks,
+)
 from .table import Table as Table
-from .thresholds import Threshold as Threshold
-from .thresholds import failures as failures
+from .thresholds import Threshold as Threshold, failures as failures

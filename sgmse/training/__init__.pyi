@@ -1,9 +1,5 @@
-from .averages.selection import Selection as Selection
-from .averages.selection import select_average as select_average
-from .recipe import Recipe as Recipe
-from .recipe import load_recipe as load_recipe
+from .averages.selection import Selection as Selection, select_average as select_average
+from .recipe import Recipe as Recipe, load_recipe as load_recipe
 from .run import train as train
-from .state import TrainingState as TrainingState
-from .state import load_state as load_state
-from .validation import Validation as Validation
-from .validation import evaluate as evaluate
+from .state import TrainingState as TrainingState, load_state as load_state
+from .validation import Validation as Validation, evaluate as evaluate

@@ -8,8 +8,7 @@ import pytest
 import tiny
 from recordings import noisy_set
 
-from sgmse.bench import expressions as study_names
-from sgmse.bench import study
+from sgmse.bench import expressions as study_names, study
 from sgmse.checkpoints import save
 from sgmse.cli import bench_solvers as solvers
 from sgmse.cli.main import main

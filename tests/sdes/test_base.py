@@ -12,8 +12,7 @@ from math import pi
 import pytest
 import torch
 from facts import INSIDE
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from problems import noise, times
 from scipy.integrate import solve_ivp
 

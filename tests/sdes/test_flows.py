@@ -3,8 +3,7 @@
 import pytest
 import torch
 from facts import Facts, check_any, check_facts
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from sgmse.sdes import StraightFlow
 

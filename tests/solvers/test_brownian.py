@@ -6,8 +6,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from problems import Gaussian, noise, slope
 
 from sgmse.sdes import OUVE, SBVE, VP

@@ -6,33 +6,41 @@ generator gives the same audio. None of them delays what it passes on; those wit
 analogue circuit (`HighPass`, `MicrophoneColour`) smear it, with the first response at delay 0.
 """
 
-from sgmse.data._checked import Checked as Checked
-from sgmse.data._checked import Probability as Probability
-from sgmse.data._checked import Range as Range
-from sgmse.data._checked import SomeOf as SomeOf
-from sgmse.data._checked import Within as Within
-from sgmse.data.degradations._base import Audio as Audio
-from sgmse.data.degradations._base import Degradation as Degradation
-from sgmse.data.degradations._base import Linear as Linear
-from sgmse.data.degradations._base import alike as alike
-from sgmse.data.degradations._base import decibels as decibels
-from sgmse.data.degradations.bands import HighPass as HighPass
-from sgmse.data.degradations.bands import LowPass as LowPass
-from sgmse.data.degradations.bands import Resampled as Resampled
+from sgmse.data._checked import (
+    Checked as Checked,
+    Probability as Probability,
+    Range as Range,
+    SomeOf as SomeOf,
+    Within as Within,
+)
+from sgmse.data.degradations._base import (
+    Audio as Audio,
+    Degradation as Degradation,
+    Linear as Linear,
+    alike as alike,
+    decibels as decibels,
+)
+from sgmse.data.degradations.bands import (
+    HighPass as HighPass,
+    LowPass as LowPass,
+    Resampled as Resampled,
+)
 from sgmse.data.degradations.codecs import Codec as Codec
 from sgmse.data.degradations.colour import MicrophoneColour as MicrophoneColour
-from sgmse.data.degradations.gains import Dropouts as Dropouts
-from sgmse.data.degradations.gains import GainChanges as GainChanges
-from sgmse.data.degradations.gains import GainControl as GainControl
+from sgmse.data.degradations.gains import (
+    Dropouts as Dropouts,
+    GainChanges as GainChanges,
+    GainControl as GainControl,
+)
 from sgmse.data.degradations.gate import NoiseGate as NoiseGate
-from sgmse.data.degradations.overdrive import Clip as Clip
-from sgmse.data.degradations.overdrive import Quantise as Quantise
+from sgmse.data.degradations.overdrive import Clip as Clip, Quantise as Quantise
 from sgmse.data.degradations.packets import PacketLoss as PacketLoss
-from sgmse.data.degradations.rooms import SPEED_OF_SOUND as SPEED_OF_SOUND
-from sgmse.data.degradations.rooms import Room as Room
-from sgmse.data.degradations.sources import Speed as Speed
-from sgmse.data.degradations.sources import active_power as active_power
-from sgmse.data.degradations.sources import add_noise as add_noise
+from sgmse.data.degradations.rooms import SPEED_OF_SOUND as SPEED_OF_SOUND, Room as Room
+from sgmse.data.degradations.sources import (
+    Speed as Speed,
+    active_power as active_power,
+    add_noise as add_noise,
+)
 
 #: Those that a recipe may name. A new one has a file, and its name here.
 DEGRADATIONS: tuple[type[Degradation], ...] = (

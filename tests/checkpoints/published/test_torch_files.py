@@ -12,11 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from sgmse.checkpoints.published import _torch_files as torch_files
-from sgmse.checkpoints.published import _unpickler as unpickler
+from sgmse.checkpoints.published import _torch_files as torch_files, _unpickler as unpickler
 from sgmse.checkpoints.published._torch_files import read_torch as read
 from sgmse.checkpoints.published._unpickler import Stub
 from sgmse.errors import CheckpointError

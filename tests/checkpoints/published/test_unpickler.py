@@ -15,8 +15,7 @@ from pathlib import PurePosixPath
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from sgmse.checkpoints.published import _unpickler as unpickler
 from sgmse.checkpoints.published._damage import DAMAGE
