@@ -22,6 +22,7 @@ from sgmse.solvers import (
     ReverseDiffusion,
     RungeKutta4,
     Singlestep,
+    Solver,
     Uniform,
     UniPC,
     solve,
@@ -53,9 +54,14 @@ PAIRS = [
 PROCESSES = [OUVE(), SBVE(), VP(beta_max=5.0), StraightFlow(sigma_min=0.05)]
 
 
+def named(value: object) -> str:
+    """A function by its name: the rest of what is written of it differs between processes."""
+    return value.__name__ if callable(value) and not isinstance(value, Solver) else repr(value)[:60]
+
+
 @pytest.mark.parametrize("sde", PROCESSES, ids=repr)
 @pytest.mark.parametrize("grid", [Uniform(5, 0.9), LogSNR(6, 0.9, finish=False)], ids=repr)
-@pytest.mark.parametrize(("loop", "settings", "solver"), PAIRS, ids=lambda value: repr(value)[:60])
+@pytest.mark.parametrize(("loop", "settings", "solver"), PAIRS, ids=named)
 def test_a_loop_is_its_solver(loop, settings, solver, grid, sde: SDE):
     model, x, y = bimodal(sde), noise(2, 3), noise(2, 3, seed=1)
     if "randn" in loop.__code__.co_varnames:

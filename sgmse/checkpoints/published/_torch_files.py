@@ -8,6 +8,7 @@ import mmap
 import struct
 import sys
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -85,6 +86,7 @@ def _zipped(buffer: mmap.mmap) -> Any:
         start, size = span(f"{root}byteorder")
         _check_order(buffer[start : start + size] == sys.byteorder.encode())
 
+    @cache  # tensors that share a storage share it here, too
     def storage(dtype: torch.dtype, key: str, count: int) -> Tensor:
         return _view(buffer, *span(f"{root}data/{key}"), dtype, count)
 
@@ -102,6 +104,7 @@ def _legacy(buffer: mmap.mmap) -> Any:
         sizes[key] = dtype, count
         return torch.empty(count, dtype=dtype, device="meta")
 
+    @cache  # tensors that share a storage share it here, too
     def storage(dtype: torch.dtype, key: str, count: int) -> Tensor:
         return _view(buffer, *spans[key], dtype, count)
 
