@@ -5,6 +5,7 @@ from math import pi
 
 import pytest
 import torch
+from conftest import OFTEN
 from problems import (
     Correlated,
     Gaussian,
@@ -195,6 +196,7 @@ def test_a_diagonal_covariance_is_a_gaussian(sde, dtype):
         torch.testing.assert_close(ours.expand_as(x), theirs.to(dtype=ours.dtype).expand_as(x))
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 @pytest.mark.parametrize(
     ("dtype", "name"),
     [

@@ -43,7 +43,15 @@ def distance(problem, y, solver: Solver, grid: Grid, seed: int) -> float:
     return float((few - many).norm() / many.norm())
 
 
-@pytest.mark.parametrize("sde", [OUVE(), SBVE(), VP(), FlowMatching()], ids=repr)
+@pytest.mark.parametrize(
+    "sde",
+    [
+        OUVE(),
+        SBVE(),
+        *(pytest.param(sde, marks=pytest.mark.slow) for sde in (VP(), FlowMatching())),
+    ],
+    ids=repr,
+)
 def test_better_than_the_usual_grids_on_other_data(sde):
     problem, solver, steps = bimodal(sde), Multistep(), 5
     ours = fit(problem, noise(4, 32, seed=1), solver, steps, randn=draw(2), runs=60).grid

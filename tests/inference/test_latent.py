@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import OFTEN
 from problems import Correlated, Gaussian, covariance, noise, slope, times
 from torch import Tensor
 
@@ -62,6 +63,7 @@ def there_and_back(sde, solver) -> None:
     assert round_trip[-1] < {1: 0.2, 2: 1e-2, 4: 1e-6}[solver.order]
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 @pytest.mark.parametrize("solver", [Multistep(), RungeKutta4()], ids=repr)
 def test_there_and_back_on_every_process(sde, solver):
     there_and_back(sde, solver)

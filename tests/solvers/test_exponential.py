@@ -6,6 +6,7 @@ from math import exp, log, pi
 import numpy as np
 import pytest
 import torch
+from conftest import OFTEN
 from problems import Gaussian, noise, slope, times
 from proofs import STEPS, VARIANCES, flow_errors, response
 from scipy.integrate import quad
@@ -18,6 +19,7 @@ from sgmse.solvers._exponential import Weights, bend, integrals
 PROBLEM = {"mean": 0.5 - 0.3j, "variance": 0.3}
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 @pytest.mark.parametrize("solver", [Exponential(start=0.0), Multistep(start=0.0)], ids=repr)
 @pytest.mark.parametrize("grid", [Uniform, LogSNR])
 def test_order(sde, solver, grid):
@@ -30,6 +32,7 @@ def test_order(sde, solver, grid):
     assert errors[-1] < (0.05 if solver.order == 1 else 0.005)
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 @pytest.mark.parametrize("solver", [Exponential(), Multistep()], ids=repr)
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_moments_of_the_posterior(sde, solver, eta):
@@ -52,6 +55,7 @@ def test_moments_of_the_posterior(sde, solver, eta):
     assert (ratio - 1).abs().max() < 1.1 * h**solver.order + missing
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 def test_order_of_the_sde_in_the_moments(sde):
     """The variance of samples nears that of x_t with the declared order, also with fresh noise."""
     for solver in (Exponential(eta=1.0), Multistep(eta=1.0)):

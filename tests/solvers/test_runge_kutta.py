@@ -5,6 +5,7 @@ from math import sqrt
 
 import pytest
 import torch
+from conftest import OFTEN
 from problems import Gaussian, Recorded, bimodal, noise, slope, times
 from proofs import VARIANCES, flow_errors, response
 
@@ -40,6 +41,7 @@ def test_the_velocity_is_that_of_the_probability_flow(sde):
     torch.testing.assert_close(velocity(problem, x, y, t), exact, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 @pytest.mark.parametrize(("solver", "steps"), [(Heun(), (32, 64)), (RungeKutta4(), (24, 48))])
 def test_order(sde, solver, steps):
     problem = Gaussian(sde, MEAN, VARIANCES)
