@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,22 @@ def test_imports_only_from_below(file):
         below |= {""}  # `from sgmse import __version__`
     too_high = used - below - own_files
     assert not too_high, f"{name(file)} imports {sorted(too_high)}, which is not below it"
+
+
+def test_no_circles():
+    """Nor within a room; imports that only types need count as well."""
+    modules = {
+        ".".join(file.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__"): file
+        for file in FILES
+    }
+
+    def needed(file: Path) -> set[str]:
+        # The face of a room imports its own modules, not the other way round.
+        used = {base for base in imports(file) if base in modules}
+        return used - {".".join(file.relative_to(REPOSITORY).parent.parts)}
+
+    graph = {module: needed(file) for module, file in modules.items() if file.name != "__init__.py"}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize("file", FILES, ids=name)
