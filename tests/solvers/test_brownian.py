@@ -75,7 +75,7 @@ TIMES = st.lists(st.floats(0, 1), min_size=3, max_size=3, unique=True).map(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(TIMES)
 def test_increments_add_up(times):
     t, s, r = times
@@ -90,7 +90,7 @@ def test_increments_add_up(times):
         assert tree.variance(t, s) == t - s
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_the_order_of_questions_changes_nothing(times):
     like, tree = torch.zeros(2, 3, dtype=torch.complex64), BrownianTree([1, 2])

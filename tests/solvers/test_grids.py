@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import OFTEN
 from hypothesis import given, settings, strategies as st
 from problems import times
 
@@ -17,6 +18,7 @@ STARTS = st.one_of(st.just(1.0), st.floats(0.5, 1 - 1e-6))
 ENDS = st.one_of(st.just(0.0), st.floats(1e-6, 0.45))
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 def test_descends_from_start_to_end(sde, grid):
     @settings(deadline=None, max_examples=20)
     @given(STEPS, STARTS, ENDS, st.booleans())

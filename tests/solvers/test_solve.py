@@ -48,6 +48,7 @@ def draws(*shape: int, dtype: torch.dtype = torch.complex128) -> list[torch.Tens
     return [noise(*shape, seed=100 + i, dtype=dtype) for i in range(7)]
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.float32])
 def test_real_and_complex_in_any_precision(sde, solver, dtype):
     """Float32 and float64 give the same, on a bridge from its very end."""
