@@ -22,7 +22,7 @@ from typing_extensions import override
 from sgmse import audio
 from sgmse._files import whole
 from sgmse.data.pairs import Pair, match_names, recordings_by_name
-from sgmse.errors import ArgumentError, SystemFailedError
+from sgmse.errors import ArgumentError, ArgumentTypeError, SystemFailedError
 from sgmse.scoring.provenance import versions
 
 Signal = NDArray[np.float32]  # (samples,)
@@ -77,8 +77,11 @@ class System:
         return None
 
     def load(self) -> EnhanceFile:
-        """What makes them, with all that is loaded once for many files."""
-        raise NotImplementedError(f"{type(self).__name__} overrides neither files nor load")
+        """What makes them, with all that is loaded once for many files.
+
+        Raises `ArgumentTypeError` for a class that has neither them nor what makes them.
+        """
+        raise ArgumentTypeError(f"{type(self).__name__} overrides neither files nor load")
 
 
 class SignalEnhancer(System, ABC):

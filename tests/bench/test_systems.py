@@ -6,9 +6,9 @@ import pytest
 from recordings import RATE, STEREO
 
 from sgmse.audio import Info, read, write
-from sgmse.bench._systems import Folder, Noisy, SignalEnhancer, peak_memory
+from sgmse.bench._systems import Folder, Noisy, SignalEnhancer, System, peak_memory
 from sgmse.data.pairs import Pair
-from sgmse.errors import SystemFailedError
+from sgmse.errors import ArgumentTypeError, SystemFailedError
 
 pytestmark = pytest.mark.usefixtures("stereo")
 
@@ -96,3 +96,8 @@ def test_finished_files_are_found_by_place_and_by_name():
         Folder(Path("done")).files(pairs("z"), "set")
     with pytest.raises(ValueError, match="there is no folder"):
         Folder(Path("absent")).files(pairs("z"), "set")
+
+
+def test_a_system_has_files_or_what_makes_them():
+    with pytest.raises(ArgumentTypeError, match="System overrides neither files nor load"):
+        System().load()
