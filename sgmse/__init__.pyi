@@ -35,6 +35,7 @@ from .errors import (
     MissingPackageError as MissingPackageError,
     MixError as MixError,
     RecipeError as RecipeError,
+    RecordingWarning as RecordingWarning,
     ResultError as ResultError,
     SgmseError as SgmseError,
     SuiteError as SuiteError,

@@ -20,6 +20,14 @@
 
 The command line prints these in one line, and exits with 1. What is raised beside them, but for
 `OSError`, is a fault of this library.
+
+What is no error, and yet should be known of a result, is a `RecordingWarning`:
+
+    UserWarning
+    └── RecordingWarning                    of a recording or a result
+        └── ClippingWarning                 samples beyond full scale were clipped
+
+The command line prints these in one line, too, as warnings, and exits with 0.
 """
 
 from pathlib import Path
@@ -99,5 +107,9 @@ class WorkerError(SgmseError, RuntimeError):
     """A worker process died; the message says over what."""
 
 
-class ClippingWarning(UserWarning):
+class RecordingWarning(UserWarning):
+    """What whoever hears a result should know of it or of its recording, a line with the file."""
+
+
+class ClippingWarning(RecordingWarning):
     """Samples of a result lay beyond full scale, and its file holds no larger ones."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from sgmse.errors import AudioError, ClippingWarning, SgmseError
+from sgmse.errors import AudioError, RecordingWarning, SgmseError
 
 if TYPE_CHECKING:
     from sgmse.scoring.scores import Stages
@@ -96,17 +96,17 @@ def seconds_of_audio(total: float, quiet: bool) -> Iterator[Callable[[float], ob
 
 
 @contextmanager
-def clipping_said(quiet: bool) -> Iterator[None]:
+def warnings_said(quiet: bool) -> Iterator[None]:
     """Say what enhancing warns of, a line each, or nothing of it; others stay as they are."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore" if quiet else "always", ClippingWarning)
+        warnings.simplefilter("ignore" if quiet else "always", RecordingWarning)
         show_others = warnings.showwarning
 
         def shown(
             message: Warning | str, category: type[Warning], *where: Any, **more: Any
         ) -> None:
-            if issubclass(category, ClippingWarning):
-                say(message)
+            if issubclass(category, RecordingWarning):
+                say(f"warning: {message}")
             else:
                 show_others(message, category, *where, **more)
 

@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
     seconds = sum(job.seconds for job in jobs)
     with (
         console.seconds_of_audio(seconds, options.quiet) as progress,
-        console.clipping_said(options.quiet),
+        console.warnings_said(options.quiet),
         closing(run_jobs(jobs, work, workers=options.jobs, progress=progress)) as ended,
     ):
         for job, error in ended:

@@ -42,14 +42,14 @@ def test_quiet_shows_nothing(capsys):
 @pytest.mark.parametrize("quiet", [False, True])
 def test_clipping_is_said_and_other_warnings_are_shown_as_they_are(quiet, capsys):
     def work():
-        with console.clipping_said(quiet):
+        with console.warnings_said(quiet):
             warnings.warn("a.wav: clipped", ClippingWarning, stacklevel=1)
             warnings.warn("another", UserWarning, stacklevel=1)
 
     with pytest.warns(UserWarning, match="another") as shown:
         work()
     assert len(shown) == 1
-    assert capsys.readouterr().err == ("" if quiet else "sgmse: a.wav: clipped\n")
+    assert capsys.readouterr().err == ("" if quiet else "sgmse: warning: a.wav: clipped\n")
 
 
 def test_an_interrupt_says_what_is_kept():
