@@ -15,20 +15,20 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from operator import index
 from pathlib import Path
 from textwrap import shorten
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sgmse._checks import called, number, rate as checked_rate, whole
 from sgmse.audio import (
     Block,
+    InMemory,
     Writer,
-    as_rows,
     beside,
     blocks as blocks_of,
     check_target,
@@ -43,12 +43,12 @@ from sgmse.audio import (
 )
 from sgmse.checkpoints import Checkpoint, load_model
 from sgmse.config import Classes, abridged
-from sgmse.errors import ArgumentError, ClippingWarning, DeviceError, ResultError
+from sgmse.errors import ArgumentError, ArgumentTypeError, ClippingWarning, DeviceError, ResultError
 from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.solvers import Grid, Sampler, Solver, solve
 
-Audio = TypeVar("Audio", NDArray[np.floating], Tensor)
+Audio = TypeVar("Audio", NDArray[Any], Tensor)
 #: Called with the seconds of audio that are done since the last call.
 Progress = Callable[[float], object]
 
@@ -98,10 +98,9 @@ class _Options:
     progress: Progress | None
 
     def __post_init__(self) -> None:
-        if index(self.seed) < 0:
-            raise ArgumentError(f"seed must be at least 0, not {self.seed}")
-        if not 0 <= self.dry <= 1:
-            raise ArgumentError(f"dry must lie between 0 and 1, not {self.dry}")
+        whole("seed", self.seed, least=0)
+        number("dry", self.dry, 0, 1)
+        called("progress", self.progress, "the seconds that are done")
 
     def done(self, seconds: float) -> None:
         """Report progress."""
@@ -184,35 +183,46 @@ class Enhancer:
         """Enhance a recording.
 
         Args:
-            audio: float array or tensor, (samples,) or (channels, samples).
+            audio: numpy array or tensor, (samples,), (channels, samples), (samples, channels) as
+                soundfile and scipy give it, or (batch, channels, samples), where each item is a
+                recording of its own and gets the same noise. Of two axes that both could be
+                channels, the first are taken for them. Floats have the full scale 1; int16, int32,
+                int8 and uint8 their own.
             sample_rate: in Hz.
             seed: of the noise that the solver draws; the same seed gives the same result.
             dry: share of the input in the output, 0 to 1.
             progress: called with seconds done, as the work goes on.
 
         Returns:
-            The enhanced recording: same type, precision, device, shape and rate.
+            The enhanced recording: same type, precision, device, layout, shape and rate.
 
         Raises:
-            TypeError: audio that is not floating point.
+            TypeError: audio that holds no numbers of a known full scale; options of a wrong type.
             ValueError: audio that is empty, not finite or of another shape; a bad rate, seed or
                 mix.
+
+        Warns:
+            RecordingWarning: audio that could be (channels, samples) or (samples, channels).
+            ClippingWarning: integers that were clipped.
         """
-        if not (sample_rate > 0 and sample_rate == int(sample_rate)):
-            raise ArgumentError(
-                f"sample_rate must be a positive whole number of Hz, not {sample_rate}"
+        if isinstance(sample_rate, np.ndarray | Tensor) and sample_rate.ndim:
+            raise ArgumentTypeError(
+                "the recording comes first, then its rate: enhancer(audio, sample_rate)"
             )
+        rate = checked_rate("sample_rate", sample_rate)
         options = _Options(seed, dry, progress)
-        rows = as_rows(audio)
-        out = np.empty_like(rows)
-        done = 0
+        recordings = InMemory.of(audio)
+        results = [self._whole(rows, rate, options) for rows in recordings.rows]
+        return cast("Audio", recordings.like(results))
+
+    def _whole(self, rows: Block, sample_rate: int, options: _Options) -> Block:
+        """A recording (channels, samples), enhanced."""
+        out, done = np.empty_like(rows), 0
         length = rows.shape[1]
-        for block in self._stream(cut(rows), peaks([rows]), int(sample_rate), length, options):
+        for block in self._stream(cut(rows), peaks([rows]), sample_rate, length, options):
             out[:, done : done + block.shape[1]] = block
             done += block.shape[1]
-        if isinstance(audio, Tensor):
-            return torch.from_numpy(out).reshape(audio.shape).to(audio.device, audio.dtype)
-        return out.reshape(audio.shape).astype(audio.dtype, copy=False)
+        return out
 
     def enhance_file(
         self,

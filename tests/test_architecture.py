@@ -17,6 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # folder from itself, too) and, where it is in ALONE, nothing of the package.
 FLOORS = [
     "errors",
+    "_checks",
     "_extras",
     "_files",
     "config",
@@ -44,8 +45,8 @@ FLOORS = [
     "cli",
     "__main__",
 ]
-# Of the package these import nothing but errors, extras, and files that appear whole.
-GROUND = {"errors", "_extras", "_files"}
+# Of the package these import nothing but errors, checks, extras, and files that appear whole.
+GROUND = {"errors", "_checks", "_extras", "_files"}
 ALONE = {*GROUND, "audio", "metrics", "transforms", "networks"}
 
 # The front door, `import sgmse`, stands outside: it names what is public and imports it on demand.

@@ -39,8 +39,10 @@ from sgmse.sdes import OUVE
 from sgmse.solvers import Exponential, Multistep, PredictorCorrector, Sampler, Uniform, solve
 from sgmse.transforms import Spectrogram
 
-# A random network may be loud.
-pytestmark = pytest.mark.filterwarnings("ignore::sgmse.enhancer.ClippingWarning")
+# A random network may be loud, and many recordings here are very short.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sgmse.errors.ClippingWarning", "ignore:audio of shape:sgmse.errors.RecordingWarning"
+)
 
 TINY = enhancer()
 NOISY = replace(TINY, sampler=Sampler(Exponential(eta=1.0), Uniform(steps=3, end=0.1)))
@@ -85,6 +87,53 @@ def test_a_tensor_keeps_its_type_and_shape(shape, dtype):
     assert (out.shape, out.dtype, out.device) == (audio.shape, dtype, audio.device)
     assert not out.is_inference()
     assert torch.equal(audio, before)
+
+
+@pytest.mark.parametrize("dtype", ["int16", ">i2", "int32", "uint8", "int8"])
+@pytest.mark.parametrize("of", [np.asarray, torch.tensor], ids=["numpy", "torch"])
+def test_integers_are_enhanced_as_the_floats_that_they_stand_for(dtype, of):
+    """As a reader gives them, (samples, channels); within half a step of the floats' result."""
+    if of is torch.tensor and dtype.startswith(">"):
+        pytest.skip("tensors have the byte order of the machine")
+    limits, silence = np.iinfo(dtype), 128 * (dtype == "uint8")
+    scale = limits.max - silence + 1.0
+    audio = np.rint(scale * 0.5 * sound(700, 2) + silence).astype(dtype)
+    given = of(audio)
+    out = TINY(given, RATE)
+    assert (type(out), out.dtype, out.shape) == (type(given), given.dtype, given.shape)
+    floats = TINY((audio.T.astype(float) - silence) / scale, RATE).T
+    assert np.abs(floats).max() < 1  # nothing is clipped
+    # the scale is a power of two: float32 of 16 bits rounds where float64 does not
+    np.testing.assert_allclose(
+        (np.asarray(out).astype(float) - silence) / scale, floats, atol=0.51 / scale + 1e-6
+    )
+    np.testing.assert_array_equal(TINY(given, RATE, dry=1.0), given)
+
+
+def test_channels_last_is_enhanced_along_the_samples():
+    audio = sound(2, 700)
+    np.testing.assert_array_equal(TINY(audio.T, RATE), TINY(audio, RATE).T)
+    np.testing.assert_array_equal(TINY(audio[:1].T, RATE)[:, 0], TINY(audio[0], RATE))
+
+
+@pytest.mark.parametrize("of", [np.asarray, torch.tensor], ids=["numpy", "torch"])
+def test_a_batch_is_enhanced_one_by_one(of):
+    """With the same noise each, whatever the others hold."""
+    batch = np.stack([sound(2, 700), 0.01 * sound(2, 700, seed=1), np.zeros((2, 700))])
+    done = []
+    out = NOISY(of(batch), RATE, seed=3, progress=done.append)
+    assert type(out) is type(of(batch))
+    for item, alone in zip(out, batch, strict=True):
+        np.testing.assert_array_equal(item, NOISY(of(alone), RATE, seed=3))
+    assert sum(done) == pytest.approx(3 * 700 / RATE)
+
+
+def test_the_recording_comes_before_its_rate():
+    for audio in (sound(700), torch.zeros(700)):
+        with pytest.raises(TypeError, match=r"the recording comes first.*enhancer\(audio, sample_"):
+            TINY(16000, audio)
+    with pytest.raises(TypeError, match=r"sample_rate must be a positive whole .* not '16k'"):
+        TINY(sound(700), "16k")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -142,8 +191,8 @@ def test_inside_inference_mode():
 @pytest.mark.parametrize(
     ("audio", "error"),
     [
-        (np.zeros((800, 2)), ValueError),
-        (np.zeros(8, np.int16), TypeError),
+        (np.zeros((800, 100)), ValueError),
+        (np.zeros(8, np.int64), TypeError),
         (np.full(8, np.nan), ValueError),
         (np.zeros(0), ValueError),
         ([0.0], TypeError),
@@ -164,7 +213,7 @@ def test_what_is_no_recording_is_refused(audio, error):
         ({"dry": -0.1}, "dry must lie between 0 and 1, not -0.1"),
         ({"dry": 1.1}, "dry"),
         ({"dry": float("nan")}, "dry"),
-        ({"seed": -1}, "seed must be at least 0, not -1"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
     ],
 )
 def test_options_out_of_range_are_refused(options, says):
@@ -787,8 +836,8 @@ def test_the_front_door_shows_its_names_and_opens_its_modules():
     modules = {p.stem for p in package.glob("[!_]*.py")} | {
         p.parent.name for p in package.glob("*/__init__.py")
     }
-    names = {"Enhancer", "enhance", "load", "ClippingWarning"}
-    names |= {name for name in dir(sgmse.errors) if name.endswith("Error")}
+    names = {"Enhancer", "enhance", "load"}
+    names |= {name for name in dir(sgmse.errors) if name.endswith(("Error", "Warning"))}
     assert set(dir(sgmse)) == set(sgmse.__all__) == names | modules - {"cli"}
     code = (
         "import sgmse, sys; print(sgmse.sdes.SBVE(), sgmse.solvers.Uniform().steps);"

@@ -11,10 +11,11 @@ A long file is processed in bounded memory by chaining generators:
             writer.write(block)
 """
 
+from sgmse.audio._arrays import InMemory
 from sgmse.audio._names import beside, check_target, find, make_folder
 from sgmse.audio._reading import BLOCK, FOREIGN, SUFFIXES, Info, Samples, blocks, info, read
 from sgmse.audio._resampling import resample, resample_blocks, resampled_length
-from sgmse.audio._streams import Block, as_rows, cut, in_segments, mixed, peaks, segments
+from sgmse.audio._streams import Block, cut, in_segments, mixed, peaks, segments
 from sgmse.audio._writing import RATES, Writer, write, written_as
 
 __all__ = [
@@ -23,10 +24,10 @@ __all__ = [
     "RATES",
     "SUFFIXES",
     "Block",
+    "InMemory",
     "Info",
     "Samples",
     "Writer",
-    "as_rows",
     "beside",
     "blocks",
     "check_target",

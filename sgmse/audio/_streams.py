@@ -7,56 +7,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sgmse.errors import ArgumentError, ArgumentTypeError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
 Block = NDArray[np.floating]  # (channels, samples)
-
-
-def as_rows(audio: NDArray[np.floating] | Tensor) -> Block:
-    """A recording in memory as (channels, samples): float64 if it is so precise, else float32.
-
-    Raises `TypeError` for what is not floating point, `ValueError` for what is empty, not finite
-    or neither (samples,) nor (channels, samples).
-    """
-    import torch  # a second, which who only reads files does not wait for
-    from torch import Tensor
-
-    if not isinstance(audio, np.ndarray | Tensor):
-        kind = type(audio).__name__
-        raise ArgumentTypeError(
-            f"audio must be a numpy array or a tensor, not a {kind}; convert it first"
-        )
-    real = isinstance(audio, np.ndarray) and np.issubdtype(audio.dtype, np.floating)
-    if not (real or (isinstance(audio, Tensor) and audio.is_floating_point())):
-        raise ArgumentTypeError(
-            f"audio must be floating point in [-1, 1], not {audio.dtype}; "
-            "divide 16 bit integers by 32768"
-        )
-    shape = tuple(audio.shape)
-    if len(shape) not in (1, 2):
-        raise ArgumentError(f"audio must be (samples,) or (channels, samples), not {shape}")
-    if 0 in shape:
-        raise ArgumentError(f"audio of shape {shape} is empty; give at least one sample")
-    if len(shape) == 2 and shape[0] > max(shape[1], 8):
-        raise ArgumentError(
-            f"audio of shape {shape} looks like (samples, channels); pass audio.T instead"
-        )
-    wide = audio.dtype.itemsize > 4
-    if isinstance(audio, Tensor):
-        array = audio.to(torch.float64 if wide else torch.float32).numpy(force=True)
-    else:
-        array = audio.astype(np.float64 if wide else np.float32, copy=False)
-    if not np.isfinite(array).all():
-        raise ArgumentError("audio holds NaN or infinite samples; replace them first")
-    return array.reshape(-1, shape[-1])
 
 
 def cut(audio: Block, length: int = 1 << 16) -> Iterator[Block]:

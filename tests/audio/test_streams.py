@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings, strategies as st
 
-from sgmse.audio import as_rows, cut, in_segments, mixed, peaks, segments
+from sgmse.audio import cut, in_segments, mixed, peaks, segments
 
 streams = st.lists(st.integers(0, 40), min_size=1, max_size=12)
 
@@ -107,49 +106,3 @@ def test_the_mix_holds_no_more_than_the_process_is_late():
         assert (next(stream) == 1.5).all()
     waiting = stream.gi_frame.f_locals["waiting"]
     assert len(waiting) <= 1
-
-
-@pytest.mark.parametrize("shape", [(1,), (5,), (1, 5), (2, 1), (8, 2), (3, 5)])
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", ">f8", "g"])
-def test_arrays_become_rows(shape, dtype):
-    audio = np.linspace(-1, 1, int(np.prod(shape))).reshape(shape).astype(dtype)
-    rows = as_rows(audio)
-    assert rows.dtype == (np.float64 if audio.itemsize > 4 else np.float32)
-    assert rows.dtype.isnative
-    np.testing.assert_array_equal(rows, np.atleast_2d(audio).astype(rows.dtype))
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_tensors_become_rows(dtype):
-    audio = torch.linspace(-1, 1, 6).reshape(2, 3).to(dtype).requires_grad_()
-    rows = as_rows(audio)
-    assert rows.dtype == (np.float64 if dtype == torch.float64 else np.float32)
-    np.testing.assert_array_equal(rows, audio.detach().double().numpy())
-
-
-@pytest.mark.parametrize(
-    ("audio", "error", "says"),
-    [
-        (np.zeros(5, np.int16), TypeError, "not int16; divide 16 bit integers by 32768"),
-        (np.zeros(5, complex), TypeError, "not complex128"),
-        (np.zeros(5, bool), TypeError, "not bool"),
-        (torch.zeros(5, dtype=torch.int32), TypeError, "not torch.int32"),
-        (torch.zeros(5, dtype=torch.complex64), TypeError, "not torch.complex64"),
-        ([0.0, 0.1], TypeError, "not a list; convert it"),
-        (0.5, TypeError, "not a float"),
-        (np.float32(0.5), TypeError, "not a float32"),
-        (np.array(0.5), ValueError, r"\(samples,\) or \(channels, samples\), not \(\)"),
-        (np.zeros((1, 2, 5)), ValueError, r"not \(1, 2, 5\)"),
-        (torch.zeros(1, 2, 5), ValueError, r"not \(1, 2, 5\)"),
-        (np.zeros(0), ValueError, r"\(0,\) is empty"),
-        (torch.zeros(2, 0), ValueError, r"\(2, 0\) is empty"),
-        (np.zeros((16000, 2)), ValueError, r"\(16000, 2\) looks like .*pass audio\.T"),
-        (torch.zeros(9, 1), ValueError, r"\(9, 1\) looks like .*pass audio\.T"),
-        (np.array([0, np.nan]), ValueError, "NaN or infinite"),
-        (np.array([[0, 0], [0, -np.inf]]), ValueError, "NaN or infinite"),
-        (torch.tensor([0, torch.inf]), ValueError, "NaN or infinite"),
-    ],
-)
-def test_what_is_no_recording_is_refused(audio, error, says):
-    with pytest.raises(error, match=says):
-        as_rows(audio)

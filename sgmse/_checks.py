@@ -1,0 +1,129 @@
+"""What a user gives is of the kind and in the range it must be, or an error says so in one line.
+
+    steps = whole("steps", steps, least=1)       steps must be a whole number of at least 1, not '3'
+    dry = number("dry", dry, 0, 1)               dry must lie between 0 and 1, not nan
+    an("solver", solver, Solver, "Exponential()")
+
+Each returns what it was given, numbers as those of Python.
+"""
+
+from collections.abc import Callable
+from math import inf
+from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
+from reprlib import Repr
+from typing import Any, TypeVar, cast
+
+from sgmse.errors import ArgumentError, ArgumentTypeError
+
+Kind = TypeVar("Kind")
+Called = TypeVar("Called", bound=Callable[..., object] | None)
+
+SHORT = Repr()
+SHORT.maxstring = SHORT.maxother = 80
+
+
+def shown(value: object) -> str:
+    """A value in an error: its repr, in a line that is not long; an array by kind and shape."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"{article(type(value).__name__)} of shape {tuple(shape)}"
+    return " ".join(SHORT.repr(value).split())
+
+
+def whole(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
+    """A whole number; 3.0 and numpy's are, True and "3" are not."""
+    limits = {
+        (False, False): "",
+        (True, False): f" of at least {least}",
+        (False, True): f" of at most {most}",
+        (True, True): f" from {least} to {most}",
+    }[least is not None, most is not None]
+    wanted = f"{name} must be a whole number{limits}, not {shown(value)}"
+    if not _real(value):
+        raise ArgumentTypeError(wanted)
+    if not (-inf < value < inf and value == int(value)):
+        raise ArgumentError(wanted)
+    found = int(value)
+    if (least is not None and found < least) or (most is not None and found > most):
+        raise ArgumentError(wanted)
+    return found
+
+
+def number(name: str, value: Any, low: float = -inf, high: float = inf) -> float:
+    """A number in [low, high] that is not NaN; whole ones stay so."""
+    if not _real(value):
+        raise ArgumentTypeError(f"{name} must be a number, not {shown(value)}")
+    if not low <= value <= high or value in (-inf, inf):
+        limits = {
+            (False, False): "be finite",
+            (True, False): f"be at least {low:g}",
+            (False, True): f"be at most {high:g}",
+            (True, True): f"lie between {low:g} and {high:g}",
+        }[low > -inf, high < inf]
+        raise ArgumentError(f"{name} must {limits}, not {shown(value)}")
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def rate(name: str, value: Any) -> int:
+    """A sample rate in Hz, at most the largest that a WAV file can state."""
+    wanted = f"{name} must be a positive whole number of Hz, not {shown(value)}"
+    if not _real(value):
+        raise ArgumentTypeError(wanted)
+    if not (0 < value < 2**32 and value == int(value)):
+        raise ArgumentError(wanted)
+    return int(value)
+
+
+def flag(name: str, value: object) -> bool:
+    """True or False, and not what only counts as such."""
+    if value is not True and value is not False:
+        raise ArgumentTypeError(f"{name} must be True or False, not {shown(value)}")
+    return value
+
+
+def choice(name: str, value: object, known: tuple[str, ...]) -> str:
+    """One of a few words."""
+    if not isinstance(value, str) or value not in known:
+        kind = ArgumentError if isinstance(value, str) else ArgumentTypeError
+        *others, last = map(repr, known)
+        words = f"{', '.join(others)} or {last}" if others else last
+        raise kind(f"{name} must be {words}, not {shown(value)}")
+    return value
+
+
+def an(name: str, value: object, kind: type[Kind], example: str) -> Kind:
+    """An object of a kind; a class in its place is the commonest mistake."""
+    if isinstance(value, kind):
+        return value
+    if isinstance(value, type) and issubclass(value, kind):
+        given = f"the class {value.__name__}; call it, {value.__name__}(...)"
+    else:
+        given = shown(value)
+    raise ArgumentTypeError(f"{name} must be an object such as {example}, not {given}")
+
+
+def called(name: str, value: Called, gets: str) -> Called:
+    """A function, or None."""
+    if value is not None and not callable(value):
+        raise ArgumentTypeError(f"{name} must be a function of {gets}, or None, not {shown(value)}")
+    return value
+
+
+def path(name: str, value: object, instead: str = "give its name") -> Path:
+    """The name of a file or folder."""
+    if isinstance(value, str | PathLike):
+        found = Path(cast("str | PathLike[str]", value))
+        if str(value):
+            return found
+    raise ArgumentTypeError(f"{name} must be a path, not {shown(value)}; {instead}")
+
+
+def _real(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def article(word: str) -> str:
+    """The word after its article."""
+    return f"a{'n' * (word[0] in 'aeiou')} {word}"
