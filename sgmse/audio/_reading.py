@@ -6,14 +6,16 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from sgmse.audio._sources import Pieces, Source, bytes_at, name_of, opened_bytes, size_of
 from sgmse.errors import AudioError
 
 Samples = NDArray[np.float32]  # (channels, samples)
@@ -33,11 +35,16 @@ FOREIGN = {"m4a", "m4b", "mp4", "mov", "aac", "wma", "webm", "mkv", "mka", "amr"
 MAGIC = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b"caff", b".snd", b"ID3")
 
 
+LOSSY = ("MP3", "OGG")  # containers whose codings have a bit rate to speak of
+
+
 @dataclass(frozen=True)
 class Info:
     """What a file is: rate in Hz, channels, frames (samples of one channel), container, coding.
 
     `format` and `subtype` are libsndfile's names, such as ("WAV", "PCM_16") or ("OGG", "OPUS").
+    `bitrate` is the mean one of a lossy coding in kb/s, None where there is none or it is not
+    known; files that differ in nothing else are equal.
     """
 
     sample_rate: int
@@ -45,6 +52,7 @@ class Info:
     frames: int = 0
     format: str = "WAV"
     subtype: str = "PCM_16"
+    bitrate: float | None = field(default=None, compare=False)
 
     @property
     def duration(self) -> float:
@@ -52,43 +60,53 @@ class Info:
         return self.frames / self.sample_rate
 
 
-def info(path: str | Path) -> Info:
-    """What the file is, from its header. Raises `AudioError` as `blocks` does."""
-    with _opened(Path(path)) as (_, about):
-        return about
+class Decoder(Protocol):
+    """An open recording: what it is, and its samples from the first to the last."""
+
+    about: Info
+
+    def read(self, frames: int) -> Samples:
+        """The next samples (channels, <= frames), contiguous; none at the end or at damage."""
 
 
-def blocks(path: str | Path, frames: int = BLOCK) -> Iterator[Samples]:
+def info(source: Source) -> Info:
+    """What a file is. Raises `AudioError` as `blocks` does."""
+    with _opened(source) as decoder:
+        return decoder.about
+
+
+def blocks(source: Source, frames: int = BLOCK) -> Iterator[Samples]:
     """The file in consecutive arrays (channels, <= frames), each the caller's own.
 
     Raises `AudioError` for a file that is missing, a folder, unreadable, empty, without samples,
     not audio, cut off or damaged, and for a NaN or an infinite sample when its block is reached.
     """
-    path = Path(path)
-    with _opened(path) as (file, about):
-        done = 0
-        try:
-            while len(data := file.read(min(frames, about.frames - done), "float32", True)):
-                block = np.ascontiguousarray(data.T)
-                check_finite(block, path, done, about.sample_rate)
-                done += len(data)
-                yield block
-        except soundfile.LibsndfileError:
-            pass  # the sound ends here
-        if done < about.frames:
-            problem = f"is cut off or damaged after {done} of {about.frames} samples"
-            raise AudioError(path, problem, _repair(path))
+    with _opened(source) as decoder:
+        yield from _blocks(decoder, name_of(source), frames)
 
 
-def read(path: str | Path) -> tuple[Samples, Info]:
+def read(source: Source) -> tuple[Samples, Info]:
     """The whole file as float32 (channels, samples), and what it is. Raises as `blocks` does."""
-    about = info(path)
-    audio = np.empty((about.channels, about.frames), np.float32)
-    start = 0
-    for block in blocks(path):
-        audio[:, start : start + block.shape[1]] = block
-        start += block.shape[1]
+    with _opened(source) as decoder:
+        about = decoder.about
+        audio = np.empty((about.channels, about.frames), np.float32)
+        start = 0
+        for block in _blocks(decoder, name_of(source), BLOCK):
+            audio[:, start : start + block.shape[1]] = block
+            start += block.shape[1]
     return audio, about
+
+
+def _blocks(decoder: Decoder, path: Path, frames: int) -> Iterator[Samples]:
+    about = decoder.about
+    done = 0
+    while (block := decoder.read(min(frames, about.frames - done))).size:
+        check_finite(block, path, done, about.sample_rate)
+        done += block.shape[1]
+        yield block
+    if done < about.frames:
+        problem = f"is cut off or damaged after {done} of {about.frames} samples"
+        raise AudioError(path, problem, _repair(path))
 
 
 class _Stream(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
@@ -99,29 +117,34 @@ class _Stream(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
         return False
 
 
+class _Libsndfile:
+    """A file that libsndfile decodes."""
+
+    def __init__(self, file: _Stream, about: Info) -> None:
+        self._file = file
+        self.about = about
+
+    def read(self, frames: int) -> Samples:
+        try:
+            return np.ascontiguousarray(self._file.read(frames, "float32", True).T)
+        except soundfile.LibsndfileError:  # the sound ends here
+            return np.empty((self.about.channels, 0), np.float32)
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, Info]]:
-    try:
-        if path.exists() and not path.is_file():  # opening a pipe would wait
-            kind = "a folder" if path.is_dir() else "not a regular file"
-            raise AudioError(path, f"is {kind}", "name a file with sound in it")
-        with path.open("rb") as stream:
-            head = stream.read(12)
-    except FileNotFoundError as error:
-        raise AudioError(path, "no such file", "check the spelling and the folder") from error
-    except OSError as error:
-        why = f"cannot be read ({error.strerror})"
-        raise AudioError(path, why, "check its permissions") from error
-    if not head:
-        raise AudioError(path, "is empty (0 bytes)", "record or copy it again")
-    try:
-        file = _Stream(path)
-    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a .raw has no header
-        raise _unknown(path, head) from error
-    except UnicodeError as error:
-        raise AudioError(path, "has a name in no encoding", "rename it") from error
-    with file:
-        yield file, _checked(path, file)
+def _opened(source: Source) -> Iterator[Decoder]:
+    path = name_of(source)
+    with opened_bytes(source) as stream:
+        size = size_of(stream)
+        try:
+            file = _Stream(Pieces(stream, [range(size)]))
+        except soundfile.LibsndfileError as error:
+            raise _unknown(path, bytes_at(stream, 0, 12)) from error
+        with file:
+            about = _checked(path, file)
+            if about.format in LOSSY:
+                about = replace(about, bitrate=size * 8 / about.duration / 1000)
+            yield _Libsndfile(file, about)
 
 
 def _unknown(path: Path, head: bytes) -> AudioError:

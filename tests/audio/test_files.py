@@ -1,5 +1,6 @@
 """Files in and out, resampling, finding."""
 
+import io
 import os
 import pickle
 import resource
@@ -138,6 +139,38 @@ def test_one_sample(tmp_path):
     write(tmp_path / "x.wav", np.array([[0.5]], np.float32), Info(44101))
     assert info(tmp_path / "x.wav").frames == 1
     assert read(tmp_path / "x.wav")[0] == 0.5
+
+
+@pytest.mark.parametrize(("suffix", "container", "coding", "rate", "_"), FORMATS)
+def test_a_file_in_memory_is_read_as_one_on_disk(tmp_path, suffix, container, coding, rate, _):
+    path = tmp_path / f"x.{suffix}"
+    write(path, tone(20011, rate), Info(rate, 2, 0, container, coding))
+    expected, about = read(path)
+    memory = io.BytesIO(path.read_bytes())
+    memory.seek(100)  # read from its beginning, wherever it stands
+    assert info(memory) == about
+    np.testing.assert_array_equal(read(memory)[0], expected)
+    np.testing.assert_array_equal(np.concatenate(list(blocks(memory, 999)), axis=1), expected)
+    with path.open("rb") as file:  # stays the caller's
+        assert info(file).bitrate == about.bitrate
+        assert not file.closed
+    assert (about.bitrate is not None) == (container in ("MP3", "OGG"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", r"is empty \(0 bytes\)"), (b"Dear diary" * 9, "is not audio"), (b"RIFF", "is damaged")],
+)
+def test_what_is_no_audio_in_memory(content, words):
+    with pytest.raises(AudioError, match=f"<memory>: {words}"):
+        read(io.BytesIO(content))
+
+
+def test_a_pipe_cannot_be_read_twice():
+    ours, theirs = os.pipe()
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as pipe, pytest.raises(AudioError, match="read it into an io"):
+        info(pipe)
 
 
 def test_long_vorbis_in_one_write(tmp_path):

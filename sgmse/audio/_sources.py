@@ -1,0 +1,125 @@
+"""Where bytes come from: a path or an open binary file, whole or in pieces that make a file."""
+
+from __future__ import annotations
+
+import io
+import os
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from typing_extensions import Buffer, override
+
+from sgmse.errors import AudioError
+
+#: A path, or a binary file that can seek, such as `io.BytesIO`; it is read from its beginning.
+Source: TypeAlias = str | Path | BinaryIO
+
+#: Bytes of their own, or the positions of some in a file.
+Piece: TypeAlias = bytes | range
+
+
+def name_of(source: Source) -> Path:
+    """What messages call a source: its path, the name that a file has, or "<memory>"."""
+    if isinstance(source, str | Path):
+        return Path(source)
+    return Path(str(getattr(source, "name", "<memory>")))
+
+
+@contextmanager
+def opened_bytes(source: Source) -> Iterator[BinaryIO]:
+    """The bytes of a source. A file that was open stays open, its position anywhere.
+
+    Raises `AudioError` for one that is missing, a folder, a pipe, empty or cannot be read.
+    """
+    if not isinstance(source, str | Path):
+        yield _with_bytes(source, name_of(source))
+        return
+    path = Path(source)
+    try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait
+            kind = "a folder" if path.is_dir() else "not a regular file"
+            raise AudioError(path, f"is {kind}", "name a file with sound in it")
+        stream = path.open("rb")
+    except FileNotFoundError as error:
+        raise AudioError(path, "no such file", "check the spelling and the folder") from error
+    except UnicodeError as error:
+        raise AudioError(path, "has a name in no encoding", "rename it") from error
+    except OSError as error:
+        why = f"cannot be read ({error.strerror})"
+        raise AudioError(path, why, "check its permissions") from error
+    with stream:
+        yield _with_bytes(stream, path)
+
+
+def _with_bytes(stream: BinaryIO, name: Path) -> BinaryIO:
+    if not stream.seekable():
+        raise AudioError(name, "cannot be read twice", "read it into an io.BytesIO first")
+    if not size_of(stream):
+        raise AudioError(name, "is empty (0 bytes)", "record or copy it again")
+    return stream
+
+
+def size_of(stream: BinaryIO) -> int:
+    """Bytes from the beginning to the end."""
+    return stream.seek(0, os.SEEK_END)
+
+
+def bytes_at(stream: BinaryIO, start: int, count: int) -> bytes:
+    """`count` bytes from `start`, fewer where the file ends."""
+    stream.seek(start)
+    return stream.read(count)
+
+
+class Pieces(io.RawIOBase):
+    """A file that is made of pieces of another one: what libsndfile is given to read.
+
+    A header can be replaced, and what is not sound left out. Only positions are held.
+    """
+
+    def __init__(self, stream: BinaryIO, pieces: Sequence[Piece]) -> None:
+        self._stream = stream
+        self._pieces = [piece for piece in pieces if len(piece)]
+        self._starts = [0, *accumulate(len(piece) for piece in self._pieces)]
+        self._at = 0
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def seekable(self) -> bool:
+        return True
+
+    @override
+    def tell(self) -> int:
+        return self._at
+
+    @override
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._starts[-1]}[whence]
+        self._at = max(base + offset, 0)
+        return self._at
+
+    @override
+    def readinto(self, buffer: Buffer) -> int:
+        """As many bytes as there are: what libsndfile asks for twice, it takes for the end."""
+        view = memoryview(buffer).cast("B")
+        done = 0
+        while done < len(view) and self._at < self._starts[-1]:
+            index = bisect_right(self._starts, self._at) - 1
+            piece, skip = self._pieces[index], self._at - self._starts[index]
+            count = min(len(view) - done, len(piece) - skip)
+            if isinstance(piece, range):
+                part = bytes_at(self._stream, piece[skip], count)
+            else:
+                part = piece[skip : skip + count]
+            if not part:
+                break
+            view[done : done + len(part)] = part
+            done += len(part)
+            self._at += len(part)
+        return done
