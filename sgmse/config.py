@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from difflib import get_close_matches
 from functools import cache
 from inspect import Parameter, isabstract, signature
 from math import isfinite
@@ -24,7 +23,7 @@ import torch
 import yaml
 from torch import nn
 
-from sgmse.errors import ConfigError
+from sgmse.errors import ConfigError, did_you_mean
 
 #: What a file may name: classes by their names.
 Classes = Mapping[str, type]
@@ -217,7 +216,7 @@ class _Reader:
             raise ConfigError(_at(key, may if value is None else f"{may}, not {_short(value)}"))
         name = value["class"]
         if name not in known:
-            near = _near(name, known)
+            near = did_you_mean(name, known)
             key = f"{key}.class".strip(".")
             raise ConfigError(f"{key}: unknown {name!r}{near}; it may be {', '.join(known)}")
         arguments = {k: item for k, item in value.items() if k != "class"}
@@ -231,7 +230,7 @@ class _Reader:
         owner = f"{key} ({kind.__name__})" if key else kind.__name__
         for name in value:
             if name not in known:
-                takes = f"{_near(name, list(known))}; it takes {', '.join(known)}"
+                takes = f"{did_you_mean(name, list(known))}; it takes {', '.join(known)}"
                 raise ConfigError(f"{owner} does not take {name!r}{takes}")
         for name, (_, required) in known.items():
             if required and name not in value:
@@ -289,11 +288,6 @@ def _leaves(hint: Any) -> set[Any]:
 
 def _at(key: str, text: str) -> str:
     return f"{key}: {text}" if key else text
-
-
-def _near(name: Any, known: Sequence[str]) -> str:
-    close = get_close_matches(str(name), known, 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _wrong(key: str, wanted: str, value: Any) -> ConfigError:

@@ -30,6 +30,8 @@ What is no error, and yet should be known of a result, is a `RecordingWarning`:
 The command line prints these in one line, too, as warnings, and exits with 0.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 
@@ -113,3 +115,10 @@ class RecordingWarning(UserWarning):
 
 class ClippingWarning(RecordingWarning):
     """Samples of a result lay beyond full scale, and its file holds no larger ones."""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """A part of a message, " (did you mean 'x'?)"; "" where no known name is near."""
+    by_lower = {item.lower(): item for item in known}
+    close = get_close_matches(str(name).lower(), by_lower, 1)
+    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""

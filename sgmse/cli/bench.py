@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sgmse.cli import reports
-from sgmse.cli.console import FAILED, interruptible, say, stages
+from sgmse.cli.console import FAILED, complain, interruptible, say, stages
 from sgmse.cli.options import Commands, command, names
 from sgmse.errors import ArgumentError
 from sgmse.scoring.workers import cores
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"\nthe results are in {output}; {made}")
     faults = results.missed(thresholds) + results.unscored()
     if faults:
-        say("; ".join(faults))
+        complain("; ".join(faults))
     if with_page:
         reports.write_page(options, partial(results.report, output / reports.NAME))
     elif options.report is None and not options.quiet:

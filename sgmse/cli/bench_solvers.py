@@ -22,7 +22,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sgmse.cli.console import FAILED, interruptible, say, stages
+from sgmse.cli.console import FAILED, complain, interruptible, stages
 from sgmse.cli.options import Commands, command, names, several, whole
 from sgmse.scoring.workers import cores
 
@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
         )
     faults = results.suite_results.unscored()
     if faults:
-        say("; ".join(faults))
+        complain("; ".join(faults))
     results.write(output, command=options.command)
     print(results.summary())
     if not options.quiet:

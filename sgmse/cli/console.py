@@ -1,16 +1,19 @@
 """What a command says while it works: lines, bars, warnings, and how it ends.
 
-Results are lines on stdout; all else goes to stderr, as lines that begin with "sgmse: ", and bars
-that are shown on a terminal alone.
+Results are lines on stdout; all else goes to stderr, as lines that begin with "sgmse: " and, where
+they tell of one, "warning: " or "error: ", and bars that are shown on a terminal alone.
 """
 
+import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -19,13 +22,52 @@ from sgmse.errors import AudioError, RecordingWarning, SgmseError
 if TYPE_CHECKING:
     from sgmse.scoring.scores import Stages
 
-# Exit codes, beside 0 for success and the 2 of argparse for misuse.
-FAILED, FAULT, INTERRUPTED = 1, 70, 130
+# Exit codes, beside 0 for success and for misuse.
+FAILED, MISUSED, FAULT, INTERRUPTED = 1, 2, 70, 130
+
+#: What is warned of in this context, for whoever gathers it.
+_said: ContextVar[list[str] | None] = ContextVar("said", default=None)
 
 
-def say(text: object, prefix: str = "sgmse: ") -> None:
+class Tone(Enum):
+    """How a line is to be taken: the word that it begins with, and the colour of that."""
+
+    NOTE = "", ""
+    WARNING = "warning: ", "\x1b[33m"
+    ERROR = "error: ", "\x1b[31m"
+
+    def word(self, stream: IO[str]) -> str:
+        """The word, coloured where the stream takes colours."""
+        text, colour = self.value
+        return f"{colour}{text.rstrip()}\x1b[0m " if text and takes_colour(stream) else text
+
+
+def takes_colour(stream: IO[str]) -> bool:
+    """Whether a stream is a terminal that is to be coloured (https://no-color.org).
+
+    NO_COLOR says no and FORCE_COLOR yes, each where it is not empty, to whatever the stream is.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def say(text: object, tone: Tone = Tone.NOTE) -> None:
     """A line on stderr, above the bars."""
-    tqdm.write(prefix + " ".join(str(text).split()), file=sys.stderr)
+    line = " ".join(str(text).split())
+    tqdm.write(f"sgmse: {tone.word(sys.stderr)}{line}", file=sys.stderr)
+
+
+def warn(text: object) -> None:
+    """A line on stderr of what should be known."""
+    say(text, Tone.WARNING)
+
+
+def complain(text: object) -> None:
+    """A line on stderr of what did not succeed."""
+    say(text, Tone.ERROR)
 
 
 def show(text: str) -> None:
@@ -43,9 +85,9 @@ def failure(error: Exception, debug: bool, source: Path | None = None) -> int:
         traceback.print_exception(error)
     where = "" if source is None or isinstance(error, AudioError) else f"{source}: "
     if isinstance(error, SgmseError | OSError):
-        say(f"{where}{error}")
+        complain(f"{where}{error}")
         return FAILED
-    say(f"{where}{type(error).__name__}: {error}".rstrip(": "))
+    complain(f"{where}{type(error).__name__}: {error}".rstrip(": "))
     return FAULT
 
 
@@ -97,18 +139,32 @@ def seconds_of_audio(total: float, quiet: bool) -> Iterator[Callable[[float], ob
 
 @contextmanager
 def warnings_said(quiet: bool) -> Iterator[None]:
-    """Say what enhancing warns of, a line each, or nothing of it; others stay as they are."""
+    """Say what there is to know of recordings, a line each, or nothing; others stay as they are."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore" if quiet else "always", RecordingWarning)
+        warnings.simplefilter("always", RecordingWarning)
         show_others = warnings.showwarning
 
         def shown(
             message: Warning | str, category: type[Warning], *where: Any, **more: Any
         ) -> None:
-            if issubclass(category, RecordingWarning):
-                say(f"warning: {message}")
-            else:
+            if not issubclass(category, RecordingWarning):
                 show_others(message, category, *where, **more)
+                return
+            if (gathered := _said.get()) is not None:
+                gathered.append(" ".join(str(message).split()))
+            if not quiet:
+                warn(message)
 
         warnings.showwarning = shown
         yield
+
+
+@contextmanager
+def warnings_gathered() -> Iterator[list[str]]:
+    """A list of what `warnings_said` is told in this thread, whether it is quiet or not."""
+    gathered: list[str] = []
+    token = _said.set(gathered)
+    try:
+        yield gathered
+    finally:
+        _said.reset(token)

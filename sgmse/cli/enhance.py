@@ -4,21 +4,23 @@ examples:
   sgmse enhance noisy.wav                      writes noisy_enhanced.wav beside it
   sgmse enhance noisy.wav -o clean.flac        another name, another format
   sgmse enhance recordings/ -o clean/          every recording of a folder, names kept
+  sgmse enhance recordings/ -o clean/ --skip-existing    goes on after an interrupt
   sgmse enhance '*.mp3' --dry 0.1              keeps a tenth of the original in the mix
 """
 
 import argparse
 from contextlib import closing
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import sgmse
 from sgmse.audio import SUFFIXES
 from sgmse.cli import console
-from sgmse.cli.options import Commands, command, count, share
+from sgmse.cli.options import Commands, Parser, command, count, share
 
 if TYPE_CHECKING:
-    from sgmse.cli.jobs import Job
-    from sgmse.enhancer import Progress
+    from sgmse.cli.jobs import Job, Outcome
+    from sgmse.enhancer import Enhancer, Progress
     from sgmse.solvers import Solver
 
 SOLVERS = ("ode", "ode2", "sde", "sde2", "pc")
@@ -27,6 +29,10 @@ SOLVERS = ("ode", "ode2", "sde", "sde2", "pc")
 def add(commands: Commands) -> None:
     """Describe the command."""
     parser = command(commands, "enhance", run, __doc__)
+    parser.quiet("errors")
+    parser.flag("-v --verbose", "say what is done: model, sampler, threads, each file")
+    parser.json("an object a line for each file")
+    parser.group("input and output")
     parser.value("inputs", "INPUT", "recordings, folders of them, or patterns", nargs="+")
     parser.output(
         "a file for one input, such as clean.wav, or a folder, which is made if absent; "
@@ -40,9 +46,19 @@ def add(commands: Commands) -> None:
         lambda text: text.lower().removeprefix("."),
         choices=SUFFIXES,
     )
-    parser.flag("--recursive", "look into the folders inside folders too")
-    parser.overwrite("results that exist")
+    parser.group("sound")
     parser.value("--dry", "SHARE", "of the input to keep in the result, 0 to 1", share, default=0.0)
+    parser.group("model and sampler")
+    _add_sampler(parser)
+    parser.group("many files")
+    parser.flag("--recursive", "look into the folders inside folders too")
+    parser.flag("--skip-existing", "leave results that exist as they are, and do the others")
+    parser.overwrite("results that exist")
+    parser.jobs("; one alone uses all threads")
+    parser.value("--threads", "N", "of the CPU to use, by all files together", count)
+
+
+def _add_sampler(parser: Parser) -> None:
     parser.model()
     parser.compat()
     parser.value(
@@ -67,33 +83,24 @@ def add(commands: Commands) -> None:
         "start of a process that starts in noise"
     )
     parser.device()
-    parser.threads("; one alone uses all cores")
-    parser.quiet("errors")
 
 
-@console.interruptible("finished files are kept")
+@console.interruptible("finished files are kept; --skip-existing goes on")
 def run(options: argparse.Namespace) -> int:
     """Enhance every file, whatever becomes of the others."""
-    import torch
+    from sgmse.cli.jobs import run_jobs
+    from sgmse.cli.planning import make_plan
 
-    from sgmse.cli.jobs import plan, run_jobs
-
-    jobs, problems = plan(
+    plan = make_plan(
         options.inputs, options.output, format=options.format, recursive=options.recursive
-    )
-    code = max((console.failure(problem, options.debug) for problem in problems), default=0)
-    if not jobs:
-        return max(code, console.FAILED)
-    enhancer = sgmse.load(
-        options.model,
-        device=options.device,
-        solver=None if options.solver is None else _solver(options.solver),
-        steps=options.steps,
-        shifts=options.shifts,
-        compat=options.compat,
-    )
-    # Threads that wait for each other's cores are slower than none.
-    torch.set_num_threads(max(1, torch.get_num_threads() // options.jobs))
+    ).checked(overwrite=options.overwrite, skip_existing=options.skip_existing)
+    report = _Report(options)
+    for outcome in plan.ended:
+        report.tell(outcome)
+    if not plan.jobs:
+        return report.end()
+    workers = min(options.jobs, len(plan.jobs))
+    enhancer = _loaded(options, workers)
 
     def work(job: "Job", progress: "Progress") -> None:
         enhancer.enhance_file(
@@ -106,18 +113,75 @@ def run(options: argparse.Namespace) -> int:
             progress=progress,
         )
 
-    seconds = sum(job.seconds for job in jobs)
+    seconds = sum(job.seconds for job in plan.jobs)
     with (
         console.seconds_of_audio(seconds, options.quiet) as progress,
-        console.warnings_said(options.quiet),
-        closing(run_jobs(jobs, work, workers=options.jobs, progress=progress)) as ended,
+        closing(run_jobs(plan.jobs, work, workers=workers, progress=progress)) as outcomes,
     ):
-        for job, error in ended:
-            if error is not None:
-                code = max(code, console.failure(error, options.debug, job.source))
-            elif not options.quiet:
-                console.show(f"{job.source} -> {job.target}")
-    return code
+        for outcome in outcomes:
+            report.tell(outcome)
+    return report.end()
+
+
+def _loaded(options: argparse.Namespace, workers: int) -> "Enhancer":
+    """The model, with a share of the threads for each of the files that are worked on."""
+    import torch
+
+    start = perf_counter()
+    enhancer = sgmse.load(
+        options.model,
+        device=options.device,
+        solver=None if options.solver is None else _solver(options.solver),
+        steps=options.steps,
+        shifts=options.shifts,
+        compat=options.compat,
+    )
+    # Threads that wait for each other's cores are slower than none.
+    threads = options.threads or torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // workers))
+    if options.verbose:
+        console.say(f"the model {options.model} is loaded in {perf_counter() - start:.1f} s")
+        for line in repr(enhancer).splitlines()[1:]:
+            console.say(line)
+        device = next(enhancer.model.parameters()).device
+        console.say(f"device {device}, threads {torch.get_num_threads()} for each file")
+    return enhancer
+
+
+class _Report:
+    """Says what becomes of each file, and of all at the end."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.outcomes: list[Outcome] = []
+        self.code = 0
+        self.start = perf_counter()
+
+    def tell(self, outcome: "Outcome") -> None:
+        """Say what became of one file."""
+        options, job = self.options, outcome.job
+        self.outcomes.append(outcome)
+        if outcome.error is not None:
+            code = console.failure(outcome.error, options.debug, job.source)
+            self.code = max(self.code, code)
+        if options.json:
+            console.show(outcome.as_json())
+        elif outcome.status == "done" and not options.quiet:
+            console.show(outcome.line())
+        if options.verbose and outcome.status == "skipped":
+            console.say(f"{job.source}: skipped, {job.target} exists")
+        if options.verbose and outcome.status == "done":
+            form = f"{job.sample_rate} Hz, channels {job.channels}, {job.seconds:.2f} s"
+            console.say(f"{job.source}: {form}, enhanced in {outcome.elapsed:.2f} s")
+
+    def end(self) -> int:
+        """Say what became of all, if they are several; return the exit code."""
+        from sgmse.cli.jobs import summary
+
+        one = len(self.outcomes) == 1 and not self.outcomes[0].skipped
+        if not one and not self.options.quiet:
+            console.say(summary(self.outcomes, perf_counter() - self.start))
+        return self.code
 
 
 def _solver(name: str) -> "Solver":

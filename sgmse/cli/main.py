@@ -5,11 +5,13 @@ import shlex
 import sys
 from argparse import Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from pathlib import Path
 
 import sgmse
 from sgmse.cli import average, bench, bench_solvers, convert, enhance, info, mix, score, train
-from sgmse.cli.console import FAULT, INTERRUPTED, explain, failure, say
+from sgmse.cli.console import FAULT, INTERRUPTED, explain, failure, say, warnings_said
 from sgmse.cli.options import Parser, epilog
+from sgmse.errors import did_you_mean
 
 COMMANDS = (enhance, info, convert, train, average, bench, bench_solvers, mix, score)
 
@@ -24,9 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names may be in no encoding
     try:
-        code: int = options.run(options)
+        with warnings_said(options.quiet):
+            code: int = options.run(options)
     except KeyboardInterrupt as interrupt:
-        say("; ".join(["interrupted", *interrupt.args]), prefix="")
+        say("; ".join(["interrupted", *interrupt.args]))
         return INTERRUPTED
     except Exception as error:
         code = failure(error, options.debug)
@@ -43,13 +46,39 @@ def parsed(arguments: Sequence[str]) -> Namespace:
         epilog=epilog(enhance.__doc__),
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"sgmse {sgmse.__version__}")
+    version = f"sgmse {sgmse.__version__}"
+    parser.add_argument("-V", "--version", action="version", version=version)
     parser.debug(default=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)
+    words = _joined(arguments)
+    if not words:
+        parser.print_help()
+        parser.exit()
+    _check_command(parser, words, list(commands.choices))
     line = shlex.join(["sgmse", *arguments])
-    return parser.parse_args(_joined(arguments), Namespace(command=line))
+    return parser.parse_args(words, Namespace(command=line, quiet=False))
+
+
+def _check_command(parser: Parser, words: Sequence[str], known: Sequence[str]) -> None:
+    """Say of a first word that is no command which one was meant. Ends in `SystemExit`."""
+    name = next((word for word in words if not word.startswith("-")), None)
+    if name is None or name in known:
+        return
+    if _is_input(name):
+        line = shlex.join(["sgmse", "enhance", *words])
+        parser.error(f"{name!r} is no command; to enhance it: {line}")
+    near = did_you_mean(name, known) or f"; there are {', '.join(known)}"
+    parser.error(f"there is no command {name!r}{near}")
+
+
+def _is_input(name: str) -> bool:
+    """Whether a word is meant for a recording, a folder of them or a pattern."""
+    from sgmse.audio import FOREIGN, SUFFIXES
+
+    suffix = Path(name).suffix[1:].lower()
+    return suffix in FOREIGN | SUFFIXES.keys() or Path(name).exists()
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sgmse.cli.console import interruptible, say
+from sgmse.cli.console import interruptible, warn
 from sgmse.cli.options import Commands, command, count, several, share
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def add(commands: Commands) -> None:
     )
     parser.value("--format", "FORMAT", "flac or wav", choices=("flac", "wav"), default="flac")
     parser.overwrite("a set that is there")
-    parser.threads()
+    parser.jobs()
     parser.quiet("errors and what is skipped")
 
 
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         quiet=options.quiet,
     )
     for file, reason in made.skipped:
-        say(f"skipped {file}: {reason}")
+        warn(f"skipped {file}: {reason}")
     if not options.quiet:
         print("\n".join(_summary(made, mixer.snr)))
     return 0

@@ -3,10 +3,16 @@
 import argparse
 import math
 import re
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from textwrap import fill
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NoReturn, TypeAlias, TypeVar
+
+from typing_extensions import override
+
+from sgmse.cli.console import MISUSED, Tone
+from sgmse.errors import did_you_mean
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 T = TypeVar("T")
@@ -64,6 +70,75 @@ def epilog(text: str | None, fails: str = "") -> str:
 class Parser(argparse.ArgumentParser):
     """Takes values and flags, and by their names the options that several commands have."""
 
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._place: argparse._ActionsContainer = self  # where what is described next stands
+
+    def group(self, title: str) -> None:
+        """Let what is described next stand below a title of its own in the help."""
+        self._place = self.add_argument_group(title)
+
+    # What is said of misuse
+
+    @override
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As in argparse, but what a command does not know is its error, with its own usage."""
+        words = sys.argv[1:] if args is None else list(args)
+        for word in self._own(words):
+            self._check_option(word)
+        options, unknown = super().parse_known_args(words, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options, unknown
+
+    def _own(self, words: list[str]) -> list[str]:
+        """The words before those of a command and before what "--" makes no options of."""
+        subcommands = self._subparsers is not None
+        ends = (
+            i for i, word in enumerate(words) if word == "--" or (subcommands and word[:1] != "-")
+        )
+        return words[: next(ends, len(words))]
+
+    def _check_option(self, word: str) -> None:
+        name = word.partition("=")[0]
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        if not name.startswith("--") or " " in name or any(k.startswith(name) for k in known):
+            return
+        self.error(f"unrecognized option {name}{did_you_mean(name, known)}")
+
+    @override
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        known = list(map(str, action.choices))
+        text = f"must be one of {', '.join(known)}, not {value!r}{did_you_mean(value, known)}"
+        raise argparse.ArgumentError(action, text)
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        """One line, and how the command is used. Raises `SystemExit` with 2."""
+        usage = self.format_usage().strip()
+        text = f"{usage}; see {self.prog} --help\nsgmse: {Tone.ERROR.word(sys.stderr)}{message}\n"
+        self.exit(MISUSED, text)
+
+    @override
+    def format_usage(self) -> str:
+        self.usage = self._short_usage()
+        return super().format_usage()
+
+    @override
+    def format_help(self) -> str:
+        self.usage = self._short_usage()
+        return super().format_help()
+
+    def _short_usage(self) -> str:
+        """The program and what stands without an option; the options are listed below it."""
+        formatter = self._get_formatter()
+        formatter.add_usage(None, self._get_positional_actions(), [], prefix="")
+        return f"{' '.join(formatter.format_help().split())} [options]".replace("%", "%%")
+
+    # What is understood
+
     def value(
         self,
         names: str,
@@ -77,18 +152,20 @@ class Parser(argparse.ArgumentParser):
         if default is not None:
             items = default if isinstance(default, tuple) else (default,)
             text += f" (default: {','.join(str(item).removesuffix('.0') for item in items)})"
-        self.add_argument(
+        self._place.add_argument(
             *names.split(), metavar=metavar, help=text, type=kind, default=default, **more
         )
 
     def values(self, name: str, metavar: str, text: str, **more: Any) -> None:
         """An option that may be given several times; its values are a list."""
         text += "; may be given several times"
-        self.add_argument(name, metavar=metavar, help=text, default=[], action="append", **more)
+        self._place.add_argument(
+            name, metavar=metavar, help=text, default=[], action="append", **more
+        )
 
     def flag(self, names: str, text: str, **more: Any) -> None:
         """An option without a value."""
-        self.add_argument(*names.split(), action="store_true", help=text, **more)
+        self._place.add_argument(*names.split(), action="store_true", help=text, **more)
 
     def debug(self, default: object = argparse.SUPPRESS) -> None:
         """Show tracebacks; it stands before a command, where it has a default, or after it."""
@@ -101,7 +178,7 @@ class Parser(argparse.ArgumentParser):
     def compat(self) -> None:
         """Sample a published checkpoint as its code does."""
         text = "of a published checkpoint: sample in the arithmetic of its code, sgmse, in place of"
-        self.add_argument("--compat", choices=("sgmse",), help=f"{text} the exact one")
+        self._place.add_argument("--compat", choices=("sgmse",), help=f"{text} the exact one")
 
     def device(self) -> None:
         """Where to compute; None where the library chooses."""
@@ -128,7 +205,7 @@ class Parser(argparse.ArgumentParser):
         """Change a recipe."""
         self.values("--set", "KEY=VALUE", text, dest="overrides")
 
-    def threads(self, hint: str = "") -> None:
+    def jobs(self, hint: str = "") -> None:
         """Work on several files in one process."""
         self.value("-j --jobs", "N", f"files worked on at the same time{hint}", count, default=1)
 
@@ -136,6 +213,10 @@ class Parser(argparse.ArgumentParser):
         """Work in several processes; None for one for each core."""
         text = "processes, of one thread each (default: one for each core)"
         self.value("-j --jobs", "N", text, count)
+
+    def json(self, what: str) -> None:
+        """Print objects for programs."""
+        self.flag("--json", f"print {what} on stdout, and nothing else there")
 
     def quiet(self, what: str) -> None:
         """Print `what` only."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sgmse.cli.console import say, stages
+from sgmse.cli.console import say, stages, warn
 from sgmse.cli.options import Parser, names, positive
 from sgmse.errors import ArgumentError, MissingPackageError
 from sgmse.metrics.measures import Measure, select
@@ -95,9 +95,9 @@ def say_problems(scores: Scores, quiet: bool, where: str) -> None:
     """Say what could not be scored, and what was noticed of the files; `where` has all of it."""
     lines = problems(scores)
     for line in lines[:SHOWN]:
-        say(line)
+        warn(line)
     if len(lines) > SHOWN:
-        say(f"and {len(lines) - SHOWN} more; {where}")
+        warn(f"and {len(lines) - SHOWN} more; {where}")
     for line in [] if quiet else notes(scores):
         say(line)
 

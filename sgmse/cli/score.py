@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from sgmse.cli import reports
-from sgmse.cli.console import FAILED, interruptible, say, stages
+from sgmse.cli.console import FAILED, complain, interruptible, stages
 from sgmse.cli.options import Commands, command, names
 from sgmse.data.pairs import find_index, read_index
 from sgmse.errors import ArgumentError
@@ -119,11 +119,11 @@ def run(options: argparse.Namespace) -> int:
             again = f"; {scores.reused} files were scored earlier" if scores.reused else ""
             print(f"\nthe results are in {output}{again}")
     if not any(value is not None for row in scores.rows for value in row.values.values()):
-        say("no file could be scored")
+        complain("no file could be scored")
         return FAILED
     missed = failures(table, thresholds)
     if missed:
-        say("; ".join(missed))
+        complain("; ".join(missed))
     if output is not None and with_page:
         page = output / reports.NAME
         reports.write_page(options, partial(write_report, table, page, audio=audio, by=by or None))

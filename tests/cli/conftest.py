@@ -12,6 +12,13 @@ from sgmse.cli.main import main
 Call = Callable[..., tuple[int, str, list[str]]]
 
 
+@pytest.fixture(autouse=True)
+def colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a terminal of which nothing is known."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture) -> Call:
     """Calls `sgmse` with arguments: (exit code, stdout, lines of stderr)."""

@@ -113,7 +113,7 @@ def test_a_part_of_a_suite(run):
 def test_bars(run, bar, code, says):
     found, _, err = run("--fail-under", bar)
     assert found == code
-    assert says is None or err[-1].startswith(f"sgmse: {says}")
+    assert says is None or err[-1].startswith(f"sgmse: error: {says}")
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_a_suite_that_is_none(run):
     code, _, err = run()
     assert code == 1
     assert err == [
-        "sgmse: suite.yaml: Suite does not take 'seed' (did you mean 'seeds'?); it takes sets, "
-        "systems, seeds, measures, by, baseline, align, tolerance, files"
+        "sgmse: error: suite.yaml: Suite does not take 'seed' (did you mean 'seeds'?); it takes "
+        "sets, systems, seeds, measures, by, baseline, align, tolerance, files"
     ]
 
 
@@ -149,8 +149,8 @@ def test_a_system_without_scores_fails(run):
         path.write_bytes(b"")
     code, out, err = run("-q")
     assert code == 1
-    assert err[-1] == "sgmse: done has no score"
-    assert err[0].startswith("sgmse: done/0: ")
+    assert err[-1] == "sgmse: error: done has no score"
+    assert err[0].startswith("sgmse: warning: done/0: ")
     assert "| done" in out
 
 
@@ -202,7 +202,7 @@ def test_without_the_packages_of_reports(reporting, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     remedy = "a report needs the package 'jinja2': pip install 'sgmse-toolkit[report]'"
     for asked in (["--report"], ["--report-files", "1"], ["--report-megabytes", "2"]):
-        assert reporting(*asked, "-o", "out") == (1, "", [f"sgmse: {remedy}"])
+        assert reporting(*asked, "-o", "out") == (1, "", [f"sgmse: error: {remedy}"])
         assert not Path("out").exists()
     code, out, err = reporting("-o", "out")
     assert code == 0
@@ -220,4 +220,4 @@ def test_an_interrupt_says_how_to_go_on(run, monkeypatch):
     monkeypatch.setattr(bench, "map_unordered", interrupted)
     code, out, err = run("-o", "out")
     assert (code, out) == (130, "")
-    assert err == ["interrupted; what is done is kept in out: call again to go on"]
+    assert err == ["sgmse: interrupted; what is done is kept in out: call again to go on"]

@@ -1,11 +1,14 @@
 """Bars, warnings and lines while a command works."""
 
+import io
+import sys
 import warnings
 
 import pytest
 import tqdm
 
 from sgmse.cli import console
+from sgmse.cli.options import Parser
 from sgmse.errors import ClippingWarning
 
 
@@ -50,6 +53,45 @@ def test_clipping_is_said_and_other_warnings_are_shown_as_they_are(quiet, capsys
         work()
     assert len(shown) == 1
     assert capsys.readouterr().err == ("" if quiet else "sgmse: warning: a.wav: clipped\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environment", "coloured"),
+    [
+        (Terminal, {}, True),
+        (Terminal, {"TERM": "xterm"}, True),
+        (Terminal, {"TERM": "dumb"}, False),
+        (Terminal, {"NO_COLOR": "1"}, False),
+        (Terminal, {"NO_COLOR": ""}, True),
+        (Terminal, {"NO_COLOR": "0", "FORCE_COLOR": "1"}, False),
+        (io.StringIO, {}, False),
+        (io.StringIO, {"FORCE_COLOR": "1"}, True),
+        (io.StringIO, {"FORCE_COLOR": ""}, False),
+    ],
+)
+def test_colours_are_for_terminals_that_want_them(stream, environment, coloured, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stderr", stream())
+    console.say("noted")
+    console.warn("watch out")
+    console.complain("it\n broke")
+    with pytest.raises(SystemExit):
+        Parser(prog="p").error("misused")
+    lines = ["sgmse: noted", "sgmse: warning: watch out", "sgmse: error: it broke"]
+    if coloured:
+        lines[1:] = [
+            "sgmse: \x1b[33mwarning:\x1b[0m watch out",
+            "sgmse: \x1b[31merror:\x1b[0m it broke",
+        ]
+    assert sys.stderr.getvalue().splitlines()[:3] == lines
+    misuse = sys.stderr.getvalue().splitlines()[-1]
+    assert misuse == lines[2].replace("it broke", "misused")
 
 
 def test_an_interrupt_says_what_is_kept():

@@ -1,12 +1,14 @@
 """The command `sgmse enhance`: what it writes, prints and returns."""
 
 import io
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ import sgmse
 from sgmse.audio import Info, info, read, write
 from sgmse.cli.main import main
 from sgmse.enhancer import Enhancer
+from sgmse.errors import RecordingWarning
 from sgmse.solvers import Exponential, Multistep, PredictorCorrector
 
 TINY = enhancer()
@@ -38,9 +41,15 @@ def run(model, call):
 
     def run(*arguments: str) -> tuple[int, list[str], list[str]]:
         code, out, err = call("enhance", "--model", str(model), *arguments)
-        return code, out.splitlines(), err
+        return code, [untimed(line) for line in out.splitlines()], [*map(untimed, err)]
 
     return run
+
+
+def untimed(line: str) -> str:
+    """Without the time that it took, which has a form and no value."""
+    timed = r"[0-9.]+ s in [0-9.]+ s, [0-9.]+ times real time"
+    return re.sub(timed, "TIME", line).removesuffix("  (TIME)")
 
 
 def make(name: str, channels: int = 1, samples: int = 1000, rate: int = RATE) -> np.ndarray:
@@ -71,7 +80,7 @@ def test_a_tree_into_another(run):
     for name in ("in/a.wav", "in/deep/a.flac", "b.ogg"):
         make(name, samples=4800, rate=48000)
     code, out, err = run("in", "b.ogg", "-o", "out", "--recursive")
-    assert (code, err) == (0, [])
+    assert (code, err) == (0, ["sgmse: 3 done; TIME"])
     assert out == [
         "in/a.wav -> out/a.wav",
         "in/deep/a.flac -> out/deep/a.flac",
@@ -145,9 +154,13 @@ def test_bad_files_get_one_line_each_and_the_others_are_done(run, jobs):
     code, out, err = run("good.wav", *said, "better.wav", "-o", "out", "-j", jobs)
     assert code == 1
     assert sorted(out) == ["better.wav -> out/better.wav", "good.wav -> out/good.wav"]
+    assert err.pop() == f"sgmse: 2 done, {len(said)} failed; TIME"
     assert len(err) == len(said)
     for name, problem in said.items():
-        assert [line for line in err if line.startswith(f"sgmse: {name}: {problem}")], (name, err)
+        assert [line for line in err if line.startswith(f"sgmse: error: {name}: {problem}")], (
+            name,
+            err,
+        )
     assert names() == sorted([*before, "out/better.wav", "out/good.wav"])
 
 
@@ -167,11 +180,12 @@ def test_a_fault_of_ours_is_called_one_and_the_others_are_done(run, monkeypatch)
     monkeypatch.setattr(Enhancer, "_segment", broken)
     code, out, err = run("a.wav", "b.wav", "c.wav", "d.wav")
     assert code == 70
-    assert err[0] == "sgmse: b.wav: IndexError: something unforeseen"
-    assert err[1].startswith("sgmse: d.wav: is not audio")
+    assert err[0].startswith("sgmse: error: d.wav: is not audio")
+    assert err[1] == "sgmse: error: b.wav: IndexError: something unforeseen"
     assert err[2:] == [
+        "sgmse: 2 done, 2 failed; TIME",
         "sgmse: this is a fault of sgmse and not of the recording; please report it with what the "
-        "same command says with --debug"
+        "same command says with --debug",
     ]
     assert out == ["a.wav -> a_enhanced.wav", "c.wav -> c_enhanced.wav"]
     assert names() == ["a.wav", "a_enhanced.wav", "b.wav", "c.wav", "c_enhanced.wav", "d.wav"]
@@ -182,7 +196,7 @@ def test_debug_shows_where_errors_come_from(run):
     code, _, err = run("d.wav", "--debug")
     assert code == 1
     assert err[0] == "Traceback (most recent call last):"
-    assert err[-1].startswith("sgmse: d.wav: is not audio")
+    assert err[-1].startswith("sgmse: error: d.wav: is not audio")
 
 
 def test_existing_results_are_kept_without_overwrite(run):
@@ -191,8 +205,8 @@ def test_existing_results_are_kept_without_overwrite(run):
     code, out, err = run("a.wav")
     assert (code, out) == (1, [])
     assert err == [
-        "sgmse: a_enhanced.wav: exists already; "
-        "use --overwrite (overwrite=True) or choose another name"
+        "sgmse: error: a_enhanced.wav: exists already; use --skip-existing or --overwrite, or "
+        "choose another name with -o"
     ]
     assert Path("a_enhanced.wav").read_text() == "precious"
     assert run("a.wav", "--overwrite")[0] == 0
@@ -218,10 +232,13 @@ def test_collisions_are_refused_before_any_work(run, monkeypatch):
     assert (code, out, len(err)) == (1, [], 1)
     assert "out/a.wav, which is where x/a.wav goes" in err[0]
     code, _, err = run("x", "y", "-o", "out.wav")
-    assert (code, err) == (1, ["sgmse: 2 inputs cannot all be written to out.wav; name a folder"])
+    assert (code, err) == (
+        1,
+        ["sgmse: error: 2 inputs cannot all be written to out.wav; name a folder"],
+    )
     code, _, err = run("*.mp3")
     assert code == 1
-    assert err == ["sgmse: *.mp3: no audio files there; check the folder and the suffix"]
+    assert err == ["sgmse: error: *.mp3: no audio files there; check the folder and the suffix"]
     assert names() == ["x/a.wav", "y/a.wav"]
 
 
@@ -297,8 +314,13 @@ def test_clipped_samples_are_reported(run, monkeypatch, jobs):
     code, out, err = run(*inputs, "-o", "out", "-j", jobs)
     assert (code, len(out)) == (0, 3)
     remedy = "lower the level of the input, or convert it to float samples"
+    assert err.pop() == "sgmse: 3 done; TIME"
+    assert [line for line in out if "out/float.wav" in line] == ["float.wav -> out/float.wav"]
+    assert "a.wav -> out/a.wav  (TIME; 1 warning)" in out
     for line, name in zip(sorted(err), ("a.wav", "b.wav"), strict=True):
-        assert re.fullmatch(rf"sgmse: out/{name}: [1-9]\d* samples were clipped; {remedy}", line)
+        assert re.fullmatch(
+            rf"sgmse: warning: out/{name}: [1-9]\d* samples were clipped; {remedy}", line
+        )
     assert run(*inputs, "-o", "out", "-j", jobs, "--overwrite", "--quiet") == (0, [], [])
 
 
@@ -321,12 +343,106 @@ def test_quiet_prints_errors_only(run):
     assert (code, out, len(err)) == (1, [], 1)
 
 
+def test_objects_for_programs(model, call, monkeypatch):
+    """Nothing but an object a line on stdout; what people are told stays on stderr."""
+    make("a.wav", channels=2, samples=8000)
+    make("b.wav")
+    make("out/b.wav")
+    Path("c.wav").write_text("no audio")
+
+    def warned(self, *arguments, **options):
+        warnings.warn("a.wav: loud", RecordingWarning, stacklevel=1)
+        return original(self, *arguments, **options)
+
+    original = Enhancer.enhance_file
+    monkeypatch.setattr(Enhancer, "enhance_file", warned)
+    words = ("--model", str(model), "--json", "-o", "out", "--skip-existing")
+    code, out, err = call("enhance", "a.wav", "b.wav", "c.wav", "none*.wav", *words)
+    facts = {fact["source"]: fact for fact in map(json.loads, out.splitlines())}
+    assert code == 1
+    assert {name: fact["status"] for name, fact in facts.items()} == {
+        "a.wav": "done",
+        "b.wav": "skipped",
+        "c.wav": "failed",
+        "none*.wav": "failed",
+    }
+    a = facts["a.wav"]
+    assert (a["target"], a["seconds"], a["sample_rate"], a["channels"], a["error"]) == (
+        "out/a.wav",
+        8000 / RATE,
+        RATE,
+        2,
+        None,
+    )
+    assert a["times_real_time"] == pytest.approx(a["seconds"] / a["elapsed"], rel=0.01)
+    assert a["warnings"] == ["a.wav: loud"]
+    assert facts["c.wav"]["error"].startswith("c.wav: is not audio")
+    assert "sgmse: warning: a.wav: loud" in err
+    assert untimed(err[-1]) == "sgmse: 1 done, 1 skipped, 2 failed; TIME"
+    code, quiet, err = call("enhance", "a.wav", *words, "--overwrite", "-q")
+    assert (code, quiet, len(err)) == (1, "", 1)  # --skip-existing and --overwrite
+    code, quiet, err = call("enhance", "a.wav", *words[:-1], "--overwrite", "-q")
+    assert (code, err, json.loads(quiet)["warnings"]) == (0, [], ["a.wav: loud"])
+
+
+def test_a_call_that_was_interrupted_goes_on(run, monkeypatch):
+    for name in ("a.wav", "b.wav", "c.wav"):
+        make(name)
+    with monkeypatch.context() as patch:
+        original = Enhancer.enhance_file
+
+        def interrupted(self, source, *arguments, **options):
+            if source.name == "b.wav":
+                raise KeyboardInterrupt
+            return original(self, source, *arguments, **options)
+
+        patch.setattr(Enhancer, "enhance_file", interrupted)
+        assert run(".", "-o", "out")[0] == 130
+    monkeypatch.setattr(sgmse, "load", loads := Counted(sgmse.load))
+    code, out, err = run(".", "-o", "out", "--skip-existing")
+    assert (code, out) == (0, ["b.wav -> out/b.wav", "c.wav -> out/c.wav"])
+    assert err == ["sgmse: 2 done, 1 skipped; TIME"]
+    # nothing is left to do: the model is not even loaded
+    assert run(".", "-o", "out", "--skip-existing") == (0, [], ["sgmse: 3 skipped"])
+    code, out, err = run(".", "-o", "out")
+    assert (code, out, len(err)) == (1, [], 1)
+    assert "exist already (3 of 3 results)" in err[0]
+    assert loads.count == 1
+
+
+class Counted:
+    def __init__(self, function):
+        self.function, self.count = function, 0
+
+    def __call__(self, *arguments, **options):
+        self.count += 1
+        return self.function(*arguments, **options)
+
+
+def test_verbose_says_what_is_done(run):
+    make("a.wav", channels=2)
+    make("b.wav")
+    make("d.wav")
+    make("out/b.wav")
+    options = ("-v", "--skip-existing", "--threads", "6", "-j", "3", "--solver", "sde")
+    _, out, err = run("a.wav", "b.wav", "d.wav", "-o", "out", *options)
+    assert sorted(out) == ["a.wav -> out/a.wav", "d.wav -> out/d.wav"]
+    text = "\n".join(err)
+    for part in ("sampler Exponential(eta=1.0)", "device cpu, threads 3 for each file", "SlimUNet"):
+        assert part in text
+    assert torch.get_num_threads() == 3
+    assert "sgmse: b.wav: skipped, out/b.wav exists" in err
+    assert f"sgmse: a.wav: {RATE} Hz, channels 2, 0.06 s, enhanced in " in text
+    assert run("a.wav", "b.wav", "-o", "x", "--threads", "1", "-j", "3")[0] == 0
+    assert torch.get_num_threads() == 1
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
 def test_an_absent_device_is_one_line(run):
     make("a.wav")
     code, out, err = run("a.wav", "--device", "cuda")
     assert (code, out, len(err)) == (1, [], 1)
-    assert re.match(r"sgmse: device 'cuda' is not available \(.*\); use 'cpu'", err[0])
+    assert re.match(r"sgmse: error: device 'cuda' is not available \(.*\); use 'cpu'", err[0])
 
 
 def test_a_name_in_no_encoding_stops_no_other(run):
@@ -335,7 +451,7 @@ def test_a_name_in_no_encoding_stops_no_other(run):
     Path("b.wav").rename(os.fsdecode(b"caf\xe9.wav"))
     code, out, err = run(".")
     assert (code, out) == (1, ["a.wav -> a_enhanced.wav"])
-    assert err == ["sgmse: caf\\udce9.wav: has a name in no encoding; rename it"]
+    assert err[0] == "sgmse: error: caf\\udce9.wav: has a name in no encoding; rename it"
     code, _, err = run("a.wav", "-o", os.fsdecode(b"caf\xe8.wav"))
     assert (code, len(err)) == (1, 1)
     assert "is a name in no encoding; choose another" in err[0]
@@ -359,14 +475,15 @@ def test_the_bar_reaches_its_end(model, monkeypatch, jobs):
     text = sys.stderr.getvalue()
     assert re.search(r"enhancing   0% \|.*\| 0 of 2 s, \? left", text)
     assert re.search(r"enhancing 100% \|[█#]+\| 2 of 2 s, 00:00 left", text)
-    assert "sgmse: bad.wav: is not audio" in text
+    assert "sgmse: \x1b[31merror:\x1b[0m bad.wav: is not audio" in text
 
 
 def test_no_bar_where_nothing_can_be_read(model, monkeypatch):
     Path("bad.wav").write_text("no audio")
     monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("NO_COLOR", "1")
     assert main(["enhance", "--model", str(model), "bad.wav"]) == 1
-    assert sys.stderr.getvalue().startswith("sgmse: bad.wav: is not audio")
+    assert sys.stderr.getvalue().startswith("sgmse: error: bad.wav: is not audio")
 
 
 # Interruption
@@ -385,7 +502,7 @@ def test_an_interrupt_leaves_nothing_partial(run, monkeypatch):
     monkeypatch.setattr(Enhancer, "_segment", interrupted)
     code, out, err = run("a.wav", "b.wav", "c.wav", "-o", "out")
     assert (code, out) == (130, ["a.wav -> out/a.wav"])
-    assert err == ["interrupted; finished files are kept"]
+    assert err == ["sgmse: interrupted; finished files are kept; --skip-existing goes on"]
     assert names("out") == ["a.wav"]
 
 
@@ -413,9 +530,11 @@ def test_an_interrupt_stops_several_jobs(model):
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert err == "interrupted; finished files are kept\n"
+    assert err == "sgmse: interrupted; finished files are kept; --skip-existing goes on\n"
     assert set(names("out")) <= {"short.wav"}  # it may have been done before
-    assert set(out.splitlines()) <= {f"in/{name} -> out/{name}" for name in names("out")}
+    assert {untimed(line) for line in out.splitlines()} <= {
+        f"in/{name} -> out/{name}" for name in names("out")
+    }
 
 
 def test_an_interrupt_before_the_work(run, monkeypatch):
@@ -424,4 +543,8 @@ def test_an_interrupt_before_the_work(run, monkeypatch):
 
     make("a.wav")
     monkeypatch.setattr(sgmse, "load", interrupt)
-    assert run("a.wav") == (130, [], ["interrupted; finished files are kept"])
+    assert run("a.wav") == (
+        130,
+        [],
+        ["sgmse: interrupted; finished files are kept; --skip-existing goes on"],
+    )

@@ -33,8 +33,11 @@ WHOLE = "must be a whole number of at least"
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("", "the following arguments are required: COMMAND"),
-        ("enhence", "invalid choice: 'enhence'"),
+        ("--debug", "the following arguments are required: COMMAND"),
+        ("enhence", "there is no command 'enhence' (did you mean 'enhance'?)"),
+        ("Bench", "there is no command 'Bench' (did you mean 'bench'?)"),
+        ("xyz", "there is no command 'xyz'; there are enhance, info, convert"),
+        ("--debg info", "unrecognized option --debg (did you mean '--debug'?)"),
         ("enhance", "the following arguments are required: INPUT"),
         ("enhance a.wav --dry 2", "--dry: must be a number between 0 and 1, not '2'"),
         ("enhance a.wav --dry wet", "--dry: must be a number between 0 and 1"),
@@ -42,10 +45,17 @@ WHOLE = "must be a whole number of at least"
         ("enhance a.wav --steps 0", f"--steps: {WHOLE} 1"),
         ("enhance a.wav -j 1.5", f"-j/--jobs: {WHOLE} 1"),
         ("enhance a.wav --seed -1", f"--seed: {WHOLE} 0"),
-        ("enhance a.wav --solver ddim", "--solver: invalid choice: 'ddim'"),
-        ("enhance a.wav --format m4a", "--format: invalid choice: 'm4a'"),
+        ("enhance a.wav --solver ode3", "not 'ode3' (did you mean 'ode'?)"),
+        ("enhance a.wav --solver ddim", "--solver: must be one of ode, ode2, sde, sde2, pc, not"),
+        ("enhance a.wav --format m4x", "--format: must be one of wav"),
+        ("enhance a.wav --format falc", "not 'falc' (did you mean 'flac'?)"),
         ("enhance a.wav --device tpu", "--device: must be auto, cpu, cuda, cuda:1"),
-        ("enhance a.wav --stepps 3", "unrecognized arguments: --stepps 3"),
+        ("enhance a.wav --stepps 3", "unrecognized option --stepps (did you mean '--steps'?)"),
+        ("enhance --stepps=3 a.wav", "unrecognized option --stepps (did you mean '--steps'?)"),
+        ("enhance a.wav --zebra", "unrecognized option --zebra\n"),
+        ("enhance a.wav -x", "unrecognized arguments: -x"),
+        ("score a --fail-undr x", "unrecognized option --fail-undr (did you mean '--fail-under'?)"),
+        ("info default other", "unrecognized arguments: other"),
         ("average runs/mine --step 0", f"--step: {WHOLE} 1"),
         ("average runs/mine --lengths", "--lengths: expected at least one argument"),
         ("average runs/mine --lengths short", "--lengths: invalid float value: 'short'"),
@@ -60,7 +70,7 @@ WHOLE = "must be a whole number of at least"
         ("mix a b c --reverb 2", "--reverb: must be a number between 0 and 1"),
         ("mix a b c --rate 0", f"--rate: {WHOLE} 1"),
         ("mix a b c --seconds some", "--seconds: invalid float value: 'some'"),
-        ("mix a b c --format mp3", "--format: invalid choice: 'mp3'"),
+        ("mix a b c --format mp3", "--format: must be one of flac, wav, not 'mp3'"),
         ("score a b -j x", f"-j/--jobs: {WHOLE} 1"),
         ("score a b --tolerance x", "--tolerance: invalid float value"),
         ("score a b --report-megabytes 0", "--report-megabytes: must be a number above 0"),
@@ -73,8 +83,38 @@ def test_misuse_exits_with_2_and_usage(command, says, capsys):
     assert ended.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("usage: sgmse")
+    usage, line = err.splitlines()
+    own = next((name for name in sorted(NAMES, key=len)[::-1] if command.startswith(name)), None)
+    assert usage.startswith("usage: sgmse " + (own or "COMMAND"))
+    assert usage.endswith(f"; see sgmse {own or ''}".rstrip() + " --help")
+    assert line.startswith("sgmse: error: ")
     assert says in err
+
+
+@pytest.mark.parametrize("words", [["--debug"], []])
+@pytest.mark.parametrize("name", ["noisy.wav", "NOISY.M4A", "*.flac", "folder", "sounds.d/x"])
+def test_a_recording_in_place_of_a_command(name, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "sounds.d").mkdir()
+    (tmp_path / "sounds.d" / "x").touch()
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, name, "-o", "out"])
+    assert ended.value.code == 2
+    line = shlex.join(["sgmse", "enhance", *words, name, "-o", "out"])
+    assert f"sgmse: error: {name!r} is no command; to enhance it: {line}" in capsys.readouterr().err
+
+
+def test_nothing_at_all_prints_the_help(capsys):
+    texts = []
+    for words in ([], ["--help"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(words)
+        assert ended.value.code == 0
+        texts.append(capsys.readouterr())
+    assert texts[0] == texts[1]
+    assert "sgmse enhance noisy.wav" in texts[0].out
+    assert texts[0].err == ""
 
 
 # Errors
@@ -90,7 +130,7 @@ def test_misuse_exits_with_2_and_usage(command, says, capsys):
 )
 def test_an_error_for_a_user_is_one_line(error, line, call, monkeypatch):
     monkeypatch.setattr(cli.info, "run", broken(error))
-    assert call("info") == (1, "", [f"sgmse: {line}"])
+    assert call("info") == (1, "", [f"sgmse: error: {line}"])
 
 
 @pytest.mark.parametrize("error", [RuntimeError("planted"), ValueError("planted"), KeyError("x")])
@@ -99,7 +139,7 @@ def test_any_other_error_is_a_fault_of_ours(error, call, monkeypatch):
     code, out, err = call("info")
     assert (code, out) == (70, "")
     assert err == [
-        f"sgmse: {type(error).__name__}: {error}",
+        f"sgmse: error: {type(error).__name__}: {error}",
         "sgmse: this is a fault of sgmse and not of the recording; please report it with what the "
         "same command says with --debug",
     ]
@@ -114,9 +154,9 @@ def test_every_command_has_such_errors(name, call, monkeypatch):
     words = [*name.split(), *arguments.get(name, ["a"] if name != "bench solvers" else [])]
     assert call(*words)[0] == 70
     monkeypatch.setattr(command, "run", broken(ArgumentError("no")))
-    assert call(*words) == (1, "", ["sgmse: no"])
+    assert call(*words) == (1, "", ["sgmse: error: no"])
     monkeypatch.setattr(command, "run", broken(KeyboardInterrupt()))
-    assert call(*words) == (130, "", ["interrupted"])
+    assert call(*words) == (130, "", ["sgmse: interrupted"])
 
 
 @pytest.mark.parametrize("words", [["--debug", "info"], ["info", "--debug"]])
@@ -182,8 +222,9 @@ def test_python_m(capsys):
     assert done.stderr.startswith("usage: sgmse ")
 
 
-def test_version(capsys):
+@pytest.mark.parametrize("word", ["-V", "--version"])
+def test_version(word, capsys):
     with pytest.raises(SystemExit) as exit_:
-        cli.main(["--version"])
+        cli.main([word])
     assert exit_.value.code == 0
     assert capsys.readouterr().out == f"sgmse {sgmse.__version__}\n"

@@ -192,8 +192,8 @@ def refused(call):
         else:
             assert (code, out) == (1, ""), err
             assert len(err) == 1
-            assert err[0].startswith("sgmse: ")
-            assert len(err[0]) > len("sgmse: ")
+            assert err[0].startswith("sgmse: error: ")
+            assert len(err[0]) > len("sgmse: error: ")
 
     return refused
 

@@ -26,7 +26,7 @@ def test_makes_a_set_and_says_what_it_skipped(folders, capsys, tmp_path):
     assert "2 mixtures, 0.0 min, of 2 recordings of speech and 1 of noise at -5, 5 dB" in out
     assert "1 recordings were skipped" in out
     assert f"the set is in {tmp_path / 'set'}" in out
-    assert f"sgmse: skipped {tmp_path}/clean/mute.wav: silent, below -60 dB" in err
+    assert f"sgmse: warning: skipped {tmp_path}/clean/mute.wav: silent, below -60 dB" in err
     index = (tmp_path / "set" / "index.csv").read_text().splitlines()
     assert [line.split(",")[-1] for line in index] == ["seed", "3", "3"]
     assert soundfile.info(tmp_path / "set/noisy/001.flac").samplerate == RATE
@@ -54,7 +54,7 @@ def test_options_reach_the_set(folders, capsys, tmp_path):
 def test_bad_values_are_one_line(folders, options, why, call, tmp_path):
     code, out, err = call("mix", *folders, *options)
     assert (code, out, len(err)) == (1, "", 1)
-    assert err[0].startswith(f"sgmse: {why}")
+    assert err[0].startswith(f"sgmse: error: {why}")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clean", "noise"]
 
 

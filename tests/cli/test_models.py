@@ -45,7 +45,7 @@ def test_a_model_that_is_none_is_one_line(name, call):
     for command in (["info", name], ["enhance", "a.wav", "--model", name]):
         code, out, err = call(*command)
         assert (code, out, len(err)) == (1, "", 1)
-        assert err[0].startswith("sgmse: ")
+        assert err[0].startswith("sgmse: error: ")
         assert name in err[0]
     assert [path.name for path in Path().iterdir()] == ["a.wav"]
 

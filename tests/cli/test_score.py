@@ -101,15 +101,15 @@ def test_problems_are_told_with_their_reasons(run):
     code, out, err = run("clean", "good")
     assert code == 0
     assert out.splitlines()[2].split()[-4:-1] == ["3", "|", "1"]
-    assert err[0].startswith("sgmse: good/1: estimate is silent")
-    assert err[1:] == ["sgmse: clean/2.wav has no partner in good"]
+    assert err[0].startswith("sgmse: warning: good/1: estimate is silent")
+    assert err[1:] == ["sgmse: warning: clean/2.wav has no partner in good"]
 
 
 def test_many_problems_are_counted(run, monkeypatch):
     monkeypatch.setattr(reports, "SHOWN", 2)
     for i in range(3):
         save(f"good/{i}.wav", 0 * CLEAN[i])
-    assert run("clean", "good")[2][2:] == ["sgmse: and 1 more; -o DIR writes them all"]
+    assert run("clean", "good")[2][2:] == ["sgmse: warning: and 1 more; -o DIR writes them all"]
 
 
 def test_delays_are_told_unless_quiet(run):
@@ -132,7 +132,7 @@ def test_bars(run):
     assert code == 1
     assert out  # the table all the same
     assert len(err) == 1
-    assert err[0].startswith("sgmse: SI-SDR of good is ")
+    assert err[0].startswith("sgmse: error: SI-SDR of good is ")
     assert err[0].endswith(", under 50")
     assert run("clean", "noisy", "good", "--fail-under", "si-sdr=5")[0] == 0  # noisy is none of it
 
@@ -142,7 +142,7 @@ def test_nothing_scored_is_an_error(run):
         save(f"good/{i}.wav", 0 * CLEAN[i])
     code, _, err = run("clean", "good", "-q")
     assert code == 1
-    assert err[-1] == "sgmse: no file could be scored"
+    assert err[-1] == "sgmse: error: no file could be scored"
 
 
 @pytest.mark.parametrize(
@@ -167,11 +167,11 @@ def test_misuse_is_one_line_before_any_work(arguments, says, run, monkeypatch):
 
 
 def test_options_that_need_another(run):
-    words = "sgmse: --parquet goes with -o DIR, which says where"
+    words = "sgmse: error: --parquet goes with -o DIR, which says where"
     assert run("clean", "good", "--parquet") == (1, "", [words])
-    words = "sgmse: --report goes with -o DIR, which says where"
+    words = "sgmse: error: --report goes with -o DIR, which says where"
     assert run("clean", "good", "--report") == (1, "", [words])
-    words = "sgmse: --report-megabytes goes with --report"
+    words = "sgmse: error: --report-megabytes goes with --report"
     assert run("clean", "good", "-o", "out", "--report-megabytes", "3") == (1, "", [words])
     Path("index.csv").unlink()
     assert (
@@ -202,7 +202,7 @@ def test_a_report_needs_its_packages(run, monkeypatch):
     code, out, err = run("clean", "good", "-o", "out", "--report")
     assert (code, out) == (1, "")
     assert err == [
-        "sgmse: a report needs the package 'matplotlib': pip install 'sgmse-toolkit[report]'"
+        "sgmse: error: a report needs the package 'matplotlib': pip install 'sgmse-toolkit[report]'"
     ]
     assert not Path("out").exists()
 
@@ -221,9 +221,11 @@ def test_an_interrupt_says_what_is_kept(run, monkeypatch):
         patch.setattr(scoring, "score_pair", interrupted)
         code, out, err = run("clean", "good", "-o", "out")
         assert (code, out) == (130, "")
-        assert err == ["interrupted; what is done is kept in out: call again to go on"]
+        assert err == ["sgmse: interrupted; what is done is kept in out: call again to go on"]
         calls.clear()
-        assert run("clean", "good")[2] == ["interrupted; nothing was kept, -o DIR would have"]
+        assert run("clean", "good")[2] == [
+            "sgmse: interrupted; nothing was kept, -o DIR would have"
+        ]
     assert "; 2 files were scored earlier" in run("clean", "good", "-o", "out")[1]
 
 
@@ -254,7 +256,7 @@ def test_ctrl_c_ends_all_processes_at_once_and_the_next_call_goes_on():
     assert time.monotonic() - start < 20  # machines may be busy
     assert process.returncode == 130, err
     assert out == ""
-    assert err.splitlines()[-1].startswith("interrupted; what is done is kept in out")
+    assert err.splitlines()[-1].startswith("sgmse: interrupted; what is done is kept in out")
     assert "Traceback" not in err
     kept = journal.read_text().count("\n")
     assert 3 <= kept < 30

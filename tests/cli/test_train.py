@@ -45,5 +45,5 @@ def test_what_cannot_be_trained_is_one_line(arguments, message, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     code, out, err = call("train", *arguments)
     assert (code, out, len(err)) == (1, "", 1)
-    assert re.fullmatch(f"sgmse: {message}", err[0])
+    assert re.fullmatch(f"sgmse: error: {message}", err[0])
     assert list(tmp_path.iterdir()) == []

@@ -142,7 +142,7 @@ def test_what_cannot_be_is_one_line_before_any_work(
     assert main(["average", str(run), *given, *output]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("sgmse: ")
+    assert err.startswith("sgmse: error: ")
     assert message in err
     assert err.count("\n") == 1
     assert sorted(run.rglob("*")) == before

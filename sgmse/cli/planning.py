@@ -1,0 +1,215 @@
+"""Which files are meant, where each result goes, and what can be refused before any work.
+
+plan = make_plan(["recordings/"], "clean/")
+plan = plan.checked(overwrite=False, skip_existing=True)
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from glob import has_magic
+from pathlib import Path
+
+from sgmse.audio import FOREIGN, SUFFIXES, beside, check_target, find, info, written_as
+from sgmse.cli.jobs import Job, Outcome
+from sgmse.errors import ArgumentError, AudioError
+
+KNOWN = FOREIGN | SUFFIXES.keys()  # suffixes by which a name is known to be meant for a file
+SHOWN = 3  # files of many that a message names
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, and what became of the rest: it failed, or its result is there."""
+
+    jobs: Sequence[Job]
+    ended: Sequence[Outcome] = ()
+    format: str | None = None
+
+    def checked(self, *, overwrite: bool = False, skip_existing: bool = False) -> "Plan":
+        """The same after a look at the files: headers of the inputs, names of the results.
+
+        Raises:
+            ArgumentError: results that exist already, unless they are overwritten or skipped.
+        """
+        if overwrite and skip_existing:
+            raise ArgumentError("--overwrite and --skip-existing contradict each other; choose one")
+        jobs: list[Job] = []
+        ended = list(self.ended)
+        existing: list[Job] = []
+        for job in self.jobs:
+            try:
+                if job.target is not None:
+                    check_target(job.target, job.source, overwrite=True)
+                    if job.target.exists() and not overwrite:
+                        existing.append(job)
+                        continue
+                jobs.append(self._looked_at(job))
+            except (AudioError, OSError) as error:
+                ended.append(Outcome(job, error))
+        if existing and not skip_existing:
+            raise ArgumentError(_exist(existing, len(self.jobs)))
+        ended += [Outcome(job, skipped=True) for job in existing]
+        return replace(self, jobs=jobs, ended=ended)
+
+    def _looked_at(self, job: Job) -> Job:
+        """With what its header says. Raises `AudioError` for what cannot be read or written."""
+        about = info(job.source)
+        if job.target is not None:
+            written_as(job.target, about, self.format)
+        return replace(
+            job,
+            seconds=about.duration,
+            sample_rate=about.sample_rate,
+            channels=about.channels,
+        )
+
+
+def make_plan(
+    inputs: Sequence[str | Path],
+    output: str | Path | None = None,
+    *,
+    format: str | None = None,  # noqa: A002
+    recursive: bool = False,
+) -> Plan:
+    """What an enhancement of `inputs` will read and write; nothing is touched.
+
+    Of what folders and patterns mean, NAME_enhanced is left out where NAME is an input as well, and
+    what lies below the output folder: an earlier call wrote it. A file that is named is an input.
+
+    Args:
+        inputs: files, folders and patterns, as `sgmse.audio.find` takes them.
+        output: a file for a single input, or a folder, in which results keep their inputs' names
+            and their places below a folder that was given. Beside each input as NAME_enhanced if
+            absent. A name without a suffix, or that ends with /, is a folder; for several inputs,
+            so is one whose suffix is no format.
+        format: of the results, such as "flac"; that of each input if absent.
+        recursive: look into the folders inside folders too.
+
+    Returns:
+        The jobs; folders and patterns without audio are among what has ended.
+
+    Raises:
+        ArgumentError: results that would overwrite each other or an input, several inputs for one
+            file, an output file whose suffix is no format or contradicts `format`, a name that is
+            empty.
+    """
+    if format is not None and format not in SUFFIXES:
+        raise ArgumentError(f"format must be one of {', '.join(SUFFIXES)}, not {format!r}")
+    if "" in (*map(str, inputs), output):
+        raise ArgumentError("a name is empty; if it comes from a variable, check that this is set")
+    folder = None if output is None or _is_file(output, inputs) else Path(output)
+    places, problems = _places(inputs, folder, recursive)
+    if folder is not None:
+        pairs = [
+            (source, folder / (place.with_suffix(f".{format}") if format else place))
+            for source, place in places.items()
+        ]
+    elif output is None:
+        pairs = [(source, beside(source, format)) for source in places]
+    elif len(places) > 1:
+        raise ArgumentError(
+            f"{len(places)} inputs cannot all be written to {output}; name a folder"
+        )
+    else:
+        _check_suffix(Path(output), format)
+        pairs = [(source, Path(output)) for source in places]
+    _refuse_collisions(pairs)
+    return Plan([Job(source, target) for source, target in pairs], problems, format)
+
+
+def _exist(jobs: Sequence[Job], total: int) -> str:
+    """What is said of results that exist."""
+    named = ", ".join(str(job.target) for job in jobs[:SHOWN])
+    if len(jobs) > SHOWN:
+        named += f" and {len(jobs) - SHOWN} more"
+    exist = "exists" if len(jobs) == 1 else "exist"
+    of = f" ({len(jobs)} of {total} results)" if total > 1 else ""
+    return (
+        f"{named}: {exist} already{of}; use --skip-existing or --overwrite, "
+        "or choose another name with -o"
+    )
+
+
+def _suffix(path: str | Path) -> str:
+    return Path(path).suffix[1:].lower()
+
+
+def _check_suffix(output: Path, format: str | None) -> None:  # noqa: A002
+    suffix = _suffix(output)
+    if format and suffix in KNOWN and SUFFIXES.get(suffix) != SUFFIXES[format]:
+        raise ArgumentError(f"{output} is no name for {format}; change one of them")
+    if suffix not in KNOWN and not output.is_file():
+        known = ", ".join(SUFFIXES)
+        raise ArgumentError(
+            f"{output}: .{suffix} is no format; use one of {known}, or end the name with / for a "
+            "folder"
+        )
+
+
+def _is_file(output: str | Path, inputs: Sequence[str | Path]) -> bool:
+    """Whether a result is to be a file of that name, and not to lie in a folder of that name."""
+    path = Path(output)
+    if path.is_dir() or str(output).endswith(("/", "\\")):
+        return False
+    if path.is_file() or _suffix(path) in KNOWN:
+        return True
+    several = len(inputs) > 1 or Path(inputs[0]).is_dir() or _is_pattern(inputs[0])
+    return bool(_suffix(path)) and not several
+
+
+def _is_pattern(name: str | Path) -> bool:
+    return has_magic(str(name)) and not Path(name).exists()
+
+
+def _places(
+    inputs: Sequence[str | Path], output: Path | None, recursive: bool
+) -> tuple[dict[Path, Path], list[Outcome]]:
+    """Each file that is meant, once, with its place in an output folder; and what is none."""
+    places: dict[Path, Path] = {}
+    problems: list[Outcome] = []
+    known: set[Path] = set()
+    named: set[Path] = set()  # by themselves, not through a folder or a pattern
+    results = None if output is None else output.resolve()
+    for name in inputs:
+        root = Path(name)
+        try:
+            files = find([name], recursive)
+        except (AudioError, OSError) as error:
+            problems.append(Outcome(Job(root), error))
+            continue
+        if files == [root]:
+            named.add(root.resolve())
+        if results is not None and root.resolve() in results.parents:
+            files = [file for file in files if not file.resolve().is_relative_to(results)]
+            if not files:
+                nothing = AudioError(root, "holds only earlier results", "name another one")
+                problems.append(Outcome(Job(root), nothing))
+        for file in files:
+            if file.resolve() not in known:
+                known.add(file.resolve())
+                places[file] = file.relative_to(root) if root.is_dir() else Path(file.name)
+    names = {(file.parent.resolve(), file.stem) for file in places}
+    earlier = {
+        file
+        for file in places
+        if file.resolve() not in named
+        and file.stem.endswith("_enhanced")
+        and (file.parent.resolve(), file.stem.removesuffix("_enhanced")) in names
+    }
+    return {file: place for file, place in places.items() if file not in earlier}, problems
+
+
+def _refuse_collisions(pairs: Iterable[tuple[Path, Path]]) -> None:
+    pairs = list(pairs)
+    sources = {source.resolve(): source for source, _ in pairs}
+    owners = dict(sources)
+    for source, target in pairs:
+        other = owners.setdefault(target.resolve(), source)
+        if other != source:
+            if target.resolve() in sources:
+                why = "is an input; name another folder for the results, or leave that input out"
+                hint = " (a pattern in quotes leaves earlier results out)"
+            else:
+                why = f"is where {other} goes; name another folder, or enhance them in two calls"
+                hint = ""
+            raise ArgumentError(f"{source} would be written to {target}, which {why}{hint}")
