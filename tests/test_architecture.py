@@ -54,6 +54,7 @@ FRONT = {"", *FLOORS} - {"cli", "app", "__main__"}
 
 # Too slow, too large or too rare to be paid for by everyone who imports the package.
 HEAVY = {
+    "av",
     "distillmos",
     "gradio",
     "librosa",

@@ -12,12 +12,13 @@ A long file is processed in bounded memory by chaining generators:
 """
 
 from sgmse.audio._arrays import InMemory
+from sgmse.audio._coding import RATES, written_as
 from sgmse.audio._names import beside, check_target, find, make_folder
 from sgmse.audio._reading import BLOCK, FOREIGN, SUFFIXES, Info, Samples, blocks, info, read
 from sgmse.audio._resampling import resample, resample_blocks, resampled_length
 from sgmse.audio._sources import Source
 from sgmse.audio._streams import Block, cut, in_segments, mixed, peaks, segments
-from sgmse.audio._writing import RATES, Writer, write, written_as
+from sgmse.audio._writing import Writer, write
 
 __all__ = [
     "BLOCK",

@@ -15,6 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from sgmse.audio import _speakers
 from sgmse.audio._sources import Pieces, Source, bytes_at, name_of, opened_bytes, size_of
 from sgmse.errors import AudioError
 
@@ -44,7 +45,8 @@ class Info:
 
     `format` and `subtype` are libsndfile's names, such as ("WAV", "PCM_16") or ("OGG", "OPUS").
     `bitrate` is the mean one of a lossy coding in kb/s, None where there is none or it is not
-    known; files that differ in nothing else are equal.
+    known; `speakers` the mask of the speakers that the channels are meant for (dwChannelMask),
+    None where the file does not say it. Files that differ in nothing else are equal.
     """
 
     sample_rate: int
@@ -53,6 +55,7 @@ class Info:
     format: str = "WAV"
     subtype: str = "PCM_16"
     bitrate: float | None = field(default=None, compare=False)
+    speakers: int | None = field(default=None, compare=False)
 
     @property
     def duration(self) -> float:
@@ -77,6 +80,8 @@ def info(source: Source) -> Info:
 
 def blocks(source: Source, frames: int = BLOCK) -> Iterator[Samples]:
     """The file in consecutive arrays (channels, <= frames), each the caller's own.
+
+    Channels come in the order of wav and FLAC, whatever the order in the file.
 
     Raises `AudioError` for a file that is missing, a folder, unreadable, empty, without samples,
     not audio, cut off or damaged, and for a NaN or an infinite sample when its block is reached.
@@ -122,11 +127,13 @@ class _Libsndfile:
 
     def __init__(self, file: _Stream, about: Info) -> None:
         self._file = file
+        self._order = _speakers.order(about.format, about.subtype, about.channels)
         self.about = about
 
     def read(self, frames: int) -> Samples:
         try:
-            return np.ascontiguousarray(self._file.read(frames, "float32", True).T)
+            data = self._file.read(frames, "float32", True).T
+            return np.ascontiguousarray(_speakers.reordered(data, self._order))
         except soundfile.LibsndfileError:  # the sound ends here
             return np.empty((self.about.channels, 0), np.float32)
 
@@ -142,6 +149,10 @@ def _opened(source: Source) -> Iterator[Decoder]:
             raise _unknown(path, bytes_at(stream, 0, 12)) from error
         with file:
             about = _checked(path, file)
+            kind = (about.format, about.subtype, about.channels)
+            head = bytes_at(stream, 0, _speakers.HEAD)
+            mask = _speakers.said(*kind, file.extra_info, head)
+            about = replace(about, speakers=mask)
             if about.format in LOSSY:
                 about = replace(about, bitrate=size * 8 / about.duration / 1000)
             yield _Libsndfile(file, about)

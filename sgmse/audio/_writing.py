@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -14,46 +15,13 @@ import numpy as np
 import soundfile
 
 from sgmse._files import whole
-from sgmse.audio._reading import BLOCK, FOREIGN, SUFFIXES, Info, Samples, check_finite
-from sgmse.errors import AudioError
+from sgmse.audio import _speakers
+from sgmse.audio._coding import FLOATS, check_room, written_as
+from sgmse.audio._reading import BLOCK, Info, Samples, check_finite
+from sgmse.errors import AudioError, RecordingWarning
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-FLOATS = ("FLOAT", "DOUBLE")
-WIDE = (*FLOATS, "PCM_24", "PCM_32", "ALAC_20", "ALAC_24", "ALAC_32", "DWVW_24")
-READ_ONLY = {("MP3", "MPEG_LAYER_I"), ("MP3", "MPEG_LAYER_II"), ("WAV", "MPEG_LAYER_III")}
-#: Coding -> the sample rates that it has, where not all.
-RATES = {
-    "OPUS": (8000, 12000, 16000, 24000, 48000),
-    "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
-}
-
-
-def written_as(path: str | Path, like: Info, format: str | None = None) -> Info:  # noqa: A002
-    """What a file written to `path` will be, `like` another one.
-
-    Its container is `format` (a suffix such as 'flac' or 'opus'), else the one that the suffix of
-    `path` asks for, else that of `like`. Its coding is that of `like` where the container allows
-    it, else 24 bit for wider codings, else the container's default. Raises `AudioError` where this
-    cannot be written, before any work is done.
-    """
-    name = (Path(path).suffix if format is None else format).lower().removeprefix(".")
-    if (format is not None or name in FOREIGN) and name not in SUFFIXES:
-        raise AudioError(path, f"{name!r} cannot be written", f"use one of {', '.join(SUFFIXES)}")
-    allowed = SUFFIXES.get(name, (like.format,))
-    container = like.format if like.format in allowed else allowed[0]
-    wide = ["PCM_24"] if like.subtype in WIDE else []
-    default = soundfile.default_subtype(container)
-    for subtype in ["OPUS"] if name == "opus" else [like.subtype, *wide, default]:
-        if soundfile.check_format(container, subtype) and (container, subtype) not in READ_ONLY:
-            break
-    rates = RATES.get(subtype, (like.sample_rate,))
-    if like.sample_rate not in rates:
-        problem = f"{subtype} cannot be written at {like.sample_rate} Hz"
-        remedy = f"resample to one of {', '.join(map(str, rates))}, or use wav or flac"
-        raise AudioError(path, problem, remedy)
-    return replace(like, format=container, subtype=subtype)
 
 
 class Writer:
@@ -61,28 +29,42 @@ class Writer:
 
     Until then the pieces go to a hidden file beside it, which is deleted when the block raises
     (KeyboardInterrupt too), so that `path` keeps what it held. The file is what
-    `written_as(path, like, format)` says; `like.frames` is not used.
+    `written_as(path, like, format)` says, for which `like.frames` is the length to come, 0 where
+    it is not known. Channels are given in the order of wav and FLAC, and kept in that of the
+    container; for which speakers they are is written where the container has a place for it.
 
     Samples beyond full scale are clipped, never scaled, unless the coding is float: the output
     keeps its level, whatever is written later. `clipped` counts them, so that one can warn.
+
+    Warns:
+        RecordingWarning: what a reader of the file should know: it is RF64, or what its channels
+            are for is not kept.
     """
 
     def __init__(self, path: str | Path, like: Info, format: str | None = None) -> None:  # noqa: A002
         self.path = Path(path)
         self.info = replace(written_as(path, like, format), frames=0)
         self.clipped = 0
+        self._notes: list[str] = []
+        if self.info.format == "RF64" != like.format and self.path.suffix.lower() != ".rf64":
+            self._notes.append(
+                "is longer than wav can be, and is RF64, which not all programs read"
+            )
 
     def __enter__(self) -> Writer:
         about = self.info
         form = (about.sample_rate, about.channels, about.subtype, None, about.format)
+        self._order = _speakers.order_in_file(about.format, about.subtype, about.channels)
         with self._failures_named():
             if self.path.is_dir():
                 raise IsADirectoryError(EISDIR, "it is a folder")
             with ExitStack() as opened:
-                part = opened.enter_context(whole(self.path))
-                part.touch(exist_ok=False)  # which names the reason where it fails
-                file = soundfile.SoundFile(part, "w", *form)
-                self._file = opened.enter_context(file)
+                self._part = opened.enter_context(whole(self.path))
+                self._part.touch(exist_ok=False)  # which names the reason where it fails
+                opened.push(self._finish)
+                self._file = opened.enter_context(soundfile.SoundFile(self._part, "w", *form))
+                if about.format == "FLAC" and self._mask() is not None:
+                    self._file.comment = _speakers.FLAC_COMMENT
                 self._opened = opened.pop_all()
         return self
 
@@ -94,13 +76,16 @@ class Writer:
             problem = f"got shape {block.shape} for a file of {about.channels} channels"
             raise AudioError(self.path, problem, "give (channels, samples)")
         check_finite(block, self.path, about.frames, about.sample_rate)
+        after = replace(about, frames=about.frames + block.shape[1])
+        check_room(self.path, after)
         if about.subtype not in FLOATS:
             self.clipped += int((np.abs(block) > 1).sum())
             block = block.clip(-1, 1)
+        block = _speakers.reordered(block, self._order)
         with self._failures_named():
             for start in range(0, block.shape[1], BLOCK):
                 self._file.write(np.ascontiguousarray(block[:, start : start + BLOCK].T))
-        self.info = replace(about, frames=about.frames + block.shape[1])
+        self.info = after
 
     def __exit__(
         self,
@@ -110,6 +95,30 @@ class Writer:
     ) -> None:
         with self._failures_named():
             self._opened.__exit__(kind, error, traceback)
+        if kind is None:
+            for note in self._notes:
+                warnings.warn(f"{self.path}: {note}", RecordingWarning, stacklevel=2)
+
+    def _mask(self) -> int | None:
+        """The mask that the file has to say, None where its container means it anyway."""
+        about = self.info
+        usual = _speakers.usual(about.format, about.subtype, about.channels)
+        mask = about.speakers
+        if mask is None and about.format in ("WAVEX", "RF64"):  # libsndfile would guess
+            mask = _speakers.USUAL.get(about.channels, 0)
+        return None if mask == usual else mask
+
+    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Say in the file, which is closed, for which speakers its channels are."""
+        about = self.info
+        mask = None if kind is not None else self._mask()
+        if mask is None or _speakers.keep(self._part, about.format, mask):
+            return
+        usual = _speakers.usual(about.format, about.subtype, about.channels)
+        if about.channels > 2 and not (usual and _speakers.alike(mask, usual)):
+            whom = f"cannot say that its channels are for {_speakers.named(mask)}"
+            instead = f", and means {_speakers.named(usual)}" if usual else ""
+            self._notes.append(f"{about.format} {whom}{instead}")
 
     @contextmanager
     def _failures_named(self) -> Iterator[None]:
@@ -126,6 +135,6 @@ class Writer:
 
 def write(path: str | Path, audio: Samples | Tensor, like: Info, format: str | None = None) -> Info:  # noqa: A002
     """Write (channels, samples) as one file, as `Writer` does. Returns what was written."""
-    with Writer(path, like, format) as writer:
+    with Writer(path, replace(like, frames=audio.shape[-1]), format) as writer:
         writer.write(audio)
     return writer.info
