@@ -4,7 +4,7 @@
     dry = number("dry", dry, 0, 1)               dry must lie between 0 and 1, not nan
     an("solver", solver, Solver, "Exponential()")
 
-Each returns what it was given, numbers as those of Python.
+Those of numbers and words return them, numbers as those of Python.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,6 @@ from typing import Any, TypeVar, cast
 
 from sgmse.errors import ArgumentError, ArgumentTypeError
 
-Kind = TypeVar("Kind")
 Called = TypeVar("Called", bound=Callable[..., object] | None)
 
 SHORT = Repr()
@@ -33,21 +32,14 @@ def shown(value: object) -> str:
 
 
 def whole(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
-    """A whole number; 3.0 and numpy's are, True and "3" are not."""
-    limits = {
-        (False, False): "",
-        (True, False): f" of at least {least}",
-        (False, True): f" of at most {most}",
-        (True, True): f" from {least} to {most}",
-    }[least is not None, most is not None]
-    wanted = f"{name} must be a whole number{limits}, not {shown(value)}"
-    if not _real(value):
-        raise ArgumentTypeError(wanted)
-    if not (-inf < value < inf and value == int(value)):
-        raise ArgumentError(wanted)
+    """A whole number, of numpy too; True, 3.0 and "3" are none."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        limits = _limits(least, most, " of at least {0}", " of at most {1}", " from {0} to {1}")
+        raise ArgumentTypeError(f"{name} must be a whole number{limits}, not {shown(value)}")
     found = int(value)
     if (least is not None and found < least) or (most is not None and found > most):
-        raise ArgumentError(wanted)
+        limits = _limits(least, most, "at least {0}", "at most {1}", "between {0} and {1}")
+        raise ArgumentError(f"{name} must be {limits}, not {found}")
     return found
 
 
@@ -56,12 +48,9 @@ def number(name: str, value: Any, low: float = -inf, high: float = inf) -> float
     if not _real(value):
         raise ArgumentTypeError(f"{name} must be a number, not {shown(value)}")
     if not low <= value <= high or value in (-inf, inf):
-        limits = {
-            (False, False): "be finite",
-            (True, False): f"be at least {low:g}",
-            (False, True): f"be at most {high:g}",
-            (True, True): f"lie between {low:g} and {high:g}",
-        }[low > -inf, high < inf]
+        ends = (low if low > -inf else None, high if high < inf else None)
+        words = ("be at least {0:g}", "be at most {1:g}", "lie between {0:g} and {1:g}")
+        limits = _limits(*ends, *words) or "be finite"
         raise ArgumentError(f"{name} must {limits}, not {shown(value)}")
     return int(value) if isinstance(value, Integral) else float(value)
 
@@ -93,10 +82,10 @@ def choice(name: str, value: object, known: tuple[str, ...]) -> str:
     return value
 
 
-def an(name: str, value: object, kind: type[Kind], example: str) -> Kind:
-    """An object of a kind; a class in its place is the commonest mistake."""
+def an(name: str, value: object, kind: type[Any], example: str) -> None:
+    """Refuse what is no object of a kind; a class in its place is the commonest mistake."""
     if isinstance(value, kind):
-        return value
+        return
     if isinstance(value, type) and issubclass(value, kind):
         given = f"the class {value.__name__}; call it, {value.__name__}(...)"
     else:
@@ -118,6 +107,13 @@ def path(name: str, value: object, instead: str = "give its name") -> Path:
         if str(value):
             return found
     raise ArgumentTypeError(f"{name} must be a path, not {shown(value)}; {instead}")
+
+
+def _limits(low: float | None, high: float | None, least: str, most: str, both: str) -> str:
+    """The words for the limits that there are, filled in."""
+    known = (low is not None, high is not None)
+    words = {(True, False): least, (False, True): most, (True, True): both}.get(known, "")
+    return words.format(low, high)
 
 
 def _real(value: object) -> bool:

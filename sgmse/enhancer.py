@@ -144,12 +144,14 @@ class Enhancer:
 
     def with_sampler(
         self,
-        solver: Solver | None = None,
+        solver: Solver | str | None = None,
         steps: int | None = None,
         shifts: int | None = None,
         grid: Grid | None = None,
     ) -> "Enhancer":
         """The same with another solver, number of steps, shifts or grid; see `Sampler.changed`."""
+        if all(given is None for given in (solver, steps, shifts, grid)):
+            return self
         sampler = self.sampler.changed(self.model.sde, solver, steps, shifts, grid)
         return replace(self, sampler=sampler)
 
@@ -178,6 +180,9 @@ class Enhancer:
         *,
         seed: int = 0,
         dry: float = 0.0,
+        steps: int | None = None,
+        solver: Solver | str | None = None,
+        shifts: int | None = None,
         progress: Progress | None = None,
     ) -> Audio:
         """Enhance a recording.
@@ -191,6 +196,9 @@ class Enhancer:
             sample_rate: in Hz.
             seed: of the noise that the solver draws; the same seed gives the same result.
             dry: share of the input in the output, 0 to 1.
+            steps, solver, shifts: in place of those of the sampler, for this call; a solver is an
+                object or a name: ode (first order), ode2 (second), sde and sde2 (the same with
+                fresh noise), pc (predictor-corrector).
             progress: called with seconds done, as the work goes on.
 
         Returns:
@@ -211,8 +219,9 @@ class Enhancer:
             )
         rate = checked_rate("sample_rate", sample_rate)
         options = _Options(seed, dry, progress)
+        chosen = self.with_sampler(solver, steps, shifts)
         recordings = InMemory.of(audio)
-        results = [self._whole(rows, rate, options) for rows in recordings.rows]
+        results = [chosen._whole(rows, rate, options) for rows in recordings.rows]
         return cast("Audio", recordings.like(results))
 
     def _whole(self, rows: Block, sample_rate: int, options: _Options) -> Block:
@@ -231,6 +240,9 @@ class Enhancer:
         *,
         seed: int = 0,
         dry: float = 0.0,
+        steps: int | None = None,
+        solver: Solver | str | None = None,
+        shifts: int | None = None,
         format: str | None = None,  # noqa: A002
         overwrite: bool = False,
         progress: Progress | None = None,
@@ -241,7 +253,7 @@ class Enhancer:
             source: a file that soundfile reads.
             target: where the result goes, `<name>_enhanced.<suffix>` beside the source if absent;
                 its folder is made where there is none.
-            seed, dry, progress: as for a call with an array.
+            seed, dry, steps, solver, shifts, progress: as for a call with an array.
             format: of the target, such as "flac"; that of its suffix or of the source if absent.
             overwrite: replace a target that exists.
 
@@ -259,6 +271,7 @@ class Enhancer:
         source = Path(source)
         target = beside(source, format) if target is None else Path(target)
         options = _Options(seed, dry, progress)
+        chosen = self.with_sampler(solver, steps, shifts)
         about = info(source)
         check_target(target, source, overwrite)
         written_as(target, about, format)
@@ -266,7 +279,7 @@ class Enhancer:
         make_folder(target.parent)
         form = (about.sample_rate, about.frames)
         with Writer(target, about, format) as writer:
-            for block in self._stream(blocks_of(source), levels, *form, options):
+            for block in chosen._stream(blocks_of(source), levels, *form, options):
                 writer.write(block)
         if writer.clipped:
             what = f"{target}: {writer.clipped} samples were clipped"
@@ -361,7 +374,7 @@ def load(
     name_or_path: str | Path = "default",
     *,
     device: str | torch.device | None = None,
-    solver: Solver | None = None,
+    solver: Solver | str | None = None,
     steps: int | None = None,
     shifts: int | None = None,
     compat: str | None = None,
@@ -374,7 +387,7 @@ def load(
             ("file.ckpt"), or "hf://owner/name" for a repository on the Hugging Face hub.
         device: where it runs; with CUDA where there is a GPU for it, else on the CPU. Others, such
             as "mps", only on request.
-        solver, steps, shifts: in place of the recommended ones.
+        solver, steps, shifts: in place of the recommended ones; see `Enhancer.__call__`.
         compat: "sgmse" for the arithmetic of the published sampler, of a published checkpoint.
         classes: names in the model's config: `sgmse.checkpoints.CLASSES`, extended by your own.
 
@@ -402,6 +415,25 @@ def _default() -> Enhancer:
     return load()
 
 
-def enhance(audio: Audio, sample_rate: int, *, seed: int = 0, dry: float = 0.0) -> Audio:
+def enhance(
+    audio: Audio,
+    sample_rate: int,
+    *,
+    seed: int = 0,
+    dry: float = 0.0,
+    steps: int | None = None,
+    solver: Solver | str | None = None,
+    shifts: int | None = None,
+    progress: Progress | None = None,
+) -> Audio:
     """Enhance a recording with the default model; see `Enhancer.__call__`."""
-    return _default()(audio, sample_rate, seed=seed, dry=dry)
+    return _default()(
+        audio,
+        sample_rate,
+        seed=seed,
+        dry=dry,
+        steps=steps,
+        solver=solver,
+        shifts=shifts,
+        progress=progress,
+    )

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ from sgmse.metrics import si_sdr
 from sgmse.model import ScoreModel
 from sgmse.networks import Network
 from sgmse.sdes import OUVE
-from sgmse.solvers import Exponential, Multistep, PredictorCorrector, Sampler, Uniform, solve
+from sgmse.solvers import NAMED, Exponential, Multistep, PredictorCorrector, Sampler, Uniform, solve
 from sgmse.transforms import Spectrogram
 
 # A random network may be loud, and many recordings here are very short.
@@ -213,7 +214,7 @@ def test_what_is_no_recording_is_refused(audio, error):
         ({"dry": -0.1}, "dry must lie between 0 and 1, not -0.1"),
         ({"dry": 1.1}, "dry"),
         ({"dry": float("nan")}, "dry"),
-        ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
     ],
 )
 def test_options_out_of_range_are_refused(options, says):
@@ -461,12 +462,52 @@ def test_another_sampler():
     assert (more.sampler.solver, more.sampler.grid) == (Multistep(), Uniform(steps=4, end=0.0))
     assert more.model is TINY.model
     assert (TINY.sampler.solver, TINY.sampler.grid.steps) == (Exponential(start=0.0), 1)
-    with pytest.raises(TypeError, match="such as Exponential"):
-        TINY.with_sampler("ode")
-    with pytest.raises(ValueError, match="steps must be at least 1"):
+    assert TINY.with_sampler("ode2", 4).sampler == more.with_sampler(NAMED["ode2"]).sampler
+    assert TINY.with_sampler() is TINY
+    with pytest.raises(ValueError, match="steps must be at least 1, not 0"):
         TINY.with_sampler(steps=0)
     with pytest.raises(ValueError, match=r"so few steps \(9\) Predictor.*; take at least 10"):
         TINY.with_sampler(PredictorCorrector(), 9)
+
+
+@pytest.mark.parametrize("name", ["ode", "ode2", "sde", "sde2", "pc"])
+def test_a_call_takes_a_sampler_of_its_own(name, tmp_path):
+    """By the names of the command line or as an object; the enhancer keeps its own."""
+    audio, steps = sound(1000), 10
+    wanted = TINY.with_sampler(NAMED[name], steps)(audio, RATE, seed=1)
+    np.testing.assert_array_equal(TINY(audio, RATE, seed=1, solver=name, steps=steps), wanted)
+    by_object = TINY(audio, RATE, seed=1, solver=NAMED[name], steps=steps)
+    np.testing.assert_array_equal(by_object, wanted)
+    assert np.abs(TINY(audio, RATE, seed=1) - wanted).max() > 1e-4
+    soundfile.write(tmp_path / "a.wav", audio, RATE, subtype="DOUBLE")
+    asked = {"seed": 1, "solver": name, "steps": steps}
+    TINY.enhance_file(tmp_path / "a.wav", tmp_path / "b.wav", **asked)
+    np.testing.assert_allclose(soundfile.read(tmp_path / "b.wav")[0], wanted, atol=1e-5)
+
+
+def test_a_call_takes_shifts_of_its_own():
+    audio = sound(1000)
+    wanted = TINY.with_sampler(shifts=2)(audio, RATE)
+    np.testing.assert_array_equal(TINY(audio, RATE, shifts=2), wanted)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"solver": "heun"}, "no solver named 'heun'; use one of ode, ode2, sde, sde2, pc"),
+        ({"solver": Exponential}, r"the class Exponential; call it, Exponential\(...\)"),
+        ({"solver": 2}, "solver must be an object such as .*one of ode, .*not 2"),
+        ({"steps": "3"}, "steps must be a whole number of at least 1, not '3'"),
+        ({"steps": 2.0}, "steps .*not 2.0"),
+        ({"shifts": 0}, "shifts must be at least 1, not 0"),
+    ],
+)
+def test_a_sampler_that_there_is_not(wrong, says):
+    for ask in (partial(TINY, sound(100), RATE), partial(TINY.enhance_file, "absent.wav")):
+        with pytest.raises(SgmseError, match=says):
+            ask(**wrong)
+    with pytest.raises(SgmseError, match=says):
+        sgmse.load(**wrong)
 
 
 def test_predictor_corrector_starts_a_bridge_beside_its_point():
@@ -804,7 +845,7 @@ def test_shifts_of_what_does_not_depend_on_frames_change_nothing(shifts):
 
 @pytest.mark.parametrize("shifts", [0, 17, 1.5])
 def test_shifts_lie_within_a_hop(shifts):
-    with pytest.raises(ValueError, match=f"shifts must be a whole number .*{shifts}"):
+    with pytest.raises(SgmseError, match=f"shifts must .*{shifts}"):
         TINY.with_sampler(shifts=shifts)
 
 

@@ -21,8 +21,8 @@ from sgmse.cli.options import Commands, Parser, command, count, share
 if TYPE_CHECKING:
     from sgmse.cli.jobs import Job, Outcome
     from sgmse.enhancer import Enhancer, Progress
-    from sgmse.solvers import Solver
 
+# Those of `sgmse.solvers.NAMED`, for which the help does not wait.
 SOLVERS = ("ode", "ode2", "sde", "sde2", "pc")
 
 
@@ -131,7 +131,7 @@ def _loaded(options: argparse.Namespace, workers: int) -> "Enhancer":
     enhancer = sgmse.load(
         options.model,
         device=options.device,
-        solver=None if options.solver is None else _solver(options.solver),
+        solver=options.solver,
         steps=options.steps,
         shifts=options.shifts,
         compat=options.compat,
@@ -182,16 +182,3 @@ class _Report:
         if not one and not self.options.quiet:
             console.say(summary(self.outcomes, perf_counter() - self.start))
         return self.code
-
-
-def _solver(name: str) -> "Solver":
-    from sgmse.solvers import Exponential, Multistep, PredictorCorrector
-
-    solvers = (
-        Exponential(eta=0.0, start=0.0),
-        Multistep(eta=0.0, start=0.0),
-        Exponential(eta=1.0),
-        Multistep(eta=1.0),
-        PredictorCorrector(),
-    )
-    return dict(zip(SOLVERS, solvers, strict=True))[name]

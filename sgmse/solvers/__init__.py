@@ -38,6 +38,7 @@ from sgmse.solvers._grids import (
 from sgmse.solvers._interpolating import InterpolatingSDE
 from sgmse.solvers._mean_shift import MeanShifted
 from sgmse.solvers._multistep import Multistep
+from sgmse.solvers._named import NAMED, named
 from sgmse.solvers._predictor_corrector import (
     AnnealedLangevin,
     Corrector,
@@ -51,6 +52,7 @@ from sgmse.solvers._unipc import UniPC
 
 __all__ = [
     "LAST_START",
+    "NAMED",
     "AnnealedLangevin",
     "AsinhSNR",
     "Begun",
@@ -87,6 +89,7 @@ __all__ = [
     "UniPC",
     "Uniform",
     "Wrapping",
+    "named",
     "needs_flow",
     "needs_score",
     "solve",

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from sgmse._checks import flag, number, whole
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, positive
 
@@ -37,8 +38,10 @@ class Grid(ABC):
     finish: bool = True
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ArgumentError(f"steps must be at least 1, not {self.steps}")
+        whole("steps", self.steps, least=1)
+        for name in ("start", "end"):
+            number(name, getattr(self, name))
+        flag("finish", self.finish)
         if not 0 <= self.end < self.start <= 1:
             raise ArgumentError(
                 f"a grid needs 0 <= end < start <= 1, not end {self.end}, start {self.start}"

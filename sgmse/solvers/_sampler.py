@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field, replace
 
-from sgmse.errors import ArgumentError, ArgumentTypeError
+from sgmse._checks import an, whole
+from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE
 from sgmse.solvers._base import LAST_START, Solver
 from sgmse.solvers._exponential import Exponential
 from sgmse.solvers._grids import Grid, Uniform
+from sgmse.solvers._named import named
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,9 @@ class Sampler:
     shifts: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.solver, Solver):
-            raise ArgumentTypeError(
-                f"solver must be an object such as Exponential(), not {self.solver!r}"
-            )
-        if not isinstance(self.shifts, int) or self.shifts < 1:
-            raise ArgumentError(f"shifts must be a whole number of at least 1, not {self.shifts!r}")
+        an("solver", self.solver, Solver, "Exponential()")
+        an("grid", self.grid, Grid, "Uniform(steps=4)")
+        whole("shifts", self.shifts, least=1)
 
     def __str__(self) -> str:
         return f"{self.solver} on {self.grid}"
@@ -39,18 +38,20 @@ class Sampler:
     def changed(
         self,
         sde: SDE,
-        solver: Solver | None = None,
+        solver: Solver | str | None = None,
         steps: int | None = None,
         shifts: int | None = None,
         grid: Grid | None = None,
     ) -> "Sampler":
         """Another one for a process; a solver that cannot leave the start of the grid starts later.
 
+        The solver is an object or one of the names in `NAMED`.
+
         Raises `ArgumentError` for fewer steps than those with which a solver makes speech better.
         """
         grid = self.grid if grid is None else grid
         made = Sampler(
-            self.solver if solver is None else solver,
+            self.solver if solver is None else named(solver),
             grid if steps is None else replace(grid, steps=steps),
             self.shifts if shifts is None else shifts,
         )

@@ -100,7 +100,7 @@ def test_a_round_trip_of_a_model_with_a_predictor(tmp_path, conditioning):
         ({"predictor": "Predictive"}, "predictor: write {class: NAME, .*, not 'Predictive'"),
         ({"predictor": None}, "does not fit its config"),
         ({"front.multiple": 0}, "front: multiple must be a whole number of frames, not 0"),
-        ({"sampler.shifts": 0}, "sampler: shifts must be a whole number of at least 1, not 0"),
+        ({"sampler.shifts": 0}, "sampler: shifts must be at least 1, not 0"),
         ({"sampler.shifts": 17}, "shifts must be a whole number from 1 to 16, .* not 17"),
         ({"sampler.shifts": "2"}, "sampler.shifts must be a whole number, not '2'"),
     ],

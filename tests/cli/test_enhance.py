@@ -19,10 +19,11 @@ from tiny import RATE, enhancer
 
 import sgmse
 from sgmse.audio import Info, info, read, write
+from sgmse.cli.enhance import SOLVERS
 from sgmse.cli.main import main
 from sgmse.enhancer import Enhancer
 from sgmse.errors import RecordingWarning
-from sgmse.solvers import Exponential, Multistep, PredictorCorrector
+from sgmse.solvers import NAMED, Exponential, Multistep, PredictorCorrector
 
 TINY = enhancer()
 
@@ -268,13 +269,16 @@ def test_options_reach_the_enhancer(run):
     np.testing.assert_array_equal(result("--dry", "1"), audio)
     half = (audio + TINY(audio, RATE)) / 2
     np.testing.assert_allclose(result("--dry", "0.5"), half.clip(-1, 1), atol=2**-15)
-    for name, solver in {
+    solvers = {
         "ode": Exponential(start=0.0),
         "ode2": Multistep(start=0.0),
         "sde": Exponential(eta=1.0),
         "sde2": Multistep(eta=1.0),
         "pc": PredictorCorrector(),
-    }.items():
+    }
+    assert dict(NAMED) == solvers
+    assert tuple(NAMED) == SOLVERS  # which the parser knows without torch
+    for name, solver in solvers.items():
         steps = max(3, solver.fewest_steps)
         expected = TINY.with_sampler(solver, steps)(audio, RATE, seed=5).clip(-1, 1)
         got = result("--solver", name, "--steps", f"{steps}", "--seed", "5", "--device", "cpu")
