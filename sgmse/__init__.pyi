@@ -13,6 +13,7 @@ from . import (
     metrics as metrics,
     model as model,
     networks as networks,
+    postprocessing as postprocessing,
     report as report,
     scoring as scoring,
     sdes as sdes,

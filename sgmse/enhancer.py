@@ -3,7 +3,7 @@
 A recording passes as a stream, so that its length does not matter:
 
     blocks -> the model's rate -> segments -> spectrogram -> solve -> audio -> faded together
-           -> the recording's rate -> mixed with the input -> blocks
+           -> as loud as the speech was -> the recording's rate -> mixed with the input -> blocks
 
 Each channel is enhanced as a recording of its own, at its own level, with the same noise as the
 others: so a channel never changes another one, and what was in the middle stays there.
@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, TypeVar, cast
@@ -46,6 +46,7 @@ from sgmse.config import Classes, abridged
 from sgmse.errors import ArgumentError, ArgumentTypeError, ClippingWarning, DeviceError, ResultError
 from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
+from sgmse.postprocessing import Level
 from sgmse.solvers import Grid, Sampler, Solver, solve
 
 Audio = TypeVar("Audio", NDArray[Any], Tensor)
@@ -321,7 +322,12 @@ class Enhancer:
         """A stream of `length` samples, enhanced in segments at the rate of the model."""
         rate = self.front.sample_rate
         cuts = (round(self.segment * rate), round(self.overlap * rate))
-        enhance_segment = partial(self._segment, options=options)
+        level = Level(rate) if self.front.level == "kept" else None
+
+        def enhance_segment(segment: Block, number: int) -> Block:
+            clean = self._segment(segment, number, options)
+            return clean if level is None else level(clean, segment)
+
         if sample_rate == rate:
             return in_segments(blocks, enhance_segment, *cuts)
         there = resample_blocks(blocks, sample_rate, rate)

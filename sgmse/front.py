@@ -27,6 +27,8 @@ class FrontEnd:
         tail: what sounds at the end of the audio. "cover" pads the audio until its last samples lie
             well within a window, and drops the added frames; "published" takes it as it is, and
             the added frames sound in its last half frame.
+        level: of the audio that comes out. "kept" is that of the speech in the recording, whatever
+            the network makes of it (`sgmse.postprocessing.Level`); "published" is the network's.
     """
 
     transform: Spectrogram
@@ -34,13 +36,19 @@ class FrontEnd:
     padding: Literal["zero", "reflect"] = "zero"
     multiple: int = 1
     tail: Literal["cover", "published"] = "cover"
+    level: Literal["kept", "published"] = "kept"
 
     def __post_init__(self) -> None:
         for name, least in {"sample_rate": "Hz", "multiple": "frames"}.items():
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ArgumentError(f"{name} must be a whole number of {least}, not {value!r}")
-        for name, known in {"padding": ("zero", "reflect"), "tail": ("cover", "published")}.items():
+        choices = {
+            "padding": ("zero", "reflect"),
+            "tail": ("cover", "published"),
+            "level": ("kept", "published"),
+        }
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 one, other = map(repr, known)
                 raise ArgumentError(f"{name} must be {one} or {other}, not {getattr(self, name)!r}")

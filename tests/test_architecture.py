@@ -33,6 +33,7 @@ FLOORS = [
     "compat",
     "inference",
     "checkpoints",
+    "postprocessing",
     "enhancer",
     "live",
     "data",

@@ -60,6 +60,7 @@ def test_a_network_of_other_frequencies_is_refused_with_what_would_do():
         ({"multiple": 0}, "multiple must be a whole number of frames, not 0"),
         ({"padding": "wrap"}, "padding must be 'zero' or 'reflect', not 'wrap'"),
         ({"tail": "none"}, "tail must be 'cover' or 'published', not 'none'"),
+        ({"level": "loud"}, "level must be 'kept' or 'published', not 'loud'"),
     ],
 )
 def test_bad_settings_are_refused(settings, says):

@@ -62,7 +62,12 @@ class EDM2SE(Family):
         solver = SBODE(told="state") if compat else Exponential(start=0.0)
         return Checkpoint(
             model=ScoreModel(network, Scaled(SBVE(k=2.6, c=0.4), 2**0.5), Additive()),
-            front=FrontEnd(Spectrogram(510, 128, Power(0.5, 0.15 * 0.5 / 0.08)), 16000, "reflect"),
+            front=FrontEnd(
+                Spectrogram(510, 128, Power(0.5, 0.15 * 0.5 / 0.08)),
+                16000,
+                "reflect",
+                level="published",
+            ),
             sampler=Sampler(solver, Uniform(50, end=0.0)),
             training={"family": "edm2se"},
         )

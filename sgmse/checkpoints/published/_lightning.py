@@ -62,7 +62,9 @@ class Lightning(Family):
 
     def front(self, settings: Settings) -> FrontEnd:
         """What the model hears."""
-        return FrontEnd(spectrogram(settings), 16000, multiple=64, tail="published")
+        return FrontEnd(
+            spectrogram(settings), 16000, multiple=64, tail="published", level="published"
+        )
 
     def settings(self, contents: Contents) -> Settings:
         """The settings in a file."""

@@ -287,7 +287,7 @@ class NeMo(Family):
         facts = {"nemo_version": version} if isinstance(version, str) else {}
         return Checkpoint(
             ScoreModel(network, described.sde, described.parametrization),
-            FrontEnd(_transform(config), config.need("sample_rate", int)),
+            FrontEnd(_transform(config), config.need("sample_rate", int), level="published"),
             described.sampler,
             training={"family": f"NVIDIA NeMo, {name}"} | facts,
         )

@@ -25,18 +25,23 @@ class Reconstruction(WeightedLoss):
         magnitude   mean (|X| - |X0|)^2 / c^2
         waveform    mean |x - x0|
         si_sdr      -mean log10(|s|^2 / |x - s|^2),  s = <x, x0> x0 / |x0|^2
+        level       mean |log10 <x, x0> / |x0|^2|, how far s is from x0 in level
         perceptual  mean points of PESQ that x falls short, as `quality_loss` has it; at 16 kHz
         multi_resolution  mean distance of short-time magnitudes of x and x0 in windows of several
                     lengths, `multi_resolution_loss`
 
-    lambda is the weighting, 1 by default. In its parts si_sdr is given in dB. Published bridges use
-    `complex` and a little `waveform` (Jukic et al. 2024).
+    lambda is the weighting, 1 by default. In its parts si_sdr and level are given in dB. Published
+    bridges use `complex` and a little `waveform` (Jukic et al. 2024).
+
+    Means of compressed spectra are those of quieter sounds, and si_sdr does not hear it: without
+    `level` (or much `waveform`) a network gives speech back some 2 dB quieter than it was.
     """
 
     complex: float = 1.0
     magnitude: float = 0.0
     waveform: float = 0.0
     si_sdr: float = 0.0
+    level: float = 0.0
     perceptual: float = 0.0
     multi_resolution: float = 0.0
     weighting: Weighting = field(default_factory=Unweighted)
@@ -82,6 +87,8 @@ class Reconstruction(WeightedLoss):
             loss = loss + getattr(self, name) * part
         if "si_sdr" in parts:
             parts["si_sdr"] = -10 * parts["si_sdr"]
+        if "level" in parts:
+            parts["level"] = 20 * parts["level"]
         return {"loss": loss, **parts}
 
 
@@ -97,10 +104,22 @@ def negative_si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
     return -torch.log10((target.square().sum(-1) / distortion).clamp(min=1e-4))
 
 
+def level_difference(estimate: Tensor, reference: Tensor) -> Tensor:
+    """|log10 <estimate, reference> / |reference|^2|: what the speech in an estimate lost or gained.
+
+    Shape: (..., samples) twice -> (...). The share is kept above 0.01, -40 dB; where the reference
+    is silent there is no level to keep, and the difference is 0.
+    """
+    energy = reference.square().sum(-1)
+    share = (reference * estimate).sum(-1) / energy.clamp(min=1e-8)
+    return torch.where(energy > 1e-8, torch.log10(share.clamp(min=1e-2)).abs(), 0.0)
+
+
 #: The distances between sounds (batch, samples), by the names of their weights.
 AUDIBLE: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "waveform": lambda x, x0: (x - x0).abs(),
     "si_sdr": negative_si_sdr,
+    "level": level_difference,
     "perceptual": perceptual.quality_loss,
     "multi_resolution": multi_resolution_loss,
 }

@@ -75,7 +75,9 @@ def test_what_a_file_says(tmp_path):
     assert checkpoint.model.parametrization == Score(sign=-1)
     assert checkpoint.model.latest == 0.999
     transform = Spectrogram(30, 15, Power(0.5, 0.15))
-    assert checkpoint.front == FrontEnd(transform, 16000, multiple=64, tail="published")
+    assert checkpoint.front == FrontEnd(
+        transform, 16000, multiple=64, tail="published", level="published"
+    )
     assert checkpoint.sampler.solver == PredictorCorrector(corrector=AnnealedLangevin(0.5))
     assert checkpoint.sampler.grid == Uniform(30, start=0.999, end=0.03)
     assert checkpoint.training["family"] == "bbed"

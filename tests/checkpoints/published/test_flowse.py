@@ -51,7 +51,9 @@ def test_what_a_file_says(tmp_path):
     assert checkpoint.model.parametrization == Velocity()
     assert checkpoint.model.latest == 1
     transform = Spectrogram(30, 15, Power(0.5, 0.15))
-    assert checkpoint.front == FrontEnd(transform, 16000, multiple=64, tail="published")
+    assert checkpoint.front == FrontEnd(
+        transform, 16000, multiple=64, tail="published", level="published"
+    )
     assert checkpoint.sampler.solver == Exponential()
     assert checkpoint.sampler.grid == Uniform(5, start=1.0, end=0.03)
     assert checkpoint.training["family"] == "flowse"
