@@ -14,7 +14,7 @@ from sgmse.training.losses import (
     VelocityMatching,
 )
 from sgmse.training.losses.perceptual import quality_loss
-from sgmse.training.losses.reconstruction import negative_si_sdr
+from sgmse.training.losses.reconstruction import level_difference, negative_si_sdr
 from sgmse.training.losses.resolutions import multi_resolution_loss
 from sgmse.training.losses.weightings import EDMWeighting, SigmaSquared, Uncertainty, Unweighted
 from sgmse.transforms import Power, Spectrogram
@@ -195,6 +195,26 @@ def test_waveform_and_si_sdr_hear_the_estimate(true):
     parts = ALL(Estimate(4 * true.x0, true.z), true)
     assert float(parts["waveform"]) == pytest.approx(15 * float(true.audio.abs().mean()))
     assert float(parts["si_sdr"]) > 80  # whatever the scale
+
+
+def test_level_is_the_distance_in_decibels_that_si_sdr_does_not_hear(true):
+    loss = Reconstruction(complex=0, level=2)
+    for factor in (0.5, 2.0):
+        # of audio `factor` times as loud, compressed by a root
+        parts = loss(Estimate(factor**0.5 * true.x0, true.z), true)
+        assert float(parts["level"]) == pytest.approx(20 * math.log10(2), rel=1e-6)
+        assert float(parts["loss"]) == pytest.approx(2 * math.log10(2), rel=1e-6)
+
+
+def test_level_pulls_up_and_down_and_leaves_silence_alone():
+    reference = torch.randn(4, 100, generator=torch.Generator().manual_seed(0))
+    reference[3] = 0
+    factors = torch.tensor([0.5, 1.5, -1.0, 1.0], requires_grad=True)
+    estimate = factors[:, None] * (reference + (reference == 0))
+    (slope,) = torch.autograd.grad(level_difference(estimate, reference).sum(), factors)
+    assert slope[0] < 0 < slope[1]
+    assert slope[2] == slope[3] == 0  # beyond -40 dB; no level to keep
+    assert level_difference(estimate, reference)[3].item() == 0
 
 
 def test_weights_sum_the_parts(true):
