@@ -64,6 +64,7 @@ class AudioError(SgmseError, ValueError):
 
     def __init__(self, path: str | Path, problem: str, remedy: str) -> None:
         super().__init__(path, problem, remedy)
+        self.path = path
 
     def __str__(self) -> str:
         return "{}: {}; {}".format(*self.args).replace("\n", " ")

@@ -13,7 +13,8 @@ A long file is processed in bounded memory by chaining generators:
 
 from sgmse.audio._arrays import InMemory
 from sgmse.audio._coding import RATES, written_as
-from sgmse.audio._names import beside, check_target, find, make_folder
+from sgmse.audio._finding import find, look
+from sgmse.audio._names import beside, check_target, make_folder
 from sgmse.audio._reading import BLOCK, FOREIGN, SUFFIXES, Info, Samples, blocks, info, read
 from sgmse.audio._resampling import resample, resample_blocks, resampled_length
 from sgmse.audio._sources import Source
@@ -38,6 +39,7 @@ __all__ = [
     "find",
     "in_segments",
     "info",
+    "look",
     "make_folder",
     "mixed",
     "peaks",

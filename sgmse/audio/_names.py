@@ -1,49 +1,10 @@
-"""Which recordings names mean, and where results go: refused before any work is done."""
+"""Where results go: refused before any work is done."""
 
-from collections.abc import Iterable
-from glob import glob, has_magic
+import os
 from pathlib import Path
 
-from sgmse.audio._reading import SUFFIXES
+from sgmse._files import LONGEST_NAME
 from sgmse.errors import AudioError
-
-
-def find(paths: Iterable[str | Path], recursive: bool = False) -> list[Path]:
-    """The files that `paths` mean, in the order given, sorted within each, none twice.
-
-    A file is itself, whatever its suffix. A folder means the audio files in it (by `SUFFIXES`;
-    hidden ones left out), with `recursive` also those in the folders below. A pattern (*, ?, [],
-    **) means the audio files and folders that match, for shells that do not expand it. A name that
-    does not exist is kept: reading it gives its `AudioError` while the other files are still done.
-    Raises `AudioError` for a pattern without a match and for a folder without audio.
-    """
-    files = (file for path in paths for file in _meant(Path(path), recursive))
-    return list({file.resolve(): file for file in files}.values())
-
-
-def _meant(path: Path, recursive: bool) -> list[Path]:
-    if path.is_dir():
-        files = _inside(path, recursive)
-        remedy = "name another one, or look into its subfolders too"
-    elif path.exists() or not has_magic(str(path)):
-        return [path]
-    else:
-        matches = [Path(match) for match in sorted(glob(str(path), recursive=True))]  # noqa: PTH207
-        files = [f for m in matches for f in _inside(m, recursive) or filter(_is_audio, [m])]
-        remedy = "check the folder and the suffix"
-    if not files:
-        raise AudioError(path, "no audio files there", remedy)
-    return files
-
-
-def _inside(folder: Path, recursive: bool) -> list[Path]:
-    """The audio files of a folder; none for what is no folder."""
-    entries = folder.glob("**/*" if recursive else "*") if folder.is_dir() else ()
-    return sorted(filter(_is_audio, entries))
-
-
-def _is_audio(path: Path) -> bool:
-    return path.suffix[1:].lower() in SUFFIXES and path.name[0] != "." and path.is_file()
 
 
 def beside(source: Path, suffix: str | None = None) -> Path:
@@ -53,8 +14,13 @@ def beside(source: Path, suffix: str | None = None) -> Path:
 
 
 def check_target(target: Path, source: Path, overwrite: bool) -> None:
-    """Refuse, with `AudioError`, a target that is the source, a folder, or there already."""
+    """Refuse, with `AudioError`, a target that is the source, a folder, or there already.
+
+    Also one whose name is too long for a file system, or whose folder cannot be written to.
+    """
+    _check_length(target)
     if not target.exists():
+        _check_folder(target)
         return
     if target.samefile(source):
         raise AudioError(target, "is the input itself", "choose another name")
@@ -63,6 +29,23 @@ def check_target(target: Path, source: Path, overwrite: bool) -> None:
     if not overwrite:
         remedy = "use --overwrite (overwrite=True) or choose another name"
         raise AudioError(target, "exists already", remedy)
+    _check_folder(target)
+
+
+def _check_length(target: Path) -> None:
+    for part in target.parts:
+        if (count := len(os.fsencode(part))) > LONGEST_NAME:
+            problem = f"a name of {count} bytes, and files take {LONGEST_NAME}"
+            raise AudioError(target, problem, "choose a shorter one with -o")
+
+
+def _check_folder(target: Path) -> None:
+    folder = next(place for place in target.absolute().parents if place.exists())
+    if not folder.is_dir():
+        raise AudioError(folder, "is no folder", f"choose another place than {target}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        remedy = "check its permissions, or choose another folder with -o"
+        raise AudioError(folder, "cannot be written to", remedy)
 
 
 def make_folder(folder: Path) -> None:

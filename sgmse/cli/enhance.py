@@ -155,13 +155,15 @@ class _Report:
         self.options = options
         self.outcomes: list[Outcome] = []
         self.code = 0
+        self.said: set[str] = set()
         self.start = perf_counter()
 
     def tell(self, outcome: "Outcome") -> None:
         """Say what became of one file."""
         options, job = self.options, outcome.job
         self.outcomes.append(outcome)
-        if outcome.error is not None:
+        if outcome.error is not None and str(outcome.error) not in self.said:
+            self.said.add(str(outcome.error))  # of the folder of many results, once
             code = console.failure(outcome.error, options.debug, job.source)
             self.code = max(self.code, code)
         if options.json:

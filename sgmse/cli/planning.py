@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from glob import has_magic
 from pathlib import Path
 
-from sgmse.audio import FOREIGN, SUFFIXES, beside, check_target, find, info, written_as
+from sgmse.audio import FOREIGN, SUFFIXES, beside, check_target, info, look, written_as
 from sgmse.cli.jobs import Job, Outcome
 from sgmse.errors import ArgumentError, AudioError
 
@@ -173,10 +173,11 @@ def _places(
     for name in inputs:
         root = Path(name)
         try:
-            files = find([name], recursive)
+            files, left_out = look(name, recursive)
         except (AudioError, OSError) as error:
             problems.append(Outcome(Job(root), error))
             continue
+        problems += [Outcome(Job(Path(error.path)), error) for error in left_out]
         if files == [root]:
             named.add(root.resolve())
         if results is not None and root.resolve() in results.parents:

@@ -455,7 +455,8 @@ def test_a_name_in_no_encoding_stops_no_other(run):
     Path("b.wav").rename(os.fsdecode(b"caf\xe9.wav"))
     code, out, err = run(".")
     assert (code, out) == (1, ["a.wav -> a_enhanced.wav"])
-    assert err[0] == "sgmse: error: caf\\udce9.wav: has a name in no encoding; rename it"
+    assert err[0].startswith("sgmse: error: caf\\udce9")
+    assert "name in no encoding" in err[0]
     code, _, err = run("a.wav", "-o", os.fsdecode(b"caf\xe8.wav"))
     assert (code, len(err)) == (1, 1)
     assert "is a name in no encoding; choose another" in err[0]

@@ -1,0 +1,148 @@
+"""Which recordings names mean: files, folders and patterns.
+
+Of a folder, what is hidden is left out, and what a system keeps there for itself; links are
+followed; what is left out although it may be meant is said.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from glob import glob, has_magic
+from os.path import isdir
+from pathlib import Path
+
+from sgmse.audio._reading import FOREIGN, SUFFIXES
+from sgmse.errors import AudioError, RecordingWarning
+
+#: What operating systems, archives and storage devices keep beside the files of a user.
+SYSTEM = {"__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir"}
+
+
+def find(paths: Iterable[str | Path], recursive: bool = False) -> list[Path]:
+    """The files that `paths` mean, in the order given, sorted within each, none twice.
+
+    A file is itself, whatever its suffix. A folder means the audio files in it (by `SUFFIXES`),
+    with `recursive` also those in the folders below; hidden files and folders are left out, links
+    are followed. A pattern (*, ?, [], **) means the audio files and folders that match, for shells
+    that do not expand it. A name that does not exist is kept: reading it gives its `AudioError`
+    while the other files are still done.
+
+    Raises:
+        AudioError: a pattern without a match, a folder without audio.
+
+    Warns:
+        RecordingWarning: what may be meant and is left out, as `look` says.
+    """
+    files: list[Path] = []
+    for path in paths:
+        found, left_out = look(path, recursive)
+        files += found
+        for problem in left_out:
+            warnings.warn(str(problem), RecordingWarning, stacklevel=2)
+    return list({file.resolve(): file for file in files}.values())
+
+
+def look(path: str | Path, recursive: bool = False) -> tuple[list[Path], list[AudioError]]:
+    """The files that one path means, as `find` says, and why what else is there is left out.
+
+    That are folders that cannot be looked into, links to nothing, what is named like audio and is
+    no regular file, and files of formats that cannot be read, an error for all of a format.
+
+    Raises `AudioError` where nothing is found.
+    """
+    path = Path(path)
+    if path.is_dir():
+        entries, problems = _inside(path, recursive)
+        deeper = not recursive and any(map(isdir, path.iterdir())) if not problems else False
+        remedy = "name another one" + ", or look into its subfolders too (--recursive)" * deeper
+    elif path.exists() or not has_magic(str(path)):
+        return [path], []
+    else:
+        entries, problems = _matching(path, recursive)
+        remedy = "check the folder and the suffix"
+    files, left_out = _sorted_out(path, entries)
+    problems += left_out
+    if not files:
+        raise problems[0] if problems else AudioError(path, "no audio files there", remedy)
+    return files, problems
+
+
+def _matching(pattern: Path, recursive: bool) -> tuple[list[Path], list[AudioError]]:
+    entries: list[Path] = []
+    problems: list[AudioError] = []
+    for match in map(Path, sorted(glob(str(pattern), recursive=True))):  # noqa: PTH207
+        if SYSTEM & set(match.parts) - set(pattern.parts):
+            continue
+        if match.is_dir():
+            inside, left_out = _inside(match, recursive)
+            entries += inside
+            problems += left_out
+        else:
+            entries.append(match)
+    return entries, problems
+
+
+def _inside(folder: Path, recursive: bool) -> tuple[list[Path], list[AudioError]]:
+    """What is in a folder and is none, sorted, and the folders that cannot be looked into.
+
+    Links to folders come last, so that what can be reached in several ways has its own place; one
+    to a folder that holds this one is a loop.
+    """
+    entries: list[Path] = []
+    problems: list[AudioError] = []
+    own = folder.resolve()
+    seen = set(own.parents)
+    places: list[Path] = [folder]
+    links: list[Path] = []
+    while places or links:
+        place = (places or links).pop()
+        if place.resolve() in seen:
+            continue
+        seen.add(place.resolve())
+        try:
+            for entry in place.iterdir():
+                if entry.name.startswith(".") or entry.name in SYSTEM:
+                    continue
+                if not entry.is_dir():
+                    entries.append(entry)
+                elif recursive:
+                    (links if entry.is_symlink() else places).append(entry)
+        except OSError as error:
+            why = f"cannot be looked into ({error.strerror})"
+            problems.append(AudioError(place, why, "check its permissions"))
+    return sorted(entries), problems
+
+
+def _sorted_out(path: Path, entries: Iterable[Path]) -> tuple[list[Path], list[AudioError]]:
+    """Those that are audio files, and why others are left out that are named like some."""
+    files: list[Path] = []
+    problems: list[AudioError] = []
+    foreign: Counter[str] = Counter()
+    for entry in entries:
+        suffix = entry.suffix[1:].lower()
+        if suffix not in FOREIGN | SUFFIXES.keys():
+            continue
+        if problem := _no_file(entry):
+            problems.append(problem)
+        elif suffix in SUFFIXES:
+            files.append(entry)
+        else:
+            foreign[suffix] += 1
+    return files, problems + list(_unreadable(path, foreign))
+
+
+def _no_file(entry: Path) -> AudioError | None:
+    try:
+        if entry.is_file():
+            return None
+        if entry.is_symlink() and not entry.exists():
+            return AudioError(entry, "is a link to nothing", "mend or remove it")
+    except OSError as error:
+        return AudioError(entry, f"cannot be read ({error.strerror})", "check its permissions")
+    return AudioError(entry, "is not a regular file", "name a file with sound in it")
+
+
+def _unreadable(path: Path, counts: Counter[str]) -> Iterator[AudioError]:
+    for suffix, count in sorted(counts.items()):
+        number = f"{count} file{'s' * (count > 1)} of {suffix}"
+        yield AudioError(path, f"{number} cannot be read", "convert them, for example with ffmpeg")
