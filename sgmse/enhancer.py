@@ -10,11 +10,13 @@ others: so a channel never changes another one, and what was in the middle stays
 """
 
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import count
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, TypeVar, cast
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sgmse._checks import called, number, rate as checked_rate, whole
+from sgmse._lanes import Lanes, lanes
 from sgmse.audio import (
     Block,
     InMemory,
@@ -32,6 +35,7 @@ from sgmse.audio import (
     beside,
     blocks as blocks_of,
     check_target,
+    count_segments,
     cut,
     in_segments,
     info,
@@ -39,6 +43,7 @@ from sgmse.audio import (
     mixed,
     peaks,
     resample_blocks,
+    resampled_length,
     written_as,
 )
 from sgmse.checkpoints import Checkpoint, load_model
@@ -57,19 +62,19 @@ CHANNELS_AT_ONCE = 4  # a batch of the network: recordings with more channels ta
 
 
 class Draws:
-    """CN(0, 1) noise that depends on a seed, a segment and the number of the draw alone.
+    """CN(0, 1) noise that depends on a seed, a segment, a place and the number of the draw alone.
 
     Every item of a batch gets the same noise, and the first frames get the same whatever is padded
     after them.
     """
 
-    def __init__(self, seed: int, segment: int) -> None:
-        self.key = (seed, segment)
+    def __init__(self, seed: int, segment: int, place: int = 0) -> None:
+        self.seed, self.segment, self.place = seed, segment, place
         self.count = 0
 
     def __call__(self, like: Tensor) -> Tensor:
         """Noise like a complex (batch, 1, frequency, frame) tensor."""
-        generator = np.random.default_rng([*self.key, self.count])
+        generator = np.random.default_rng([self.seed, self.segment, self.count, self.place])
         self.count += 1
         *_, frequencies, frames = like.shape
         z = generator.standard_normal((frames, frequencies, 2), dtype=np.float32)
@@ -97,6 +102,7 @@ class _Options:
     seed: int
     dry: float
     progress: Progress | None
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         whole("seed", self.seed, least=0)
@@ -106,7 +112,8 @@ class _Options:
     def done(self, seconds: float) -> None:
         """Report progress."""
         if self.progress is not None:
-            self.progress(seconds)
+            with self.lock:
+                self.progress(seconds)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -323,31 +330,61 @@ class Enhancer:
         rate = self.front.sample_rate
         cuts = (round(self.segment * rate), round(self.overlap * rate))
         level = Level(rate) if self.front.level == "kept" else None
+        pieces = count_segments(resampled_length(length, sample_rate, rate), *cuts)
+        with self._lanes(pieces) as side_by_side:
 
-        def enhance_segment(segment: Block, number: int) -> Block:
-            clean = self._segment(segment, number, options)
-            return clean if level is None else level(clean, segment)
+            def enhanced(segment: Block, number: int) -> tuple[Block, Block]:
+                return self._segment(segment, number, options, side_by_side.check), segment
 
-        if sample_rate == rate:
-            return in_segments(blocks, enhance_segment, *cuts)
-        there = resample_blocks(blocks, sample_rate, rate)
-        return resample_blocks(
-            in_segments(there, enhance_segment, *cuts), rate, sample_rate, length
-        )
+            def process(segments: Iterator[Block]) -> Iterator[Block]:
+                for clean, segment in side_by_side.map(enhanced, segments, count()):
+                    yield clean if level is None else level(clean, segment)
+
+            if sample_rate == rate:
+                yield from in_segments(blocks, process, *cuts)
+                return
+            there = resample_blocks(blocks, sample_rate, rate)
+            yield from resample_blocks(
+                in_segments(there, process, *cuts), rate, sample_rate, length
+            )
+
+    def _lanes(self, pieces: int) -> AbstractContextManager[Lanes]:
+        """Threads for pieces of work, where these are done by the cores of this machine."""
+        device = next(self.model.parameters(), torch.empty(0)).device
+        return lanes(pieces if device.type == "cpu" else 1)
 
     @_memory_named()
     @torch.inference_mode()
-    def _segment(self, segment: Block, number: int, options: _Options) -> Block:
-        """One segment (channels, samples) at the model's rate, in batches of channels."""
+    def _segment(
+        self, segment: Block, number: int, options: _Options, check: Callable[[], None]
+    ) -> Block:
+        """One segment (channels, samples) at the model's rate, in batches of channels.
+
+        The result is the mean of what is drawn with the frames at other places.
+        """
         batches = torch.split(torch.from_numpy(segment), CHANNELS_AT_ONCE)
+        delays = self.front.delays(self.sampler.shifts)
+        pieces = len(batches) * len(delays)
         rate = self.front.sample_rate
         fresh = segment.shape[1] - (round(self.overlap * rate) if number else 0)
+        with self._lanes(pieces) as side_by_side:
 
-        def report(done: int, steps: int) -> None:
-            options.done(fresh / rate / steps / self.sampler.shifts / len(batches))
+            def report(done: int, steps: int) -> None:
+                check()
+                side_by_side.check()
+                options.done(fresh / rate / steps / pieces)
 
-        outputs = [self._batch(batch, Draws(options.seed, number), report) for batch in batches]
-        clean = torch.cat(outputs).cpu().numpy().astype(segment.dtype, copy=False)
+            def piece(batch: Tensor, place: int) -> Tensor:
+                draws = Draws(options.seed, number, place)
+                return self._drawn(batch, delays[place], draws, report)
+
+            every = [(batch, place) for batch in batches for place in range(len(delays))]
+            outputs = list(side_by_side.map(piece, *zip(*every, strict=True)))
+        means = [
+            torch.stack(outputs[first : first + len(delays)]).mean(dim=0)
+            for first in range(0, pieces, len(delays))
+        ]
+        clean = torch.cat(means).cpu().numpy().astype(segment.dtype, copy=False)
         if not np.isfinite(clean).all():
             raise ResultError(
                 f"{self.sampler} gave samples that are not finite; "
@@ -355,16 +392,16 @@ class Enhancer:
             )
         return clean
 
-    def _batch(self, audio: Tensor, randn: Draws, report: Callable[[int, int], None]) -> Tensor:
-        """Channels (batch, samples): the mean of what is drawn with the frames at other places."""
-        results = []
-        for delay in self.front.delays(self.sampler.shifts):
-            delayed = torch.nn.functional.pad(audio, (delay, 0))
-            model, anchor = self.model.observe(self.spectrogram(delayed))
-            solver, grid = self.sampler.solver, self.sampler.grid
-            x = solve(model, anchor, solver, grid, randn=randn, callback=report).x
-            results.append(self.audio(x, delayed.shape[1])[:, delay:])
-        return torch.stack(results).mean(dim=0)
+    @torch.inference_mode()  # which holds for a thread
+    def _drawn(
+        self, audio: Tensor, delay: int, randn: Draws, report: Callable[[int, int], None]
+    ) -> Tensor:
+        """Channels (batch, samples), enhanced with the frames `delay` samples earlier."""
+        delayed = torch.nn.functional.pad(audio, (delay, 0))
+        model, anchor = self.model.observe(self.spectrogram(delayed))
+        solver, grid = self.sampler.solver, self.sampler.grid
+        x = solve(model, anchor, solver, grid, randn=randn, callback=report).x
+        return self.audio(x, delayed.shape[1])[:, delay:]
 
     def spectrogram(self, audio: Tensor) -> Tensor:
         """(batch, samples) to (batch, 1, frequency, frame), padded and placed for the network."""

@@ -21,6 +21,7 @@ FLOORS = [
     "_extras",
     "_files",
     "config",
+    "_lanes",
     "audio",
     "metrics",
     "transforms",
@@ -48,7 +49,7 @@ FLOORS = [
 ]
 # Of the package these import nothing but errors, checks, extras, and files that appear whole.
 GROUND = {"errors", "_checks", "_extras", "_files"}
-ALONE = {*GROUND, "audio", "metrics", "transforms", "networks"}
+ALONE = {*GROUND, "_lanes", "audio", "metrics", "transforms", "networks"}
 
 # The front door, `import sgmse`, stands outside: it names what is public and imports it on demand.
 FRONT = {"", *FLOORS} - {"cli", "app", "__main__"}

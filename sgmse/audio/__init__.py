@@ -18,7 +18,15 @@ from sgmse.audio._names import beside, check_target, make_folder
 from sgmse.audio._reading import BLOCK, FOREIGN, SUFFIXES, Info, Samples, blocks, info, read
 from sgmse.audio._resampling import resample, resample_blocks, resampled_length
 from sgmse.audio._sources import Source
-from sgmse.audio._streams import Block, cut, in_segments, mixed, peaks, segments
+from sgmse.audio._streams import (
+    Block,
+    count_segments,
+    cut,
+    in_segments,
+    mixed,
+    peaks,
+    segments,
+)
 from sgmse.audio._writing import Writer, write
 
 __all__ = [
@@ -35,6 +43,7 @@ __all__ = [
     "beside",
     "blocks",
     "check_target",
+    "count_segments",
     "cut",
     "find",
     "in_segments",

@@ -33,31 +33,46 @@ def segments(blocks: Iterable[Block], length: int, overlap: int) -> Iterator[tup
     (less if it is the only one), so that no piece lacks context.
     """
     held: list[Block] = []
-    count = 0
+    waiting = 0
     for block in blocks:
         held.append(block)
-        count += block.shape[1]
-        while count > length + length // 2:
+        waiting += block.shape[1]
+        while waiting > length + length // 2:
             joined = np.concatenate(held, axis=1)
             yield joined[:, :length], False
             held = [joined[:, length - overlap :]]
-            count -= length - overlap
-    if count:
+            waiting -= length - overlap
+    if waiting:
         yield np.concatenate(held, axis=1), True
 
 
+def count_segments(samples: int, length: int, overlap: int) -> int:
+    """How many pieces `segments` makes of so many samples."""
+    return 1 + max(0, -(-(samples - length - length // 2) // (length - overlap)))
+
+
 def in_segments(
-    blocks: Iterable[Block], process: Callable[[Block, int], Block], length: int, overlap: int
+    blocks: Iterable[Block],
+    process: Callable[[Iterator[Block]], Iterable[Block]],
+    length: int,
+    overlap: int,
 ) -> Iterator[Block]:
-    """process(segment, index) of each of `segments`, faded over the overlaps.
+    """What a process makes of the `segments`, in order and however late, faded over the overlaps.
 
         w old + (1 - w) new,      w = cos^2 from 1 to 0
 
     As many samples come out as went in, and what a process leaves alone comes out unchanged.
     """
+    lasts: deque[bool] = deque()
+
+    def cut_off() -> Iterator[Block]:
+        for segment, last in segments(blocks, length, overlap):
+            lasts.append(last)
+            yield segment
+
     tail: Block | None = None
-    for index, (segment, last) in enumerate(segments(blocks, length, overlap)):
-        new = process(segment, index)
+    for new in process(cut_off()):
+        last = lasts.popleft()
         if tail is not None:
             w = np.cos(np.linspace(0, np.pi / 2, overlap)) ** 2
             head = new[:, :overlap]
@@ -86,8 +101,8 @@ def mixed(
         start = 0
         while start < wet.shape[1]:
             original = waiting.popleft()
-            count = min(original.shape[1], wet.shape[1] - start)
-            if count < original.shape[1]:
-                waiting.appendleft(original[:, count:])
-            yield (1 - dry) * wet[:, start : start + count] + dry * original[:, :count]
-            start += count
+            part = min(original.shape[1], wet.shape[1] - start)
+            if part < original.shape[1]:
+                waiting.appendleft(original[:, part:])
+            yield (1 - dry) * wet[:, start : start + part] + dry * original[:, :part]
+            start += part

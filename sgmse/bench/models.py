@@ -9,12 +9,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal, Self
 
-import numpy as np
 import torch
 from typing_extensions import override
 
 from sgmse import audio
-from sgmse.audio import cut, segments
 from sgmse.bench._systems import (
     EnhanceFile,
     System,
@@ -130,6 +128,5 @@ def pieces(enhancer: Enhancer, about: audio.Info) -> int:
     """How many batches a recording is enhanced in."""
     rate = enhancer.front.sample_rate
     length = audio.resampled_length(about.frames, about.sample_rate, rate)
-    silence = np.broadcast_to(np.float32(0), (1, length))
-    parts = segments(cut(silence), round(enhancer.segment * rate), round(enhancer.overlap * rate))
-    return sum(1 for _ in parts) * ceil(about.channels / CHANNELS_AT_ONCE)
+    cuts = (round(enhancer.segment * rate), round(enhancer.overlap * rate))
+    return audio.count_segments(length, *cuts) * ceil(about.channels / CHANNELS_AT_ONCE)

@@ -9,6 +9,7 @@ examples:
 """
 
 import argparse
+import os
 from contextlib import closing
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -125,6 +126,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _loaded(options: argparse.Namespace, workers: int) -> "Enhancer":
     """The model, with a share of the threads for each of the files that are worked on."""
+    # Threads of torch that wait for each other leave the cores to others meanwhile; this is read
+    # when torch is loaded. See `sgmse._lanes`.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
     start = perf_counter()

@@ -313,7 +313,7 @@ def test_clipped_samples_are_reported(run, monkeypatch, jobs):
     for name in ("a.wav", "b.wav"):
         make(name)
     write("float.wav", np.full((1, 1000), 0.1, np.float32), Info(RATE, subtype="FLOAT"))
-    monkeypatch.setattr(Enhancer, "_segment", lambda self, segment, number, options: 1e3 * segment)
+    monkeypatch.setattr(Enhancer, "_segment", lambda self, segment, *_: 1e3 * segment)
     inputs = ("a.wav", "b.wav", "float.wav")
     code, out, err = run(*inputs, "-o", "out", "-j", jobs)
     assert (code, len(out)) == (0, 3)
