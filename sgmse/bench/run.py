@@ -30,7 +30,7 @@ from sgmse.scoring.journal import Journal, Key, Row
 from sgmse.scoring.provenance import combined, digest, digests
 from sgmse.scoring.scores import Scorer, Scores, Stages, Task, score_tasks
 from sgmse.scoring.table import Table
-from sgmse.scoring.workers import map_unordered
+from sgmse.scoring.workers import Death, map_unordered
 
 RUNS, SCORES = "runs.jsonl", "scores.jsonl"
 UNSEEDED = "unseeded"
@@ -203,6 +203,11 @@ class _Worker:
         return replace(item.run, digest=digest(target), duration=duration, **usage._asdict())
 
 
+def _died(item: Item, death: Death) -> Run:
+    remedy = "; start fewer (-j) if memory ran out" if death.by_system else ""
+    return replace(item.run, problem=f"not enhanced: the process died ({death}){remedy}")
+
+
 @lru_cache(maxsize=1)
 def _loaded(system: System) -> EnhanceFile:
     return system.load()
@@ -229,7 +234,9 @@ def _enhanced(items: Sequence[Item], suite: Suite, workers: int) -> Generator[Ru
     for name, group in groupby(items, lambda item: item.run.system):
         batch = list(group)
         _clear(batch)
-        results = map_unordered(_Worker(suite.systems[name]), batch, min(workers, len(batch)))
+        results = map_unordered(
+            _Worker(suite.systems[name]), batch, min(workers, len(batch)), _died
+        )
         try:
             with closing(results):
                 for _, run in results:

@@ -6,7 +6,7 @@
 A file that cannot be scored keeps its row, with the reason in place of the value.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from sgmse.metrics.measures import Measure, select
 from sgmse.scoring.journal import Journal, Key, Recording, Row
 from sgmse.scoring.pair import TOLERANCE, PairScores, score_pair
 from sgmse.scoring.provenance import combined, digests, versions
-from sgmse.scoring.workers import map_unordered
+from sgmse.scoring.workers import Death, map_unordered
 
 DEFAULT = ("pesq-wb", "stoi", "estoi", "si-sdr")
 
@@ -209,6 +209,14 @@ class Scorer:
         measures = [measure for measure in self.measures if measure.name in job.missing]
         return score_pair(job.task.pair, measures, align=self.align, tolerance=self.tolerance)
 
+    def parts(self, job: "_Job") -> list["_Job"]:
+        """The job in as many as there are functions of what is missing."""
+        names: dict[object, tuple[str, ...]] = {}
+        for measure in self.measures:
+            if measure.name in job.missing:
+                names[measure.function] = (*names.get(measure.function, ()), measure.name)
+        return [replace(job, missing=part) for part in names.values()]
+
 
 @dataclass(frozen=True)
 class _Job:
@@ -243,13 +251,14 @@ def score_tasks(
     tell("scoring", reused, len(tasks))
     # The longest first: no worker is left alone with a long file at the end.
     waiting = sorted((job for job in jobs if job.missing), key=_size, reverse=True)
-    results = map_unordered(scorer, waiting, min(workers, len(waiting)))
-    with notebook or nullcontext(), closing(results):
-        for job, scores in results:
-            row = _merged(job.start, scores)
-            if notebook is not None:
-                notebook.write(row)
-            rows[row.key] = row
+    kept: dict[Key, Row] = {}
+    with notebook or nullcontext(), closing(_scored(waiting, scorer, workers)) as results:
+        for job, scores, lasting in results:
+            key = job.task.key
+            if notebook is not None and lasting:
+                kept[key] = _merged(kept.get(key, job.start), scores)
+                notebook.write(kept[key])
+            rows[key] = _merged(rows.get(key, job.start), scores)
             tell("scoring", len(rows), len(tasks))
     return Scores(
         tuple(_only(rows[task.key], scorer.measures) for task in tasks),
@@ -259,6 +268,40 @@ def score_tasks(
         tolerance=scorer.tolerance,
         reused=reused,
     )
+
+
+def _scored(
+    jobs: Sequence[_Job], scorer: Scorer, workers: int
+) -> Generator[tuple[_Job, PairScores, bool]]:
+    """The scores of jobs, as they are done, and whether another run would find the same.
+
+    A job over which its process died is done again, measure by measure and alone, as the memory
+    may have been short; what dies of that has no score.
+    """
+    work: Callable[[_Job], PairScores | Death] = scorer
+    rest: list[_Job] = []
+    with closing(map_unordered(work, jobs, min(workers, len(jobs)), _as_it_is)) as results:
+        for job, scores in results:
+            if isinstance(scores, PairScores):
+                yield job, scores, True
+            else:
+                rest += scorer.parts(job)
+    with closing(map_unordered(work, rest, min(1, len(rest)), _as_it_is)) as results:
+        for job, scores in results:
+            if isinstance(scores, PairScores):
+                yield job, scores, True
+            else:
+                yield job, _lost(job, scores), not scores.by_system
+
+
+def _as_it_is(job: _Job, death: Death) -> Death:
+    return death
+
+
+def _lost(job: _Job, death: Death) -> PairScores:
+    remedy = "; free some memory, and call again" if death.by_system else ""
+    problem = f"the process that scored it died ({death}){remedy}"
+    return PairScores(dict.fromkeys(job.missing), dict.fromkeys(job.missing, problem))
 
 
 def _jobs(
@@ -319,9 +362,11 @@ def _size(job: _Job) -> int:
 
 def _merged(row: Row, scores: PairScores) -> Row:
     """The row with what is new of its pair, and the other measures that it has."""
-    merged = {"values": {**row.values, **scores.values}}
-    problems = {"problems": {**row.problems, **scores.problems}}
-    return replace(row, **(vars(scores) | merged | problems))
+    facts = vars(scores) if scores.sample_rate else {}  # else nothing could be read
+    values = {**row.values, **scores.values}
+    return replace(
+        row, **{**facts, "values": values, "problems": {**row.problems, **scores.problems}}
+    )
 
 
 def _only(row: Row, measures: Iterable[Measure]) -> Row:

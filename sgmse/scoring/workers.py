@@ -10,6 +10,7 @@ import pickle
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar, cast
@@ -22,6 +23,10 @@ Result = TypeVar("Result")
 # What decides how many threads numerical libraries start; read when they are loaded.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
+READY = "ready"  # what a worker says first
+# What else than the work itself ends a process: the system where memory is short, and people.
+KILLED = {getattr(signal, name, None) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")}
+
 
 def cores() -> int:
     """How many processes this one may keep busy."""
@@ -31,8 +36,29 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
+@dataclass(frozen=True)
+class Death:
+    """The end of a worker process over an item; as text, what ended it: "SIGSEGV", "exit code 3"."""
+
+    exitcode: int | None
+
+    @property
+    def by_system(self) -> bool:
+        """Whether the process was killed, as for want of memory, and not by what it did itself."""
+        return self.exitcode is not None and -self.exitcode in KILLED
+
+    def __str__(self) -> str:
+        try:
+            return signal.Signals(-(self.exitcode or 0)).name
+        except ValueError:
+            return f"exit code {self.exitcode}"
+
+
 def map_unordered(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int,
+    died: Callable[[Item, Death], Result] | None = None,
 ) -> Generator[tuple[Item, Result], None, None]:
     """(item, function(item)) of each item, as they are done.
 
@@ -43,10 +69,12 @@ def map_unordered(
         items: taken one by one, when a worker is free.
         workers: processes; 0 does the work here, in order. New interpreters are started (spawn),
             which import the main script: it must do its work below `if __name__ == "__main__"`.
+        died: gives the result of an item over which a worker died, and another worker goes on; an
+            error if absent.
 
     Raises:
         ArgumentError: the function cannot be pickled.
-        WorkerError: a worker died, because the system killed it or could not start it.
+        WorkerError: a worker could not be started, or died over an item.
     """
     if workers < 0:
         raise ArgumentError(f"workers must be at least 0, not {workers}")
@@ -62,64 +90,98 @@ def map_unordered(
             "or set workers=0"
         ) from error
     waiting = iter(items)
-    pool: dict[Connection, BaseProcess] = {}
-    busy: dict[Connection, Item] = {}
+    pool: dict[Connection, _Worker] = {}
 
-    def feed(connection: Connection) -> None:
+    def feed(worker: _Worker | None = None) -> None:
+        """Give a worker, a new one if absent, the next item, if there is one."""
         for item in waiting:
-            busy[connection] = item
-            try:
-                connection.send(item)
-            except BrokenPipeError:
-                raise _died(item) from None
+            if worker is None or not worker.give(item):  # one that died at rest is replaced
+                worker = _started(function)
+                worker.give(item)
+            pool[worker.connection] = worker
             return
 
     try:
         for _ in range(workers):
-            connection, process = _started(function)
-            pool[connection] = process
-            feed(connection)
-            if connection not in busy:
-                break
-        while busy:
-            for ready in wait(list(busy)):
-                free = cast("Connection[Any, Any]", ready)
-                item = busy.pop(free)
+            feed()
+        while busy := [connection for connection, worker in pool.items() if worker.busy]:
+            for ready in wait(busy):
+                worker = pool[cast("Connection[Any, Any]", ready)]
                 try:
-                    result, failure = free.recv()
+                    answer = worker.connection.recv()
                 except (EOFError, ConnectionResetError):
-                    raise _died(item) from None
+                    del pool[worker.connection]
+                    (item,), death = worker.busy, worker.ended()
+                    if died is None or not worker.ready:
+                        raise _error(item, death, worker.ready) from None
+                    feed()
+                    yield item, died(item, death)
+                    continue
+                if answer == READY:
+                    worker.ready = True
+                    continue
+                result, failure = answer
                 if failure is not None:
                     raise failure
-                feed(free)  # before the result is used: no worker waits for the consumer
+                item = worker.busy.pop()
+                feed(worker)  # before the result is used: no worker waits for the consumer
                 yield item, result
     finally:
-        for process in pool.values():
-            process.kill()
-        for process in pool.values():
-            process.join()
+        for worker in pool.values():
+            worker.process.kill()
+        for worker in pool.values():
+            worker.process.join()
 
 
-def _died(item: object) -> WorkerError:
+@dataclass
+class _Worker:
+    """A process, and what it does now: nothing or one item."""
+
+    connection: Connection
+    process: BaseProcess
+    busy: list[Any] = field(default_factory=list)
+    ready: bool = False  # whether it has said that it was started
+
+    def give(self, item: object) -> bool:
+        """Let it do something. Returns whether it is there to do it."""
+        try:
+            self.connection.send(item)
+        except (BrokenPipeError, ConnectionResetError):
+            if self.ready:
+                self.ended()
+                return False
+        self.busy.append(item)  # of one that could not be started, too, which is noticed later
+        return True
+
+    def ended(self) -> Death:
+        """How a process ended whose other side is closed."""
+        self.connection.close()
+        self.process.join()
+        return Death(self.process.exitcode)
+
+
+def _error(item: object, death: Death, ready: bool) -> WorkerError:
+    what = f"a worker process died over {item}" if ready else "a worker process could not start"
     return WorkerError(
-        f"a worker process died over {item}; start fewer (-j) if memory ran out, and in a script "
+        f"{what} ({death}); start fewer (-j) if memory ran out, and in a script "
         'work below if __name__ == "__main__": only'
     )
 
 
-def _started(function: Callable[[Item], Result]) -> tuple[Connection, BaseProcess]:
+def _started(function: Callable[[Item], Result]) -> _Worker:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(there, function), daemon=True)
     with _one_thread(), _undisturbed():
         process.start()
     there.close()  # so that its end is noticed when the worker dies
-    return here, process
+    return _Worker(here, process)
 
 
 def _serve(connection: Connection, function: Callable[[Item], Result]) -> None:
-    """Answer each item with (result, None) or (None, error), until the other side is gone."""
+    """Say READY, and answer each item with (result, None) or (None, error) while it is there."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection.send(READY)
     while True:
         try:
             item = connection.recv()

@@ -1,6 +1,9 @@
 """Folders in, a table out: every file has its row, whoever scored it and when."""
 
+import os
+import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -226,6 +229,47 @@ def test_hashes_tell_contents():
     after = score("clean", ["near", "far"], measures=["si-sdr"], noisy="far").hashes
     assert set(after) == {*before, "noisy references"}
     assert {name for name in before if before[name] != after[name]} == {"far"}
+
+
+# Measures that end their process
+
+
+def fatal(reference, estimate, sample_rate, end=signal.SIGSEGV):
+    """A measure whose native code fails on one recording."""
+    if len(reference) == len(CLEAN["s2"]):
+        os.kill(os.getpid(), end)
+    return 1.0
+
+
+FATAL = Measure("Fatal", fatal)
+
+
+def test_a_file_over_which_a_process_dies_is_listed_and_the_run_goes_on():
+    found = score("clean", "near", measures=[FATAL, "si-sdr"], workers=2, journal="j")
+    assert [row.values["Fatal"] for row in found.rows] == [1, 1, None, 1, 1, 1]
+    problem = "the process that scored it died (SIGSEGV)"
+    assert [row.problems for row in found.rows if row.problems] == [{"Fatal": problem}]
+    # the other measures of the file have their scores, and the row what is known of it
+    alone = score("clean", "near", measures=["si-sdr"])
+    assert found.values("near", "SI-SDR") == alone.values("near", "SI-SDR")
+    assert [row.seconds for row in found.rows] == [row.seconds for row in alone.rows]
+    assert ("", "s2") not in found.values("near", "Fatal")
+    # another run does not die of it again: it would, here
+    again = score("clean", "near", measures=[FATAL, "si-sdr"], workers=0, journal="j")
+    assert again == replace(found, reused=6)
+
+
+@pytest.mark.slow
+def test_what_the_system_ended_is_tried_again_by_the_next_run():
+    killed = Measure("Fatal", partial(fatal, end=signal.SIGKILL))
+    first = score("clean", "near", measures=[killed], workers=1, journal="j")
+    assert [row.problems for row in first.rows if row.problems] == [
+        {"Fatal": "the process that scored it died (SIGKILL); free some memory, and call again"}
+    ]
+    well = Measure("Fatal", partial(fatal, end=0))
+    second = score("clean", "near", measures=[well], journal="j")
+    assert [row.values["Fatal"] for row in second.rows] == [1] * 6
+    assert second.reused == 5
 
 
 # What is refused, before any work

@@ -3,6 +3,9 @@
 import math
 import operator
 import os
+import signal
+import subprocess
+import sys
 import time
 from functools import partial
 
@@ -46,8 +49,34 @@ def test_errors_come_back(workers):
 
 
 def test_a_worker_that_dies_is_named_with_its_item():
-    with pytest.raises(WorkerError, match="a worker process died over 3;"):
+    with pytest.raises(WorkerError, match=r"a worker process died over 3 \(exit code 3\);"):
         list(map_unordered(os._exit, [3], 1))
+
+
+def test_a_worker_that_dies_costs_its_item_and_another_goes_on():
+    # The item stands for the globals.
+    work = partial(eval, "__import__('os').kill(__import__('os').getpid(), end) if end else 0")
+    items = [{"end": int(end)} for end in (0, signal.SIGSEGV, 0, 0, signal.SIGKILL, 0)]
+    found = [
+        (item["end"], result)
+        for item, result in map_unordered(work, items, 2, died=lambda _, death: death)
+    ]
+    assert sorted(end for end, _ in found) == [0, 0, 0, 0, 9, 11]
+    assert all(result == 0 for end, result in found if not end)
+    deaths = {end: (str(death), death.by_system) for end, death in found if end}
+    assert deaths == {9: ("SIGKILL", True), 11: ("SIGSEGV", False)}
+
+
+def test_a_worker_that_cannot_start_is_no_item_that_failed(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import math\nfrom sgmse.scoring.workers import map_unordered\n"
+        "print(list(map_unordered(math.sqrt, [1.0], 1, died=lambda item, death: 0.0)))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "WorkerError: a worker process could not start (exit code 1);" in done.stderr
+    assert "work below if __name__" in done.stderr
 
 
 def test_what_a_worker_cannot_import_is_refused():
