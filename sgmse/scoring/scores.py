@@ -364,9 +364,8 @@ def _merged(row: Row, scores: PairScores) -> Row:
     """The row with what is new of its pair, and the other measures that it has."""
     facts = vars(scores) if scores.sample_rate else {}  # else nothing could be read
     values = {**row.values, **scores.values}
-    return replace(
-        row, **{**facts, "values": values, "problems": {**row.problems, **scores.problems}}
-    )
+    problems = {**row.problems, **scores.problems}
+    return replace(row, **{**facts, "values": values, "problems": problems})
 
 
 def _only(row: Row, measures: Iterable[Measure]) -> Row:

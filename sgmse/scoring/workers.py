@@ -38,7 +38,7 @@ def cores() -> int:
 
 @dataclass(frozen=True)
 class Death:
-    """The end of a worker process over an item; as text, what ended it: "SIGSEGV", "exit code 3"."""
+    """How a worker process ended over an item; as text by what: "SIGSEGV", "exit code 3"."""
 
     exitcode: int | None
 

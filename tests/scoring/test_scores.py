@@ -90,9 +90,9 @@ def test_it_does_not_matter_which_process_scores():
 @pytest.mark.slow
 def test_the_number_of_workers_changes_nothing_of_long_files():
     long = np.random.default_rng(0).standard_normal((4, 500_000))
-    for i, signal in enumerate(long):
-        save(f"clean/long{i}.wav", 0.1 * signal)
-        save(f"far/long{i}.wav", 0.1 * signal + 0.05 * long[i - 1])
+    for i, sound in enumerate(long):
+        save(f"clean/long{i}.wav", 0.1 * sound)
+        save(f"far/long{i}.wav", 0.1 * sound + 0.05 * long[i - 1])
     one, three = (score("clean", "far", measures=["si-sdr"], workers=w) for w in (1, 3))
     assert one == three
 
