@@ -13,23 +13,23 @@ is the one that was never interrupted.
 """
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import inf
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, default_collate
 from typing_extensions import override
 
 from sgmse.checkpoints import Checkpoint
 from sgmse.data.training_pairs import ConsecutiveBatches, PairDataset
 from sgmse.enhancer import Enhancer
-from sgmse.errors import RecipeError
+from sgmse.errors import RecipeError, SgmseError
 from sgmse.estimates import Estimate
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.solvers import Randn
@@ -43,6 +43,35 @@ from sgmse.training.state import REMEDY, Position, TrainingState, fill
 MAX_SKIPPED = 100
 #: Steps of a training that ends by the clock.
 ENDLESS = 1 << 40
+
+
+#: A pair or a batch of them, or why there is none.
+Delivered: TypeAlias = tuple[Tensor, Tensor] | SgmseError | OSError
+
+
+class _Delivery(Dataset[Delivered]):
+    """Pairs, and errors as they are: of one that is raised in a worker only its text is left."""
+
+    def __init__(self, pairs: PairDataset) -> None:
+        self.pairs = pairs
+
+    @override
+    def __getitem__(self, index: int) -> Delivered:
+        try:
+            return self.pairs[index]
+        except (SgmseError, OSError) as error:
+            return error
+
+
+def _collated(items: Sequence[Delivered]) -> Delivered:
+    """The pairs as a batch, or the first error among them."""
+    pairs = []
+    for item in items:
+        if isinstance(item, Exception):
+            return item
+        pairs.append(item)
+    clean, noisy = default_collate(pairs)
+    return clean, noisy
 
 
 class Training(LightningModule):
@@ -89,12 +118,13 @@ class Training(LightningModule):
         return self.optimiser
 
     @override
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def train_dataloader(self) -> DataLoader[Delivered]:
         """The batches from the next pair on, to the end of the training."""
         settings, trainer, position = self.recipe.trainer, self.trainer, self.position
         steps = ENDLESS if settings.steps is None else settings.steps - position.step
         return DataLoader(
-            self.pairs,
+            _Delivery(self.pairs),
+            collate_fn=_collated,
             batch_sampler=ConsecutiveBatches(
                 position.items, steps, settings.batch, trainer.global_rank, trainer.world_size
             ),
@@ -112,8 +142,10 @@ class Training(LightningModule):
         self.position.start_clock()
 
     @override
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def training_step(self, batch: Delivered, batch_idx: int) -> None:
         """One update, in five stages."""
+        if isinstance(batch, Exception):
+            raise batch
         recipe, (clean, noisy) = self.recipe, batch
         # 1. The rate of this step, and what is random in it.
         generator = self.seed()

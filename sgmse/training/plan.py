@@ -3,6 +3,7 @@
 Importing this imports Lightning, which takes seconds; `run` does so when a training is due.
 """
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,7 +78,12 @@ def prepare(
 
 
 def start(plan: Plan) -> None:
-    """Train to the end, or until a signal interrupts it. Raises `SgmseError`."""
+    """Train to the end.
+
+    Raises:
+        SgmseError: of the data, the device or its memory.
+        KeyboardInterrupt: a signal ended it; the message says how to go on.
+    """
     recipe, settings, folder = plan.recipe, plan.recipe.trainer, plan.session.folder
     cache = folder / "cache" if settings.cache is None else plan.root / settings.cache
     data = recipe.data.open(plan.root, cache, recipe.front.sample_rate, settings.seed)
@@ -99,14 +105,19 @@ def start(plan: Plan) -> None:
     )
     print_once(f"writing to {folder}; watch with: tensorboard --logdir {folder}")
 
-    with _errors(recipe):
-        plan.trainer.fit(module)
+    again = f"go on with: sgmse train --resume -o {shlex.quote(str(folder))}"
+    try:
+        with _errors(recipe):
+            plan.trainer.fit(module)
+    except SystemExit:  # which Lightning makes of a second signal
+        saved = (folder / STATE).exists()
+        text = f"what was saved before stays; {again}" if saved else "nothing was saved yet"
+        raise KeyboardInterrupt(f"at once; {text}") from None
     step = module.position.step
     if plan.session.interrupted:
-        print_once(f"interrupted at step {step}; go on with --resume")
-    else:
-        result = folder / (BEST if (folder / BEST).exists() else LAST)
-        print_once(f"done after {step} steps; the model is {result}")
+        raise KeyboardInterrupt(f"step {step} is saved; {again}")
+    result = folder / (BEST if (folder / BEST).exists() else LAST)
+    print_once(f"done after {step} steps; the model is {result}")
 
 
 def _state_of(folder: Path, recipe: Recipe, resume: bool) -> TrainingState | None:

@@ -43,7 +43,9 @@ def train(
 
     Raises:
         SgmseError: for all that is wrong with the recipe, the data or the folder, before anything
-            is started.
+            is started; a recording that cannot be read, while it runs.
+        KeyboardInterrupt: Ctrl-C (or SIGTERM) ended it after a step, whose state is saved; the
+            message says how to go on.
     """
     for module in ("yaml", "lightning", "tensorboard", "matplotlib"):
         imported(module, "training", "train")

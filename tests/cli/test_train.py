@@ -47,3 +47,12 @@ def test_what_cannot_be_trained_is_one_line(arguments, message, tmp_path, monkey
     assert (code, out, len(err)) == (1, "", 1)
     assert re.fullmatch(f"sgmse: error: {message}", err[0])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_exits_with_130_and_says_how_to_go_on(monkeypatch, call):
+    def train(recipe, **options):
+        raise KeyboardInterrupt("step 3 is saved; go on with: sgmse train --resume -o runs/mine")
+
+    monkeypatch.setattr(sgmse.training, "train", train)
+    said = "sgmse: interrupted; step 3 is saved; go on with: sgmse train --resume -o runs/mine"
+    assert call("train", "default") == (130, "", [said])

@@ -1,6 +1,7 @@
 """A recipe that trains on generated speech and noise in a second."""
 
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -85,8 +86,9 @@ def whole_and_parts(run, interrupt_at):
 
     def start(step: int, *overrides: str):
         whole = run(*overrides, output="whole")
-        interrupt_at(step)
-        parts = run(*overrides, output="parts")
+        with interrupt_at(step):
+            run(*overrides, output="parts")
+        parts = whole.with_name("parts")
         before = load_state(parts / "training_state.pt")
         run(*overrides, output="parts", resume=True)
         return whole, parts, before
@@ -109,18 +111,22 @@ def undefined(monkeypatch):
 
 @pytest.fixture
 def interrupt_at(monkeypatch):
-    """Send SIGINT to the training in the middle of a step."""
+    """Send SIGINT to a training in the middle of a step, which ends it after that."""
     from sgmse.training.module import Training
 
     step = Training.training_step
 
+    @contextmanager
     def at(number: int):
         def interrupted(self, batch, batch_idx):
             if self.position.step == number:
                 signal.raise_signal(signal.SIGINT)
             return step(self, batch, batch_idx)
 
-        monkeypatch.setattr(Training, "training_step", interrupted)
+        with monkeypatch.context() as patch:
+            patch.setattr(Training, "training_step", interrupted)
+            with pytest.raises(KeyboardInterrupt) as ended:
+                yield
+        assert str(ended.value).startswith(f"step {number + 1} is saved; go on with: sgmse train")
 
-    yield at
-    monkeypatch.undo()
+    return at

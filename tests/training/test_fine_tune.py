@@ -44,8 +44,8 @@ def test_the_model_is_that_of_the_start_with_other_weights(finished, tuned):
 
 def test_a_run_resumes_by_its_own_recipe(finished, tuned, corpus, tmp_path, interrupt_at):
     options = {"data": corpus, "overrides": TINY}
-    interrupt_at(2)
-    train(from_=finished / "best", output=tmp_path / "run", **options)
+    with interrupt_at(2):
+        train(from_=finished / "best", output=tmp_path / "run", **options)
     assert load_state(tmp_path / "run" / "training_state.pt").step == 3
     train(output=tmp_path / "run", resume=True)
     whole, parts = (load_state(run / "training_state.pt") for run in (tuned, tmp_path / "run"))

@@ -12,9 +12,9 @@ import torch
 pytest.importorskip("lightning")
 
 from sgmse import checkpoints
-from sgmse.data.training_pairs import MixedSpeech
+from sgmse.data.training_pairs import MixedSpeech, PairDataset
 from sgmse.enhancer import Enhancer
-from sgmse.errors import MissingPackageError, RecipeError, SgmseError
+from sgmse.errors import AudioError, MissingPackageError, RecipeError, SgmseError
 from sgmse.metrics import measures, si_sdr
 from sgmse.training import train
 from sgmse.training.state import load_state
@@ -92,15 +92,28 @@ def test_an_interrupted_run_that_resumes_is_the_uninterrupted_one(
 ):
     options = {"data": corpus, "overrides": [f"trainer.workers={workers}"]}
     before = signal.getsignal(signal.SIGINT)
-    interrupt_at(4)
-    train(recipe_file, output=tmp_path / "parts", **options)
+    with interrupt_at(4):
+        train(recipe_file, output=tmp_path / "parts", **options)
     assert load_state(tmp_path / "parts" / "training_state.pt").step == 5  # the step was finished
     assert checkpoints.load(tmp_path / "parts" / "last").training["steps"] == 5
-    assert "interrupted at step 5; go on with --resume" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is before
     train(recipe_file, output=tmp_path / "parts", resume=True, **options)
     assert "done after 8 steps; the model is" in capsys.readouterr().out
     assert_same_state(finished, tmp_path / "parts")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    "error", [AudioError("a.wav", "is cut off", "copy it again"), OSError(5, "I/O error", "a.wav")]
+)
+def test_an_error_in_a_worker_keeps_its_form(run, error, workers, monkeypatch):
+    def broken(self, index):
+        raise error
+
+    monkeypatch.setattr(PairDataset, "__getitem__", broken)
+    with pytest.raises(type(error)) as raised:
+        run("validation=null", f"trainer.workers={workers}")
+    assert str(raised.value) == str(error)
 
 
 def test_what_the_loss_learns_is_resumed_too(whole_and_parts):

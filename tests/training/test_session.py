@@ -10,6 +10,7 @@ pytest.importorskip("lightning")
 from sgmse import checkpoints
 from sgmse.training import session
 from sgmse.training.averages.snapshots import find_snapshots
+from sgmse.training.module import Training
 from sgmse.training.state import load_state
 
 
@@ -81,6 +82,21 @@ def test_a_second_signal_ends_at_once(tmp_path):
         keeper._on_signal(signal.SIGINT, None)
 
 
+def test_a_training_that_ends_at_once_says_what_is_there(run, monkeypatch):
+    def at_once(self, batch, batch_idx):
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    run("validation=null", "trainer.steps=1")
+    monkeypatch.setattr(Training, "training_step", at_once)
+    with pytest.raises(KeyboardInterrupt, match="at once; nothing was saved yet"):
+        run("validation=null", output="new")
+    resume = r"at once; what was saved before stays; go on with: sgmse train --resume -o .*run"
+    with pytest.raises(KeyboardInterrupt, match=resume):
+        run("validation=null", resume=True)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_the_state_is_saved_between_validations(run, monkeypatch):
     saved = []
     monkeypatch.setattr(session, "save_state", lambda state, path: saved.append(state.step))
@@ -99,8 +115,9 @@ AVERAGED = ("validation=null", "averages={lengths: [0.05, 0.2], every: 3}")
 
 def test_snapshots_are_kept_and_a_run_that_resumes_has_the_same(run, interrupt_at):
     whole = run(*AVERAGED, output="whole")
-    interrupt_at(4)
-    parts = run(*AVERAGED, output="parts")
+    with interrupt_at(4):
+        run(*AVERAGED, output="parts")
+    parts = whole.with_name("parts")
     assert [s.step for s in find_snapshots(parts / "averages")] == [3]
     # as if it had been killed after a snapshot that its state does not know of
     late = parts / "averages" / "step-00000006.safetensors"

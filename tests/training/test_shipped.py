@@ -259,8 +259,8 @@ def test_interrupted_it_goes_on_as_if_it_had_not_been(name, handful, tmp_path, i
     pytest.importorskip("lightning")
     options = {"data": handful, "overrides": [*small(name), "trainer.steps=5"]}
     train(name, output=tmp_path / "whole", **options)
-    interrupt_at(2)
-    train(name, output=tmp_path / "parts", **options)
+    with interrupt_at(2):
+        train(name, output=tmp_path / "parts", **options)
     assert load_state(tmp_path / "parts" / "training_state.pt").step == 3
     train(name, output=tmp_path / "parts", resume=True, **options)
     whole, parts = (load_state(tmp_path / n / "training_state.pt") for n in ("whole", "parts"))
