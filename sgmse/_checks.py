@@ -7,13 +7,16 @@
 Those of numbers and words return them, numbers as those of Python.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from functools import cache
 from math import inf
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from reprlib import Repr
-from typing import Any, TypeVar, cast
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from sgmse.errors import ArgumentError, ArgumentTypeError
 
@@ -38,21 +41,26 @@ def whole(name: str, value: Any, least: int | None = None, most: int | None = No
         raise ArgumentTypeError(f"{name} must be a whole number{limits}, not {shown(value)}")
     found = int(value)
     if (least is not None and found < least) or (most is not None and found > most):
-        limits = _limits(least, most, "at least {0}", "at most {1}", "between {0} and {1}")
-        raise ArgumentError(f"{name} must be {limits}, not {found}")
+        words = ("be at least {0}", "be at most {1}", "lie between {0} and {1}")
+        raise ArgumentError(f"{name} must {_limits(least, most, *words)}, not {found}")
     return found
 
 
 def number(name: str, value: Any, low: float = -inf, high: float = inf) -> float:
     """A number in [low, high] that is not NaN; whole ones stay so."""
-    if not _real(value):
-        raise ArgumentTypeError(f"{name} must be a number, not {shown(value)}")
+    real(name, value)
     if not low <= value <= high or value in (-inf, inf):
         ends = (low if low > -inf else None, high if high < inf else None)
         words = ("be at least {0:g}", "be at most {1:g}", "lie between {0:g} and {1:g}")
         limits = _limits(*ends, *words) or "be finite"
         raise ArgumentError(f"{name} must {limits}, not {shown(value)}")
     return int(value) if isinstance(value, Integral) else float(value)
+
+
+def real(name: str, value: object) -> None:
+    """Refuse what is no number at all; NaN is one."""
+    if not _real(value):
+        raise ArgumentTypeError(f"{name} must be a number, not {shown(value)}")
 
 
 def rate(name: str, value: Any) -> int:
@@ -86,11 +94,75 @@ def an(name: str, value: object, kind: type[Any], example: str) -> None:
     """Refuse what is no object of a kind; a class in its place is the commonest mistake."""
     if isinstance(value, kind):
         return
-    if isinstance(value, type) and issubclass(value, kind):
-        given = f"the class {value.__name__}; call it, {value.__name__}(...)"
-    else:
-        given = shown(value)
-    raise ArgumentTypeError(f"{name} must be an object such as {example}, not {given}")
+    raise ArgumentTypeError(
+        f"{name} must be an object such as {example}, not {_given(value, kind)}"
+    )
+
+
+def kinds(owner: object) -> None:
+    """Refuse fields of a dataclass that are no number, word or object as their annotation says.
+
+    Ranges are another matter, and what annotations say beyond that is not checked.
+    """
+    kind: Any = type(owner)
+    for name, hint in _hints(kind).items():
+        value = getattr(owner, name)
+        if _fits(value, hint):
+            continue
+        field = f"{kind.__name__}: {name}"
+        objects = [kind for kind in get_args(hint) or (hint,) if isinstance(kind, type)]
+        given = _given(value, *objects)
+        raise ArgumentTypeError(f"{field} must be {_words(hint)}, not {given}")
+
+
+def _given(value: object, *wanted: type[Any]) -> str:
+    if isinstance(value, type) and issubclass(value, wanted):
+        return f"the class {value.__name__}; call it, {value.__name__}(...)"
+    return shown(value)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The annotations of a dataclass's own fields; none where they cannot be read."""
+    try:
+        hints = get_type_hints(kind)
+    except NameError:  # names of a function in which a user defined the class
+        return {}
+    return {field.name: hints[field.name] for field in fields(cast("Any", kind))}
+
+
+def _fits(value: object, hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, kind) for kind in get_args(hint))
+    if origin is Literal:
+        return type(value) in {type(known) for known in get_args(hint)}
+    if hint is float:
+        return _real(value)
+    if hint is int:
+        return isinstance(value, Integral) and not isinstance(value, bool)
+    kind = origin or hint
+    return not isinstance(kind, type) or kind in _CONTAINERS or isinstance(value, kind)
+
+
+def _words(hint: Any) -> str:
+    """What an annotation asks for."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType, Literal):
+        each = [_words(kind) if origin is not Literal else repr(kind) for kind in get_args(hint)]
+        return f"{', '.join(each[:-1])} or {each[-1]}" if each[1:] else each[0]
+    return _KINDS.get(hint) or article((origin or hint).__name__)
+
+
+#: Fields that hold several values; whoever reads them says what these must be.
+_CONTAINERS = (tuple, list, dict, Sequence, Mapping, Callable)
+_KINDS = {
+    float: "a number",
+    int: "a whole number",
+    bool: "True or False",
+    str: "a text",
+    type(None): "None",
+}
 
 
 def called(name: str, value: Called, gets: str) -> Called:

@@ -73,6 +73,7 @@ class PublishedBridge(Solver[Begun]):
     order = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         positive(self, eps=self.eps)
         if self.told not in get_args(Told):
             raise ArgumentError(f"told must be 'target' or 'state', not {self.told!r}")

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, expand, positive, weighted
 
@@ -115,6 +116,7 @@ class Score(Parametrization):
     scaling: Scaling = "1"
 
     def __post_init__(self) -> None:
+        kinds(self)
         if self.sign not in (-1, 1):
             raise ArgumentError(f"Score: sign must be 1 or -1, not {self.sign}")
         check_choices(self)
@@ -288,6 +290,7 @@ class Preconditioned(Parametrization):
     sigma_data: float = 0.1
 
     def __post_init__(self) -> None:
+        kinds(self)
         check_choices(self)
         positive(self, sigma_data=self.sigma_data)
 
@@ -372,6 +375,7 @@ class Additive(Parametrization):
     floor: float = 1e-4
 
     def __post_init__(self) -> None:
+        kinds(self)
         check_choices(self)
         positive(self, sigma_x=self.sigma_x, sigma_n=self.sigma_n, floor=self.floor)
 

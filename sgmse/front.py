@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
 from sgmse.transforms import Spectrogram
 
@@ -39,6 +40,7 @@ class FrontEnd:
     level: Literal["kept", "published"] = "kept"
 
     def __post_init__(self) -> None:
+        kinds(self)
         for name, least in {"sample_rate": "Hz", "multiple": "frames"}.items():
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
 
 
@@ -24,6 +25,7 @@ class Power:
     factor: float = 0.15
 
     def __post_init__(self) -> None:
+        kinds(self)
         if not (0 < self.exponent <= 1 and self.factor > 0 and isfinite(self.factor)):
             raise ArgumentError(f"{self}: exponent must lie in (0, 1] and factor must be positive")
 
@@ -50,6 +52,7 @@ class Log:
     factor: float = 0.15
 
     def __post_init__(self) -> None:
+        kinds(self)
         if not (self.factor > 0 and isfinite(self.factor)):
             raise ArgumentError(f"{self}: factor must be positive")
 
@@ -89,6 +92,7 @@ class Spectrogram:
     ends: Literal["reflect", "zero"] = "reflect"
 
     def __post_init__(self) -> None:
+        kinds(self)
         if self.n_fft < 4 or self.n_fft % 2:
             raise ArgumentError(f"n_fft must be an even number of at least 4, not {self.n_fft}")
         if not 0 < self.hop <= self.n_fft // 2:

@@ -6,6 +6,7 @@ import torch
 from problems import noise, times
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sgmse.errors import SgmseError
 from sgmse.estimates import (
     EDM,
     Additive,
@@ -378,7 +379,7 @@ def test_refused_sign(sign):
         ),
         (lambda: Preconditioned(of="x0"), "of must be 'score', 'mean', 'data', not 'x0'"),
         (lambda: Preconditioned(c_in="sigma"), "c_in must be '1', 'edm', not 'sigma'"),
-        (lambda: Preconditioned(c_out=1), "c_out must be '1', 'sigma', '1/sigma', 'edm', not 1"),
+        (lambda: Preconditioned(c_out=1), "c_out must be '1', 'sigma', '1/sigma' or 'edm', not 1"),
         (lambda: Preconditioned(c_skip="1"), "c_skip must be '0', 'edm', not '1'"),
         (lambda: Preconditioned(sigma_data=0.0), "sigma_data must be positive, not 0.0"),
         (lambda: EDM(-1.0), "EDM: sigma_data must be positive, not -1.0"),
@@ -389,7 +390,7 @@ def test_refused_sign(sign):
     ],
 )
 def test_refused_settings(make, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(SgmseError, match=message):
         make()
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sgmse._checks import real
 from sgmse.errors import ArgumentError
 
 
@@ -53,8 +54,9 @@ def weighted(*terms: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def positive(owner: object, **values: float) -> None:
-    """Refuse constants that are not positive and finite, by name."""
+    """Refuse constants that are no positive and finite numbers, by name."""
     for name, value in values.items():
+        real(f"{type(owner).__name__}: {name}", value)
         if not (isfinite(value) and value > 0):
             raise ArgumentError(f"{type(owner).__name__}: {name} must be positive, not {value}")
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from torch import Tensor
 from typing_extensions import override
 
+from sgmse._checks import an
 from sgmse.errors import ArgumentError
 from sgmse.sdes._base import SDE, Scales, positive
 
 
 def check(owner: SDE, process: SDE) -> None:
     """Refuse what is no process, such as the name of one."""
-    if not isinstance(process, SDE):
-        raise ArgumentError(f"{type(owner).__name__}: pass a process such as VP(), not {process!r}")
+    an(f"{type(owner).__name__}: process", process, SDE, "VP()")
 
 
 @dataclass(frozen=True)

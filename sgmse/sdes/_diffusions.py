@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
 from sgmse.sdes._base import SDE, LinearBeta, Scales, positive, rising
 
@@ -114,6 +115,7 @@ class FlowMatching(SDE):
     sigma_min: float = 0.0
 
     def __post_init__(self) -> None:
+        kinds(self)
         if not 0 <= self.sigma_min < 1:
             raise ArgumentError(f"FlowMatching: sigma_min must be in [0, 1), not {self.sigma_min}")
 

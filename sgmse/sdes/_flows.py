@@ -6,6 +6,7 @@ from math import isfinite
 from torch import Tensor
 from typing_extensions import override
 
+from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
 from sgmse.sdes._base import SDE, Scales, positive
 
@@ -25,6 +26,7 @@ class StraightFlow(SDE):
     sigma_max: float = 0.5
 
     def __post_init__(self) -> None:
+        kinds(self)
         positive(self, sigma_max=self.sigma_max)
         if not (isfinite(self.sigma_min) and self.sigma_min >= 0):
             raise ArgumentError(

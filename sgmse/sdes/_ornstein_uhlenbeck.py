@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
 from sgmse.sdes._base import SDE, LinearBeta, Scales, positive, rising
 
@@ -110,6 +111,7 @@ class CosineOU(SDE):
     lambda_min: float | None = -12.0
 
     def __post_init__(self) -> None:
+        kinds(self)
         if not (isfinite(self.stiffness) and self.stiffness >= 0):
             raise ArgumentError(f"CosineOU: stiffness must be 0 or positive, not {self.stiffness}")
         if not isfinite(self.shift):

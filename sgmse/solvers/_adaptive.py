@@ -104,6 +104,7 @@ class DormandPrince(ProbabilityFlow[StepControl]):
     evaluations = 6
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         positive(self, rtol=self.rtol, atol=self.atol)
         if self.first_step is not None:
             positive(self, first_step=self.first_step)

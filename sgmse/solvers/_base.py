@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar, override
 
+from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE
@@ -38,6 +39,9 @@ class Model(Protocol):
 
 class Solver(ABC, Generic[M]):
     """One step of a solver; subclasses are frozen dataclasses without state."""
+
+    def __post_init__(self) -> None:
+        kinds(self)
 
     @property
     @abstractmethod

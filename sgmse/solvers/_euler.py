@@ -83,6 +83,7 @@ class EulerMaruyama(Discretisation):
     stepsize: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.eta <= 1:
             raise ArgumentError(f"EulerMaruyama: eta must lie between 0 and 1, not {self.eta}")
         if self.stepsize is not None:

@@ -110,6 +110,7 @@ class Exponential(Solver[History]):
     order = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (0 <= self.eta <= 1 and 0 <= self.start <= 1):
             raise ArgumentError(f"{self}: eta and start must lie between 0 and 1")
 

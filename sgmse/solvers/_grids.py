@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from sgmse._checks import flag, number, whole
-from sgmse.errors import ArgumentError
+from sgmse._checks import kinds, number, shown, whole
+from sgmse.errors import ArgumentError, ArgumentTypeError
 from sgmse.sdes import SDE, positive
 
 
@@ -38,10 +38,8 @@ class Grid(ABC):
     finish: bool = True
 
     def __post_init__(self) -> None:
+        kinds(self)
         whole("steps", self.steps, least=1)
-        for name in ("start", "end"):
-            number(name, getattr(self, name))
-        flag("finish", self.finish)
         if not 0 <= self.end < self.start <= 1:
             raise ArgumentError(
                 f"a grid needs 0 <= end < start <= 1, not end {self.end}, start {self.start}"
@@ -221,7 +219,9 @@ class Fitted(Grid):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        points = tuple(map(float, self.points))
+        if not isinstance(self.points, Sequence) or isinstance(self.points, str):
+            raise ArgumentTypeError(f"points must be a tuple of times, not {shown(self.points)}")
+        points = tuple(float(number("points", point)) for point in self.points)
         object.__setattr__(self, "points", points)  # files hold a list
         if any(not t > s for t, s in pairwise(points)):
             raise ArgumentError(f"the times of a fitted grid must descend: {points}")

@@ -63,6 +63,7 @@ class InterpolatingSDE(Solver[Begun]):
     evaluations = 2
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.kappa <= 1:
             raise ArgumentError(
                 f"InterpolatingSDE: kappa must lie between 0 and 1, not {self.kappa}"

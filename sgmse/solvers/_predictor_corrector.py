@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, positive, weighted
 from sgmse.solvers._base import LAST_START, Begun, Model, Randn, Solver, Wrapping
@@ -30,6 +31,7 @@ class Corrector(ABC):
     steps: int = 1
 
     def __post_init__(self) -> None:
+        kinds(self)
         positive(self, snr=self.snr)
         if self.steps < 1:
             raise ArgumentError(
@@ -135,6 +137,7 @@ class PredictorCorrector(Wrapping):
     denoise: bool = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         noisy = self.predictor is None or isinstance(self.predictor, Discretisation)
         if not (self.denoise or noisy):
             raise ArgumentError(

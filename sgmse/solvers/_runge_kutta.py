@@ -135,6 +135,7 @@ class Heun(ProbabilityFlow[Begun]):
     evaluations = 2
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.churn <= MOST_CHURN:
             raise ArgumentError(
                 f"Heun: churn is the share of t by which a step goes back, 0 to sqrt(2) - 1, "

@@ -117,9 +117,9 @@ def test_refused():
     with pytest.raises(ValueError, match=r"Shifted: BBED\(.*\) leads to the observation already"):
         Shifted(BBED())
     for wrong in (None, "VP", VP):
-        with pytest.raises(ValueError, match=r"Shifted: pass a process such as VP\(\), not"):
+        with pytest.raises(TypeError, match=r"Shifted: process must be .* such as VP\(\), not"):
             Shifted(wrong)
-        with pytest.raises(ValueError, match=r"Scaled: pass a process such as VP\(\), not"):
+        with pytest.raises(TypeError, match=r"Scaled: process must be .* such as VP\(\), not"):
             Scaled(wrong, 2.0)
     with pytest.raises(ValueError, match="Scaled: factor must be positive, not 0"):
         Scaled(VE(), 0.0)

@@ -158,7 +158,7 @@ def test_rho_is_positive():
         ({"start": 1.1}, "0 <= end < start <= 1, not end 0.03, start 1.1"),
         ({"start": 0.03}, "end < start"),
         ({"end": -0.1}, "end -0.1"),
-        ({"start": float("nan")}, "start must be finite, not nan"),
+        ({"start": float("nan")}, "start nan"),
     ],
 )
 def test_refused(grid, arguments, message):

@@ -9,6 +9,7 @@ from conftest import OFTEN
 from problems import Gaussian, Mixture, Recorded, bimodal, noise, slope, times
 from proofs import VARIANCES, response
 
+from sgmse.errors import SgmseError
 from sgmse.sdes import BBED, OUVE, SBVE, VP, CosineVP, FlowMatching, StraightFlow
 from sgmse.solvers import Exponential, LogSNR, Multistep, Uniform, UniPC, solve
 from sgmse.solvers._grids import time_of
@@ -367,7 +368,7 @@ def test_begins_with_the_first_order_step(sde):
 
 @pytest.mark.parametrize("order", [0, 1, 4, 2.5])
 def test_other_orders_are_refused(order):
-    with pytest.raises(ValueError, match=f"Multistep: order must be 2 or 3, not {order}"):
+    with pytest.raises(SgmseError, match=f"Multistep: order must be .* not {order}"):
         Multistep(order=order)
 
 
