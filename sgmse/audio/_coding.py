@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 import soundfile
 
+from sgmse.audio import _bitrates
 from sgmse.audio._reading import FOREIGN, SUFFIXES, Info
-from sgmse.errors import AudioError
+from sgmse.errors import ArgumentError, AudioError
 
 FLOATS = ("FLOAT", "DOUBLE")
 WIDE = (*FLOATS, "PCM_24", "PCM_32", "ALAC_20", "ALAC_24", "ALAC_32", "DWVW_24")
@@ -27,16 +29,31 @@ ENDLESS = ("RF64", "W64", "CAF", "NIST", "OGG", "MP3")
 FLAC_FRAMES = 1 << 36
 
 
-def written_as(path: str | Path, like: Info, format: str | None = None) -> Info:  # noqa: A002
+ClipMode: TypeAlias = Literal["clamp", "rescale", "none"]
+CLIP_MODES: tuple[ClipMode, ...] = get_args(ClipMode)
+
+
+def written_as(
+    path: str | Path,
+    like: Info,
+    format: str | None = None,  # noqa: A002
+    *,
+    bitrate: float | None = None,
+    clip_mode: ClipMode = "clamp",
+) -> Info:
     """What a file written to `path` will be, `like` another one.
 
     Its container is `format` (a suffix such as 'flac' or 'opus'), else the one that the suffix of
     `path` asks for, else that of `like`. Its coding is that of `like` where the container allows
     it, else 24 bit for wider codings, else the container's default. More sound than a wav file
     holds (4 GiB) is written as RF64, its extension; more than two channels whose speakers are known
-    and that were in no wav file, as WAVEX, which says them. Raises `AudioError` where this cannot
+    and that were in no wav file, as WAVEX, which says them. A lossy coding has the bit rate that is
+    asked for, in kb/s, else that of `like` as near as can be. With the clip mode "none", which
+    keeps what lies beyond full scale, the coding is float. Raises `AudioError` where this cannot
     be written, or not so much of it, before any work is done.
     """
+    if clip_mode not in CLIP_MODES:
+        raise ArgumentError(f"clip_mode must be one of {', '.join(CLIP_MODES)}, not {clip_mode!r}")
     name = (Path(path).suffix if format is None else format).lower().removeprefix(".")
     if (format is not None or name in FOREIGN) and name not in SUFFIXES:
         raise AudioError(path, f"{name!r} cannot be written", f"use one of {', '.join(SUFFIXES)}")
@@ -49,6 +66,11 @@ def written_as(path: str | Path, like: Info, format: str | None = None) -> Info:
     for subtype in ["OPUS"] if name == "opus" else [like.subtype, *wide, default]:
         if soundfile.check_format(container, subtype) and (container, subtype) not in READ_ONLY:
             break
+    if clip_mode == "none" and subtype not in FLOATS:
+        if not soundfile.check_format(container, "FLOAT"):
+            problem = f"{container} {subtype} holds nothing beyond full scale"
+            raise AudioError(path, problem, "choose clip mode clamp or rescale, or write wav")
+        subtype = "FLOAT"
     rates = RATES.get(subtype, (like.sample_rate,))
     if like.sample_rate not in rates:
         problem = f"{subtype} cannot be written at {like.sample_rate} Hz"
@@ -59,7 +81,7 @@ def written_as(path: str | Path, like: Info, format: str | None = None) -> Info:
         wider = replace(about, format="RF64")
         about = wider if soundfile.check_format("RF64", subtype) else about
     check_room(path, about)
-    return about
+    return replace(about, bitrate=_bitrates.chosen(path, about, bitrate))
 
 
 def frames_held(about: Info) -> int:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from errno import EISDIR
+from math import log10
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import soundfile
 
 from sgmse._files import whole
 from sgmse.audio import _speakers
-from sgmse.audio._coding import FLOATS, check_room, written_as
+from sgmse.audio._coding import FLOATS, ClipMode, check_room, written_as
+from sgmse.audio._encoding import Encoder, SoundFileEncoder
 from sgmse.audio._reading import BLOCK, Info, Samples, check_finite
 from sgmse.errors import AudioError, RecordingWarning
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+NEAR = 0.15  # relative: of a bit rate of which nothing is said
+TELLING = 5  # seconds, from which on a file's bit rate is that of its sound
 
 
 class Writer:
@@ -29,42 +35,58 @@ class Writer:
 
     Until then the pieces go to a hidden file beside it, which is deleted when the block raises
     (KeyboardInterrupt too), so that `path` keeps what it held. The file is what
-    `written_as(path, like, format)` says, for which `like.frames` is the length to come, 0 where
-    it is not known. Channels are given in the order of wav and FLAC, and kept in that of the
-    container; for which speakers they are is written where the container has a place for it.
+    `written_as(path, like, format, bitrate, clip_mode)` says, for which `like.frames` is the length
+    to come, 0 where it is not known. Channels are given in the order of wav and FLAC, and kept in
+    that of the container; for which speakers they are is written where there is a place for it.
 
-    Samples beyond full scale are clipped, never scaled, unless the coding is float: the output
-    keeps its level, whatever is written later. `clipped` counts them, so that one can warn.
+    What becomes of samples beyond full scale:
+
+        "clamp"    they are clipped unless the coding is float; the rest keeps its level
+        "rescale"  all is scaled by one factor so that the peak is full scale
+        "none"     they are kept, in float
+
+    `clipped` counts those that were clipped, so that one can warn.
 
     Warns:
-        RecordingWarning: what a reader of the file should know: it is RF64, or what its channels
-            are for is not kept.
+        RecordingWarning: what a reader of the file should know: it is RF64, it was scaled, its bit
+            rate is another one, or what its channels are for is not kept.
     """
 
-    def __init__(self, path: str | Path, like: Info, format: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        path: str | Path,
+        like: Info,
+        format: str | None = None,  # noqa: A002
+        *,
+        bitrate: float | None = None,
+        clip_mode: ClipMode = "clamp",
+    ) -> None:
         self.path = Path(path)
-        self.info = replace(written_as(path, like, format), frames=0)
+        about = written_as(path, like, format, bitrate=bitrate, clip_mode=clip_mode)
+        self.info = replace(about, frames=0)
         self.clipped = 0
+        self._rescaled = clip_mode == "rescale"
+        self._peak = 0.0
         self._notes: list[str] = []
-        if self.info.format == "RF64" != like.format and self.path.suffix.lower() != ".rf64":
-            self._notes.append(
-                "is longer than wav can be, and is RF64, which not all programs read"
-            )
+        if about.format == "RF64" != like.format and self.path.suffix.lower() != ".rf64":
+            self._notes.append("is longer than wav can be: it is RF64, which not all programs read")
 
     def __enter__(self) -> Writer:
         about = self.info
-        form = (about.sample_rate, about.channels, about.subtype, None, about.format)
-        self._order = _speakers.order_in_file(about.format, about.subtype, about.channels)
+        named = about.format == "FLAC" and self._mask() is not None
+        comment = _speakers.FLAC_COMMENT if named else None
         with self._failures_named():
             if self.path.is_dir():
                 raise IsADirectoryError(EISDIR, "it is a folder")
             with ExitStack() as opened:
                 self._part = opened.enter_context(whole(self.path))
                 self._part.touch(exist_ok=False)  # which names the reason where it fails
-                opened.push(self._finish)
-                self._file = opened.enter_context(soundfile.SoundFile(self._part, "w", *form))
-                if about.format == "FLAC" and self._mask() is not None:
-                    self._file.comment = _speakers.FLAC_COMMENT
+                self._encoder: Encoder = SoundFileEncoder(self._part, about, comment)
+                self._spool: IO[bytes] | None = None
+                if self._rescaled:
+                    spool = tempfile.TemporaryFile(dir=self.path.parent)
+                    self._spool = opened.enter_context(spool)
+                opened.push(self._ended)
                 self._opened = opened.pop_all()
         return self
 
@@ -78,13 +100,12 @@ class Writer:
         check_finite(block, self.path, about.frames, about.sample_rate)
         after = replace(about, frames=about.frames + block.shape[1])
         check_room(self.path, after)
-        if about.subtype not in FLOATS:
-            self.clipped += int((np.abs(block) > 1).sum())
-            block = block.clip(-1, 1)
-        block = _speakers.reordered(block, self._order)
         with self._failures_named():
-            for start in range(0, block.shape[1], BLOCK):
-                self._file.write(np.ascontiguousarray(block[:, start : start + BLOCK].T))
+            if self._spool is not None:
+                self._peak = max(self._peak, float(np.abs(block).max(initial=0)))
+                self._spool.write(np.ascontiguousarray(block.T).tobytes())
+            else:
+                self._encode(block)
         self.info = after
 
     def __exit__(
@@ -99,6 +120,38 @@ class Writer:
             for note in self._notes:
                 warnings.warn(f"{self.path}: {note}", RecordingWarning, stacklevel=2)
 
+    def _encode(self, block: Samples) -> None:
+        if self.info.subtype not in FLOATS:
+            self.clipped += int((np.abs(block) > 1).sum())
+            block = block.clip(-1, 1)
+        self._encoder.write(block)
+
+    def _ended(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Finish the file, or let go of it, before it gets its name or is deleted."""
+        if kind is not None:
+            self._encoder.abandon()
+            return
+        try:
+            if self._spool is not None:
+                self._rescale(self._spool)
+            self._encoder.close()
+        except BaseException:
+            self._encoder.abandon()
+            raise
+        self._say_speakers()
+        self._say_bitrate()
+
+    def _rescale(self, spool: IO[bytes]) -> None:
+        scale = np.float32(min(1, 1 / max(self._peak, 1e-30)))
+        spool.seek(0)
+        channels = self.info.channels
+        while data := spool.read(4 * channels * BLOCK):
+            block = np.frombuffer(data, np.float32).reshape(-1, channels).T
+            self._encode((block * scale).clip(-1, 1))  # of rounding alone
+        if scale < 1:
+            change = f"{20 * log10(scale):.1f} dB"
+            self._notes.append(f"was scaled by {change}, so that its peak is full scale")
+
     def _mask(self) -> int | None:
         """The mask that the file has to say, None where its container means it anyway."""
         about = self.info
@@ -108,10 +161,10 @@ class Writer:
             mask = _speakers.USUAL.get(about.channels, 0)
         return None if mask == usual else mask
 
-    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Say in the file, which is closed, for which speakers its channels are."""
+    def _say_speakers(self) -> None:
+        """Write into the file for which speakers its channels are, or note that it cannot say."""
         about = self.info
-        mask = None if kind is not None else self._mask()
+        mask = self._mask()
         if mask is None or _speakers.keep(self._part, about.format, mask):
             return
         usual = _speakers.usual(about.format, about.subtype, about.channels)
@@ -119,6 +172,16 @@ class Writer:
             whom = f"cannot say that its channels are for {_speakers.named(mask)}"
             instead = f", and means {_speakers.named(usual)}" if usual else ""
             self._notes.append(f"{about.format} {whom}{instead}")
+
+    def _say_bitrate(self) -> None:
+        """Note where a bit rate is not what was wanted."""
+        about = self.info
+        if about.bitrate is None or about.duration < TELLING:
+            return
+        there = self._part.stat().st_size * 8 / about.duration / 1000
+        if abs(there / about.bitrate - 1) > NEAR:
+            wanted = f"not {about.bitrate:.0f}: no nearer with {about.subtype} and this sound"
+            self._notes.append(f"has {there:.0f} kb/s, {wanted}")
 
     @contextmanager
     def _failures_named(self) -> Iterator[None]:

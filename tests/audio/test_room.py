@@ -54,7 +54,7 @@ def test_a_long_wav_becomes_rf64_and_reads_back_whole(tmp_path, monkeypatch):
     audio = np.linspace(-0.5, 0.5, 2 * 1001, dtype=np.float32).reshape(2, 1001)
     write(tmp_path / "short.wav", audio[:, :1000], Info(16000, 2))
     assert info(tmp_path / "short.wav").format == "WAV"
-    with pytest.warns(RecordingWarning, match=r"long\.wav: is longer than wav can be, and is RF64"):
+    with pytest.warns(RecordingWarning, match=r"long\.wav: is longer than wav can be: it is RF64"):
         write(tmp_path / "long.wav", audio, Info(16000, 2))
     back, about = read(tmp_path / "long.wav")
     assert (about.format, about.frames) == ("RF64", 1001)
