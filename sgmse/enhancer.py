@@ -30,6 +30,7 @@ from sgmse._checks import called, number, rate as checked_rate, whole
 from sgmse._lanes import Lanes, lanes
 from sgmse.audio import (
     Block,
+    ClipMode,
     InMemory,
     Writer,
     beside,
@@ -44,7 +45,6 @@ from sgmse.audio import (
     peaks,
     resample_blocks,
     resampled_length,
-    written_as,
 )
 from sgmse.checkpoints import Checkpoint, load_model
 from sgmse.config import Classes, abridged
@@ -252,6 +252,8 @@ class Enhancer:
         solver: Solver | str | None = None,
         shifts: int | None = None,
         format: str | None = None,  # noqa: A002
+        bitrate: float | None = None,
+        clip_mode: ClipMode = "clamp",
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> Path:
@@ -263,6 +265,10 @@ class Enhancer:
                 its folder is made where there is none.
             seed, dry, steps, solver, shifts, progress: as for a call with an array.
             format: of the target, such as "flac"; that of its suffix or of the source if absent.
+            bitrate: of a lossy target, in kb/s; that of the source, as near as can be, if absent.
+            clip_mode: what becomes of samples beyond full scale, where the target's coding is not
+                float: "clamp" clips them, "rescale" scales the whole result so that its peak is
+                full scale, "none" keeps them and writes float.
             overwrite: replace a target that exists.
 
         Returns:
@@ -275,6 +281,7 @@ class Enhancer:
 
         Warns:
             ClippingWarning: samples beyond full scale were clipped, once the target is written.
+            RecordingWarning: what else should be known of the target; see `sgmse.audio.Writer`.
         """
         source = Path(source)
         target = beside(source, format) if target is None else Path(target)
@@ -282,16 +289,16 @@ class Enhancer:
         chosen = self.with_sampler(solver, steps, shifts)
         about = info(source)
         check_target(target, source, overwrite)
-        written_as(target, about, format)
+        writer = Writer(target, about, format, bitrate=bitrate, clip_mode=clip_mode)
         levels = peaks(blocks_of(source))  # also proves the file whole and finite
         make_folder(target.parent)
         form = (about.sample_rate, about.frames)
-        with Writer(target, about, format) as writer:
+        with writer:
             for block in chosen._stream(blocks_of(source), levels, *form, options):
                 writer.write(block)
         if writer.clipped:
             what = f"{target}: {writer.clipped} samples were clipped"
-            remedy = "lower the level of the input, or convert it to float samples"
+            remedy = "--clip-mode rescale (clip_mode='rescale') scales the result instead"
             warnings.warn(f"{what}; {remedy}", ClippingWarning, stacklevel=2)
         return target
 

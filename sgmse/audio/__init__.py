@@ -12,7 +12,7 @@ A long file is processed in bounded memory by chaining generators:
 """
 
 from sgmse.audio._arrays import InMemory
-from sgmse.audio._coding import RATES, written_as
+from sgmse.audio._coding import CLIP_MODES, RATES, ClipMode, written_as
 from sgmse.audio._finding import find, look
 from sgmse.audio._names import beside, check_target, make_folder
 from sgmse.audio._reading import BLOCK, FOREIGN, SUFFIXES, Info, Samples, blocks, info, read
@@ -31,10 +31,12 @@ from sgmse.audio._writing import Writer, write
 
 __all__ = [
     "BLOCK",
+    "CLIP_MODES",
     "FOREIGN",
     "RATES",
     "SUFFIXES",
     "Block",
+    "ClipMode",
     "InMemory",
     "Info",
     "Samples",

@@ -1,8 +1,8 @@
 """Bit rates of lossy codings: which there are, and what libsndfile has to be told for one.
 
-libsndfile takes a compression level from 0 (best) to 1. For Opus it is linear in the rate, for MP3
-linear in the rate of which LAME takes the nearest that exists; for Vorbis, and for MP3 between
-those rates, what comes of a level depends on the sound: it is found by encoding some of it.
+libsndfile takes a compression level from 0 (best) to 1. For high rates of Opus it is linear in
+the rate, for MP3 linear in the rate of which LAME takes the nearest that exists; for others what
+comes of a level depends on the sound: it is found by encoding some of it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ CLOSE = 0.03  # relative: of a rate that is as good as another one
 MPEG_1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 MPEG_2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 OPUS = (6, 256)  # a channel
+STEADY = 64  # a channel, from which on Opus takes what it is told whatever the sound
 UNKNOWN = 1e6  # from there on: above 48 kHz Vorbis names no rates
 
 
@@ -84,7 +85,7 @@ def by_formula(about: Info) -> Setting | None:
     """The setting for `about.bitrate`, None where some of the sound has to be tried."""
     if about.bitrate is None:
         return {}
-    if about.subtype == "OPUS":
+    if about.subtype == "OPUS" and about.bitrate >= STEADY * about.channels:
         return _unheard(about)
     if about.subtype == "MPEG_LAYER_III":
         nearest = _nearest(about)

@@ -15,9 +15,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 import sgmse
-from sgmse.audio import SUFFIXES
+from sgmse.audio import CLIP_MODES, SUFFIXES
 from sgmse.cli import console
-from sgmse.cli.options import Commands, Parser, command, count, share
+from sgmse.cli.options import Commands, Parser, command, count, positive, share
 
 if TYPE_CHECKING:
     from sgmse.cli.jobs import Job, Outcome
@@ -46,6 +46,20 @@ def add(commands: Commands) -> None:
         f"of the results: {', '.join(SUFFIXES)} (default: that of the input)",
         lambda text: text.lower().removeprefix("."),
         choices=SUFFIXES,
+    )
+    parser.value(
+        "--bitrate",
+        "KBPS",
+        "of mp3, ogg and opus results, in kb/s (default: that of the input)",
+        positive,
+    )
+    parser.value(
+        "--clip-mode",
+        "MODE",
+        "what becomes of samples beyond full scale: clamp clips them, rescale scales the whole "
+        "result so that its peak is full scale, none keeps them and writes float samples",
+        choices=CLIP_MODES,
+        default="clamp",
     )
     parser.group("sound")
     parser.value("--dry", "SHARE", "of the input to keep in the result, 0 to 1", share, default=0.0)
@@ -93,7 +107,12 @@ def run(options: argparse.Namespace) -> int:
     from sgmse.cli.planning import make_plan
 
     plan = make_plan(
-        options.inputs, options.output, format=options.format, recursive=options.recursive
+        options.inputs,
+        options.output,
+        format=options.format,
+        bitrate=options.bitrate,
+        clip_mode=options.clip_mode,
+        recursive=options.recursive,
     ).checked(overwrite=options.overwrite, skip_existing=options.skip_existing)
     report = _Report(options)
     for outcome in plan.ended:
@@ -110,6 +129,8 @@ def run(options: argparse.Namespace) -> int:
             seed=options.seed,
             dry=options.dry,
             format=options.format,
+            bitrate=options.bitrate,
+            clip_mode=options.clip_mode,
             overwrite=options.overwrite,
             progress=progress,
         )

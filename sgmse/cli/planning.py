@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from glob import has_magic
 from pathlib import Path
 
-from sgmse.audio import FOREIGN, SUFFIXES, beside, check_target, info, look, written_as
+from sgmse.audio import FOREIGN, SUFFIXES, ClipMode, beside, check_target, info, look, written_as
 from sgmse.cli.jobs import Job, Outcome
 from sgmse.errors import ArgumentError, AudioError
 
@@ -24,6 +24,8 @@ class Plan:
     jobs: Sequence[Job]
     ended: Sequence[Outcome] = ()
     format: str | None = None
+    bitrate: float | None = None
+    clip_mode: ClipMode = "clamp"
 
     def checked(self, *, overwrite: bool = False, skip_existing: bool = False) -> "Plan":
         """The same after a look at the files: headers of the inputs, names of the results.
@@ -55,7 +57,9 @@ class Plan:
         """With what its header says. Raises `AudioError` for what cannot be read or written."""
         about = info(job.source)
         if job.target is not None:
-            written_as(job.target, about, self.format)
+            written_as(
+                job.target, about, self.format, bitrate=self.bitrate, clip_mode=self.clip_mode
+            )
         return replace(
             job,
             seconds=about.duration,
@@ -69,6 +73,8 @@ def make_plan(
     output: str | Path | None = None,
     *,
     format: str | None = None,  # noqa: A002
+    bitrate: float | None = None,
+    clip_mode: ClipMode = "clamp",
     recursive: bool = False,
 ) -> Plan:
     """What an enhancement of `inputs` will read and write; nothing is touched.
@@ -83,6 +89,7 @@ def make_plan(
             absent. A name without a suffix, or that ends with /, is a folder; for several inputs,
             so is one whose suffix is no format.
         format: of the results, such as "flac"; that of each input if absent.
+        bitrate, clip_mode: of the results; see `sgmse.audio.written_as`.
         recursive: look into the folders inside folders too.
 
     Returns:
@@ -114,7 +121,8 @@ def make_plan(
         _check_suffix(Path(output), format)
         pairs = [(source, Path(output)) for source in places]
     _refuse_collisions(pairs)
-    return Plan([Job(source, target) for source, target in pairs], problems, format)
+    jobs = [Job(source, target) for source, target in pairs]
+    return Plan(jobs, problems, format, bitrate, clip_mode)
 
 
 def _exist(jobs: Sequence[Job], total: int) -> str:

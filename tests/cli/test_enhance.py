@@ -317,7 +317,7 @@ def test_clipped_samples_are_reported(run, monkeypatch, jobs):
     inputs = ("a.wav", "b.wav", "float.wav")
     code, out, err = run(*inputs, "-o", "out", "-j", jobs)
     assert (code, len(out)) == (0, 3)
-    remedy = "lower the level of the input, or convert it to float samples"
+    remedy = r"--clip-mode rescale \(clip_mode='rescale'\) scales the result instead"
     assert err.pop() == "sgmse: 3 done; TIME"
     assert [line for line in out if "out/float.wav" in line] == ["float.wav -> out/float.wav"]
     assert "a.wav -> out/a.wav  (TIME; 1 warning)" in out

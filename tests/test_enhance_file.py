@@ -1,0 +1,56 @@
+"""From a file to a file: containers, bit rates, what is beyond full scale."""
+
+import numpy as np
+import pytest
+from tiny import RATE, Identity, enhancer
+
+from sgmse.audio import Info, info, read, write
+from sgmse.errors import AudioError, RecordingWarning
+
+PLAIN = enhancer(Identity())  # what goes in comes out, but for the rounding of the spectrogram
+
+
+def noise(channels: int = 1, samples: int = 16000, rate: int = RATE, level: float = 0.1):
+    z = np.random.default_rng(0).standard_normal((channels, samples))
+    return (level * z.clip(-3, 3)).astype(np.float32), Info(rate, channels)
+
+
+@pytest.mark.filterwarnings("error::sgmse.errors.ClippingWarning")
+def test_a_result_beyond_full_scale_is_scaled_or_kept_on_request(tmp_path):
+    audio, _ = noise(level=0.5)  # up to 1.5
+    write(tmp_path / "x.wav", audio, Info(RATE, subtype="FLOAT"))
+    with pytest.warns(RecordingWarning, match=r"y\.flac: was scaled by -3\.5 dB"):
+        PLAIN.enhance_file(tmp_path / "x.wav", tmp_path / "y.flac", clip_mode="rescale")
+    np.testing.assert_allclose(read(tmp_path / "y.flac")[0], audio / 1.5, atol=1e-4)
+    PLAIN.enhance_file(tmp_path / "x.wav", tmp_path / "z.aiff", clip_mode="none")
+    np.testing.assert_allclose(read(tmp_path / "z.aiff")[0], audio, atol=1e-4)
+
+
+def test_what_cannot_be_is_refused_before_any_work(tmp_path):
+    write(tmp_path / "x.wav", *noise())
+    for options, words in [
+        ({"clip_mode": "none"}, "holds nothing beyond full scale"),
+        ({"bitrate": 128}, "has no bit rate to choose"),
+    ]:
+        with pytest.raises(AudioError, match=words):
+            PLAIN.enhance_file(tmp_path / "x.wav", tmp_path / "new" / "y.flac", **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.wav"]
+
+
+@pytest.mark.parametrize(("suffix", "bitrate"), [("mp3", 64), ("opus", 96), ("ogg", 40)])
+def test_the_bit_rate_is_kept_or_chosen(tmp_path, suffix, bitrate):
+    write(tmp_path / "x.wav", *noise(samples=3 * RATE))
+    first = PLAIN.enhance_file(tmp_path / "x.wav", tmp_path / f"y.{suffix}", bitrate=bitrate)
+    assert info(first).bitrate == pytest.approx(bitrate, rel=0.1)
+    second = PLAIN.enhance_file(first)
+    assert info(second).bitrate == pytest.approx(bitrate, rel=0.15)
+
+
+def test_six_channels_go_from_ogg_to_flac_and_keep_their_speakers(tmp_path):
+    levels = np.array([0.4, 0.2, 0.3, 0.05, 0.1, 0.15])[:, None]  # FL FR FC LFE BL BR
+    tone = np.sin(2 * np.pi * 60 * np.arange(16000) / RATE)  # in the band of the LFE
+    write(tmp_path / "x.ogg", (levels * tone).astype(np.float32), Info(RATE, 6))
+    for name in ("y.flac", "z.opus", "back.wav"):
+        out, about = read(PLAIN.enhance_file(tmp_path / "x.ogg", tmp_path / name))
+        np.testing.assert_allclose(out.std(axis=1) / tone.std(), levels[:, 0], rtol=0.1)
+        assert about.speakers == 0x3F
