@@ -48,11 +48,18 @@ from sgmse.audio import (
 )
 from sgmse.checkpoints import Checkpoint, load_model
 from sgmse.config import Classes, abridged
-from sgmse.errors import ArgumentError, ArgumentTypeError, ClippingWarning, DeviceError, ResultError
+from sgmse.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ClippingWarning,
+    DeviceError,
+    ResultError,
+    SamplerWarning,
+)
 from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.postprocessing import Level
-from sgmse.solvers import Grid, Sampler, Solver, solve
+from sgmse.solvers import Grid, Sampler, SamplerRange, Solver, refusal, solve
 
 Audio = TypeVar("Audio", NDArray[Any], Tensor)
 #: Called with the seconds of audio that are done since the last call.
@@ -127,6 +134,13 @@ class Enhancer:
         segment: seconds that are enhanced in one piece; longer recordings are cut, and the pieces
             (up to one and a half times as long) faded into each other.
         overlap: seconds of the fades.
+        samplers: with which samplers the model makes speech; of one without any, nothing is known.
+        force: take another sampler all the same, and results that are like no recording.
+
+    Raises `ArgumentError` for a sampler of which noise is to be expected.
+
+    Warns:
+        SamplerWarning: with `force`, in place of that.
     """
 
     model: ScoreModel | Regeneration
@@ -134,9 +148,15 @@ class Enhancer:
     sampler: Sampler
     segment: float = 20.0
     overlap: float = 1.0
+    samplers: tuple[SamplerRange, ...] = ()
+    force: bool = False
 
     def __post_init__(self) -> None:
         self.front.delays(self.sampler.shifts)  # says where there are too many
+        if why := refusal(self.sampler, self.model.sde, self.samplers):
+            if not self.force:
+                raise ArgumentError(f"{why}; to hear it all the same use --force (force=True)")
+            warnings.warn(f"{why}; this is done all the same", SamplerWarning, stacklevel=3)
         if not 0 < 2 * self.overlap <= self.segment:
             raise ArgumentError(
                 f"segment {self.segment} s must be at least twice overlap {self.overlap} s, "
@@ -148,7 +168,9 @@ class Enhancer:
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Enhancer":
         """The enhancer of a checkpoint, with its recommended sampler."""
-        return cls(checkpoint.model, checkpoint.front, checkpoint.sampler)
+        return cls(
+            checkpoint.model, checkpoint.front, checkpoint.sampler, samplers=checkpoint.ranges
+        )
 
     def with_sampler(
         self,
@@ -156,12 +178,17 @@ class Enhancer:
         steps: int | None = None,
         shifts: int | None = None,
         grid: Grid | None = None,
+        *,
+        force: bool = False,
     ) -> "Enhancer":
-        """The same with another solver, number of steps, shifts or grid; see `Sampler.changed`."""
-        if all(given is None for given in (solver, steps, shifts, grid)):
+        """The same with another solver, number of steps, shifts or grid; see `Sampler.changed`.
+
+        Raises `ArgumentError` for what the model is not made for; with `force` that is a warning.
+        """
+        if all(given is None for given in (solver, steps, shifts, grid)) and force <= self.force:
             return self
         sampler = self.sampler.changed(self.model.sde, solver, steps, shifts, grid)
-        return replace(self, sampler=sampler)
+        return replace(self, sampler=sampler, force=force or self.force)
 
     def __repr__(self) -> str:
         parts = self.model.parts
@@ -191,6 +218,7 @@ class Enhancer:
         steps: int | None = None,
         solver: Solver | str | None = None,
         shifts: int | None = None,
+        force: bool = False,
         progress: Progress | None = None,
     ) -> Audio:
         """Enhance a recording.
@@ -207,6 +235,7 @@ class Enhancer:
             steps, solver, shifts: in place of those of the sampler, for this call; a solver is an
                 object or a name: ode (first order), ode2 (second), sde and sde2 (the same with
                 fresh noise), pc (predictor-corrector).
+            force: take a sampler that the model is not made for, and give what comes of it.
             progress: called with seconds done, as the work goes on.
 
         Returns:
@@ -215,7 +244,7 @@ class Enhancer:
         Raises:
             TypeError: audio that holds no numbers of a known full scale; options of a wrong type.
             ValueError: audio that is empty, not finite or of another shape; a bad rate, seed or
-                mix.
+                mix; a sampler that the model is not made for.
 
         Warns:
             RecordingWarning: audio that could be (channels, samples) or (samples, channels).
@@ -227,7 +256,7 @@ class Enhancer:
             )
         rate = checked_rate("sample_rate", sample_rate)
         options = _Options(seed, dry, progress)
-        chosen = self.with_sampler(solver, steps, shifts)
+        chosen = self.with_sampler(solver, steps, shifts, force=force)
         recordings = InMemory.of(audio)
         results = [chosen._whole(rows, rate, options) for rows in recordings.rows]
         return cast("Audio", recordings.like(results))
@@ -251,6 +280,7 @@ class Enhancer:
         steps: int | None = None,
         solver: Solver | str | None = None,
         shifts: int | None = None,
+        force: bool = False,
         format: str | None = None,  # noqa: A002
         bitrate: float | None = None,
         clip_mode: ClipMode = "clamp",
@@ -263,7 +293,7 @@ class Enhancer:
             source: a file that soundfile reads.
             target: where the result goes, `<name>_enhanced.<suffix>` beside the source if absent;
                 its folder is made where there is none.
-            seed, dry, steps, solver, shifts, progress: as for a call with an array.
+            seed, dry, steps, solver, shifts, force, progress: as for a call with an array.
             format: of the target, such as "flac"; that of its suffix or of the source if absent.
             bitrate: of a lossy target, in kb/s; that of the source, as near as can be, if absent.
             clip_mode: what becomes of samples beyond full scale, where the target's coding is not
@@ -286,7 +316,7 @@ class Enhancer:
         source = Path(source)
         target = beside(source, format) if target is None else Path(target)
         options = _Options(seed, dry, progress)
-        chosen = self.with_sampler(solver, steps, shifts)
+        chosen = self.with_sampler(solver, steps, shifts, force=force)
         about = info(source)
         check_target(target, source, overwrite)
         writer = Writer(target, about, format, bitrate=bitrate, clip_mode=clip_mode)
@@ -428,6 +458,7 @@ def load(
     steps: int | None = None,
     shifts: int | None = None,
     compat: str | None = None,
+    force: bool = False,
     classes: Classes | None = None,
 ) -> Enhancer:
     """Load a model, ready to enhance.
@@ -439,14 +470,15 @@ def load(
             as "mps", only on request.
         solver, steps, shifts: in place of the recommended ones; see `Enhancer.__call__`.
         compat: "sgmse" for the arithmetic of the published sampler, of a published checkpoint.
+        force: take a sampler that the model is not made for, and keep results that are noise.
         classes: names in the model's config: `sgmse.checkpoints.CLASSES`, extended by your own.
 
     Raises:
         CheckpointError: there is no such model, or it is damaged.
-        ValueError: there is no such device, or the model cannot be sampled so.
+        ValueError: there is no such device, or the model is not to be sampled so.
     """
     checkpoint = load_model(name_or_path, compat=compat, classes=classes)
-    enhancer = Enhancer.of(checkpoint).with_sampler(solver, steps, shifts)
+    enhancer = Enhancer.of(checkpoint).with_sampler(solver, steps, shifts, force=force)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

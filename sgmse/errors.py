@@ -25,7 +25,8 @@ What is no error, and yet should be known of a result, is a `RecordingWarning`:
 
     UserWarning
     └── RecordingWarning                    of a recording or a result
-        └── ClippingWarning                 samples beyond full scale were clipped
+        ├── ClippingWarning                 samples beyond full scale were clipped
+        └── SamplerWarning                  of a sampler that the model is not made for
 
 The command line prints these in one line, too, as warnings, and exits with 0.
 """
@@ -116,6 +117,10 @@ class RecordingWarning(UserWarning):
 
 class ClippingWarning(RecordingWarning):
     """Samples of a result lay beyond full scale, and its file holds no larger ones."""
+
+
+class SamplerWarning(RecordingWarning):
+    """A model is sampled as it is not made for, because that was asked for (`force`)."""
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

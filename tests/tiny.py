@@ -11,7 +11,7 @@ from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.networks import NCSNpp, Network, SlimUNet
 from sgmse.sdes import OUVE, SBVE
-from sgmse.solvers import Exponential, Sampler, Uniform
+from sgmse.solvers import Exponential, Sampler, SamplerRange, Uniform
 from sgmse.transforms import Spectrogram
 
 RATE = 16000
@@ -47,7 +47,8 @@ def network() -> SlimUNet:
 def checkpoint(net: Network | None = None) -> Checkpoint:
     model = ScoreModel(network() if net is None else net, SBVE(), Data())
     one_step = Sampler(Exponential(start=0.0), Uniform(steps=1, end=0.0))
-    return Checkpoint(model, FRONT, one_step, licence="CC0-1.0")
+    any_other = (SamplerRange(),)
+    return Checkpoint(model, FRONT, one_step, licence="CC0-1.0", samplers=any_other)
 
 
 class Predictive(Network):
@@ -80,8 +81,8 @@ def enhancer(net: Network | None = None) -> Enhancer:
 
 
 def with_sampler(owner, **changes):
-    """A checkpoint or an enhancer that is sampled otherwise."""
-    return replace(owner, sampler=replace(owner.sampler, **changes))
+    """A checkpoint or an enhancer that is sampled otherwise, be it made for that or not."""
+    return replace(owner, sampler=replace(owner.sampler, **changes), samplers=())
 
 
 def with_front(owner, **changes):

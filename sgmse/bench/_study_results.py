@@ -40,6 +40,10 @@ ABOUT_FRONTS = (
 ABOUT_TIMES = (
     "Compare real-time factors only if they are of one call and of a machine without other work:"
 )
+ABOUT_OUTSIDE = (
+    "These are refused elsewhere, unless they are forced: the file of the model says what it is "
+    "made for."
+)
 
 Cost = Literal["evaluations", "real_time_factor"]
 COSTS: Mapping[Cost, str] = {
@@ -61,6 +65,7 @@ class Setting:
         sampler: solver and grid in full.
         refused: why it is not run.
         same_as: the name of another one that is the same computation, and is run for both.
+        outside: whether the model is not made for it.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Setting:
     sampler: str = ""
     refused: str = ""
     same_as: str = ""
+    outside: bool = False
 
     @property
     def is_run(self) -> bool:
@@ -242,6 +248,7 @@ class StudyResults:
             "sampler": setting.sampler,
             "same_as": setting.same_as or None,
             "refused": setting.refused or None,
+            "outside": setting.outside,
             **{cost: getattr(costs, cost) for cost in COSTS},
         }
         for m in self.measures:
@@ -265,6 +272,8 @@ class StudyResults:
         if same:
             lines = [f"{name}: also {'; '.join(others)}" for name, others in same.items()]
             parts += ["## Run once", "The same computation under several names.", _items(lines)]
+        if outside := [s.name for s in self.settings if s.outside and s.is_run]:
+            parts += ["## What the model is not made for", ABOUT_OUTSIDE, _items(outside)]
         if refusals := self.refusals():
             lines = [f"{_listed(names)}: {reason}" for reason, names in refusals.items()]
             parts += ["## Not run", _items(lines)]

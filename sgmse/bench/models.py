@@ -1,5 +1,7 @@
 """Models of this library as systems: a model with a solver, steps and a grid."""
 
+import json
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,9 +27,12 @@ from sgmse.checkpoints import PACKAGED, locate
 from sgmse.checkpoints.hub import HUB
 from sgmse.checkpoints.native import CONFIG, WEIGHTS
 from sgmse.enhancer import CHANNELS_AT_ONCE, Enhancer, load
-from sgmse.errors import ArgumentError
+from sgmse.errors import ArgumentError, SamplerWarning
 from sgmse.scoring.provenance import combined, digest, versions
 from sgmse.solvers import Grid, Solver
+
+#: Keys of a config.json that change no sample of a result.
+SAID = ("licence", "training", "samplers")
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Model(System):
         solver, steps, grid, shifts: in place of the recommended ones; `steps` are the grid's.
         compat: "sgmse" for the arithmetic of the published sampler.
         device: where it runs; CUDA where there is a GPU for it, else the CPU, if absent.
+        force: sample it as it is not made for.
     """
 
     model: str = "default"
@@ -49,6 +55,7 @@ class Model(System):
     shifts: int | None = None
     compat: Literal["sgmse"] | None = None
     device: str | None = None
+    force: bool = False
 
     def __post_init__(self) -> None:
         if self.grid is not None and self.steps is not None:
@@ -85,13 +92,10 @@ class Model(System):
 
     @override
     def conditions(self) -> Mapping[str, str]:
-        """The digest of the weights and config, and the sampler."""
-        place = locate(self.model)
-        files = [place] if place.is_file() else [place / WEIGHTS, place / CONFIG]
-        weights = combined({file.name: digest(file) for file in files})
+        """The digest of the model, and the sampler."""
         return {
             "model": Path(self.model).name,
-            "weights": weights,
+            "weights": model_digest(locate(self.model)),
             "sampler": self._sampler[0],
             **versions(),
         }
@@ -99,12 +103,15 @@ class Model(System):
     def enhancer(self) -> Enhancer:
         """The model with its sampler. Raises `ValueError` as `require` does."""
         enhancer = load(self.model, device=self.device, compat=self.compat)
-        return enhancer.with_sampler(self.solver, self.steps, self.shifts, self.grid)
+        sampler = (self.solver, self.steps, self.shifts, self.grid)
+        return enhancer.with_sampler(*sampler, force=self.force)
 
     @override
     def load(self) -> EnhanceFile:
         """The evaluations are those of the network that refines, for each piece of a recording."""
-        enhancer = self.enhancer()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SamplerWarning)  # `require` has said it
+            enhancer = self.enhancer()
         calls = Counter[str]()
         network = enhancer.model.parts["network"]
         network.register_forward_hook(lambda *_: calls.update(network=1))
@@ -122,6 +129,16 @@ class Model(System):
             return Usage(seconds, evaluations, peak_memory())
 
         return enhance
+
+
+def model_digest(place: Path) -> str:
+    """Of a published file, or of a folder's weights and what of its config decides the sound."""
+    if place.is_file():
+        return combined({place.name: digest(place)})
+    config = json.loads((place / CONFIG).read_text("utf-8"))
+    heard = {key: value for key, value in config.items() if key not in SAID}
+    text = json.dumps(heard, sort_keys=True)
+    return combined({WEIGHTS: digest(place / WEIGHTS), CONFIG: text})
 
 
 def pieces(enhancer: Enhancer, about: audio.Info) -> int:

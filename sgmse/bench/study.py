@@ -4,11 +4,14 @@
     results = run_study(study, NoisySet(Path("clean"), Path("noisy")), "runs/study", workers=4)
     results.write("results/")
 
-A sampler that the process refuses is not run, and has its reason. Samplers that are one computation
-under several names, as most are at one step, are run once: those that do the same to a `Probe`.
+A sampler that the process refuses is not run, and has its reason. One that the model is not made
+for is run all the same, as a study is there to find such out, and is named. Samplers that are one
+computation under several names, as most are at one step, are run once: those that do the same to a
+`Probe`.
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -18,18 +21,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sgmse import solvers
 from sgmse.bench._study_results import OWN, Setting, StudyResults
 from sgmse.bench._systems import Noisy, System
 from sgmse.bench.models import Model
 from sgmse.bench.run import run_suite
 from sgmse.bench.suite import NAME, NoisySet, Suite
 from sgmse.enhancer import Enhancer
-from sgmse.errors import SuiteError
+from sgmse.errors import SamplerWarning, SuiteError
 from sgmse.estimates import Estimate
 from sgmse.metrics.measures import Measure
 from sgmse.scoring.scores import Stages
 from sgmse.sdes import SDE, expand
-from sgmse.solvers import Grid, Solver, solve, too_late
+from sgmse.solvers import Grid, Sampler, SamplerRange, Solver, solve, too_late
 
 MEASURES = ("pesq-wb", "estoi", "si-sdr")
 SET = "recordings"  # the name of the set that a study runs on
@@ -131,11 +135,15 @@ class Study:
             grid = replace(self.grids[setting.grid], steps=setting.steps)
         except ValueError as error:
             return replace(setting, refused=str(error))
+        model = self.enhancer
+        outside = solvers.refusal(Sampler(solver, grid), model.model.sde, model.samplers)
+        system = replace(setting.system, solver=solver, grid=grid, force=outside is not None)
         return replace(
             setting,
-            system=replace(setting.system, solver=solver, grid=grid),
+            system=system,
             sampler=f"{solver} on {grid}",
-            refused=refusal(self.enhancer, solver, grid) or "",
+            refused=refusal(model, solver, grid) or "",
+            outside=outside is not None,
         )
 
 
@@ -175,7 +183,9 @@ def run_study(
         {SET: recordings}, systems, seeds=seeds, measures=measures, baseline=OWN, files=files
     )
     load = _load()
-    results = run_suite(suite, output, workers=workers, progress=progress)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SamplerWarning)  # the results say which
+        results = run_suite(suite, output, workers=workers, progress=progress)
     return StudyResults(study.model, tuple(settings), results, load)
 
 
@@ -196,12 +206,10 @@ def with_etas(solver: Solver, etas: tuple[float, ...]) -> dict[float | None, Sol
 
 
 def refusal(enhancer: Enhancer, solver: Solver, grid: Grid) -> str | None:
-    """Why a model is not sampled so, with the remedy; None if it is."""
-    if grid.steps < solver.fewest_steps:
-        name = type(solver).__name__
-        return f"{name} makes recordings worse in fewer than {solver.fewest_steps} steps"
-    why = solver.refusal(enhancer.model.sde, grid.start)
-    return why or too_late(enhancer.model.latest, grid.start)
+    """Why a sampler is not tried on a model, with the remedy; None if it is."""
+    sde = enhancer.model.sde
+    why = solver.refusal(sde, grid.start) or too_late(enhancer.model.latest, grid.start)
+    return why or next(SamplerRange().refusals(Sampler(solver, grid), sde), None)
 
 
 # The same computation

@@ -6,7 +6,7 @@
     systems:
       noisy: {class: Noisy}
       default: {class: Model}
-      five steps: {class: Model, steps: 5, solver: {class: Multistep}}
+      two steps: {class: Model, steps: 2}
       RNNoise: {class: RNNoise}
       mine: {class: Command, line: "denoise {input} {output}"}
     seeds: [0, 1]

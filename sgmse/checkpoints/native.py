@@ -24,7 +24,7 @@ from sgmse.front import FrontEnd
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks import Network
 from sgmse.sdes import SDE
-from sgmse.solvers import Sampler
+from sgmse.solvers import Sampler, SamplerRange, refusal
 
 FORMAT = 2
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -50,6 +50,8 @@ class Checkpoint:
         sampler: the recommended one.
         licence: of the weights.
         training: plain values that say how it was trained and how it scores.
+        samplers: what else it may be sampled with; none beside the recommended one if empty. None
+            is of files that do not say: then `SamplerRange.around` the recommended one.
     """
 
     model: ScoreModel | Regeneration
@@ -57,11 +59,22 @@ class Checkpoint:
     sampler: Sampler
     licence: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
+    samplers: tuple[SamplerRange, ...] | None = None
 
     def __post_init__(self) -> None:
         self.front.delays(self.sampler.shifts)  # says where there are too many
         if not isinstance(self.training, Mapping):
             raise ArgumentError(f"training must be a table of values, not {self.training!r}")
+
+    @property
+    def ranges(self) -> tuple[SamplerRange, ...]:
+        """With which samplers the model makes speech; the recommended one is one of them."""
+        model, sampler, known = self.model, self.sampler, self.samplers
+        if known is None:
+            known = (SamplerRange.around(sampler, model.sde, model.latest),)
+        if known and refusal(sampler, model.sde, known) is None:
+            return known
+        return (SamplerRange.of(sampler), *known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +91,14 @@ class Config:
     conditioning: Conditioning = "both"
     licence: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
+    samplers: tuple[SamplerRange, ...] | None = None
 
     def checkpoint(self) -> Checkpoint:
         """What it describes; its weights are random."""
         core = (self.network, self.sde, self.parametrization, self.latest)
         model = assemble(*core, self.predictor, self.conditioning)
-        return Checkpoint(model, self.front, self.sampler, self.licence, self.training)
+        about = self.licence, self.training, self.samplers
+        return Checkpoint(model, self.front, self.sampler, *about)
 
 
 def sections(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,6 +139,7 @@ def save(
         **{name: to_plain(part, classes) for name, part in checkpoint.model.parts.items()},
         "front": to_plain(checkpoint.front, classes, FrontEnd),
         "sampler": to_plain(checkpoint.sampler, classes, Sampler),
+        "samplers": to_plain(checkpoint.samplers, classes, tuple[SamplerRange, ...]),
         "licence": checkpoint.licence,
         "training": to_plain(checkpoint.training, classes, Mapping[str, Any]),
     }

@@ -8,7 +8,7 @@ A suite is a YAML file:
   systems:
     noisy: {class: Noisy}
     default: {class: Model}
-    five steps: {class: Model, steps: 5, solver: {class: Multistep}}
+    two steps: {class: Model, steps: 2}
     RNNoise: {class: RNNoise}                         a peer (extra 'peers'); also DeepFilterNet3,
                                                       WebRTC, Speex, NoiseReduce, LogMMSE,
                                                       Wiener
@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sgmse.cli import reports
-from sgmse.cli.console import FAILED, complain, interruptible, say, stages
+from sgmse.cli.console import FAILED, complain, interruptible, say, stages, warnings_said
 from sgmse.cli.options import Commands, command, names
 from sgmse.errors import ArgumentError
 from sgmse.scoring.workers import cores
@@ -73,7 +73,11 @@ def run(options: argparse.Namespace) -> int:
         reports.check_names(options, recordings)
     output = Path(options.output or Path("runs", "bench", Path(options.suite).stem))
     kept = f"what is done is kept in {output}: call again to go on"
-    with interruptible(kept), stages(options.quiet) as tell:
+    with (
+        interruptible(kept),
+        warnings_said(options.quiet),
+        stages(options.quiet) as tell,
+    ):
         results = run_suite(suite, output, workers=options.jobs or cores(), progress=tell)
     results.write(output, command=options.command, parquet=options.parquet)
     reports.say_problems(results.scores, options.quiet, "summary.md has them all")

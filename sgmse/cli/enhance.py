@@ -97,6 +97,7 @@ def _add_sampler(parser: Parser) -> None:
         "of the noise where some is drawn: by sde, sde2 and pc from two steps on, by all at the "
         "start of a process that starts in noise"
     )
+    parser.force()
     parser.device()
 
 
@@ -153,14 +154,16 @@ def _loaded(options: argparse.Namespace, workers: int) -> "Enhancer":
     import torch
 
     start = perf_counter()
-    enhancer = sgmse.load(
-        options.model,
-        device=options.device,
-        solver=options.solver,
-        steps=options.steps,
-        shifts=options.shifts,
-        compat=options.compat,
-    )
+    with console.warnings_said(options.quiet):
+        enhancer = sgmse.load(
+            options.model,
+            device=options.device,
+            solver=options.solver,
+            steps=options.steps,
+            shifts=options.shifts,
+            compat=options.compat,
+            force=options.force,
+        )
     # Threads that wait for each other's cores are slower than none.
     threads = options.threads or torch.get_num_threads()
     torch.set_num_threads(max(1, threads // workers))

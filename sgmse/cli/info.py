@@ -39,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
         "solver": checkpoint.sampler.solver,
         "grid": checkpoint.sampler.grid,
         "shifts": checkpoint.sampler.shifts,
+        "samplers": ", or ".join(map(str, checkpoint.ranges)),
         "licence": checkpoint.licence or "not stated",
     } | {f"training: {key}": value for key, value in training.items()}
     width = max(map(len, rows))

@@ -180,6 +180,13 @@ class Parser(argparse.ArgumentParser):
         text = "of a published checkpoint: sample in the arithmetic of its code, sgmse, in place of"
         self._place.add_argument("--compat", choices=("sgmse",), help=f"{text} the exact one")
 
+    def force(self) -> None:
+        """Sample a model as it is not made for."""
+        text = "sample as the model is not made for (sgmse info says what it is made for), and keep"
+        self.flag(
+            "--force", f"{text} results that are like no recording, which is what comes of it"
+        )
+
     def device(self) -> None:
         """Where to compute; None where the library chooses."""
         text = "where to compute: auto, cpu, cuda, cuda:1, mps (default: auto, which is cuda where "

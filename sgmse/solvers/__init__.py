@@ -45,6 +45,7 @@ from sgmse.solvers._predictor_corrector import (
     Langevin,
     PredictorCorrector,
 )
+from sgmse.solvers._range import SamplerRange, refusal
 from sgmse.solvers._runge_kutta import Heun, ProbabilityFlow, RungeKutta4, velocity
 from sgmse.solvers._sampler import Sampler
 from sgmse.solvers._singlestep import Singlestep
@@ -82,6 +83,7 @@ __all__ = [
     "ReverseDiffusion",
     "RungeKutta4",
     "Sampler",
+    "SamplerRange",
     "Singlestep",
     "Solution",
     "Solver",
@@ -92,6 +94,7 @@ __all__ = [
     "named",
     "needs_flow",
     "needs_score",
+    "refusal",
     "solve",
     "time_of",
     "too_late",

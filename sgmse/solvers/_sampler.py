@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, replace
 
 from sgmse._checks import an, whole
-from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE
 from sgmse.solvers._base import LAST_START, Solver
 from sgmse.solvers._exponential import Exponential
@@ -45,9 +44,8 @@ class Sampler:
     ) -> "Sampler":
         """Another one for a process; a solver that cannot leave the start of the grid starts later.
 
-        The solver is an object or one of the names in `NAMED`.
-
-        Raises `ArgumentError` for fewer steps than those with which a solver makes speech better.
+        The solver is an object or one of the names in `NAMED`. Whether a model serves it is another
+        question, see `refusal`.
         """
         grid = self.grid if grid is None else grid
         made = Sampler(
@@ -55,12 +53,6 @@ class Sampler:
             grid if steps is None else replace(grid, steps=steps),
             self.shifts if shifts is None else shifts,
         )
-        if made.grid.steps < made.solver.fewest_steps:
-            raise ArgumentError(
-                f"with so few steps ({made.grid.steps}) {type(made.solver).__name__} makes "
-                f"recordings worse; take at least {made.solver.fewest_steps} (--steps, steps=) or "
-                "another solver"
-            )
         if made.solver.refusal(sde, made.grid.start):
             made = replace(made, grid=replace(made.grid, start=min(made.grid.start, LAST_START)))
         return made

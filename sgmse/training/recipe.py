@@ -24,7 +24,7 @@ from sgmse.front import FrontEnd
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks import Network
 from sgmse.sdes import SDE
-from sgmse.solvers import LAST_START, Sampler
+from sgmse.solvers import LAST_START, Sampler, SamplerRange
 from sgmse.training import losses, optimisation
 from sgmse.training.adversarial import Adversarial
 from sgmse.training.averages import EMA, Averages
@@ -93,6 +93,7 @@ class Recipe:
         averages: others beside `ema`, to choose one after the training; none if absent.
         sampler: that validation uses and the checkpoint recommends.
         licence: of the weights, for the checkpoint.
+        samplers: what the model that a training starts from may be sampled with, see `covered`.
     """
 
     data: TrainingData
@@ -114,6 +115,7 @@ class Recipe:
     averages: Averages | None = None
     sampler: Sampler = field(default_factory=Sampler)
     licence: str = ""
+    samplers: tuple[SamplerRange, ...] | None = None
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
@@ -149,7 +151,29 @@ class Recipe:
         self, model: ScoreModel | Regeneration, training: Mapping[str, Any]
     ) -> Checkpoint:
         """A model with weights for a file, and what is worth knowing of its training."""
-        return Checkpoint(model, self.front, self.sampler, self.licence, training)
+        about = self.licence, training, self.covered
+        return Checkpoint(model, self.front, self.sampler, *about)
+
+    @property
+    def covered(self) -> tuple[SamplerRange, ...]:
+        """The samplers that the training covers, for the checkpoint.
+
+        Where it trains results: those of its sampler, in its numbers of steps. Where it trains
+        estimates: any that asks at its times; if it starts from a model, though, what that one was
+        made for, since a short training changes little of what the network does elsewhere.
+        """
+        ranges: list[SamplerRange] = []
+        if self.unrolled is not None:
+            solver, grid, steps = self.sampler.solver, self.sampler.grid, self.unrolled.steps
+            ranges.append(SamplerRange((solver,), (grid,), tuple(sorted(steps))))
+        if self.timed and self.samplers is not None:
+            ranges += self.samplers
+        elif self.timed:
+            t = self.times
+            low = 1.0 if t.at_one == 1 else t.low
+            high = 1.0 if t.at_one > 0 else t.high
+            ranges.append(SamplerRange(earliest=low, latest=high))
+        return tuple(ranges)
 
     def below(self, root: Path) -> "Recipe":
         """The same with absolute folders, for a place apart from them."""
@@ -192,6 +216,7 @@ def _like(origin: Checkpoint) -> dict[str, Any]:
     return values | {
         "front": to_plain(origin.front, RECIPE_CLASSES, FrontEnd),
         "sampler": to_plain(origin.sampler, RECIPE_CLASSES, Sampler),
+        "samplers": to_plain(origin.ranges, RECIPE_CLASSES, tuple[SamplerRange, ...]),
         "licence": origin.licence,
     }
 

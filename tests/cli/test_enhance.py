@@ -303,7 +303,7 @@ def test_a_solver_that_needs_more_steps_is_refused_before_any_work(run):
     for steps in ([], ["--steps", "9"]):  # the model itself takes one
         code, out, err = run("a.wav", "--solver", "pc", *steps)
         assert (code, out, len(err)) == (1, [], 1)
-        assert "PredictorCorrector makes recordings worse; take at least 10 (--steps" in err[0]
+        assert "PredictorCorrector makes recordings worse in fewer than 10 steps; what" in err[0]
     assert names() == ["a.wav"]
     assert run("a.wav", "--solver", "pc", "--steps", "10")[0] == 0
 

@@ -31,7 +31,7 @@ from sgmse.errors import CheckpointError
 from sgmse.estimates import Score
 from sgmse.model import ScoreModel
 from sgmse.sdes import BBED, SDE
-from sgmse.solvers import AnnealedLangevin, PredictorCorrector, Sampler, Uniform
+from sgmse.solvers import AnnealedLangevin, PredictorCorrector, Sampler, SamplerRange, Uniform
 
 
 class Bridge(Lightning):
@@ -75,6 +75,11 @@ class Corrected(Bridge):
     def sampler(self, settings: Settings, model: Model, compat: str | None) -> Sampler:
         steps, start = settings.take("inference_N", 1), settings.take("inference_start", 0.5)
         return Sampler(CorrectedReverse(), Uniform(steps, start=start, end=0.03))
+
+    @override
+    def samplers(self, model: Model, sampler: Sampler) -> tuple[SamplerRange, ...]:
+        # On how few steps, and from where, is not in the file; on this solver alone.
+        return (SamplerRange((sampler.solver,), latest=model.latest),)
 
 
 def _process(settings: Settings) -> tuple[SDE, float]:

@@ -33,7 +33,7 @@ from sgmse.front import FrontEnd
 from sgmse.model import ScoreModel
 from sgmse.networks import MagnitudePreservingUNet
 from sgmse.sdes import SBVE, Scaled
-from sgmse.solvers import Exponential, Sampler, Uniform
+from sgmse.solvers import Exponential, Sampler, SamplerRange, Uniform
 from sgmse.transforms import Power, Spectrogram
 
 MARKS = ("unet.out_gain", "unet.emb_fourier.freqs", "unet.out_conv.weight")
@@ -70,6 +70,7 @@ class EDM2SE(Family):
             ),
             sampler=Sampler(solver, Uniform(50, end=0.0)),
             training={"family": "edm2se"},
+            samplers=(SamplerRange(),),  # it says what the data is at any time
         )
 
 

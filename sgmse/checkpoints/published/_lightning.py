@@ -23,7 +23,7 @@ from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.networks import DCUNET_LEVELS, DCUNet, NCSNpp, Network
 from sgmse.sdes import OUVE, SBVE, SDE
-from sgmse.solvers import Sampler
+from sgmse.solvers import Sampler, SamplerRange
 from sgmse.transforms import Log, Power, Spectrogram
 
 Model = ScoreModel | Regeneration
@@ -60,6 +60,10 @@ class Lightning(Family):
     def sampler(self, settings: Settings, model: Model, compat: str | None) -> Sampler:
         """The sampler of the published script, exact or as published."""
 
+    def samplers(self, model: Model, sampler: Sampler) -> tuple[SamplerRange, ...]:
+        """What else it may be sampled with: by any solver in half of the published steps."""
+        return (SamplerRange.around(sampler, model.sde, model.latest),)
+
     def front(self, settings: Settings) -> FrontEnd:
         """What the model hears."""
         return FrontEnd(
@@ -88,10 +92,12 @@ class Lightning(Family):
         counts = {"epoch": contents.get("epoch"), "step": contents.get("global_step")}
         facts = counts | {name: settings.values.get(name) for name in self.kept}
         known = {name: fact for name, fact in facts.items() if fact is not None and plain(fact)}
+        sampler = self.sampler(settings, model, compat)
         return Checkpoint(
             model=model,
             front=self.front(settings),
-            sampler=self.sampler(settings, model, compat),
+            sampler=sampler,
+            samplers=self.samplers(model, sampler),
             training={"family": self.name} | known,
         )
 

@@ -40,6 +40,7 @@ from sgmse.solvers import (
     Exponential,
     PredictorCorrector,
     Sampler,
+    SamplerRange,
     Solver,
     Uniform,
 )
@@ -64,6 +65,8 @@ class Described(NamedTuple):
     sampler: Sampler
     #: The first time of a flow that runs from noise to data.
     from_noise: float | None = None
+    #: What else it may be sampled with, as of `Checkpoint`.
+    samplers: tuple[SamplerRange, ...] | None = None
 
 
 class Part(Settings):
@@ -215,7 +218,8 @@ def _bridge(config: Part, compat: str | None) -> Described:
         solver = SBSDE(eps[1], 0.0, told)
     else:
         solver = SBODE(eps[1], told)
-    return Described(process, Data(), Sampler(solver, grid))
+    # It says what the data is at any time, and serves in few steps, too (arXiv:2407.16074).
+    return Described(process, Data(), Sampler(solver, grid), samplers=(SamplerRange(),))
 
 
 def _flow(config: Part, compat: str | None) -> Described:
@@ -290,6 +294,7 @@ class NeMo(Family):
             FrontEnd(_transform(config), config.need("sample_rate", int), level="published"),
             described.sampler,
             training={"family": f"NVIDIA NeMo, {name}"} | facts,
+            samplers=described.samplers,
         )
 
 

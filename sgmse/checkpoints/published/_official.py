@@ -30,7 +30,14 @@ from sgmse.estimates import Data, Parametrization, Preconditioned, Score
 from sgmse.front import FrontEnd
 from sgmse.model import ScoreModel
 from sgmse.sdes import SBVE, SDE
-from sgmse.solvers import AnnealedLangevin, Exponential, PredictorCorrector, Sampler, Uniform
+from sgmse.solvers import (
+    AnnealedLangevin,
+    Exponential,
+    PredictorCorrector,
+    Sampler,
+    SamplerRange,
+    Uniform,
+)
 
 BACKBONES = ("ncsnpp", "ncsnpp_v2", "ncsnpp_48k", "dcunet")
 
@@ -73,6 +80,11 @@ class Official(Lightning):
         steps, snr = take("N", 50 if reverberant else 30), 0.33 if reverberant else 0.5
         solver = PredictorCorrector(corrector=AnnealedLangevin(snr))
         return Sampler(solver, Uniform(steps, end=take("t_eps", 0.03)))
+
+    @override
+    def samplers(self, model: Model, sampler: Sampler) -> tuple[SamplerRange, ...]:
+        # Bridges say what the data is at any time, and serve in few steps, too (arXiv:2407.16074).
+        return (SamplerRange(),) if model.sde.pinned else super().samplers(model, sampler)
 
     @override
     def front(self, settings: Settings) -> FrontEnd:

@@ -18,6 +18,7 @@ length 1/N wherever they lead, as published.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from typing_extensions import override
@@ -44,6 +45,7 @@ from sgmse.solvers import (
     Exponential,
     PredictorCorrector,
     Sampler,
+    SamplerRange,
     Uniform,
 )
 
@@ -131,6 +133,13 @@ class Storm(Lightning):
         predictor = EulerMaruyama(stepsize=1 / steps if compat else None)
         grid = Uniform(steps, end=settings.take("t_eps", 0.03))
         return Sampler(PredictorCorrector(predictor, corrector), grid)
+
+    @override
+    def samplers(self, model: Model, sampler: Sampler) -> tuple[SamplerRange, ...]:
+        usual = super().samplers(model, sampler)
+        if isinstance(model, Regeneration):  # the paper's point: the refiner takes far fewer steps
+            return tuple(replace(one, fewest=min(one.fewest, 10)) for one in usual)
+        return usual
 
 
 def _ncsnpp(settings: Settings, backbone: str, **changes: Any) -> NCSNpp:
