@@ -1,11 +1,12 @@
 from .babble import Babble as Babble
-from .cache import CachedRecordings as CachedRecordings, cached as cached, read_mono as read_mono
+from .cache import CachedRecordings as CachedRecordings, cached as cached
 from .layouts import (
     LAYOUTS as LAYOUTS,
     Layout as Layout,
     detect as detect,
     layout_named as layout_named,
 )
+from .mono import read_mono as read_mono
 from .noisy_sets import MixedSet as MixedSet, Mixer as Mixer, Mixture as Mixture, mix as mix
 from .pairs import (
     Pair as Pair,

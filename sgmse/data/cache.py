@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from sgmse import audio
 from sgmse._files import whole, write_whole
 from sgmse.data.degradations import Audio
+from sgmse.data.mono import read_mono
 
 FORMAT = 1
 FULL_SCALE = 32767
@@ -93,18 +92,6 @@ def cached(files: Sequence[Path], folder: Path, cache: Path, sample_rate: int) -
     write_whole(index, json.dumps(about).encode())
     _remove_older(cache, about, keep=index)
     return CachedRecordings(index)
-
-
-def read_mono(file: Path, sample_rate: int) -> Audio:
-    """The mean of the channels at a rate, float32 (samples,). Raises `AudioError`."""
-    samples, about = audio.read(file)
-    mono: Audio = samples.mean(axis=0)
-    if about.sample_rate == sample_rate:
-        return mono
-    resampled: Audio = audio.resample(
-        torch.from_numpy(mono), about.sample_rate, sample_rate
-    ).numpy()
-    return resampled
 
 
 def _remove_older(cache: Path, about: dict[str, Any], keep: Path) -> None:

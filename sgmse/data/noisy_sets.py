@@ -30,8 +30,8 @@ from sgmse import audio
 from sgmse._extras import require
 from sgmse._files import whole_folder
 from sgmse.data._crops import PATIENCE, is_silent
-from sgmse.data.cache import read_mono
 from sgmse.data.degradations import Audio, Room, add_noise
+from sgmse.data.mono import read_mono
 from sgmse.data.pairs import INDEX, recordings
 from sgmse.errors import ArgumentError, AudioError, MixError
 

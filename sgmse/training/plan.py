@@ -17,11 +17,12 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sgmse._files import write_whole
 from sgmse.checkpoints import Checkpoint
-from sgmse.errors import RecipeError
+from sgmse.errors import RecipeError, ResultError
 from sgmse.training.module import Training
 from sgmse.training.recipe import RECIPE, Recipe, dump_recipe, model_of
 from sgmse.training.session import BEST, LAST, STATE, Session
 from sgmse.training.state import REMEDY, TrainingState, load_state, one_line
+from sgmse.training.validation import check
 
 print_once = rank_zero_only(print)
 
@@ -58,7 +59,8 @@ def prepare(
     """Find all that is wrong, as to decode a corpus takes long. `owner` names `origin`.
 
     Raises `SgmseError`: the folder holds a run, or none to resume; the weights are those of another
-    model; folders of the data lack; scores need packages; there is no such device.
+    model; folders of the data lack; scores need packages, or no recording has one; there is no such
+    device.
     """
     state = _state_of(folder, recipe, resume)
     if origin is not None:
@@ -69,6 +71,8 @@ def prepare(
         validation.require()
     session = Session(folder, [] if validation is None else validation.pairs(root))
     recipe.data.files(root)
+    if validation is not None:
+        check(validation, session.pairs, recipe.front.sample_rate)
     with _errors(recipe):
         trainer = _trainer(recipe, session, 0 if state is None else state.step)
     device = trainer.strategy.root_device.type
@@ -113,9 +117,14 @@ def start(plan: Plan) -> None:
         saved = (folder / STATE).exists()
         text = f"what was saved before stays; {again}" if saved else "nothing was saved yet"
         raise KeyboardInterrupt(f"at once; {text}") from None
-    step = module.position.step
+    step, validation = module.position.step, recipe.validation
     if plan.session.interrupted:
         raise KeyboardInterrupt(f"step {step} is saved; {again}")
+    if validation is not None and module.position.best is None:
+        raise ResultError(
+            f"after {step} steps no validation had a {validation.best} to choose the best weights "
+            f"by, as was said with each; the last ones are in {folder / LAST}"
+        )
     result = folder / (BEST if (folder / BEST).exists() else LAST)
     print_once(f"done after {step} steps; the model is {result}")
 

@@ -200,7 +200,7 @@ class Session(Callback):
             return
         self._save(module)  # first what must not be lost
         position = module.position
-        scores, examples = self._scores(module, validation)
+        scores, examples, problems = self._scores(module, validation)
         score = scores[validation.best]
         best = validation.improves(score, position.best)
         if best:
@@ -212,14 +212,17 @@ class Session(Callback):
             text = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
             note = f"; the best so far, written to {self.folder / BEST}" if best else ""
             tqdm.write(f"step {position.step}, validation: {text}{note}")
+            for name, lines in problems.items():
+                if lines:
+                    tqdm.write(f"no {name} of {len(lines)} recordings, such as {lines[0]}")
 
     def _scores(
         self, module: Training, validation: Validation
-    ) -> tuple[dict[str, float], list[Example]]:
-        """The mean of each score, the same on all devices, and examples on the first."""
+    ) -> tuple[dict[str, float], list[Example], dict[str, list[str]]]:
+        """The mean of each score, the same on all devices; examples and problems of this one."""
         rank, world = module.trainer.global_rank, module.trainer.world_size
         table = np.full((len(self.pairs), len(validation.scores)), np.nan, np.float32)
-        table[rank::world], examples = evaluate(
+        table[rank::world], examples, problems = evaluate(
             module.enhancer(),
             self.pairs[rank::world],
             validation.scores,
@@ -229,7 +232,7 @@ class Session(Callback):
         gathered = module.all_gather(torch.from_numpy(table).to(module.device))
         assert isinstance(gathered, torch.Tensor)
         rows = gathered.cpu().numpy().reshape(-1, len(validation.scores))
-        return means(rows, validation.scores), examples
+        return means(rows, validation.scores), examples, problems
 
     def _show(self, module: Training, scores: dict[str, float], examples: list[Example]) -> None:
         """Scores, audio and spectrograms for TensorBoard."""

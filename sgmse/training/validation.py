@@ -4,9 +4,8 @@ Needs the packages of the extra `train`, which are imported where they are used.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from math import isnan, nan
+from math import isfinite, isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,14 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sgmse import audio
 from sgmse._extras import imported
-from sgmse.data.cache import read_mono
 from sgmse.data.degradations import Audio
+from sgmse.data.mono import alike
 from sgmse.data.pairs import evenly_spaced
 from sgmse.data.training_pairs import section_pairs
 from sgmse.enhancer import Enhancer
-from sgmse.errors import ArgumentError, MetricError
+from sgmse.errors import ArgumentError, AudioError, MetricError, RecipeError
 from sgmse.metrics.measures import Measure, select
+from sgmse.scoring.pair import TOLERANCE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,23 +115,107 @@ def measure_of(score: str) -> Measure:
     return select([score.replace("_", "-")])[0]
 
 
+class Evaluation(NamedTuple):
+    """What `evaluate` found.
+
+    Args:
+        table: scores (pairs, scores), NaN for what has none.
+        examples: the first of the recordings.
+        problems: by score, why there is none, with the name of the recording, a line for each.
+    """
+
+    table: NDArray[np.float64]
+    examples: list[Example]
+    problems: dict[str, list[str]]
+
+
 def evaluate(
     enhancer: Enhancer, pairs: Sequence[ValidationPair], scores: Sequence[str], examples: int = 0
-) -> tuple[NDArray[np.float64], list[Example]]:
-    """Scores (pairs, scores), NaN for what a score is not defined on, and the first examples."""
-    measures = [measure_of(score) for score in scores]
+) -> Evaluation:
+    """Scores of what the enhancer makes of the noisy recordings."""
     table = np.full((len(pairs), len(scores)), nan)
     shown: list[Example] = []
+    problems: dict[str, list[str]] = {name: [] for name in scores}
     rate = enhancer.front.sample_rate
     for row, pair in zip(table, pairs, strict=True):
-        clean, noisy = (read_mono(file, rate) for file in (pair.clean, pair.noisy))
+        clean, noisy = read_pair(pair, rate)
         enhanced = enhancer(noisy, rate)
-        for column, measure in enumerate(measures):
-            with suppress(MetricError):  # such as silence, which early weights may well give
-                row[column] = measure(clean, enhanced, rate, noisy)
+        for column, name in enumerate(scores):
+            try:
+                row[column] = _score(name, clean, enhanced, noisy, rate)
+            except MetricError as problem:
+                problems[name].append(f"{pair.name}: {problem}")
         if len(shown) < examples:
             shown.append(Example(pair.name, clean, noisy, enhanced))
-    return table, shown
+    return Evaluation(table, shown, problems)
+
+
+def read_pair(pair: ValidationPair, sample_rate: int) -> tuple[Audio, Audio]:
+    """Clean and noisy (samples,), as one channel at a rate, trimmed to the shorter one.
+
+    Raises `RecipeError` for lengths that differ by more than the tolerance of scores.
+    """
+    clean, noisy = (one.samples for one in alike([pair.clean, pair.noisy], sample_rate))
+    _refuse_lengths(pair, len(clean) / sample_rate, len(noisy) / sample_rate)
+    samples = min(len(clean), len(noisy))
+    return clean[:samples], noisy[:samples]
+
+
+def check(validation: Validation, pairs: Sequence[ValidationPair], sample_rate: int) -> None:
+    """Find what would leave a score without a value in every validation, before there is one.
+
+    All pairs are looked at, none decoded but those that it takes until each score has a value of a
+    noisy recording, which is one where nothing is wrong.
+
+    Raises `RecipeError`: files that cannot be read, lengths that differ, a score that none has.
+    """
+    try:
+        for pair in pairs:
+            _refuse_lengths(pair, *(audio.info(file).duration for file in (pair.clean, pair.noisy)))
+        for name in validation.scores:
+            if problem := _problem(name, pairs, sample_rate):
+                raise RecipeError(
+                    f"validation: none of {len(pairs)} recordings has a {name}, such as {problem}; "
+                    "repair the recordings, or leave that score out"
+                )
+    except AudioError as error:
+        raise RecipeError(f"validation: {error}") from error
+
+
+def _problem(name: str, pairs: Sequence[ValidationPair], sample_rate: int) -> str | None:
+    """Why the noisy recordings have no such score, of the first of them; None if one has."""
+    problems = []
+    for pair in pairs:
+        clean, noisy = read_pair(pair, sample_rate)
+        try:
+            _score(name, clean, noisy, noisy, sample_rate)
+        except MetricError as problem:
+            problems.append(f"{pair.name}: {problem}")
+        else:
+            return None
+    return problems[0]
+
+
+def _score(name: str, clean: Audio, enhanced: Audio, noisy: Audio, sample_rate: int) -> float:
+    """A score, finite. Raises `MetricError`, or `ImportError`, which concerns all recordings."""
+    try:
+        score = measure_of(name)(clean, enhanced, sample_rate, noisy)
+    except ImportError:
+        raise
+    except Exception as error:  # such as silence, which early weights may well give
+        raise MetricError(" ".join(str(error).split())) from error
+    if not isfinite(score):
+        raise MetricError(f"the score is {score}")
+    return score
+
+
+def _refuse_lengths(pair: ValidationPair, clean: float, noisy: float) -> None:
+    """The lengths are in seconds."""
+    if abs(clean - noisy) > TOLERANCE:
+        raise RecipeError(
+            f"validation: {pair.name} has {clean:.3f} s clean but {noisy:.3f} s noisy; pairs must "
+            f"be aligned, and of one length up to {TOLERANCE:g} s"
+        )
 
 
 def means(table: NDArray[np.floating], scores: Sequence[str]) -> dict[str, float]:

@@ -8,10 +8,12 @@ from safetensors.torch import load_file
 pytest.importorskip("lightning")
 
 from sgmse import checkpoints
+from sgmse.errors import ResultError
 from sgmse.training import session
 from sgmse.training.averages.snapshots import find_snapshots
 from sgmse.training.module import Training
 from sgmse.training.state import load_state
+from sgmse.training.validation import Evaluation
 
 
 @pytest.fixture
@@ -23,9 +25,10 @@ def scores(monkeypatch):
         monkeypatch.setattr(
             session,
             "evaluate",
-            lambda enhancer, pairs, names, examples: (
+            lambda enhancer, pairs, names, examples: Evaluation(
                 np.full((len(pairs), len(names)), next(remaining)),
                 [],
+                {name: ["0.wav: it hurts"] for name in names},
             ),
         )
 
@@ -69,9 +72,9 @@ def test_the_best_of_before_is_remembered(run, scores):
 
 def test_scores_that_are_never_defined_make_nothing_the_best(run, scores, capsys):
     scores(*[np.nan] * 4)
-    folder = run("validation.every=2")
-    assert not (folder / "best").exists()
-    assert "done after 8 steps; the model is" in capsys.readouterr().out
+    with pytest.raises(ResultError, match=r"after 8 steps no validation had a si_sdr .*/run/last"):
+        run("validation.every=2")
+    assert "no si_sdr of 1 recordings, such as 0.wav: it hurts" in capsys.readouterr().out
 
 
 def test_a_second_signal_ends_at_once(tmp_path):

@@ -19,7 +19,7 @@ from sgmse.training.averages.profiles import Combination, Profile, check_length,
 from sgmse.training.averages.snapshots import AVERAGES, Snapshot, combine, find_snapshots
 from sgmse.training.recipe import RECIPE, RECIPE_CLASSES, load_recipe
 from sgmse.training.state import fill
-from sgmse.training.validation import Validation, ValidationPair, evaluate, means
+from sgmse.training.validation import Validation, ValidationPair, check, evaluate, means
 
 AVERAGED = "averaged"
 #: What is tried where nothing is asked for, as far as the snapshots give it.
@@ -89,6 +89,8 @@ def select_average(
             "or set validation"
         )
 
+    if validation is not None:
+        check(validation, pairs, recipe.front.sample_rate)
     model = recipe.build_model().eval().requires_grad_(False)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     best, scores = next(iter(averages)), {}
@@ -168,7 +170,7 @@ def _scored(
 ) -> dict[str, float]:
     """The mean of each score over the pairs."""
     bar = tqdm(pairs, desc=what, unit="file", disable=None, leave=False)
-    rows = [evaluate(enhancer, [pair], validation.scores)[0] for pair in bar]
+    rows = [evaluate(enhancer, [pair], validation.scores).table for pair in bar]
     return means(np.concatenate(rows), validation.scores)
 
 

@@ -17,7 +17,7 @@ from sgmse.training.averages import selection
 from sgmse.training.averages.profiles import Profile, combination
 from sgmse.training.averages.selection import select_average
 from sgmse.training.averages.snapshots import combine, find_snapshots, save_snapshot
-from sgmse.training.validation import evaluate
+from sgmse.training.validation import Evaluation, evaluate
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,9 @@ def scores(monkeypatch):
         monkeypatch.setattr(
             selection,
             "evaluate",
-            lambda enhancer, pairs, names: (np.full((1, len(names)), next(remaining)), []),
+            lambda enhancer, pairs, names: Evaluation(
+                np.full((1, len(names)), next(remaining)), [], {}
+            ),
         )
 
     return give
