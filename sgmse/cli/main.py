@@ -8,12 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import sgmse
-from sgmse.cli import average, bench, bench_solvers, convert, enhance, info, mix, score, train
+from sgmse.cli import (
+    average,
+    bench,
+    bench_solvers,
+    completion,
+    convert,
+    enhance,
+    info,
+    mix,
+    score,
+    train,
+)
 from sgmse.cli.console import FAULT, INTERRUPTED, explain, failure, say, warnings_said
 from sgmse.cli.options import Parser, epilog
 from sgmse.errors import did_you_mean
 
-COMMANDS = (enhance, info, convert, train, average, bench, bench_solvers, mix, score)
+COMMANDS = (enhance, info, convert, train, average, bench, bench_solvers, mix, score, completion)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +69,8 @@ def parsed(arguments: Sequence[str]) -> Namespace:
         parser.exit()
     _check_command(parser, words, list(commands.choices))
     line = shlex.join(["sgmse", *arguments])
-    return parser.parse_args(words, Namespace(command=line, quiet=False))
+    parsers = {"": parser, **commands.choices}
+    return parser.parse_args(words, Namespace(command=line, quiet=False, parsers=parsers))
 
 
 def _check_command(parser: Parser, words: Sequence[str], known: Sequence[str]) -> None:

@@ -78,6 +78,10 @@ class Parser(argparse.ArgumentParser):
         """Let what is described next stand below a title of its own in the help."""
         self._place = self.add_argument_group(title)
 
+    def described(self) -> list[argparse.Action]:
+        """All that may be typed; the commands, of the parser that has them, left out."""
+        return [a for a in self._actions if not isinstance(a, argparse._SubParsersAction)]
+
     # What is said of misuse
 
     @override
@@ -289,5 +293,6 @@ def several(kind: Callable[[str], T], example: str) -> Callable[[str], tuple[T, 
 def device(text: str) -> str | None:
     """A device of torch, None for "auto"."""
     if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", text):
-        raise ArgumentTypeError(f"must be auto, cpu, cuda, cuda:1 or the like, not {text!r}")
+        near = did_you_mean(text, ("auto", "cpu", "cuda", "mps", "xpu"))
+        raise ArgumentTypeError(f"must be auto, cpu, cuda, cuda:1 or the like, not {text!r}{near}")
     return None if text == "auto" else text

@@ -12,6 +12,7 @@ from sgmse.cli import main as cli
 from sgmse.errors import ArgumentError, AudioError
 
 NAMES = ["enhance", "info", "convert", "train", "average", "bench", "bench solvers", "mix", "score"]
+NAMES += ["completion"]
 HEAVY = {"torch", "scipy", "matplotlib", "jinja2", "lightning"}
 
 
@@ -56,6 +57,8 @@ WHOLE = "must be a whole number of at least"
         ("enhance a.wav -x", "unrecognized arguments: -x"),
         ("score a --fail-undr x", "unrecognized option --fail-undr (did you mean '--fail-under'?)"),
         ("info default other", "unrecognized arguments: other"),
+        ("enhance a.wav --device cdua", "(did you mean 'cuda'?)"),
+        ("completion tcsh", "must be one of bash, zsh, fish, not 'tcsh'"),
         ("average runs/mine --step 0", f"--step: {WHOLE} 1"),
         ("average runs/mine --lengths", "--lengths: expected at least one argument"),
         ("average runs/mine --lengths short", "--lengths: invalid float value: 'short'"),
@@ -150,7 +153,12 @@ def test_every_command_has_such_errors(name, call, monkeypatch):
     """Whatever its arguments: all that it does goes through its `run`."""
     command = next(c for c in cli.COMMANDS if c.__name__.endswith("." + name.replace(" ", "_")))
     monkeypatch.setattr(command, "run", broken(RuntimeError("planted")))
-    arguments = {"convert": ["a", "b"], "mix": ["a", "b", "c"], "score": ["a", "b"]}
+    arguments = {
+        "completion": ["bash"],
+        "convert": ["a", "b"],
+        "mix": ["a", "b", "c"],
+        "score": ["a", "b"],
+    }
     words = [*name.split(), *arguments.get(name, ["a"] if name != "bench solvers" else [])]
     assert call(*words)[0] == 70
     monkeypatch.setattr(command, "run", broken(ArgumentError("no")))
