@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import soundfile
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from sgmse.audio import _speakers
-from sgmse.audio._sources import Pieces, Source, bytes_at, name_of, opened_bytes, size_of
-from sgmse.errors import AudioError
+from sgmse.audio._containers import MAGIC, layout_of
+from sgmse.audio._layout import Layout, Track, damaged
+from sgmse.audio._sources import Pieces, Source, bytes_at, name_of, opened_bytes
+from sgmse.errors import AudioError, RecordingWarning
 
 Samples = NDArray[np.float32]  # (channels, samples)
 
@@ -33,10 +36,9 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "sph": ("NIST",),
 }
 FOREIGN = {"m4a", "m4b", "mp4", "mov", "aac", "wma", "webm", "mkv", "mka", "amr", "ac3", "3gp"}
-MAGIC = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"FORM", b"caff", b".snd", b"ID3")
 
-
-LOSSY = ("MP3", "OGG")  # containers whose codings have a bit rate to speak of
+# Codings that have a bit rate to speak of.
+LOSSY = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "VORBIS", "OPUS")
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,10 @@ class Info:
 
 
 class Decoder(Protocol):
-    """An open recording: what it is, and its samples from the first to the last."""
+    """An open recording: what it is, what should be said of it, and its samples in their order."""
 
     about: Info
+    notes: list[str]
 
     def read(self, frames: int) -> Samples:
         """The next samples (channels, <= frames), contiguous; none at the end or at damage."""
@@ -85,6 +88,7 @@ def blocks(source: Source, frames: int = BLOCK) -> Iterator[Samples]:
 
     Raises `AudioError` for a file that is missing, a folder, unreadable, empty, without samples,
     not audio, cut off or damaged, and for a NaN or an infinite sample when its block is reached.
+    Warns with a `RecordingWarning` of what is read and may not be all.
     """
     with _opened(source) as decoder:
         yield from _blocks(decoder, name_of(source), frames)
@@ -103,6 +107,8 @@ def read(source: Source) -> tuple[Samples, Info]:
 
 
 def _blocks(decoder: Decoder, path: Path, frames: int) -> Iterator[Samples]:
+    for note in decoder.notes:
+        warnings.warn(f"{path}: {note}", RecordingWarning, stacklevel=3)
     about = decoder.about
     done = 0
     while (block := decoder.read(min(frames, about.frames - done))).size:
@@ -111,7 +117,7 @@ def _blocks(decoder: Decoder, path: Path, frames: int) -> Iterator[Samples]:
         yield block
     if done < about.frames:
         problem = f"is cut off or damaged after {done} of {about.frames} samples"
-        raise AudioError(path, problem, _repair(path))
+        raise damaged(path, problem)
 
 
 class _Stream(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
@@ -123,39 +129,85 @@ class _Stream(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
 
 
 class _Libsndfile:
-    """A file that libsndfile decodes."""
+    """Tracks that libsndfile decodes, one after the other. Raises `AudioError` where it cannot."""
 
-    def __init__(self, file: _Stream, about: Info) -> None:
-        self._file = file
-        self._order = _speakers.order(about.format, about.subtype, about.channels)
-        self.about = about
+    def __init__(self, stream: BinaryIO, path: Path, layout: Layout) -> None:
+        self._stream = stream
+        self._file: _Stream | None = None
+        self.notes = list(layout.notes)
+        self._tracks: list[tuple[Track, int]] = []
+        for track in layout.tracks:
+            with self._opened(track) as file:
+                own = _checked(path, file)
+                samples = file.frames if track.samples is None else track.samples
+                if not self._tracks:
+                    about = own
+                    head = Pieces(stream, track.pieces).read(_speakers.HEAD) or b""
+                    kind = (own.format, own.subtype, own.channels)
+                    mask = _speakers.said(*kind, file.extra_info, head)
+            if (own.sample_rate, own.channels) != (about.sample_rate, about.channels):
+                seconds = sum(count for _, count in self._tracks) / about.sample_rate
+                forms = [f"{a.sample_rate} Hz, channels: {a.channels}" for a in (about, own)]
+                problem = f"changes after {seconds:.2f} s ({' to '.join(forms)})"
+                raise damaged(path, problem)
+            if track.ends is not None and (missing := track.ends - samples / own.sample_rate) > 0.1:
+                self.notes.append(f"it begins {missing:.2f} s into what it was cut from")
+            self._tracks.append((track, samples))
+        frames = sum(samples for _, samples in self._tracks)
+        if frames <= 0:
+            raise AudioError(path, "holds no samples, only a header", "record or copy it again")
+        if frames >= 1 << 60:
+            raise damaged(path, "does not say how long it is")
+        self._order = _speakers.order(*kind)
+        rate = layout.size * 8 * about.sample_rate / frames / 1000
+        self.about = replace(
+            about,
+            frames=frames,
+            format=layout.container or about.format,
+            bitrate=rate if about.subtype in LOSSY else None,
+            speakers=mask,
+        )
+
+    def _opened(self, track: Track) -> _Stream:
+        return _Stream(Pieces(self._stream, track.pieces))
 
     def read(self, frames: int) -> Samples:
-        try:
-            data = self._file.read(frames, "float32", True).T
-            return np.ascontiguousarray(_speakers.reordered(data, self._order))
-        except soundfile.LibsndfileError:  # the sound ends here
-            return np.empty((self.about.channels, 0), np.float32)
+        parts: list[NDArray[np.float32]] = []
+        while frames and self._tracks:
+            track, left = self._tracks[0]
+            file = self._file = self._file or self._opened(track)
+            try:
+                part = file.read(min(frames, left), "float32", True)
+            except soundfile.LibsndfileError:  # the sound ends here
+                part = np.empty((0, self.about.channels), np.float32)
+            parts.append(part)
+            frames -= len(part)
+            self._tracks[0] = (track, left - len(part))
+            if left == len(part):
+                self.close()
+                del self._tracks[0]
+            elif not len(part):
+                break
+        data = np.concatenate(parts) if parts else np.empty((0, self.about.channels), np.float32)
+        return np.ascontiguousarray(_speakers.reordered(data.T, self._order))
+
+    def close(self) -> None:
+        """Let go of the file that is open."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
 
 
 @contextmanager
 def _opened(source: Source) -> Iterator[Decoder]:
     path = name_of(source)
     with opened_bytes(source) as stream:
-        size = size_of(stream)
         try:
-            file = _Stream(Pieces(stream, [range(size)]))
+            decoder = _Libsndfile(stream, path, layout_of(stream, path))
         except soundfile.LibsndfileError as error:
             raise _unknown(path, bytes_at(stream, 0, 12)) from error
-        with file:
-            about = _checked(path, file)
-            kind = (about.format, about.subtype, about.channels)
-            head = bytes_at(stream, 0, _speakers.HEAD)
-            mask = _speakers.said(*kind, file.extra_info, head)
-            about = replace(about, speakers=mask)
-            if about.format in LOSSY:
-                about = replace(about, bitrate=size * 8 / about.duration / 1000)
-            yield _Libsndfile(file, about)
+        with closing(decoder):
+            yield decoder
 
 
 def _unknown(path: Path, head: bytes) -> AudioError:
@@ -169,23 +221,12 @@ def _unknown(path: Path, head: bytes) -> AudioError:
 
 
 def _checked(path: Path, file: soundfile.SoundFile) -> Info:
-    about = Info(file.samplerate, file.channels, file.frames, file.format, file.subtype)
     log = file.extra_info  # libsndfile shortens a file that is cut off and only notes it here
     sizes = r"^\s*(?:data|SSND|riff|Riff size|Data Size)\s*: (\d+) \(should be (\d+)\)"
     for promised, there in re.findall(sizes, log, re.M):
         if int(there) < int(promised) < 0x7FFFF000:  # from there on: the length was not known
-            raise AudioError(path, f"is cut off: {there} of {promised} bytes", _repair(path))
-    if "lacks an end-of-stream bit" in log or "Junk after the last page" in log:
-        raise AudioError(path, "is cut off or damaged at its end", _repair(path))
-    if about.frames <= 0:
-        raise AudioError(path, "holds no samples, only a header", "record or copy it again")
-    if about.frames >= 1 << 60:  # FLAC made from a pipe
-        raise AudioError(path, "does not say how long it is", _repair(path))
-    return about
-
-
-def _repair(path: Path) -> str:
-    return f"copy it again, or keep what is there: ffmpeg -i {shlex.quote(str(path))} repaired.wav"
+            raise damaged(path, f"is cut off: {there} of {promised} bytes")
+    return Info(file.samplerate, file.channels, file.frames, file.format, file.subtype)
 
 
 def check_finite(block: Samples, path: Path, start: int, sample_rate: int) -> None:

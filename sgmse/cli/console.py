@@ -141,7 +141,7 @@ def seconds_of_audio(total: float, quiet: bool) -> Iterator[Callable[[float], ob
 def warnings_said(quiet: bool) -> Iterator[None]:
     """Say what there is to know of recordings, a line each, or nothing; others stay as they are."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", RecordingWarning)
+        warnings.simplefilter("default", RecordingWarning)  # once: files are read more than once
         show_others = warnings.showwarning
 
         def shown(

@@ -320,16 +320,6 @@ def test_wav_from_a_pipe_does_not_know_its_length_and_is_whole(wav, size):
     np.testing.assert_array_equal(back, expected)
 
 
-def test_flac_without_a_length(tmp_path):
-    path = tmp_path / "x.flac"
-    write(path, tone(10000, 16000), Info(16000, 2))
-    content = bytearray(path.read_bytes())
-    (value,) = struct.unpack(">Q", content[18:26])  # STREAMINFO: its low 36 bits count the samples
-    assert value % 2**36 == 10000
-    error = bad_file(path, content[:18] + struct.pack(">Q", value - 10000) + content[26:])
-    assert "does not say how long it is" in str(error)
-
-
 @pytest.mark.parametrize(
     ("value", "words"),
     [(np.nan, "is NaN"), (np.inf, "is infinite"), (-np.inf, "is infinite")],
