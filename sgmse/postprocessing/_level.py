@@ -10,7 +10,11 @@ of least squares does in each band, g = 1 / h, too. Where there is no speech, x 
 noise, whose g would bring the noise back. So the sums go over frames in which x holds a tenth of
 the energy at least, and a little of all energy is added to both as if it had been kept:
 
-    g = (sum <y, x> + P) / (sum <x, x> + P),     P = 0.003 |y|^2,     1 <= g <= 1.7
+    g = (sum <y, x> + P) / (sum <x, x> + P),     P = 0.003 |y|^2
+
+and it is bounded by what speech needs: up to 2.5 dB where x and y agree, their coherence c^2 =
+<y, x>^2 / (|x|^2 |y|^2) being 1, and up to 4.6 dB where little of y is in x. A noise that a model
+halves, in doubt, agrees with its half as speech in silence does.
 """
 
 import numpy as np
@@ -19,7 +23,9 @@ from numpy.typing import NDArray
 FRAME = 0.032  # seconds
 SHARE = 0.1  # of the energy of a frame that is speech, from which on it counts
 PRIOR = 0.003  # of the energy, as if kept: no gain where there is little speech
-MOST = 1.7  # 4.6 dB; speech in noise of -7 dB and more needs up to 4.3 dB
+# The most, in dB, at coherences 1 and 0. The default model needs 1.6 to 1.9 dB in quiet, and up to
+# 4.3 dB in noise as loud as the speech or louder.
+IN_QUIET, IN_NOISE = 2.5, 4.6
 
 
 class Level:
@@ -36,6 +42,7 @@ class Level:
         self.frame = max(round(FRAME * sample_rate), 1)
         self._fit: NDArray[np.floating] | float = 0.0
         self._energy: NDArray[np.floating] | float = 0.0
+        self._heard: NDArray[np.floating] | float = 0.0
 
     def __call__(
         self, clean: NDArray[np.floating], noisy: NDArray[np.floating]
@@ -46,8 +53,11 @@ class Level:
         prior = PRIOR * yy.sum(axis=1)
         self._fit = self._fit / 2 + (yx * speech).sum(axis=1) + prior
         self._energy = self._energy / 2 + (xx * speech).sum(axis=1) + prior
+        self._heard = self._heard / 2 + (yy * speech).sum(axis=1) + prior
         gain = self._fit / np.where(self._energy > 0, self._energy, 1)
-        return clean * np.clip(gain, 1, MOST)[:, None].astype(clean.dtype)
+        coherence = gain * self._fit / np.where(self._heard > 0, self._heard, 1)
+        most = 10 ** ((IN_NOISE - (IN_NOISE - IN_QUIET) * np.clip(coherence, 0, 1)) / 20)
+        return clean * np.clip(gain, 1, most)[:, None].astype(clean.dtype)
 
     def _sums(self, a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
         """<a, b> of each frame, (channels, frames)."""

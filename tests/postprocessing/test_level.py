@@ -24,8 +24,9 @@ def decibels(ratio: float) -> float:
     return 20 * np.log10(ratio)
 
 
-@pytest.mark.parametrize("snr", [-5, 0, 10, 30])
-@pytest.mark.parametrize("lost", [0, 1.9, 4.3])
+@pytest.mark.parametrize(
+    ("snr", "lost"), [(-5, 3.5), (-5, 0), (0, 3.2), (0, 1.9), (10, 2.2), (30, 2.4), (30, 0)]
+)
 def test_speech_is_as_loud_as_it_was(snr, lost):
     s = speech(5)
     n = noise(s.shape[1])
@@ -35,11 +36,11 @@ def test_speech_is_as_loud_as_it_was(snr, lost):
     assert decibels(share) == pytest.approx(0, abs=0.25)
 
 
-@pytest.mark.parametrize("kept", [0.001, 0.03, 0.1])
-def test_a_residue_of_noise_stays_one(kept):
+@pytest.mark.parametrize(("kept", "most"), [(0.001, 1), (0.03, 1), (0.1, 1), (0.5, 2.7)])
+def test_a_residue_of_noise_stays_one(kept, most):
     n = noise(3 * RATE)
     out = Level(RATE)(kept * n, n)
-    assert decibels(np.sqrt(np.sum(out**2) / np.sum((kept * n) ** 2))) < 1
+    assert decibels(np.sqrt(np.sum(out**2) / np.sum((kept * n) ** 2))) < most
 
 
 def test_a_segment_without_speech_has_the_gain_of_those_before():
