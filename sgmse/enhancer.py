@@ -3,7 +3,8 @@
 A recording passes as a stream, so that its length does not matter:
 
     blocks -> the model's rate -> segments -> spectrogram -> solve -> audio -> faded together
-           -> as loud as the speech was -> the recording's rate -> mixed with the input -> blocks
+           -> as loud as the speech was -> no weaker than is asked for -> the recording's rate
+           -> with the band above the model's -> mixed with the input -> blocks
 
 Each channel is enhanced as a recording of its own, at its own level, with the same noise as the
 others: so a channel never changes another one, and what was in the middle stays there.
@@ -17,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import count
+from math import inf
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, TypeVar, cast
@@ -26,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sgmse._checks import called, number, rate as checked_rate, whole
+from sgmse._checks import called, flag, number, rate as checked_rate, whole
 from sgmse._lanes import Lanes, lanes
 from sgmse.audio import (
     Block,
@@ -58,7 +60,7 @@ from sgmse.errors import (
 )
 from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
-from sgmse.postprocessing import Level
+from sgmse.postprocessing import Finish, share_of, whole_band
 from sgmse.solvers import Grid, Sampler, SamplerRange, Solver, refusal, solve
 
 Audio = TypeVar("Audio", NDArray[Any], Tensor)
@@ -107,14 +109,24 @@ class _Options:
     """What is asked of one recording; see `Enhancer.__call__`."""
 
     seed: int
-    dry: float
-    progress: Progress | None
+    dry: float = 0.0
+    max_attenuation: float | None = None
+    upper_band: bool = True
+    progress: Progress | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         whole("seed", self.seed, least=0)
         number("dry", self.dry, 0, 1)
+        if self.max_attenuation is not None and self.max_attenuation != inf:
+            number("max_attenuation", self.max_attenuation, 0)
+        flag("upper_band", self.upper_band)
         called("progress", self.progress, "the seconds that are done")
+
+    @property
+    def least(self) -> float:
+        """The share of the input that stays in every bin."""
+        return share_of(self.max_attenuation)
 
     def done(self, seconds: float) -> None:
         """Report progress."""
@@ -215,6 +227,8 @@ class Enhancer:
         *,
         seed: int = 0,
         dry: float = 0.0,
+        max_attenuation: float | None = None,
+        upper_band: bool = True,
         steps: int | None = None,
         solver: Solver | str | None = None,
         shifts: int | None = None,
@@ -232,6 +246,10 @@ class Enhancer:
             sample_rate: in Hz.
             seed: of the noise that the solver draws; the same seed gives the same result.
             dry: share of the input in the output, 0 to 1.
+            max_attenuation: dB by which the loudness of anything may fall, noise too; no limit if
+                None. 0 gives the input.
+            upper_band: keep the sound that lies above the band of the model, with the gains that
+                the band below it gets (`sgmse.postprocessing.gains`); else it is left out.
             steps, solver, shifts: in place of those of the sampler, for this call; a solver is an
                 object or a name: ode (first order), ode2 (second), sde and sde2 (the same with
                 fresh noise), pc (predictor-corrector).
@@ -255,7 +273,7 @@ class Enhancer:
                 "the recording comes first, then its rate: enhancer(audio, sample_rate)"
             )
         rate = checked_rate("sample_rate", sample_rate)
-        options = _Options(seed, dry, progress)
+        options = _Options(seed, dry, max_attenuation, upper_band, progress)
         chosen = self.with_sampler(solver, steps, shifts, force=force)
         recordings = InMemory.of(audio)
         results = [chosen._whole(rows, rate, options) for rows in recordings.rows]
@@ -277,6 +295,8 @@ class Enhancer:
         *,
         seed: int = 0,
         dry: float = 0.0,
+        max_attenuation: float | None = None,
+        upper_band: bool = True,
         steps: int | None = None,
         solver: Solver | str | None = None,
         shifts: int | None = None,
@@ -293,7 +313,8 @@ class Enhancer:
             source: a file that soundfile reads.
             target: where the result goes, `<name>_enhanced.<suffix>` beside the source if absent;
                 its folder is made where there is none.
-            seed, dry, steps, solver, shifts, force, progress: as for a call with an array.
+            seed, dry, max_attenuation, upper_band, steps, solver, shifts, force, progress: as for a
+                call with an array.
             format: of the target, such as "flac"; that of its suffix or of the source if absent.
             bitrate: of a lossy target, in kb/s; that of the source, as near as can be, if absent.
             clip_mode: what becomes of samples beyond full scale, where the target's coding is not
@@ -315,7 +336,7 @@ class Enhancer:
         """
         source = Path(source)
         target = beside(source, format) if target is None else Path(target)
-        options = _Options(seed, dry, progress)
+        options = _Options(seed, dry, max_attenuation, upper_band, progress)
         chosen = self.with_sampler(solver, steps, shifts, force=force)
         about = info(source)
         check_target(target, source, overwrite)
@@ -358,7 +379,8 @@ class Enhancer:
                 yield np.zeros_like(block)
                 options.done(block.shape[1] / sample_rate)
 
-        return mixed(blocks, enhanced if heard.any() else silent, float(options.dry))
+        dry = 1.0 if options.least == 1 else float(options.dry)
+        return mixed(blocks, enhanced if heard.any() else silent, dry)
 
     def _resampled(
         self, blocks: Iterable[Block], sample_rate: int, length: int, options: _Options
@@ -366,7 +388,16 @@ class Enhancer:
         """A stream of `length` samples, enhanced in segments at the rate of the model."""
         rate = self.front.sample_rate
         cuts = (round(self.segment * rate), round(self.overlap * rate))
-        level = Level(rate) if self.front.level == "kept" else None
+        upper_band = options.upper_band and sample_rate > rate
+        # What is lost on the way there and back: the band above, and a little below half a rate.
+        tracks = upper_band or (options.least > 0 and sample_rate != rate)
+        finish = Finish(
+            rate,
+            level=self.front.level == "kept",
+            least=options.least,
+            upper_band=upper_band,
+            tracks=tracks,
+        )
         pieces = count_segments(resampled_length(length, sample_rate, rate), *cuts)
         with self._lanes(pieces) as side_by_side:
 
@@ -375,15 +406,19 @@ class Enhancer:
 
             def process(segments: Iterator[Block]) -> Iterator[Block]:
                 for clean, segment in side_by_side.map(enhanced, segments, count()):
-                    yield clean if level is None else level(clean, segment)
+                    yield finish(clean, segment)
+
+            def there_and_back(blocks: Iterable[Block]) -> Iterator[Block]:
+                there = resample_blocks(blocks, sample_rate, rate)
+                made = in_segments(there, process, *cuts)
+                return resample_blocks(made, rate, sample_rate, length)
 
             if sample_rate == rate:
                 yield from in_segments(blocks, process, *cuts)
-                return
-            there = resample_blocks(blocks, sample_rate, rate)
-            yield from resample_blocks(
-                in_segments(there, process, *cuts), rate, sample_rate, length
-            )
+            elif tracks:
+                yield from whole_band(blocks, there_and_back)
+            else:
+                yield from there_and_back(blocks)
 
     def _lanes(self, pieces: int) -> AbstractContextManager[Lanes]:
         """Threads for pieces of work, where these are done by the cores of this machine."""
@@ -503,6 +538,8 @@ def enhance(
     *,
     seed: int = 0,
     dry: float = 0.0,
+    max_attenuation: float | None = None,
+    upper_band: bool = True,
     steps: int | None = None,
     solver: Solver | str | None = None,
     shifts: int | None = None,
@@ -514,6 +551,8 @@ def enhance(
         sample_rate,
         seed=seed,
         dry=dry,
+        max_attenuation=max_attenuation,
+        upper_band=upper_band,
         steps=steps,
         solver=solver,
         shifts=shifts,

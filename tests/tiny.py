@@ -26,6 +26,18 @@ class Identity(Network):
         return y
 
 
+class Gain(Network):
+    """What comes in, so many times as loud; the spectrum is a root of the samples."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.config = {"gain": gain}
+        self.gain = gain
+
+    def forward(self, x, y, t):
+        return self.gain**0.5 * y
+
+
 class Pointwise(Network):
     """Each bin for itself, and the state matters: so does its noise."""
 

@@ -20,6 +20,7 @@ from sgmse.audio._resampling import resample, resample_blocks, resampled_length
 from sgmse.audio._sources import Source
 from sgmse.audio._streams import (
     Block,
+    alongside,
     count_segments,
     cut,
     in_segments,
@@ -42,6 +43,7 @@ __all__ = [
     "Samples",
     "Source",
     "Writer",
+    "alongside",
     "beside",
     "blocks",
     "check_target",

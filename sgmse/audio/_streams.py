@@ -83,13 +83,10 @@ def in_segments(
         yield new[:, :keep]
 
 
-def mixed(
-    blocks: Iterable[Block], process: Callable[[Iterable[Block]], Iterator[Block]], dry: float
-) -> Iterator[Block]:
-    """(1 - dry) process(blocks) + dry blocks, sample by sample, however late the process is."""
-    if dry == 0:
-        yield from process(blocks)
-        return
+def alongside(
+    blocks: Iterable[Block], process: Callable[[Iterable[Block]], Iterator[Block]]
+) -> Iterator[tuple[Block, Block]]:
+    """What a process makes of blocks, with the same samples of its input, however late it is."""
     waiting: deque[Block] = deque()
 
     def remembered() -> Iterator[Block]:
@@ -97,12 +94,23 @@ def mixed(
             waiting.append(block)
             yield block
 
-    for wet in process(remembered()):
+    for made in process(remembered()):
         start = 0
-        while start < wet.shape[1]:
+        while start < made.shape[1]:
             original = waiting.popleft()
-            part = min(original.shape[1], wet.shape[1] - start)
+            part = min(original.shape[1], made.shape[1] - start)
             if part < original.shape[1]:
                 waiting.appendleft(original[:, part:])
-            yield (1 - dry) * wet[:, start : start + part] + dry * original[:, :part]
+            yield made[:, start : start + part], original[:, :part]
             start += part
+
+
+def mixed(
+    blocks: Iterable[Block], process: Callable[[Iterable[Block]], Iterator[Block]], dry: float
+) -> Iterator[Block]:
+    """(1 - dry) process(blocks) + dry blocks, sample by sample."""
+    if dry == 0:
+        yield from process(blocks)
+        return
+    for wet, original in alongside(blocks, process):
+        yield (1 - dry) * wet + dry * original

@@ -5,7 +5,7 @@ examples:
   sgmse enhance noisy.wav -o clean.flac        another name, another format
   sgmse enhance recordings/ -o clean/          every recording of a folder, names kept
   sgmse enhance recordings/ -o clean/ --skip-existing    goes on after an interrupt
-  sgmse enhance '*.mp3' --dry 0.1              keeps a tenth of the original in the mix
+  sgmse enhance '*.mp3' --max-attenuation 12   leaves some of the noise, 12 dB lower
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import sgmse
 from sgmse.audio import CLIP_MODES, SUFFIXES
 from sgmse.cli import console
-from sgmse.cli.options import Commands, Parser, command, count, positive, share
+from sgmse.cli.options import Commands, Parser, command, count, decibels, positive, share
 
 if TYPE_CHECKING:
     from sgmse.cli.jobs import Job, Outcome
@@ -63,6 +63,20 @@ def add(commands: Commands) -> None:
     )
     parser.group("sound")
     parser.value("--dry", "SHARE", "of the input to keep in the result, 0 to 1", share, default=0.0)
+    parser.value(
+        "--max-attenuation",
+        "DB",
+        "by which anything may become quieter, such as 12: what is only noise stays, so much lower "
+        "(default: no limit)",
+        decibels,
+    )
+    parser.add_argument(
+        "--upper-band",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep the sound above the band of the model (8 kHz), lowered with the band below it "
+        "(default); without it nothing is left there",
+    )
     parser.group("model and sampler")
     _add_sampler(parser)
     parser.group("many files")
@@ -129,6 +143,8 @@ def run(options: argparse.Namespace) -> int:
             job.target,
             seed=options.seed,
             dry=options.dry,
+            max_attenuation=options.max_attenuation,
+            upper_band=options.upper_band,
             format=options.format,
             bitrate=options.bitrate,
             clip_mode=options.clip_mode,

@@ -264,6 +264,13 @@ def share(text: str) -> float:
     return value
 
 
+def decibels(text: str) -> float:
+    """A number of at least 0, inf too."""
+    if not (value := number(text)) >= 0:
+        raise ArgumentTypeError(f"must be a number of dB of at least 0, not {text!r}")
+    return value
+
+
 def positive(text: str) -> float:
     """A finite number above 0."""
     if not 0 < (value := number(text)) < math.inf:

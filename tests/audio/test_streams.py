@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from sgmse.audio import cut, in_segments, mixed, peaks, segments
+from sgmse.audio import alongside, cut, in_segments, mixed, peaks, segments
 
 streams = st.lists(st.integers(0, 40), min_size=1, max_size=12)
 
@@ -98,15 +98,17 @@ def test_mixes_sample_by_sample(sizes, dry):
     np.testing.assert_allclose(out, (2 * dry - 1) * audio, rtol=1e-12)
 
 
-def test_the_mix_holds_no_more_than_the_process_is_late():
+def test_what_is_alongside_holds_no_more_than_the_process_is_late():
     """An endless stream through a process without delay."""
 
     def endless():
         while True:
             yield np.ones((1, 10))
 
-    stream = mixed(endless(), lambda blocks: (2 * b for b in blocks), 0.5)
+    stream = alongside(endless(), lambda blocks: (2 * b for b in blocks))
     for _ in range(1000):
-        assert (next(stream) == 1.5).all()
+        made, original = next(stream)
+        assert (made == 2).all()
+        assert (original == 1).all()
     waiting = stream.gi_frame.f_locals["waiting"]
     assert len(waiting) <= 1
