@@ -7,6 +7,7 @@ take the fixtures `sde`, `parametrization`, `solver` and `grid` and so run on it
 import importlib
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +58,23 @@ if mine := os.environ.get("SGMSE_SDE"):
     sys.path.insert(0, str(Path.cwd()))
     SDES = [eval(expression, vars(importlib.import_module(module)))]
 
-#: For proofs that take long together: one process of each family at once, the others as slow tests.
-FAMILIES = (
-    sdes.OUVE(),
-    sdes.SBVE(),
-    sdes.BBED(),
-    sdes.VP(),
-    sdes.FlowMatching(),
-    sdes.StraightFlow(),
-)
+#: For proofs that take long together: one process of each kind at once, the others as slow tests.
+#: A mean that reverts, a bridge, a diffusion from noise, and a flow without noise at its start.
+FAMILIES = (sdes.OUVE(), sdes.SBVE(), sdes.VP(), sdes.StraightFlow())
 OFTEN = [
     sde if mine or sde in FAMILIES else pytest.param(sde, marks=pytest.mark.slow) for sde in SDES
 ]
+
+
+def first_often(count: int, cases: Iterable[Any]) -> list[Any]:
+    """The first cases of a proof that takes long as they are, the others as slow tests."""
+    return [
+        case
+        if number < count
+        else pytest.param(*(case if isinstance(case, tuple) else [case]), marks=pytest.mark.slow)
+        for number, case in enumerate(cases)
+    ]
+
 
 PARAMETRIZATIONS: list[Parametrization] = [
     estimates.Score(),

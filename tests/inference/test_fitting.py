@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from conftest import first_often
 from problems import Formula, Gaussian, bimodal, noise
 
 from sgmse.checkpoints import CLASSES
@@ -45,11 +46,7 @@ def distance(problem, y, solver: Solver, grid: Grid, seed: int) -> float:
 
 @pytest.mark.parametrize(
     "sde",
-    [
-        OUVE(),
-        SBVE(),
-        *(pytest.param(sde, marks=pytest.mark.slow) for sde in (VP(), FlowMatching())),
-    ],
+    first_often(1, [SBVE(), OUVE(), VP(), FlowMatching()]),
     ids=repr,
 )
 def test_better_than_the_usual_grids_on_other_data(sde):

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from conftest import first_often
 from parity_models import sampler_network
 from problems import Formula, Gaussian, Recorded, bimodal, noise, slope, times, vectors
 from proofs import VARIANCES
@@ -99,7 +100,9 @@ def test_the_error_follows_the_tolerance(sde):
 
 @pytest.mark.parametrize(
     ("sde", "tolerance"),
-    [(OUVE(), 1e-3), (OUVE(), 1e-6), (SBVE(), 1e-4), (VP(), 1e-6), (StraightFlow(), 1e-5)],
+    first_often(
+        2, [(OUVE(), 1e-3), (SBVE(), 1e-4), (OUVE(), 1e-6), (VP(), 1e-6), (StraightFlow(), 1e-5)]
+    ),
 )
 def test_one_item_takes_the_steps_of_scipy(sde, tolerance):
     """On a mixture, which is not linear in x: RK45 is the same method with the same control."""
