@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -44,7 +45,8 @@ class Lanes:
             return
         waiting: deque[Future[T]] = deque()
         for arguments in zip(*items, strict=False):  # as the built-in, to the end of the shortest
-            waiting.append(self.pool.submit(function, *arguments))
+            # The context tells which of several recordings a warning belongs to.
+            waiting.append(self.pool.submit(copy_context().run, function, *arguments))
             if len(waiting) > self.ahead:
                 yield waiting.popleft().result()
         while waiting:

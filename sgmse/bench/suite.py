@@ -38,7 +38,7 @@ from sgmse.checkpoints import CLASSES
 from sgmse.config import Classes, errors_as, from_plain, read_yaml
 from sgmse.data.layouts import Layout, detect, layout_named
 from sgmse.data.pairs import Pair, evenly_spaced, facts_beside, match_all, recordings_by_name
-from sgmse.errors import ArgumentError, MissingPackageError, SuiteError
+from sgmse.errors import ArgumentError, MissingPackageError, SuiteError, did_you_mean
 from sgmse.metrics.measures import Measure, select
 from sgmse.scoring.pair import TOLERANCE
 from sgmse.scoring.scores import DEFAULT
@@ -144,7 +144,10 @@ class Suite:
             raise SuiteError(f"seeds must be different whole numbers of at least 0: {self.seeds}")
         if self.baseline is not None and self.baseline not in self.systems:
             known = ", ".join(self.systems)
-            raise SuiteError(f"baseline: no system is called {self.baseline!r}; there are {known}")
+            raise SuiteError(
+                f"baseline: no system is called {self.baseline!r}"
+                f"{did_you_mean(self.baseline, self.systems)}; there are {known}"
+            )
         if self.tolerance < 0:
             raise SuiteError(f"tolerance must be at least 0 s, not {self.tolerance:g}")
         if self.files is not None and self.files < 1:
@@ -170,7 +173,10 @@ class Suite:
         for fact in self.by:
             if fact not in facts:
                 known = ", ".join(facts) or "nothing"
-                raise SuiteError(f"by: no set tells {fact!r} of its recordings; they tell {known}")
+                raise SuiteError(
+                    f"by: no set tells {fact!r}{did_you_mean(fact, facts)} of its recordings; they "
+                    f"tell {known}"
+                )
         return sets
 
 

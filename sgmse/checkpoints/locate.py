@@ -7,7 +7,7 @@ from sgmse.checkpoints import native, published
 from sgmse.checkpoints.hub import HUB, fetch
 from sgmse.checkpoints.native import Checkpoint
 from sgmse.config import Classes
-from sgmse.errors import ArgumentError, CheckpointError
+from sgmse.errors import ArgumentError, CheckpointError, did_you_mean
 
 #: Models inside the package.
 PACKAGED = ("default",)
@@ -55,9 +55,9 @@ def locate(name_or_path: str | Path) -> Path:
         return fetch(name)
     path = Path(name_or_path)
     if not path.exists():
+        near, packaged = did_you_mean(name, PACKAGED), ", ".join(PACKAGED)
         raise CheckpointError(
-            f"no model {name!r}: there is no such folder or file; give one of "
-            f"{', '.join(PACKAGED)}, a folder, a published checkpoint, or {HUB}owner/name for a "
-            "hub repository"
+            f"no model {name!r}{near}: there is no such folder or file; give one of {packaged}, a "
+            f"folder, a published checkpoint, or {HUB}owner/name for a hub repository"
         )
     return path

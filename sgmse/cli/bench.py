@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING
 from sgmse.cli import reports
 from sgmse.cli.console import FAILED, complain, interruptible, say, stages, warnings_said
 from sgmse.cli.options import Commands, command, names
-from sgmse.errors import ArgumentError
+from sgmse.errors import ArgumentError, did_you_mean
 from sgmse.scoring.workers import cores
 
 if TYPE_CHECKING:
@@ -105,7 +105,10 @@ def _chosen(suite: "Suite", options: argparse.Namespace) -> "Suite":
     for name in options.systems:
         if name not in suite.systems:
             known = ", ".join(suite.systems)
-            raise ArgumentError(f"--systems: no system is called {name!r}; there are {known}")
+            raise ArgumentError(
+                f"--systems: no system is called {name!r}{did_you_mean(name, suite.systems)}; "
+                f"there are {known}"
+            )
     baseline = suite.baseline if suite.baseline in options.systems else None
     systems = {name: system for name, system in suite.systems.items() if name in options.systems}
     return replace(suite, systems=systems, baseline=baseline)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sgmse.scoring.scores import Stages
 
 # Exit codes, beside 0 for success and for misuse.
-FAILED, MISUSED, FAULT, INTERRUPTED = 1, 2, 70, 130
+FAILED, MISUSED, FAULT, INTERRUPTED, UNREAD = 1, 2, 70, 130, 141
 
 #: What is warned of in this context, for whoever gathers it.
 _said: ContextVar[list[str] | None] = ContextVar("said", default=None)

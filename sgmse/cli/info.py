@@ -6,11 +6,13 @@ examples:
 """
 
 import argparse
+import json
 from typing import TYPE_CHECKING
 
 from sgmse.cli.options import MODEL, Commands, command
 
 if TYPE_CHECKING:
+    from sgmse.checkpoints import Checkpoint
     from sgmse.model import Regeneration, ScoreModel
 
 
@@ -19,10 +21,11 @@ def add(commands: Commands) -> None:
     parser = command(commands, "info", run, __doc__)
     parser.value("model", "MODEL", MODEL, default="default", nargs="?")
     parser.compat()
+    parser.json("one object")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the parts of a model and what its training says, a row each."""
+    """Print the parts of a model and what its training says, a row each or as one object."""
     from sgmse.checkpoints import load_model, locate
 
     checkpoint = load_model(options.model, compat=options.compat)
@@ -42,6 +45,9 @@ def run(options: argparse.Namespace) -> int:
         "samplers": ", or ".join(map(str, checkpoint.ranges)),
         "licence": checkpoint.licence or "not stated",
     } | {f"training: {key}": value for key, value in training.items()}
+    if options.json:
+        print(json.dumps(_facts(options.model, checkpoint)))
+        return 0
     width = max(map(len, rows))
     for key, value in rows.items():
         print(f"{key:{width}}  {value}")
@@ -55,4 +61,36 @@ def _networks(model: "ScoreModel | Regeneration") -> dict[str, str]:
         "parameters"
         for name, part in parts.items()
         if part is not None
+    }
+
+
+def _facts(name: str, checkpoint: "Checkpoint") -> dict[str, object]:
+    """What the rows say, for programs: objects as configs have them."""
+    from sgmse.checkpoints import CLASSES, locate
+    from sgmse.config import to_plain
+
+    model, front, training = checkpoint.model, checkpoint.front, dict(checkpoint.training)
+    parts = ("network", "predictor")
+    return {
+        "model": name,
+        "path": str(locate(name)),
+        "family": training.pop("family", "sgmse-toolkit"),
+        "parts": {
+            name: {
+                "class": type(part).__name__,
+                "parameters": sum(p.numel() for p in part.parameters()),
+            }
+            for name in parts
+            if (part := model.parts.get(name)) is not None
+        },
+        "process": to_plain(model.sde, CLASSES),
+        "estimates": to_plain(model.parametrization, CLASSES),
+        "spectrogram": to_plain(front.transform, CLASSES),
+        "sample_rate": front.sample_rate,
+        "solver": to_plain(checkpoint.sampler.solver, CLASSES),
+        "grid": to_plain(checkpoint.sampler.grid, CLASSES),
+        "shifts": checkpoint.sampler.shifts,
+        "samplers": [str(item) for item in checkpoint.ranges],
+        "licence": checkpoint.licence or None,
+        "training": training,
     }

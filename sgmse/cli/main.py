@@ -1,6 +1,7 @@
 """What is typed, understood and run: the parser of all commands, and `main`."""
 
 import io
+import os
 import shlex
 import sys
 from argparse import Namespace, RawDescriptionHelpFormatter
@@ -20,7 +21,7 @@ from sgmse.cli import (
     score,
     train,
 )
-from sgmse.cli.console import FAULT, INTERRUPTED, explain, failure, say, warnings_said
+from sgmse.cli.console import FAULT, INTERRUPTED, UNREAD, explain, failure, say, warnings_said
 from sgmse.cli.options import Parser, epilog
 from sgmse.errors import did_you_mean
 
@@ -39,9 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings_said(options.quiet):
             code: int = options.run(options)
+            sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
         say("; ".join(["interrupted", *interrupt.args]))
         return INTERRUPTED
+    except BrokenPipeError:  # by `| head`, say: nobody reads any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is flushed at exit
+        return UNREAD
     except Exception as error:
         code = failure(error, options.debug)
     if code == FAULT:

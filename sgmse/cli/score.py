@@ -22,7 +22,7 @@ from sgmse.cli import reports
 from sgmse.cli.console import FAILED, complain, interruptible, stages
 from sgmse.cli.options import Commands, command, names
 from sgmse.data.pairs import find_index, read_index
-from sgmse.errors import ArgumentError
+from sgmse.errors import ArgumentError, did_you_mean
 from sgmse.metrics.measures import MEASURES
 from sgmse.report.clips import files_by_recording
 from sgmse.report.page import write_report
@@ -155,4 +155,7 @@ def _check_columns(by: Sequence[str], index: str | Path | None) -> None:
     columns = list(next(iter(read_index(index).values()), {}))
     for column in by:
         if column not in columns:
-            raise ArgumentError(f"{index} has no column {column!r}; it has {', '.join(columns)}")
+            raise ArgumentError(
+                f"{index} has no column {column!r}{did_you_mean(column, columns)}; "
+                f"it has {', '.join(columns)}"
+            )

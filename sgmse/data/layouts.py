@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from sgmse.data.pairs import INDEX, Facts, Pair, find_index, read_index, recordings_by_name
-from sgmse.errors import AudioError, LayoutError
+from sgmse.errors import AudioError, LayoutError, did_you_mean
 
 
 class PublishedMean(NamedTuple):
@@ -274,7 +274,8 @@ def layout_named(name: str) -> Layout:
         if layout.name.lower() == name.lower():
             return layout
     names = ", ".join(layout.name for layout in LAYOUTS)
-    raise LayoutError(f"there is no layout {name!r}; known are {names}")
+    near = did_you_mean(name, [layout.name for layout in LAYOUTS])
+    raise LayoutError(f"there is no layout {name!r}{near}; known are {names}")
 
 
 def detect(root: str | Path) -> Layout:

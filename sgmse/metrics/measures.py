@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sgmse._extras import missing
-from sgmse.errors import ArgumentError, MetricError
+from sgmse.errors import ArgumentError, MetricError, did_you_mean
 from sgmse.metrics import (
     Transcriber,
     composite,
@@ -170,7 +170,8 @@ def select(measures: Iterable[str | Measure]) -> tuple[Measure, ...]:
             name = ALIASES.get(name, name)
             if name not in known:
                 raise ArgumentError(
-                    f"no measure is called {measure!r}; known are {', '.join(known)}"
+                    f"no measure is called {measure!r}{did_you_mean(name, [*known, *ALIASES])}; "
+                    f"known are {', '.join(known)}"
                 )
             measure = known[name]
         selected[measure.name.lower()] = measure

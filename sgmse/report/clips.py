@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sgmse import audio
 from sgmse.audio import BLOCK, RATES
 from sgmse.data.pairs import evenly_spaced
-from sgmse.errors import ArgumentError, AudioError
+from sgmse.errors import ArgumentError, AudioError, did_you_mean
 from sgmse.scoring.journal import Recording
 from sgmse.scoring.scores import Scores, Task
 
@@ -190,7 +190,10 @@ def picture(power: NDArray[np.float64], peak: float) -> bytes:
 def check(seconds: float, coding: str) -> None:
     """Raise `ArgumentError` for an unknown coding or a length that is not above 0."""
     if coding not in CODINGS:
-        raise ArgumentError(f"no coding is called {coding!r}; choose from {', '.join(CODINGS)}")
+        raise ArgumentError(
+            f"no coding is called {coding!r}{did_you_mean(coding, CODINGS)}; "
+            f"choose from {', '.join(CODINGS)}"
+        )
     if not seconds > 0:
         raise ArgumentError(f"clips must be longer than 0 s, not {seconds:g}")
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sgmse.errors import ArgumentError
+from sgmse.errors import ArgumentError, did_you_mean
 from sgmse.metrics.measures import Measure
 from sgmse.report import numbers
 from sgmse.report.charts import Panel, Point, Series, draw, front
@@ -140,7 +140,10 @@ def fact_charts(table: Table, by: Sequence[str] | None, kinds: Mapping[str, int]
     known = table.scores.facts
     unknown = [fact for fact in by or () if fact not in known]
     if unknown:
-        raise ArgumentError(f"no recording has a fact {unknown[0]!r}; known are {', '.join(known)}")
+        raise ArgumentError(
+            f"no recording has a fact {unknown[0]!r}{did_you_mean(unknown[0], known)}; "
+            f"known are {', '.join(known)}"
+        )
     groups = []
     for fact in telling(table.scores) if by is None else by:
         parts = table.part(binned(table.scores, fact)).by(fact)

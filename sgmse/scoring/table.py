@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from typing import NamedTuple
 
-from sgmse.errors import ArgumentError
+from sgmse.errors import ArgumentError, did_you_mean
 from sgmse.scoring.intervals import Difference, Interval, interval, paired
 from sgmse.scoring.scores import Scores
 
@@ -117,5 +117,8 @@ def checked_baseline(systems: Sequence[str], baseline: str | None) -> str:
     if baseline is None:
         return next(iter(systems), "")
     if baseline not in systems:
-        raise ArgumentError(f"no system is called {baseline!r}; there are {', '.join(systems)}")
+        raise ArgumentError(
+            f"no system is called {baseline!r}{did_you_mean(baseline, systems)}; "
+            f"there are {', '.join(systems)}"
+        )
     return baseline

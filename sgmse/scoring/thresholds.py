@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sgmse.errors import ArgumentError
+from sgmse.errors import ArgumentError, did_you_mean
 from sgmse.metrics.measures import Measure, select
 from sgmse.scoring.table import Table
 
@@ -33,7 +33,10 @@ class Threshold:
         """
         system, colon, rest = text.rpartition(":")
         if colon and systems and system not in systems:
-            raise ArgumentError(f"no system is called {system!r}; there are {', '.join(systems)}")
+            raise ArgumentError(
+                f"no system is called {system!r}{did_you_mean(system, systems)}; "
+                f"there are {', '.join(systems)}"
+            )
         name, equals, number = (rest if systems else text).partition("=")
         try:
             value = float(number)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from sgmse._checks import an
-from sgmse.errors import ArgumentError
+from sgmse.errors import ArgumentError, did_you_mean
 from sgmse.solvers._base import Solver
 from sgmse.solvers._exponential import Exponential
 from sgmse.solvers._multistep import Multistep
@@ -32,7 +32,7 @@ def named(solver: Solver | str) -> Solver:
         return solver
     if solver not in NAMED:
         raise ArgumentError(
-            f"there is no solver named {solver!r}; use one of {', '.join(NAMED)}, or an object of "
-            "sgmse.solvers"
+            f"there is no solver named {solver!r}{did_you_mean(solver, NAMED)}; use one of "
+            f"{', '.join(NAMED)}, or an object of sgmse.solvers"
         )
     return NAMED[solver]

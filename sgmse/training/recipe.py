@@ -18,7 +18,7 @@ from sgmse.checkpoints.native import sections
 from sgmse.config import Classes, errors_as, from_plain, to_plain
 from sgmse.data.degradations import DEGRADATIONS
 from sgmse.data.training_pairs import MixedSpeech, Paired, TrainingData
-from sgmse.errors import ArgumentError, ConfigError, RecipeError
+from sgmse.errors import ArgumentError, ConfigError, RecipeError, did_you_mean
 from sgmse.estimates import Parametrization
 from sgmse.front import FrontEnd
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
@@ -254,7 +254,10 @@ def find_recipe(name: str | Path) -> Path:
     known = shipped()
     if str(name) in known:
         return known[str(name)]
-    raise RecipeError(f"there is no recipe {name}; give a YAML file or one of {', '.join(known)}")
+    raise RecipeError(
+        f"there is no recipe {name}{did_you_mean(name, known)}; give a YAML file or one of "
+        f"{', '.join(known)}"
+    )
 
 
 def load_recipe(

@@ -167,6 +167,14 @@ def test_every_command_has_such_errors(name, call, monkeypatch):
     assert call(*words) == (130, "", ["sgmse: interrupted"])
 
 
+def test_a_reader_that_goes_away_is_no_error():
+    command = [sys.executable, "-m", "sgmse", "completion", "zsh"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        child.stdout.close()
+        assert child.stderr.read() == b""
+        assert child.wait() == 141
+
+
 @pytest.mark.parametrize("words", [["--debug", "info"], ["info", "--debug"]])
 @pytest.mark.parametrize(("error", "code"), [(ArgumentError("no"), 1), (RuntimeError("no"), 70)])
 def test_debug_shows_the_traceback(words, error, code, call, monkeypatch):

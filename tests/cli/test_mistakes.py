@@ -241,3 +241,32 @@ def test_indices(text, refused):
 def test_journals(refused):
     written("out/scores.jsonl", b"garbage\n{}\n")
     refused(*SCORE, "-o", "out")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (("enhance", "a.wav", "--model", "defualt"), "default"),
+        (("info", "defautl"), "default"),
+        (("score", "clean", "good", "--measures", "si-sdt"), "si-sdr"),
+        (("score", "clean", "good", "--measures", "PESK"), "pesq"),
+        ((*SCORE, "--baseline", "goood"), "good"),
+        ((*SCORE, "--fail-under", "goob:si-sdr=3"), "good"),
+        ((*SCORE, "--fail-under", "good:sisdr=3"), "si-sdr"),
+        ((*SCORE, "--by", "snr", "--index", "index.csv"), "snr_db"),
+        (("bench", "suite.yaml", "--systems", "nosy"), "noisy"),
+        ((*STUDY, "--solvers", "Huen"), "Heun"),
+        ((*STUDY, "--grids", "Unifrom"), "Uniform"),
+        (("bench", "solvers", "--set", "clean", "--layout", "ears-wam"), "EARS-WHAM"),
+        (("train", "defualt", "--data", "clean"), "default"),
+        ((*TRAIN, "trainer.stepps=3"), "steps"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_one_that_was_meant(arguments, meant, call):
+    if arguments[0] == "train":
+        pytest.importorskip("lightning")
+    written("index.csv", "name,snr_db\n0,1\n1,2\n")
+    written("suite.yaml", SETS + "systems: {noisy: {class: Noisy}}\n")
+    code, _, err = call(*arguments)
+    assert code == 1
+    assert f"(did you mean {meant!r}?)" in err[-1]

@@ -1,5 +1,6 @@
 """The commands that take a published checkpoint: `sgmse info`, `convert` and `enhance`."""
 
+import json
 import re
 from pathlib import Path
 
@@ -103,3 +104,18 @@ def test_convert(published, call, about):
 
 def test_info_of_the_default_model(about):
     assert about()["model"].startswith("default (")
+
+
+@pytest.mark.parametrize("compat", [(), ("--compat", "sgmse")])
+def test_info_for_programs_is_one_object(published, compat, about, call):
+    rows = about(str(published), *compat)
+    code, out, err = call("info", "--json", str(published), *compat)
+    assert (code, err, out.count("\n")) == (0, [], 1)
+    facts = json.loads(out)
+    assert facts["process"]["class"] == "SBVE"
+    assert facts["solver"]["class"] == rows["solver"].partition("(")[0]
+    assert f"{facts['sample_rate']} Hz" == rows["sample rate"]
+    assert facts["parts"]["network"]["class"] == "NCSNpp"
+    million = facts["parts"]["network"]["parameters"] / 1e6
+    assert f"{million:.2f} M" in rows["network"]
+    assert {"family", "grid", "shifts", "samplers", "licence", "training", "path"} <= facts.keys()

@@ -62,7 +62,9 @@ def test_stated_rates_are_those_of_the_metric(measure, signals):
 def test_chosen():
     assert [m.name for m in select(["stoi", " SegSNR", "STOI"])] == ["STOI", "SegSNR"]
     assert select(["pesq"]) == select(["PESQ-WB"])
-    with pytest.raises(ValueError, match=r"no measure is called 'pesk'; known are pesq-wb, .*lsd"):
+    with pytest.raises(
+        ValueError, match=r"'pesk' \(did you mean 'pesq'\?\); known are pesq-wb, .*lsd"
+    ):
         select(["stoi", "pesk"])
     with pytest.raises(ValueError, match="name at least one measure of pesq-wb"):
         select([])

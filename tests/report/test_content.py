@@ -197,7 +197,9 @@ def test_recordings_of_which_nothing_is_known_are_counted(scores):
 
 
 def test_an_unknown_fact(scores):
-    with pytest.raises(ValueError, match="no recording has a fact 'snr'; known are snr_db, noise"):
+    with pytest.raises(
+        ValueError, match=r"a fact 'snr' \(did you mean 'snr_db'\?\); known are snr_db, noise"
+    ):
         fact_charts(Table(scores), ["snr"], KINDS)
 
 
