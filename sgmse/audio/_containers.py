@@ -7,19 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from sgmse.audio import _flac, _headers, _mpeg, _ogg
-from sgmse.audio._headers import Mpeg
+from sgmse.audio import _flac, _headers, _mpeg, _ogg, _riff
 from sgmse.audio._layout import Layout, Track, after_tags
+from sgmse.audio._riff import Mpeg
 from sgmse.audio._sources import bytes_at, size_of
 
 KNOWN: dict[bytes, Callable[[BinaryIO, Path, int, int], Layout | Mpeg | None]] = {
-    **dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"BW64"), _headers.riff),
-    b"riff": _headers.w64,
-    b"FORM": _headers.aiff,
+    **dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"BW64"), _riff.riff),
+    b"riff": _riff.w64,
+    b"FORM": _riff.aiff,
     b".snd": _headers.au,
     b"dns.": _headers.au,
     b"caff": _headers.caf,
     b"NIST": _headers.nist,
+    b"Crea": _headers.voc,
     b"OggS": _ogg.layout,
     b"fLaC": _flac.layout,
 }

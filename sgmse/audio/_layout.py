@@ -46,8 +46,8 @@ class Layout:
 
 def damaged(path: Path, problem: str) -> AudioError:
     """The error for what is cut off or damaged, with what saves the rest of it."""
-    saves = f"ffmpeg -i {shlex.quote(str(path))} repaired.wav"
-    return AudioError(path, problem, f"copy it again, or keep what is there: {saves}")
+    saves = f", or keep what is there: ffmpeg -i {shlex.quote(str(path))} repaired.wav"
+    return AudioError(path, problem, "copy it again" + saves * path.exists())
 
 
 def tag_size(stream: BinaryIO, at: int, end: int) -> int:
