@@ -107,7 +107,7 @@ def test_defaults():
         (SETS + SYSTEMS + "seeds: []", "seeds must be"),
         (SETS + SYSTEMS + "files: 0", "files must be at least 1"),
         (SETS + SYSTEMS + "tolerance: -1", "tolerance must be at least 0"),
-        (SETS + SYSTEMS + "measures: [psq]", "no measure is called 'psq'; known are pesq-wb"),
+        (SETS + SYSTEMS + "measures: [psq]", "no measure is called 'psq'"),
         (SETS + SYSTEMS + "baseline: x", "no system is called 'x'; there are noisy"),
         (SETS + SYSTEMS + SYSTEMS, "'systems' is set twice"),
         (SETS + "systems: {a: {class: Noisi}}", "systems.a.class: unknown 'Noisi'.*Noisy"),

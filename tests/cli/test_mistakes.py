@@ -176,7 +176,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     map_unordered = scoring.map_unordered
     for module in (scoring, bench):
         monkeypatch.setattr(
-            module, "map_unordered", lambda f, items, workers: map_unordered(f, items, 0)
+            module, "map_unordered", lambda f, items, workers, died=None: map_unordered(f, items, 0)
         )
 
 

@@ -39,7 +39,7 @@ def run(monkeypatch, call):
     """Runs `sgmse score`, SI-SDR alone, without worker processes: (exit code, stdout, stderr)."""
     map_unordered = scoring.map_unordered
     monkeypatch.setattr(
-        scoring, "map_unordered", lambda f, items, workers: map_unordered(f, items, 0)
+        scoring, "map_unordered", lambda f, items, workers, died=None: map_unordered(f, items, 0)
     )
 
     return partial(call, "score", "--measures", "si-sdr")
