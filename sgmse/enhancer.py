@@ -55,12 +55,13 @@ from sgmse.errors import (
     ArgumentTypeError,
     ClippingWarning,
     DeviceError,
+    RecordingWarning,
     ResultError,
     SamplerWarning,
 )
 from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
-from sgmse.postprocessing import Finish, share_of, whole_band
+from sgmse.postprocessing import Content, Finish, Remarks, share_of, whole_band
 from sgmse.solvers import Grid, Sampler, SamplerRange, Solver, refusal, solve
 
 Audio = TypeVar("Audio", NDArray[Any], Tensor)
@@ -265,7 +266,9 @@ class Enhancer:
                 mix; a sampler that the model is not made for.
 
         Warns:
-            RecordingWarning: audio that could be (channels, samples) or (samples, channels).
+            RecordingWarning: audio that could be (channels, samples) or (samples, channels); music,
+                or speech that is clean already, or no speech at all; sound above the band of the
+                model that is left out.
             ClippingWarning: integers that were clipped.
         """
         if isinstance(sample_rate, np.ndarray | Tensor) and sample_rate.ndim:
@@ -276,14 +279,19 @@ class Enhancer:
         options = _Options(seed, dry, max_attenuation, upper_band, progress)
         chosen = self.with_sampler(solver, steps, shifts, force=force)
         recordings = InMemory.of(audio)
-        results = [chosen._whole(rows, rate, options) for rows in recordings.rows]
+        results = []
+        for rows in recordings.rows:
+            heard = chosen._heard(rate, options)
+            results.append(chosen._whole(rows, rate, options, heard))
+            for line in heard.lines():
+                warnings.warn(f"audio: {line}", RecordingWarning, stacklevel=2)
         return cast("Audio", recordings.like(results))
 
-    def _whole(self, rows: Block, sample_rate: int, options: _Options) -> Block:
+    def _whole(self, rows: Block, sample_rate: int, options: _Options, heard: Remarks) -> Block:
         """A recording (channels, samples), enhanced."""
         out, done = np.empty_like(rows), 0
-        length = rows.shape[1]
-        for block in self._stream(cut(rows), peaks([rows]), sample_rate, length, options):
+        form = (sample_rate, rows.shape[1])
+        for block in self._stream(cut(rows), peaks([rows]), *form, options, heard):
             out[:, done : done + block.shape[1]] = block
             done += block.shape[1]
         return out
@@ -332,7 +340,8 @@ class Enhancer:
 
         Warns:
             ClippingWarning: samples beyond full scale were clipped, once the target is written.
-            RecordingWarning: what else should be known of the target; see `sgmse.audio.Writer`.
+            RecordingWarning: what else should be known of the target; see `sgmse.audio.Writer`; and
+                what is heard in the source, as for a call with an array.
         """
         source = Path(source)
         target = beside(source, format) if target is None else Path(target)
@@ -344,14 +353,22 @@ class Enhancer:
         levels = peaks(blocks_of(source))  # also proves the file whole and finite
         make_folder(target.parent)
         form = (about.sample_rate, about.frames)
+        heard = chosen._heard(about.sample_rate, options)
         with writer:
-            for block in chosen._stream(blocks_of(source), levels, *form, options):
+            for block in chosen._stream(blocks_of(source), levels, *form, options, heard):
                 writer.write(block)
+        for line in heard.lines():
+            warnings.warn(f"{source}: {line}", RecordingWarning, stacklevel=2)
         if writer.clipped:
             what = f"{target}: {writer.clipped} samples were clipped"
             remedy = "--clip-mode rescale (clip_mode='rescale') scales the result instead"
             warnings.warn(f"{what}; {remedy}", ClippingWarning, stacklevel=2)
         return target
+
+    def _heard(self, sample_rate: int, options: _Options) -> Remarks:
+        """Who listens to a recording."""
+        kept = options.upper_band or options.least > 0 or options.dry > 0
+        return Remarks(sample_rate, self.front.sample_rate, upper_band=kept)
 
     # The stages of a stream, from the outside to the model
 
@@ -362,6 +379,7 @@ class Enhancer:
         sample_rate: int,
         length: int,
         options: _Options,
+        remarks: Remarks,
     ) -> Iterator[Block]:
         """A recording of `length` samples whose channels have the peaks `levels`, enhanced."""
         heard = levels > 0  # a silent channel stays exactly silent
@@ -369,7 +387,7 @@ class Enhancer:
 
         def enhanced(blocks: Iterable[Block]) -> Iterator[Block]:
             loud = (block[heard] / scale for block in blocks)
-            for block in self._resampled(loud, sample_rate, length, options):
+            for block in self._resampled(loud, sample_rate, length, options, remarks.content):
                 out = np.zeros((len(heard), block.shape[1]), block.dtype)
                 out[heard] = block * scale
                 yield out
@@ -380,10 +398,15 @@ class Enhancer:
                 options.done(block.shape[1] / sample_rate)
 
         dry = 1.0 if options.least == 1 else float(options.dry)
-        return mixed(blocks, enhanced if heard.any() else silent, dry)
+        return mixed(remarks.listening(blocks), enhanced if heard.any() else silent, dry)
 
     def _resampled(
-        self, blocks: Iterable[Block], sample_rate: int, length: int, options: _Options
+        self,
+        blocks: Iterable[Block],
+        sample_rate: int,
+        length: int,
+        options: _Options,
+        content: Content,
     ) -> Iterator[Block]:
         """A stream of `length` samples, enhanced in segments at the rate of the model."""
         rate = self.front.sample_rate
@@ -397,6 +420,7 @@ class Enhancer:
             least=options.least,
             upper_band=upper_band,
             tracks=tracks,
+            content=content,
         )
         pieces = count_segments(resampled_length(length, sample_rate, rate), *cuts)
         with self._lanes(pieces) as side_by_side:

@@ -39,6 +39,9 @@ def run(options: argparse.Namespace) -> int:
         "estimates": model.parametrization,
         "spectrogram": checkpoint.front.transform,
         "sample rate": f"{checkpoint.front.sample_rate} Hz",
+        "band": f"up to {checkpoint.front.sample_rate // 2} Hz; sound above it is lowered with the "
+        "band below (--upper-band), or left out",
+        "level": checkpoint.front.level,
         "solver": checkpoint.sampler.solver,
         "grid": checkpoint.sampler.grid,
         "shifts": checkpoint.sampler.shifts,

@@ -3,6 +3,7 @@
 Needs the packages of the extra `train`, which are imported where they are used.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan, nan
@@ -20,7 +21,7 @@ from sgmse.data.mono import alike
 from sgmse.data.pairs import evenly_spaced
 from sgmse.data.training_pairs import section_pairs
 from sgmse.enhancer import Enhancer
-from sgmse.errors import ArgumentError, AudioError, MetricError, RecipeError
+from sgmse.errors import ArgumentError, AudioError, MetricError, RecipeError, RecordingWarning
 from sgmse.metrics.measures import Measure, select
 from sgmse.scoring.pair import TOLERANCE
 
@@ -139,7 +140,10 @@ def evaluate(
     rate = enhancer.front.sample_rate
     for row, pair in zip(table, pairs, strict=True):
         clean, noisy = read_pair(pair, rate)
-        enhanced = enhancer(noisy, rate)
+        with warnings.catch_warnings():
+            # A model in training may well find no speech; the scores say it.
+            warnings.simplefilter("ignore", RecordingWarning)
+            enhanced = enhancer(noisy, rate)
         for column, name in enumerate(scores):
             try:
                 row[column] = _score(name, clean, enhanced, noisy, rate)
