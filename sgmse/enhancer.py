@@ -349,7 +349,7 @@ class Enhancer:
         chosen = self.with_sampler(solver, steps, shifts, force=force)
         about = info(source)
         check_target(target, source, overwrite)
-        writer = Writer(target, about, format, bitrate=bitrate, clip_mode=clip_mode)
+        writer = Writer(target, about, format, bitrate=bitrate, clip_mode=clip_mode, rest=source)
         levels = peaks(blocks_of(source))  # also proves the file whole and finite
         make_folder(target.parent)
         form = (about.sample_rate, about.frames)

@@ -54,3 +54,19 @@ def test_six_channels_go_from_ogg_to_flac_and_keep_their_speakers(tmp_path):
         out, about = read(PLAIN.enhance_file(tmp_path / "x.ogg", tmp_path / name))
         np.testing.assert_allclose(out.std(axis=1) / tone.std(), levels[:, 0], rtol=0.1)
         assert about.speakers == 0x3F
+
+
+def test_a_film_keeps_its_picture(tmp_path):
+    pytest.importorskip("av", reason="containers of films need the package av (extra media)")
+    from films import facts, film, lag, packets, sound
+
+    film(tmp_path / "x.mp4", sound(2))
+    target = PLAIN.enhance_file(tmp_path / "x.mp4")
+    assert target.name == "x_enhanced.mp4"
+    assert packets(target) == packets(tmp_path / "x.mp4")
+    assert facts(target) == facts(tmp_path / "x.mp4")
+    old, new = read(tmp_path / "x.mp4"), read(target)
+    assert new[1] == old[1]
+    assert lag(old[0][0], new[0][0]) == 0
+    wav = PLAIN.enhance_file(target, tmp_path / "y.wav")
+    assert info(wav) == Info(48000, 1, 96000)

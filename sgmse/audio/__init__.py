@@ -14,8 +14,9 @@ A long file is processed in bounded memory by chaining generators:
 from sgmse.audio._arrays import InMemory
 from sgmse.audio._coding import CLIP_MODES, RATES, ClipMode, written_as
 from sgmse.audio._finding import find, look
+from sgmse.audio._info import BLOCK, FOREIGN, SUFFIXES, Info, Samples
 from sgmse.audio._names import beside, check_target, make_folder
-from sgmse.audio._reading import BLOCK, FOREIGN, SUFFIXES, Info, Samples, blocks, info, read
+from sgmse.audio._reading import blocks, info, read
 from sgmse.audio._resampling import resample, resample_blocks, resampled_length
 from sgmse.audio._sources import Source
 from sgmse.audio._streams import (

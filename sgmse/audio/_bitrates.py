@@ -16,7 +16,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from sgmse.audio._reading import BLOCK, Info, Samples
+from sgmse.audio._info import BLOCK, Info, Samples
+from sgmse.audio._media_coding import HOLDS, media_limits
 from sgmse.errors import AudioError
 
 WORST = 0.999  # libsndfile refuses 1
@@ -47,6 +48,8 @@ def constant(sample_rate: int) -> tuple[int, ...]:
 
 def limits(about: Info) -> tuple[float, float] | None:
     """The lowest and the highest bit rate in kb/s; None for a coding without."""
+    if about.format in HOLDS:
+        return media_limits(about)
     if about.subtype == "OPUS":
         return OPUS[0] * about.channels, OPUS[1] * about.channels
     if about.subtype == "MPEG_LAYER_III":

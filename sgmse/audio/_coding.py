@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias, get_args
 
 import soundfile
 
-from sgmse.audio import _bitrates
-from sgmse.audio._reading import FOREIGN, SUFFIXES, Info
+from sgmse.audio import _bitrates, _media
+from sgmse.audio._info import SUFFIXES, Info
+from sgmse.audio._media_coding import HOLDS, media_as
 from sgmse.errors import ArgumentError, AudioError
 
 FLOATS = ("FLOAT", "DOUBLE")
@@ -55,12 +56,19 @@ def written_as(
     if clip_mode not in CLIP_MODES:
         raise ArgumentError(f"clip_mode must be one of {', '.join(CLIP_MODES)}, not {clip_mode!r}")
     name = (Path(path).suffix if format is None else format).lower().removeprefix(".")
-    if (format is not None or name in FOREIGN) and name not in SUFFIXES:
+    if format is not None and name not in SUFFIXES:
         raise AudioError(path, f"{name!r} cannot be written", f"use one of {', '.join(SUFFIXES)}")
     allowed = SUFFIXES.get(name, (like.format,))
     container = like.format if like.format in allowed else allowed[0]
     if container == "WAV" != like.format and like.channels > 2 and like.speakers is not None:
         container = "WAVEX"
+    if container in HOLDS:
+        if clip_mode == "none":
+            problem = f"{container} holds nothing beyond full scale"
+            raise AudioError(path, problem, "choose clip mode clamp or rescale, or write wav")
+        _media.package(Path(path), name)
+        about = media_as(path, like, container, lossy=bitrate is not None)
+        return replace(about, bitrate=_bitrates.chosen(path, about, bitrate))
     wide = ["PCM_24"] if like.subtype in WIDE else []
     default = soundfile.default_subtype(container)
     for subtype in ["OPUS"] if name == "opus" else [like.subtype, *wide, default]:

@@ -9,11 +9,16 @@ import numpy as np
 import soundfile
 
 from sgmse.audio import _bitrates, _speakers
-from sgmse.audio._reading import BLOCK, Info, Samples
+from sgmse.audio._info import BLOCK, Info, Samples
 
 
 class Encoder(Protocol):
-    """An open file to which sound is appended; it holds all of it once it is closed."""
+    """An open file to which sound is appended; it holds all of it once it is closed.
+
+    `notes` say what should be known of it.
+    """
+
+    notes: list[str]
 
     def write(self, block: Samples) -> None:
         """Append (channels, samples) in the order of wav."""
@@ -35,6 +40,7 @@ class SoundFileEncoder:
         self._part, self._about, self._comment = part, about, comment
         self._order = _speakers.order_in_file(about.format, about.subtype, about.channels)
         self._file: soundfile.SoundFile | None = None
+        self.notes: list[str] = []
         self._held: list[Samples] = []
         self._total = self._heard = 0  # samples of a channel
         setting = _bitrates.by_formula(about)

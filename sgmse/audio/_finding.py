@@ -11,7 +11,8 @@ from glob import glob, has_magic
 from os.path import isdir
 from pathlib import Path
 
-from sgmse.audio._reading import FOREIGN, SUFFIXES
+from sgmse.audio import _media
+from sgmse.audio._info import FOREIGN, SUFFIXES
 from sgmse.errors import AudioError, RecordingWarning
 
 #: What operating systems, archives and storage devices keep beside the files of a user.
@@ -120,11 +121,11 @@ def _sorted_out(path: Path, entries: Iterable[Path]) -> tuple[list[Path], list[A
     foreign: Counter[str] = Counter()
     for entry in entries:
         suffix = entry.suffix[1:].lower()
-        if suffix not in FOREIGN | SUFFIXES.keys():
+        if suffix not in SUFFIXES:
             continue
         if problem := _no_file(entry):
             problems.append(problem)
-        elif suffix in SUFFIXES:
+        elif suffix not in FOREIGN or _media.is_installed():
             files.append(entry)
         else:
             foreign[suffix] += 1
@@ -145,4 +146,6 @@ def _no_file(entry: Path) -> AudioError | None:
 def _unreadable(path: Path, counts: Counter[str]) -> Iterator[AudioError]:
     for suffix, count in sorted(counts.items()):
         number = f"{count} file{'s' * (count > 1)} of {suffix}"
-        yield AudioError(path, f"{number} cannot be read", "convert them, for example with ffmpeg")
+        yield AudioError(
+            path, f"{number} need the package 'av'", "pip install 'sgmse-toolkit[media]'"
+        )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -16,53 +15,15 @@ import soundfile
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from sgmse.audio import _speakers
+from sgmse.audio import _media, _speakers
 from sgmse.audio._containers import MAGIC, layout_of
+from sgmse.audio._info import BLOCK, SUFFIXES, Info, Samples
 from sgmse.audio._layout import Layout, Track, damaged
 from sgmse.audio._sources import Pieces, Source, bytes_at, name_of, opened_bytes
 from sgmse.errors import AudioError, RecordingWarning
 
-Samples = NDArray[np.float32]  # (channels, samples)
-
-BLOCK = 1 << 16  # frames; libsndfile overflows its stack on long single writes of Ogg Vorbis
-
-# Suffix -> the containers that files so named hold; a new file gets the first.
-SUFFIXES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("wav", "wave", "bwf"), ("WAV", "WAVEX", "RF64", "NIST")),
-    **dict.fromkeys(("ogg", "oga", "opus"), ("OGG",)),
-    **dict.fromkeys(("aiff", "aif", "aifc"), ("AIFF",)),
-    **dict.fromkeys(("au", "snd"), ("AU",)),
-    **{name: (name.upper(),) for name in ("flac", "mp3", "caf", "w64", "rf64", "voc")},
-    "sph": ("NIST",),
-}
-FOREIGN = {"m4a", "m4b", "mp4", "mov", "aac", "wma", "webm", "mkv", "mka", "amr", "ac3", "3gp"}
-
 # Codings that have a bit rate to speak of.
 LOSSY = ("MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "VORBIS", "OPUS")
-
-
-@dataclass(frozen=True)
-class Info:
-    """What a file is: rate in Hz, channels, frames (samples of one channel), container, coding.
-
-    `format` and `subtype` are libsndfile's names, such as ("WAV", "PCM_16") or ("OGG", "OPUS").
-    `bitrate` is the mean one of a lossy coding in kb/s, None where there is none or it is not
-    known; `speakers` the mask of the speakers that the channels are meant for (dwChannelMask),
-    None where the file does not say it. Files that differ in nothing else are equal.
-    """
-
-    sample_rate: int
-    channels: int = 1
-    frames: int = 0
-    format: str = "WAV"
-    subtype: str = "PCM_16"
-    bitrate: float | None = field(default=None, compare=False)
-    speakers: int | None = field(default=None, compare=False)
-
-    @property
-    def duration(self) -> float:
-        """Length in seconds."""
-        return self.frames / self.sample_rate
 
 
 class Decoder(Protocol):
@@ -202,10 +163,15 @@ class _Libsndfile:
 def _opened(source: Source) -> Iterator[Decoder]:
     path = name_of(source)
     with opened_bytes(source) as stream:
+        head = bytes_at(stream, 0, 64)
+        if (kind := _media.kind_of(path, head)) is not None:
+            with _media.opened(stream, path, kind) as media:
+                yield media
+            return
         try:
             decoder = _Libsndfile(stream, path, layout_of(stream, path))
         except soundfile.LibsndfileError as error:
-            raise _unknown(path, bytes_at(stream, 0, 12)) from error
+            raise _unknown(path, head) from error
         with closing(decoder):
             yield decoder
 
@@ -213,10 +179,6 @@ def _opened(source: Source) -> Iterator[Decoder]:
 def _unknown(path: Path, head: bytes) -> AudioError:
     if head.startswith(MAGIC):
         return AudioError(path, "is damaged or cut off in its header", "record or copy it again")
-    kind = "m4a" if head[4:8] == b"ftyp" else path.suffix[1:].lower()
-    if kind in FOREIGN:
-        remedy = f"convert it: ffmpeg -i {shlex.quote(str(path))} converted.wav"
-        return AudioError(path, f"{kind} is not supported", remedy)
     return AudioError(path, "is not audio that can be read", f"use one of {', '.join(SUFFIXES)}")
 
 

@@ -20,7 +20,11 @@ from sgmse._files import whole
 from sgmse.audio import _speakers
 from sgmse.audio._coding import FLOATS, ClipMode, check_room, written_as
 from sgmse.audio._encoding import Encoder, SoundFileEncoder
-from sgmse.audio._reading import BLOCK, Info, Samples, check_finite
+from sgmse.audio._info import BLOCK, Info, Samples
+from sgmse.audio._media_coding import HOLDS
+from sgmse.audio._media_encoding import MediaEncoder
+from sgmse.audio._reading import check_finite
+from sgmse.audio._sources import Source
 from sgmse.errors import AudioError, RecordingWarning
 
 if TYPE_CHECKING:
@@ -45,6 +49,9 @@ class Writer:
         "rescale"  all is scaled by one factor so that the peak is full scale
         "none"     they are kept, in float
 
+    In a container such as mp4 the sound stands beside what else is in the file `rest`, if that is
+    one too: pictures, other sounds, subtitles, chapters and tags are copied as they are.
+
     `clipped` counts those that were clipped, so that one can warn.
 
     Warns:
@@ -60,11 +67,13 @@ class Writer:
         *,
         bitrate: float | None = None,
         clip_mode: ClipMode = "clamp",
+        rest: Source | None = None,
     ) -> None:
         self.path = Path(path)
         about = written_as(path, like, format, bitrate=bitrate, clip_mode=clip_mode)
         self.info = replace(about, frames=0)
         self.clipped = 0
+        self._rest = rest
         self._rescaled = clip_mode == "rescale"
         self._peak = 0.0
         self._notes: list[str] = []
@@ -81,7 +90,11 @@ class Writer:
             with ExitStack() as opened:
                 self._part = opened.enter_context(whole(self.path))
                 self._part.touch(exist_ok=False)  # which names the reason where it fails
-                self._encoder: Encoder = SoundFileEncoder(self._part, about, comment)
+                self._encoder: Encoder
+                if about.format in HOLDS:
+                    self._encoder = MediaEncoder(self._part, about, self.path, self._rest)
+                else:
+                    self._encoder = SoundFileEncoder(self._part, about, comment)
                 self._spool: IO[bytes] | None = None
                 if self._rescaled:
                     spool = tempfile.TemporaryFile(dir=self.path.parent)
@@ -138,6 +151,9 @@ class Writer:
         except BaseException:
             self._encoder.abandon()
             raise
+        self._notes += self._encoder.notes
+        if self.info.format in HOLDS:  # whose streams say it, and are not all of the file
+            return
         self._say_speakers()
         self._say_bitrate()
 

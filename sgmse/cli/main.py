@@ -92,10 +92,10 @@ def _check_command(parser: Parser, words: Sequence[str], known: Sequence[str]) -
 
 def _is_input(name: str) -> bool:
     """Whether a word is meant for a recording, a folder of them or a pattern."""
-    from sgmse.audio import FOREIGN, SUFFIXES
+    from sgmse.audio import SUFFIXES
 
     suffix = Path(name).suffix[1:].lower()
-    return suffix in FOREIGN | SUFFIXES.keys() or Path(name).exists()
+    return suffix in SUFFIXES or Path(name).exists()
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from glob import has_magic
 from pathlib import Path
 
-from sgmse.audio import FOREIGN, SUFFIXES, ClipMode, beside, check_target, info, look, written_as
+from sgmse.audio import SUFFIXES, ClipMode, beside, check_target, info, look, written_as
 from sgmse.cli.jobs import Job, Outcome
 from sgmse.errors import ArgumentError, AudioError
 
-KNOWN = FOREIGN | SUFFIXES.keys()  # suffixes by which a name is known to be meant for a file
+KNOWN = SUFFIXES  # suffixes by which a name is known to be meant for a file
 SHOWN = 3  # files of many that a message names
 
 

@@ -134,7 +134,7 @@ def bad_files() -> dict[str, str]:
         "cut_header.wav": "is damaged or cut off in its header",
         "cut.flac": "is cut off or damaged",
         "text.wav": "is not audio that can be read",
-        "song.m4a": "m4a is not supported; convert it: ffmpeg",
+        "song.m4a": "is damaged or cut off (Invalid data",
         "absent.wav": "no such file",
         "empty_folder": "no audio files there",
     }

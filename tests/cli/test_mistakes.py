@@ -118,7 +118,7 @@ TRAIN = ("train", "default", "--data", "clean", "--set")
 CALLS: list[tuple[str, ...]] = [
     *(("enhance", name) for name in ("nowhere.wav", "empty", "*.mp3", "[", NAME, "/dev/null")),
     *(("enhance", "a.wav", "-o", place) for place in ("a.wav", "a.wav/b.wav", f"{NAME}.wav")),
-    *(("enhance", "a.wav", "-o", place) for place in ("x.m4a", "/proc/x.wav")),
+    *(("enhance", "a.wav", "-o", place) for place in ("x.amr", "/proc/x.wav")),
     ("enhance", "a.wav", "--model", "model", "--compat", "sgmse"),
     ("enhance", "a.wav", "--model", "model", "--shifts", "999"),
     ("enhance", "a.wav", "--model", "model", "--solver", "pc", "--steps", "1"),

@@ -71,7 +71,7 @@ def test_a_folder_keeps_names_and_places():
         ("out.wav", "out.wav"),
         ("out.FLAC", "out.FLAC"),
         ("new/out.mp3", "new/out.mp3"),
-        ("out.m4a", "out.m4a"),  # refused when it is written: a folder is not what was meant
+        ("out.m4a", "out.m4a"),
         ("notes.txt", "notes.txt"),  # there already, as a file
         ("b.flac", "b.flac"),
         ("old.2024", "old.2024/a.wav"),  # there already, as a folder
@@ -234,5 +234,5 @@ def test_what_cannot_be_written_is_found_before_the_work():
     plan = make_plan(["a.wav", "b.flac"], "out").checked()
     assert [job.source.name for job in plan.jobs] == ["a.wav"]
     assert [str(o.error) for o in plan.ended] == ["out/b.flac: is a folder; name a file in it"]
-    plan = make_plan(["a.wav"], "x.m4a").checked()
-    assert "m4a" in str(plan.ended[0].error)
+    plan = make_plan(["a.wav"], "x.amr").checked()
+    assert "AMR_NB cannot be written at 16000 Hz" in str(plan.ended[0].error)
