@@ -125,6 +125,6 @@ class SamplerWarning(RecordingWarning):
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """A part of a message, " (did you mean 'x'?)"; "" where no known name is near."""
-    by_lower = {item.lower(): item for item in known}
-    close = get_close_matches(str(name).lower(), by_lower, 1)
-    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
+    by_word = {item.lower().lstrip("-"): item for item in known}
+    close = get_close_matches(str(name).lower().lstrip("-"), by_word, 1)
+    return f" (did you mean {by_word[close[0]]!r}?)" if close else ""

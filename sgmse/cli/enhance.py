@@ -70,12 +70,11 @@ def add(commands: Commands) -> None:
         "(default: no limit)",
         decibels,
     )
-    parser.add_argument(
-        "--upper-band",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="keep the sound above the band of the model (8 kHz), lowered with the band below it "
+    parser.switch(
+        "upper-band",
+        "keep the sound above the band of the model (8 kHz), lowered with the band below it "
         "(default); without it nothing is left there",
+        default=True,
     )
     parser.group("model and sampler")
     _add_sampler(parser)

@@ -171,6 +171,12 @@ class Parser(argparse.ArgumentParser):
         """An option without a value."""
         self._place.add_argument(*names.split(), action="store_true", help=text, **more)
 
+    def switch(self, name: str, text: str, default: bool | None) -> None:
+        """An option --NAME with its opposite, --no-NAME; None where neither is said."""
+        self._place.add_argument(
+            f"--{name}", action=argparse.BooleanOptionalAction, help=text, default=default
+        )
+
     def debug(self, default: object = argparse.SUPPRESS) -> None:
         """Show tracebacks; it stands before a command, where it has a default, or after it."""
         self.flag("--debug", "show where an error comes from", default=default)

@@ -29,13 +29,12 @@ def add(parser: Parser, report: bool | None) -> None:
         "if none is named",
     )
     when = "not" if report is False else "if that is installed"
-    parser.add_argument(
-        "--report",
-        action=argparse.BooleanOptionalAction,
-        help="write report.html, one page with table, charts, sounds and spectrograms; it needs "
-        f"the extra 'report' (default: {when})",
+    parser.switch(
+        "report",
+        "write report.html, one page with table, charts, sounds and spectrograms; it needs the "
+        f"extra 'report' (default: {when})",
+        default=report,
     )
-    parser.set_defaults(report=report)
     parser.value(
         "--report-files",
         "N or NAME,...",

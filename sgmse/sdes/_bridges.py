@@ -5,7 +5,6 @@ from math import expm1, log
 
 import numpy as np
 import torch
-from scipy.special import expi
 from torch import Tensor
 from typing_extensions import override
 
@@ -62,7 +61,10 @@ class BBED(SDE):
             raise ArgumentError(
                 "BBED has no gradient with respect to t; its derivatives are `rates`"
             )
-        # scipy has Ei, torch has not. In float64, as the terms cancel.
+        # scipy has Ei, torch has not. Importing it is a tenth of the start of a command.
+        from scipy.special import expi
+
+        # In float64, as the terms cancel.
         time, log_k = t.detach().cpu().double().numpy(), log(self.k)
         a = 1 - time
         ei = expi(-2 * np.where(a > 0, a, 1.0) * log_k)  # at a = 0 a Ei(-2 a ln k) is 0, its limit
