@@ -29,9 +29,9 @@ from tqdm import tqdm
 from sgmse import audio
 from sgmse._extras import require
 from sgmse._files import whole_folder
-from sgmse.data._crops import PATIENCE, is_silent
-from sgmse.data.degradations import Audio, Room, add_noise
-from sgmse.data.mono import read_mono
+from sgmse.data._crops import PATIENCE, is_faint, is_silent
+from sgmse.data.degradations import Audio, Room, active_power, add_noise
+from sgmse.data.mono import mono, read_mono, warn_of_cancelling
 from sgmse.data.pairs import INDEX, recordings
 from sgmse.errors import ArgumentError, AudioError, MixError
 
@@ -83,17 +83,17 @@ class Mixer:
         if not 0 <= self.reverb <= 1:
             raise ArgumentError(f"reverb must be a share, 0 to 1, not {self.reverb}")
 
-    def problem(self, file: Path) -> str | None:
-        """Why a recording cannot be used, if so."""
+    def judge(self, file: Path) -> "Verdict":
+        """Whether a recording can be used."""
         try:
             about = audio.info(file)
             if about.duration < self.shortest:
-                return f"{about.duration:.2f} s long, below {self.shortest:g} s"
-            # At its own rate, which is cheaper.
-            samples = read_mono(file, about.sample_rate)
+                return Verdict(f"{about.duration:.2f} s long, below {self.shortest:g} s")
+            # At its own rate, which is cheaper, unless the set has less of a band.
+            samples, cancels = mono(file, min(about.sample_rate, self.sample_rate))
         except AudioError as error:
-            return f"{error.args[1]}; {error.args[2]}"
-        return "silent, below -60 dB" if is_silent(samples) else None
+            return Verdict(f"{error.args[1]}; {error.args[2]}")
+        return Verdict("silent, below -60 dB" if is_silent(samples) else None, cancels)
 
     def mix(
         self, number: int, name: str, speech: "Source", noise: "Source"
@@ -129,10 +129,20 @@ class Mixer:
         for _ in range(PATIENCE):
             start = int(rng.integers(places))
             part = recording.take(np.arange(start, start + needed), mode="wrap")
-            if not is_silent(part):
-                wave = audio.resample(torch.from_numpy(part), rate, self.sample_rate, samples)
-                return wave.numpy(), start / rate
+            if is_silent(part):
+                continue
+            resampled = audio.resample(torch.from_numpy(part), rate, self.sample_rate, samples)
+            wave: Audio = resampled.numpy()
+            if not is_faint(wave, active_power(part, rate), self.sample_rate):
+                return wave, start / rate
         raise MixError(f"{file}: {PATIENCE} places in a row are silent; leave it out")
+
+
+class Verdict(NamedTuple):
+    """Why a recording cannot be used, if so; whether its channels cancel each other."""
+
+    problem: str | None
+    cancels: bool = False
 
 
 class Source(NamedTuple):
@@ -265,18 +275,24 @@ def _usable(
     """As many of the recordings as `count` mixtures need; those that were skipped on the way."""
     good: list[Source] = []
     bad: list[Skipped] = []
+    folded: list[Path] = []
     wanted = len(sources) if count is None else min(count, len(sources))
     label = f"reading {('speech', 'noise')[stream]}"
     waiting = _turns(sources, len(sources), mixer.seed, stream)
     while waiting and len(good) < wanted:
         batch, waiting = waiting[: wanted - len(good)], waiting[wanted - len(good) :]
         paths = [source.path for source in batch]
-        problems = list(bar(pool.map(mixer.problem, paths), label, len(batch)))
-        good += [source for source, problem in zip(batch, problems, strict=True) if not problem]
-        bad += [(path, problem) for path, problem in zip(paths, problems, strict=True) if problem]
+        verdicts = list(bar(pool.map(mixer.judge, paths), label, len(batch)))
+        for source, (problem, cancels) in zip(batch, verdicts, strict=True):
+            if problem:
+                bad.append((source.path, problem))
+                continue
+            good.append(source)
+            folded += [source.path] * cancels
     if not good:
         path, problem = bad[0]
         raise MixError(f"none of {len(sources)} recordings can be used, such as {path}: {problem}")
+    warn_of_cancelling(folded)
     return good, bad
 
 

@@ -6,6 +6,7 @@ worker processes, and a training that resumes at step n goes on with pair n * ba
 The settings are the section `data` of a recipe: errors of its folders name its keys.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from torch.utils.data import Dataset, Sampler
 from typing_extensions import override
 
 from sgmse.data._checked import Checked, Probability, Range, Within
-from sgmse.data._crops import PATIENCE, crop, is_silent, odds, pick
+from sgmse.data._crops import FAINT, FLOOR, PATIENCE, SILENCE, crop, is_faint, is_silent, odds, pick
 from sgmse.data.babble import Babble
 from sgmse.data.cache import CachedRecordings, cached
 from sgmse.data.degradations import (
@@ -32,12 +33,14 @@ from sgmse.data.degradations import (
     Linear,
     Room,
     Speed,
+    active_power,
     add_noise,
     alike,
     decibels,
 )
+from sgmse.data.mono import warn_of_cancelling
 from sgmse.data.pairs import Pair, match_all, recordings, recordings_by_name
-from sgmse.errors import AudioError, DataError, RecipeError
+from sgmse.errors import AudioError, DataError, RecipeError, RecordingWarning
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,32 @@ class TrainingData(Checked, ABC):
         decoded = []
         for name, files in zip(self.folders, self.files(root), strict=True):
             with _naming(f"data.{name}"):
-                decoded.append(cached(files, root / getattr(self, name), cache, sample_rate))
+                folder = root / getattr(self, name)
+                found = cached(files, folder, cache, sample_rate)
+                warn_of_cancelling([folder / clip.name for clip in found.clips if clip.cancels])
+                decoded.append(found)
         return decoded
 
     def finish(
         self, clean: Audio, noisy: Audio, rng: Generator, sample_rate: int
     ) -> tuple[Audio, Audio]:
-        """Both after `kept`, `degradations`, and one gain that puts the noisy peak in its range."""
-        clean, noisy = alike(self.kept, clean, noisy, rng, sample_rate)
-        for degradation in self.degradations:
-            noisy = degradation(noisy, rng, sample_rate)
+        """Both after `kept`, `degradations`, and one gain that puts the noisy peak in its range.
+
+        What would leave next to nothing of the noisy audio is drawn again.
+        """
+        level = active_power(noisy, sample_rate)
+        for _ in range(PATIENCE):
+            clean_kept, spoilt = alike(self.kept, clean, noisy, rng, sample_rate)
+            for degradation in self.degradations:
+                spoilt = degradation(spoilt, rng, sample_rate)
+            if active_power(spoilt, sample_rate) >= FAINT * level:
+                break
+        else:
+            raise RecipeError(
+                f"data.kept, data.degradations: {PATIENCE} times in a row they left next to "
+                "nothing of a recording; take out what is too strong"
+            )
+        clean, noisy = clean_kept, spoilt
         gain = decibels(rng.uniform(*self.peak)) / (float(np.abs(noisy).max()) or 1.0)
         return clean * np.float32(gain), noisy * np.float32(gain)
 
@@ -186,8 +205,9 @@ class _MixedDataset(PairDataset):
     ) -> None:
         super().__init__(seed, clean.sample_rate)
         self.data, self.clean, self.noise = data, clean, noise
-        self.clean_odds = odds(clean, data.clean_balance)
-        self.noise_odds = odds(noise, data.noise_balance)
+        audible = _audible("data.clean", clean, SILENCE), _audible("data.noise", noise, FLOOR)
+        self.clean_odds = odds(clean, data.clean_balance, audible[0])
+        self.noise_odds = odds(noise, data.noise_balance, audible[1])
 
     @property
     @override
@@ -200,11 +220,7 @@ class _MixedDataset(PairDataset):
     @override
     def draw(self, index: int, rng: Generator) -> tuple[Audio, Audio]:
         data = self.data
-        number, clean = self.draw_speech(rng)
-        for change in data.clean_changes:
-            clean = change(clean, rng, self.sample_rate)
-        room = data.room
-        clean, noisy = (clean, clean) if room is None else room(clean, rng, self.sample_rate)
+        number, clean, noisy = self.draw_speech(rng)
         noise = self.draw_noise(number, rng)
         for _ in range(1, data.most_noises):
             if rng.random() >= data.more_noise:
@@ -214,33 +230,54 @@ class _MixedDataset(PairDataset):
         noisy = add_noise(noisy, noise, rng.uniform(*data.snr), self.sample_rate)
         return data.finish(clean, noisy, rng, self.sample_rate)
 
-    def draw_speech(self, rng: Generator) -> tuple[int, Audio]:
-        """The number of a recording, and a crop of it that is not silent."""
-        speed, samples = self.data.clean_speed, self.data.samples
+    def draw_speech(self, rng: Generator) -> tuple[int, Audio, Audio]:
+        """The number of a recording, and a crop of it: the target, and as it is heard in a room."""
+        data, speed, samples = self.data, self.data.clean_speed, self.data.samples
         for _ in range(PATIENCE):
             factor = speed.draw(rng)
             number = pick(self.clean_odds, rng)
             part = crop(self.clean, number, speed.needs(samples, factor), rng)
             speech = speed.apply(part, factor, samples)
-            if not is_silent(speech):
-                return number, speech
+            if is_silent(speech):
+                continue
+            target = speech
+            for change in data.clean_changes:
+                target = change(target, rng, self.sample_rate)
+            target, heard = (
+                (target, target) if data.room is None else data.room(target, rng, self.sample_rate)
+            )
+            if not is_faint(target, active_power(speech, self.sample_rate), self.sample_rate):
+                return number, target, heard
         raise RecipeError(
-            f"data.clean: {PATIENCE} crops in a row are silent (below -60 dB); check the recordings"
+            f"data.clean: {PATIENCE} crops in a row are silent (below -60 dB), as they are or by "
+            "data.clean_changes; check the recordings"
         )
 
     def draw_noise(self, target: int, rng: Generator) -> Audio:
-        """A crop of noise, or a babble without the recording of the target, with its changes."""
+        """A crop of noise, or a babble without the recording of the target, with its changes.
+
+        A crop in which the noise pauses is drawn again, of another file, too.
+        """
         babble, speed, samples = self.data.babble, self.data.noise_speed, self.data.samples
-        if babble and rng.random() < babble.probability:
-            noise = babble(self.clean, target, samples, rng)
-        else:
-            factor = speed.draw(rng)
-            number = pick(self.noise_odds, rng)
-            part = crop(self.noise, number, speed.needs(samples, factor), rng, repeat=True)
-            noise = speed.apply(part, factor, samples)
-        for change in self.data.noise_changes:
-            noise = change(noise, rng, self.sample_rate)
-        return noise
+        for _ in range(PATIENCE):
+            if babble and rng.random() < babble.probability:
+                noise, level = babble(self.clean, target, samples, rng), 0.0
+            else:
+                factor = speed.draw(rng)
+                number = pick(self.noise_odds, rng)
+                part = crop(self.noise, number, speed.needs(samples, factor), rng, repeat=True)
+                noise, level = speed.apply(part, factor, samples), self.noise.levels[number]
+            before = active_power(noise, self.sample_rate)
+            if before < max(FAINT * level, FLOOR):
+                continue
+            for change in self.data.noise_changes:
+                noise = change(noise, rng, self.sample_rate)
+            if not is_faint(noise, before, self.sample_rate):
+                return noise
+        raise RecipeError(
+            f"data.noise: {PATIENCE} crops in a row hold no noise (60 dB below that of their "
+            "recording), as they are or by data.noise_changes; check the recordings"
+        )
 
 
 @dataclass(frozen=True)
@@ -277,6 +314,14 @@ class _PairedDataset(PairDataset):
     ) -> None:
         super().__init__(seed, clean.sample_rate)
         self.data, self.clean, self.noisy = data, clean, noisy
+        self.usable = np.flatnonzero(_audible("data.noisy", noisy, FLOOR))
+        for one, other in zip(clean.clips, noisy.clips, strict=True):
+            if one.cancels != other.cancels:
+                raise RecipeError(
+                    f"data: the channels of {one.name} cancel each other "
+                    f"{'clean' if one.cancels else 'noisy'}, and not in its partner; make one "
+                    "channel of both"
+                )
         for name, *lengths in zip(clean.names, clean.lengths, noisy.lengths, strict=True):
             if lengths[0] != lengths[1]:
                 raise RecipeError(
@@ -287,21 +332,33 @@ class _PairedDataset(PairDataset):
     @property
     @override
     def summary(self) -> str:
-        return f"{len(self.clean)} pairs ({_duration(self.clean.seconds)})"
+        return f"{len(self.usable)} pairs ({_duration(self.clean.seconds)})"
 
     @override
     def draw(self, index: int, rng: Generator) -> tuple[Audio, Audio]:
-        samples = self.data.samples
-        epoch, place = divmod(index, len(self.clean))
-        number = int(_order(self.seed, epoch, len(self.clean))[place])
-        length = int(self.clean.lengths[number])
+        count = len(self.usable)
+        epoch, place = divmod(index, count)
+        order = _order(self.seed, epoch, count)
+        for attempt in range(PATIENCE):  # at ten places of a recording, then of the next
+            number = int(self.usable[order[(place + attempt // 10) % count]])
+            clean, noisy = self.crop(number, rng)
+            if not is_faint(noisy, self.noisy.levels[number], self.sample_rate):
+                return self.data.finish(clean, noisy, rng, self.sample_rate)
+        raise RecipeError(
+            f"data.noisy: {PATIENCE} crops in a row hold nothing (60 dB below their recording), "
+            f"such as of {self.noisy.names[number]}; check the recordings"
+        )
+
+    def crop(self, number: int, rng: Generator) -> tuple[Audio, Audio]:
+        """Both of a pair at one place."""
+        samples, length = self.data.samples, int(self.clean.lengths[number])
         start = int(rng.integers(0, max(length - samples, 0) + 1))
         missing = max(samples - length, 0)
         clean, noisy = (
             np.pad(recordings.read(number, start, samples), (missing // 2, missing - missing // 2))
             for recordings in (self.clean, self.noisy)
         )
-        return self.data.finish(clean, noisy, rng, self.sample_rate)
+        return clean, noisy
 
 
 class ConsecutiveBatches(Sampler[list[int]]):
@@ -343,6 +400,27 @@ def _naming(key: str) -> Iterator[str]:
         yield f"say where the data lie with --data FOLDER, or set {key}=FOLDER"
     except (AudioError, DataError) as error:
         raise RecipeError(f"{key}: {error}") from error
+
+
+def _audible(key: str, recordings: CachedRecordings, least: float) -> NDArray[np.bool_]:
+    """Which recordings have a frame of that mean power; the others are said, and left out.
+
+    Raises `RecipeError` where none has.
+    """
+    audible: NDArray[np.bool_] = recordings.loudest >= least
+    silent = [recordings.names[number] for number in np.flatnonzero(~audible)]
+    limit = f"below {10 * np.log10(least):.0f} dB"
+    if len(silent) == len(recordings):
+        raise RecipeError(f"{key}: all {len(silent)} recordings are silent ({limit}); check them")
+    if silent:
+        more = ", ..." if len(silent) > 5 else ""
+        warnings.warn(
+            f"{key}: {len(silent)} of {len(recordings)} recordings are silent ({limit}) and left "
+            f"out: {', '.join(silent[:5])}{more}",
+            RecordingWarning,
+            stacklevel=2,
+        )
+    return audible
 
 
 @lru_cache(maxsize=2)

@@ -14,12 +14,28 @@ def speech(corpus, tmp_path):
 
 def test_speech_are_drawn_by_their_length_to_a_power(speech):
     share = speech.lengths / speech.lengths.sum()
-    np.testing.assert_allclose(np.diff(odds(speech, 1.0), prepend=0), share)
-    np.testing.assert_allclose(np.diff(odds(speech, 0.0), prepend=0), 1 / len(speech))
-    assert odds(speech, 0.3)[-1] == 1
-    rng = np.random.default_rng(0)
-    drawn = np.bincount([pick(odds(speech, 1.0), rng) for _ in range(4000)], minlength=len(speech))
+    every = np.ones(len(speech), bool)
+    np.testing.assert_allclose(np.diff(odds(speech, 1.0, every), prepend=0), share)
+    np.testing.assert_allclose(np.diff(odds(speech, 0.0, every), prepend=0), 1 / len(speech))
+    assert odds(speech, 0.3, every)[-1] == 1
+    rng, chances = np.random.default_rng(0), odds(speech, 1.0, every)
+    drawn = np.bincount([pick(chances, rng) for _ in range(4000)], minlength=len(speech))
     np.testing.assert_allclose(drawn / 4000, share, atol=0.03)  # 4 standard deviations
+
+
+@pytest.mark.parametrize("without", [0, 1, 3])
+def test_what_is_left_out_is_never_drawn(speech, without):
+    usable = np.arange(len(speech)) != without
+    rng, chances = np.random.default_rng(0), odds(speech, 1.0, usable)
+    assert {pick(chances, rng) for _ in range(500)} == set(np.flatnonzero(usable))
+    assert pick(chances, Highest()) == np.flatnonzero(usable)[-1]
+
+
+class Highest:
+    """A generator that draws the largest number below 1."""
+
+    def random(self) -> float:
+        return np.nextafter(1.0, 0.0)
 
 
 def test_a_crop_lies_in_its_clip(speech):

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from sgmse.data.babble import Babble
 from sgmse.data.degradations import Clip, HighPass, MicrophoneColour, Room, Speed, active_power
 from sgmse.data.training_pairs import ConsecutiveBatches, MixedSpeech, Paired, section_pairs
-from sgmse.errors import RecipeError
+from sgmse.errors import RecipeError, RecordingWarning
 
 RATE = 8000
 STILL = Speed(0.0)
@@ -209,8 +209,12 @@ def test_babble_needs_talkers(opened, corpus, tmp_path):
 def test_silent_speech_is_refused(tmp_path):
     write(tmp_path / "clean" / "a.wav", np.zeros(4000, "f"))
     write(tmp_path / "noise" / "a.wav", np.ones(4000, "f"))
-    pairs = mixed().open(tmp_path, tmp_path / "cache", RATE, 0)
-    with pytest.raises(RecipeError, match="silent"):
+    with pytest.raises(RecipeError, match=r"data\.clean: all 1 recordings are silent"):
+        mixed().open(tmp_path, tmp_path / "cache", RATE, 0)
+    write(tmp_path / "clean" / "b.wav", np.eye(1, 400_000, 9, dtype="f")[0])  # a click
+    with pytest.warns(RecordingWarning, match=r"1 of 2 .* left out: a\.wav$"):
+        pairs = mixed().open(tmp_path, tmp_path / "cache", RATE, 0)
+    with pytest.raises(RecipeError, match="100 crops in a row are silent"):
         pairs[0]
 
 

@@ -40,6 +40,8 @@ from sgmse.data.degradations.sources import (
     Speed as Speed,
     active_power as active_power,
     add_noise as add_noise,
+    frame_powers as frame_powers,
+    strong_mean as strong_mean,
 )
 
 #: Those that a recipe may name. A new one has a file, and its name here.

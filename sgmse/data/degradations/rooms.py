@@ -12,8 +12,11 @@ from scipy.signal import fftconvolve
 from sgmse._extras import imported
 from sgmse.data._checked import Checked, Probability, Range, Within
 from sgmse.data.degradations._base import Audio
+from sgmse.errors import ArgumentError
 
 SPEED_OF_SOUND = 343.0
+PATIENCE = 100  # rooms in a row without
+AUDIBLE = 1e-3  # of the response, the least direct sound by which its level can be set
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,17 @@ class Room(Checked):
 
     def response(self, rng: Generator, sample_rate: int) -> Audio:
         """An impulse response whose first sample is the direct sound, 1."""
+        for _ in range(PATIENCE):
+            response = self._drawn(rng, sample_rate)
+            if abs(response[0]) > AUDIBLE * np.abs(response).max():
+                scaled: Audio = response / response[0]
+                return scaled
+        raise ArgumentError(
+            f"Room: {PATIENCE} rooms in a row have next to no direct sound; choose other sizes"
+        )
+
+    def _drawn(self, rng: Generator, sample_rate: int) -> Audio:
+        """The same at the level that it has in the room."""
         acoustics = imported("pyroomacoustics", "a simulated room", "train")
         size = np.array([rng.uniform(*r) for r in (self.width, self.length, self.height)])
         wall = 0.1  # neither stands closer to a wall
@@ -85,8 +99,7 @@ class Room(Checked):
         response = np.asarray(room.rir[0][0], np.float32)
         # Image sources arrive as windowed sincs, centred half a filter after their delay.
         direct = delay + acoustics.constants.get("frac_delay_length") // 2
-        scaled: Audio = response[direct:] / response[direct]
-        return scaled
+        return response[direct:]
 
 
 @lru_cache(maxsize=10_000)

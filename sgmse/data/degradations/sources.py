@@ -12,6 +12,7 @@ from typing import Annotated
 import numpy as np
 import soxr
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from sgmse.data._checked import Checked, Probability, Range, Within
 from sgmse.data.degradations._base import Audio, decibels
@@ -19,10 +20,21 @@ from sgmse.data.degradations._base import Audio, decibels
 
 def active_power(audio: Audio, sample_rate: int) -> float:
     """Mean power over the active frames: those of 20 ms within 30 dB of the strongest."""
+    return strong_mean(frame_powers(audio, sample_rate))
+
+
+def frame_powers(audio: Audio, sample_rate: int) -> NDArray[np.float64]:
+    """Mean power of each frame of 20 ms."""
     frame = max(sample_rate // 50, 1)
     framed = audio[: max(len(audio) // frame, 1) * frame]
-    power = (framed.reshape(-1, min(frame, len(framed))) ** 2).mean(axis=1, dtype=np.float64)
-    return float(power[power >= 1e-3 * power.max()].mean())
+    squares = framed.reshape(-1, min(frame, len(framed))) ** 2
+    powers: NDArray[np.float64] = squares.mean(axis=1, dtype=np.float64)
+    return powers
+
+
+def strong_mean(powers: NDArray[np.float64]) -> float:
+    """Mean of the powers that are within 30 dB of the strongest."""
+    return float(powers[powers >= 1e-3 * powers.max()].mean())
 
 
 def add_noise(speech: Audio, noise: Audio, snr: float, sample_rate: int) -> Audio:
