@@ -38,6 +38,7 @@ from .errors import (
     RecipeError as RecipeError,
     RecordingWarning as RecordingWarning,
     ResultError as ResultError,
+    ResultWarning as ResultWarning,
     SamplerWarning as SamplerWarning,
     SgmseError as SgmseError,
     SuiteError as SuiteError,

@@ -57,11 +57,21 @@ from sgmse.errors import (
     DeviceError,
     RecordingWarning,
     ResultError,
+    ResultWarning,
     SamplerWarning,
 )
 from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
-from sgmse.postprocessing import Content, Finish, Remarks, share_of, whole_band
+from sgmse.postprocessing import (
+    LIKELY,
+    POSSIBLE,
+    Content,
+    Finish,
+    Plausibility,
+    Remarks,
+    share_of,
+    whole_band,
+)
 from sgmse.solvers import Grid, Sampler, SamplerRange, Solver, refusal, solve
 
 Audio = TypeVar("Audio", NDArray[Any], Tensor)
@@ -115,6 +125,7 @@ class _Options:
     upper_band: bool = True
     progress: Progress | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
+    plausibility: Plausibility = field(default_factory=Plausibility)
 
     def __post_init__(self) -> None:
         whole("seed", self.seed, least=0)
@@ -134,6 +145,13 @@ class _Options:
         if self.progress is not None:
             with self.lock:
                 self.progress(seconds)
+
+    def tell(self, name: str) -> None:
+        """Warn of a result, of that name, that is not like its recording."""
+        if (excess := self.plausibility.excess) > LIKELY:
+            what = f"{name}: {excess:.0%} of its energy lie where the recording has next to none"
+            text = f"{what}; listen to it, it may be noise that the model has made"
+            warnings.warn(text, ResultWarning, stacklevel=3)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -264,11 +282,13 @@ class Enhancer:
             TypeError: audio that holds no numbers of a known full scale; options of a wrong type.
             ValueError: audio that is empty, not finite or of another shape; a bad rate, seed or
                 mix; a sampler that the model is not made for.
+            ResultError: a result that is noise of the model, or not finite.
 
         Warns:
             RecordingWarning: audio that could be (channels, samples) or (samples, channels); music,
                 or speech that is clean already, or no speech at all; sound above the band of the
                 model that is left out.
+            ResultWarning: a result with sound where the recording has next to none.
             ClippingWarning: integers that were clipped.
         """
         if isinstance(sample_rate, np.ndarray | Tensor) and sample_rate.ndim:
@@ -285,6 +305,7 @@ class Enhancer:
             results.append(chosen._whole(rows, rate, options, heard))
             for line in heard.lines():
                 warnings.warn(f"audio: {line}", RecordingWarning, stacklevel=2)
+        options.tell("the result")
         return cast("Audio", recordings.like(results))
 
     def _whole(self, rows: Block, sample_rate: int, options: _Options, heard: Remarks) -> Block:
@@ -337,8 +358,10 @@ class Enhancer:
         Raises:
             AudioError: a source that cannot be read or a target that cannot be written; then
                 nothing is left at the target, and what stood there still does.
+            ResultError: as for a call.
 
         Warns:
+            ResultWarning: as for a call.
             ClippingWarning: samples beyond full scale were clipped, once the target is written.
             RecordingWarning: what else should be known of the target; see `sgmse.audio.Writer`; and
                 what is heard in the source, as for a call with an array.
@@ -359,6 +382,7 @@ class Enhancer:
                 writer.write(block)
         for line in heard.lines():
             warnings.warn(f"{source}: {line}", RecordingWarning, stacklevel=2)
+        options.tell(str(target))
         if writer.clipped:
             what = f"{target}: {writer.clipped} samples were clipped"
             remedy = "--clip-mode rescale (clip_mode='rescale') scales the result instead"
@@ -483,8 +507,17 @@ class Enhancer:
         clean = torch.cat(means).cpu().numpy().astype(segment.dtype, copy=False)
         if not np.isfinite(clean).all():
             raise ResultError(
-                f"{self.sampler} gave samples that are not finite; "
-                "take more steps or another solver"
+                f"{self.sampler} gave samples that are not finite; sample the model as it "
+                "recommends, without a solver and steps of your own"
+            )
+        excess = options.plausibility.judge(clean, segment, rate)
+        if excess > POSSIBLE and not self.force:
+            powers = [np.mean(np.square(x)) + 1e-12 for x in (clean, segment)]
+            louder = 10 * np.log10(powers[0] / powers[1])
+            raise ResultError(
+                f"the result is noise: {excess:.0%} of its energy lie where the recording has next "
+                f"to none, and it is {louder:+.0f} dB louder; sample the model as it recommends, "
+                "or take another one; to hear it all the same use --force (force=True)"
             )
         return clean
 

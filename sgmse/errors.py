@@ -26,6 +26,7 @@ What is no error, and yet should be known of a result, is a `RecordingWarning`:
     UserWarning
     └── RecordingWarning                    of a recording or a result
         ├── ClippingWarning                 samples beyond full scale were clipped
+        ├── ResultWarning                   a result has what its recording has not
         └── SamplerWarning                  of a sampler that the model is not made for
 
 The command line prints these in one line, too, as warnings, and exits with 0.
@@ -117,6 +118,10 @@ class RecordingWarning(UserWarning):
 
 class ClippingWarning(RecordingWarning):
     """Samples of a result lay beyond full scale, and its file holds no larger ones."""
+
+
+class ResultWarning(RecordingWarning):
+    """A result has sound where its recording has next to none: it may be noise of the model."""
 
 
 class SamplerWarning(RecordingWarning):

@@ -53,6 +53,8 @@ def network() -> SlimUNet:
         for parameter in net.parameters():
             parameter.copy_(0.3 * torch.randn_like(parameter))
         net.head.bias[1] += 0.5  # some of the input comes through
+        for parameter in net.head.parameters():
+            parameter.mul_(0.3)  # and the result is quieter than the input, as results are
     return net.eval().requires_grad_(False)
 
 
@@ -84,6 +86,8 @@ def regeneration(conditioning: str = "both") -> Regeneration:
         for parameter in net.parameters():
             if parameter.ndim > 1:
                 parameter.copy_(0.2 * torch.randn_like(parameter))
+        for parameter in net.output.parameters():
+            parameter.mul_(0.1)  # the result is quieter than the input
     model = Regeneration(Predictive(), ScoreModel(net, OUVE(), Data()), conditioning)
     return model.eval().requires_grad_(False)
 

@@ -27,7 +27,7 @@ from sgmse.checkpoints import PACKAGED, locate
 from sgmse.checkpoints.hub import HUB
 from sgmse.checkpoints.native import CONFIG, WEIGHTS
 from sgmse.enhancer import CHANNELS_AT_ONCE, Enhancer, load
-from sgmse.errors import ArgumentError, RecordingWarning, SamplerWarning
+from sgmse.errors import ArgumentError, RecordingWarning
 from sgmse.scoring.provenance import combined, digest, versions
 from sgmse.solvers import Grid, Solver
 
@@ -110,13 +110,13 @@ class Model(System):
     def load(self) -> EnhanceFile:
         """The evaluations are those of the network that refines, for each piece of a recording."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SamplerWarning)  # `require` has said it
+            warnings.simplefilter("ignore", RecordingWarning)  # `require` has said what matters
             enhancer = self.enhancer()
+            rate = enhancer.front.sample_rate
+            replace(enhancer, force=True)(warm_up(rate), rate)
         calls = Counter[str]()
         network = enhancer.model.parts["network"]
         network.register_forward_hook(lambda *_: calls.update(network=1))
-        rate = enhancer.front.sample_rate
-        enhancer(warm_up(rate), rate)
 
         def enhance(source: Path, target: Path, seed: int) -> Usage:
             noisy, about = audio.read(source)

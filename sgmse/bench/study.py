@@ -137,7 +137,7 @@ class Study:
             return replace(setting, refused=str(error))
         model = self.enhancer
         outside = solvers.refusal(Sampler(solver, grid), model.model.sde, model.samplers)
-        system = replace(setting.system, solver=solver, grid=grid, force=outside is not None)
+        system = replace(setting.system, solver=solver, grid=grid, force=True)
         return replace(
             setting,
             system=system,

@@ -133,7 +133,7 @@ class Evaluation(NamedTuple):
 def evaluate(
     enhancer: Enhancer, pairs: Sequence[ValidationPair], scores: Sequence[str], examples: int = 0
 ) -> Evaluation:
-    """Scores of what the enhancer makes of the noisy recordings."""
+    """Scores of what the enhancer makes of the noisy recordings, be it noise of its network."""
     table = np.full((len(pairs), len(scores)), nan)
     shown: list[Example] = []
     problems: dict[str, list[str]] = {name: [] for name in scores}
@@ -141,9 +141,9 @@ def evaluate(
     for row, pair in zip(table, pairs, strict=True):
         clean, noisy = read_pair(pair, rate)
         with warnings.catch_warnings():
-            # A model in training may well find no speech; the scores say it.
+            # A model in training may well find no speech, or make noise; the scores say it.
             warnings.simplefilter("ignore", RecordingWarning)
-            enhanced = enhancer(noisy, rate)
+            enhanced = enhancer(noisy, rate, force=True)
         for column, name in enumerate(scores):
             try:
                 row[column] = _score(name, clean, enhanced, noisy, rate)
