@@ -9,7 +9,9 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
+from shutil import copyfileobj, rmtree
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 LONGEST_NAME = 255  # bytes, on all common file systems
 
@@ -27,6 +29,17 @@ def whole(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def delivered(stream: BinaryIO) -> Iterator[Path]:
+    """A file of its own, whose bytes go to `stream` when the block ends well; else none do."""
+    with TemporaryDirectory() as folder:
+        part = Path(folder) / "part"
+        yield part
+        with part.open("rb") as file:
+            copyfileobj(file, stream)
+        stream.flush()
 
 
 def write_whole(path: Path, content: bytes) -> Path:

@@ -34,6 +34,7 @@ from sgmse.audio import (
     Block,
     ClipMode,
     InMemory,
+    Source,
     Writer,
     beside,
     blocks as blocks_of,
@@ -44,9 +45,11 @@ from sgmse.audio import (
     info,
     make_folder,
     mixed,
+    name_of,
     peaks,
     resample_blocks,
     resampled_length,
+    seekable,
 )
 from sgmse.checkpoints import Checkpoint, load_model
 from sgmse.config import Classes, abridged
@@ -319,8 +322,8 @@ class Enhancer:
 
     def enhance_file(
         self,
-        source: str | Path,
-        target: str | Path | None = None,
+        source: Source,
+        target: Source | None = None,
         *,
         seed: int = 0,
         dry: float = 0.0,
@@ -339,9 +342,10 @@ class Enhancer:
         """Enhance a file of any length into another one, in bounded memory.
 
         Args:
-            source: a file that soundfile reads.
+            source: a recording; see `sgmse info` for what is read.
             target: where the result goes, `<name>_enhanced.<suffix>` beside the source if absent;
-                its folder is made where there is none.
+                its folder is made where there is none. Both may be open binary files, such as
+                `io.BytesIO`; a target gets all at the end or nothing.
             seed, dry, max_attenuation, upper_band, steps, solver, shifts, force, progress: as for a
                 call with an array.
             format: of the target, such as "flac"; that of its suffix or of the source if absent.
@@ -352,8 +356,8 @@ class Enhancer:
             overwrite: replace a target that exists.
 
         Returns:
-            The target's path. It has the rate, channels and length of the source, and its coding
-            where the target's format allows it.
+            The target's path, or what messages call an open file. It has the rate, channels and
+            length of the source, and its coding where the target's format allows it.
 
         Raises:
             AudioError: a source that cannot be read or a target that cannot be written; then
@@ -366,28 +370,34 @@ class Enhancer:
             RecordingWarning: what else should be known of the target; see `sgmse.audio.Writer`; and
                 what is heard in the source, as for a call with an array.
         """
-        source = Path(source)
-        target = beside(source, format) if target is None else Path(target)
         options = _Options(seed, dry, max_attenuation, upper_band, progress)
         chosen = self.with_sampler(solver, steps, shifts, force=force)
-        about = info(source)
-        check_target(target, source, overwrite)
-        writer = Writer(target, about, format, bitrate=bitrate, clip_mode=clip_mode, rest=source)
-        levels = peaks(blocks_of(source))  # also proves the file whole and finite
-        make_folder(target.parent)
-        form = (about.sample_rate, about.frames)
-        heard = chosen._heard(about.sample_rate, options)
-        with writer:
-            for block in chosen._stream(blocks_of(source), levels, *form, options, heard):
-                writer.write(block)
+        path = Path(source) if isinstance(source, str | Path) else None
+        if target is None and path is None:
+            raise ArgumentError("a recording in memory needs a target: a name or a binary file")
+        if target is None or isinstance(target, str | Path):
+            target = beside(Path(str(path)), format) if target is None else Path(target)
+        with seekable(source) as whole:
+            about = info(whole)
+            if isinstance(target, Path):
+                check_target(target, path, overwrite)
+            writer = Writer(target, about, format, bitrate=bitrate, clip_mode=clip_mode, rest=whole)
+            levels = peaks(blocks_of(whole))  # also proves the file whole and finite
+            if isinstance(target, Path):
+                make_folder(target.parent)
+            form = (about.sample_rate, about.frames)
+            heard = chosen._heard(about.sample_rate, options)
+            with writer:
+                for block in chosen._stream(blocks_of(whole), levels, *form, options, heard):
+                    writer.write(block)
         for line in heard.lines():
-            warnings.warn(f"{source}: {line}", RecordingWarning, stacklevel=2)
-        options.tell(str(target))
+            warnings.warn(f"{name_of(source)}: {line}", RecordingWarning, stacklevel=2)
+        options.tell(str(writer.path))
         if writer.clipped:
-            what = f"{target}: {writer.clipped} samples were clipped"
+            what = f"{writer.path}: {writer.clipped} samples were clipped"
             remedy = "--clip-mode rescale (clip_mode='rescale') scales the result instead"
             warnings.warn(f"{what}; {remedy}", ClippingWarning, stacklevel=2)
-        return target
+        return writer.path
 
     def _heard(self, sample_rate: int, options: _Options) -> Remarks:
         """Who listens to a recording."""

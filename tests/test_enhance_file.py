@@ -1,11 +1,16 @@
 """From a file to a file: containers, bit rates, what is beyond full scale."""
 
+import io
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tiny import RATE, Identity, enhancer
 
-from sgmse.audio import Info, info, read, write
-from sgmse.errors import AudioError, RecordingWarning
+from sgmse.audio import Info, find, info, read, write
+from sgmse.enhancer import Enhancer
+from sgmse.errors import ArgumentError, AudioError, RecordingWarning
 
 PLAIN = enhancer(Identity())  # what goes in comes out, but for the rounding of the spectrogram
 
@@ -70,3 +75,82 @@ def test_a_film_keeps_its_picture(tmp_path):
     assert lag(old[0][0], new[0][0]) == 0
     wav = PLAIN.enhance_file(target, tmp_path / "y.wav")
     assert info(wav) == Info(48000, 1, 96000)
+
+
+def in_memory(suffix: str, **form) -> bytes:
+    content = io.BytesIO()
+    write(content, noise()[0], Info(RATE, **form), suffix)
+    return content.getvalue()
+
+
+class Pipe(io.RawIOBase):
+    """What cannot seek, such as stdin and stdout."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        self.content = io.BytesIO(content)
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def readinto(self, buffer) -> int:
+        return self.content.readinto(buffer)
+
+    def write(self, data) -> int:
+        return self.content.write(data)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg", "aiff"])
+def test_recordings_in_memory(suffix, recwarn):
+    content = in_memory(suffix)
+    source, target = io.BytesIO(content), io.BytesIO()
+    PLAIN.enhance_file(source, target)
+    assert info(target) == info(source)
+    assert np.corrcoef(read(target)[0], read(source)[0])[0, 1] > 0.7  # of noise, coded twice
+    assert source.getvalue() == content
+    assert not target.closed
+    PLAIN.enhance_file(source, flac := io.BytesIO(), format="flac")
+    assert info(flac).format == "FLAC"
+
+
+def test_pipes_are_held_and_get_all_at_once(tmp_path):
+    content = in_memory("wav")
+    out = Pipe()
+    PLAIN.enhance_file(Pipe(content), out, format="flac")
+    np.testing.assert_allclose(read(io.BytesIO(out.content.getvalue()))[0], noise()[0], atol=2**-13)
+    with (tmp_path / "y.flac").open("wb") as file:  # its name says what it is to be
+        PLAIN.enhance_file(Pipe(content), file)
+    assert info(tmp_path / "y.flac").format == "FLAC"
+
+
+def test_what_fails_gives_a_stream_nothing(monkeypatch):
+    monkeypatch.setattr(Enhancer, "_segment", lambda self, segment, *_: np.nan * segment)
+    target = io.BytesIO()
+    with pytest.raises(AudioError, match=r"<memory>: sample 0 .* is NaN"):
+        PLAIN.enhance_file(io.BytesIO(in_memory("wav")), target)
+    assert target.getvalue() == b""
+
+
+def test_a_recording_in_memory_needs_a_target():
+    with pytest.raises(ArgumentError, match="needs a target: a name or a binary file"):
+        PLAIN.enhance_file(io.BytesIO(in_memory("wav")))
+    with pytest.raises(AudioError, match="<memory>: is empty"):
+        PLAIN.enhance_file(io.BytesIO(), io.BytesIO())
+
+
+@pytest.mark.parametrize("url", ["https://a.b/c.wav", "http://a.b/c?d=1", "s3://a/b.flac"])
+def test_urls_are_named_as_such(tmp_path, monkeypatch, url):
+    monkeypatch.chdir(tmp_path)
+    words = rf"^{re.escape(url)}: is a URL; name a file; download it first"
+    for call in (lambda: read(url), lambda: find([url]), lambda: info(Path(url))):
+        with pytest.raises(AudioError, match=words):
+            call()
+    write("x.wav", *noise())
+    with pytest.raises(AudioError, match=words):
+        PLAIN.enhance_file("x.wav", url)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.wav"]

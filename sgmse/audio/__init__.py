@@ -18,7 +18,7 @@ from sgmse.audio._info import BLOCK, FOREIGN, SUFFIXES, Info, Samples
 from sgmse.audio._names import beside, check_target, make_folder
 from sgmse.audio._reading import blocks, info, read
 from sgmse.audio._resampling import resample, resample_blocks, resampled_length
-from sgmse.audio._sources import Source
+from sgmse.audio._sources import Source, name_of, seekable
 from sgmse.audio._streams import (
     Block,
     alongside,
@@ -56,11 +56,13 @@ __all__ = [
     "look",
     "make_folder",
     "mixed",
+    "name_of",
     "peaks",
     "read",
     "resample",
     "resample_blocks",
     "resampled_length",
+    "seekable",
     "segments",
     "write",
     "written_as",

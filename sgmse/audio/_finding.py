@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sgmse.audio import _media
 from sgmse.audio._info import FOREIGN, SUFFIXES
+from sgmse.audio._sources import refuse_url
 from sgmse.errors import AudioError, RecordingWarning
 
 #: What operating systems, archives and storage devices keep beside the files of a user.
@@ -51,6 +52,7 @@ def look(path: str | Path, recursive: bool = False) -> tuple[list[Path], list[Au
 
     Raises `AudioError` where nothing is found.
     """
+    refuse_url(path)
     path = Path(path)
     if path.is_dir():
         entries, problems = _inside(path, recursive)

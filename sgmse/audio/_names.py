@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from sgmse._files import LONGEST_NAME
+from sgmse.audio._sources import refuse_url
 from sgmse.errors import AudioError
 
 
@@ -13,16 +14,18 @@ def beside(source: Path, suffix: str | None = None) -> Path:
     return source.with_name(f"{source.stem}_enhanced{ending}")
 
 
-def check_target(target: Path, source: Path, overwrite: bool) -> None:
+def check_target(target: Path, source: Path | None, overwrite: bool) -> None:
     """Refuse, with `AudioError`, a target that is the source, a folder, or there already.
 
-    Also one whose name is too long for a file system, or whose folder cannot be written to.
+    Also one whose name is too long for a file system, whose folder cannot be written to, or that is
+    a URL. `source` is None where it is no file.
     """
+    refuse_url(target)
     _check_length(target)
     if not target.exists():
         _check_folder(target)
         return
-    if target.samefile(source):
+    if source is not None and target.samefile(source):
         raise AudioError(target, "is the input itself", "choose another name")
     if target.is_dir():
         raise AudioError(target, "is a folder", "name a file in it")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import shlex
+import shutil
+import tempfile
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +33,39 @@ def name_of(source: Source) -> Path:
     return Path(str(getattr(source, "name", "<memory>")))
 
 
+def refuse_url(name: str | Path) -> None:
+    """Refuse, with `AudioError`, what is on another machine."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(name)) and not Path(name).exists():
+        url = re.sub(":/+", "://", str(name), count=1)  # a path has one stroke of two
+        get = f"curl -LO {shlex.quote(url)}" if url.startswith(("http", "ftp")) else "to a file"
+        raise AudioError(url, "is a URL", f"name a file; download it first ({get})")
+
+
+class _Held(io.BufferedRandom):
+    """A temporary file that is called by the name of what it holds."""
+
+    def __init__(self, called: str) -> None:
+        super().__init__(tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+        self._called = called
+
+    @property
+    @override
+    def name(self) -> str:
+        return self._called
+
+
+@contextmanager
+def seekable(source: Source) -> Iterator[Source]:
+    """The same source, or what is left in an open file that cannot seek, such as stdin."""
+    if isinstance(source, str | Path) or source.seekable():
+        yield source
+        return
+    with _Held(str(name_of(source))) as held:
+        shutil.copyfileobj(source, held)
+        held.flush()
+        yield held
+
+
 @contextmanager
 def opened_bytes(source: Source) -> Iterator[BinaryIO]:
     """The bytes of a source. A file that was open stays open, its position anywhere.
@@ -39,6 +76,7 @@ def opened_bytes(source: Source) -> Iterator[BinaryIO]:
         yield _with_bytes(source, name_of(source))
         return
     path = Path(source)
+    refuse_url(path)
     try:
         if path.exists() and not path.is_file():  # opening a pipe would wait
             kind = "a folder" if path.is_dir() else "not a regular file"

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import soundfile
 
-from sgmse._files import whole
+from sgmse._files import delivered, whole
 from sgmse.audio import _speakers
 from sgmse.audio._coding import FLOATS, ClipMode, check_room, written_as
 from sgmse.audio._encoding import Encoder, SoundFileEncoder
@@ -24,7 +24,7 @@ from sgmse.audio._info import BLOCK, Info, Samples
 from sgmse.audio._media_coding import HOLDS
 from sgmse.audio._media_encoding import MediaEncoder
 from sgmse.audio._reading import check_finite
-from sgmse.audio._sources import Source
+from sgmse.audio._sources import Source, name_of
 from sgmse.errors import AudioError, RecordingWarning
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Writer:
         "rescale"  all is scaled by one factor so that the peak is full scale
         "none"     they are kept, in float
 
+    `path` may be an open binary file, which need not seek: it gets all at the end, or nothing.
+
     In a container such as mp4 the sound stands beside what else is in the file `rest`, if that is
     one too: pictures, other sounds, subtitles, chapters and tags are copied as they are.
 
@@ -61,7 +63,7 @@ class Writer:
 
     def __init__(
         self,
-        path: str | Path,
+        path: Source,
         like: Info,
         format: str | None = None,  # noqa: A002
         *,
@@ -69,8 +71,9 @@ class Writer:
         clip_mode: ClipMode = "clamp",
         rest: Source | None = None,
     ) -> None:
-        self.path = Path(path)
-        about = written_as(path, like, format, bitrate=bitrate, clip_mode=clip_mode)
+        self.path = name_of(path)
+        self._stream = None if isinstance(path, str | Path) else path
+        about = written_as(self.path, like, format, bitrate=bitrate, clip_mode=clip_mode)
         self.info = replace(about, frames=0)
         self.clipped = 0
         self._rest = rest
@@ -85,10 +88,12 @@ class Writer:
         named = about.format == "FLAC" and self._mask() is not None
         comment = _speakers.FLAC_COMMENT if named else None
         with self._failures_named():
-            if self.path.is_dir():
+            if self._stream is None and self.path.is_dir():
                 raise IsADirectoryError(EISDIR, "it is a folder")
             with ExitStack() as opened:
-                self._part = opened.enter_context(whole(self.path))
+                stream = self._stream
+                appears = whole(self.path) if stream is None else delivered(stream)
+                self._part = opened.enter_context(appears)
                 self._part.touch(exist_ok=False)  # which names the reason where it fails
                 self._encoder: Encoder
                 if about.format in HOLDS:
@@ -97,7 +102,7 @@ class Writer:
                     self._encoder = SoundFileEncoder(self._part, about, comment)
                 self._spool: IO[bytes] | None = None
                 if self._rescaled:
-                    spool = tempfile.TemporaryFile(dir=self.path.parent)
+                    spool = tempfile.TemporaryFile(dir=self._part.parent)
                     self._spool = opened.enter_context(spool)
                 opened.push(self._ended)
                 self._opened = opened.pop_all()
@@ -212,7 +217,7 @@ class Writer:
             raise AudioError(self.path, problem, "check the folder, or use wav") from error
 
 
-def write(path: str | Path, audio: Samples | Tensor, like: Info, format: str | None = None) -> Info:  # noqa: A002
+def write(path: Source, audio: Samples | Tensor, like: Info, format: str | None = None) -> Info:  # noqa: A002
     """Write (channels, samples) as one file, as `Writer` does. Returns what was written."""
     with Writer(path, replace(like, frames=audio.shape[-1]), format) as writer:
         writer.write(audio)
