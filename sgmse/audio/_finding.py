@@ -147,7 +147,5 @@ def _no_file(entry: Path) -> AudioError | None:
 
 def _unreadable(path: Path, counts: Counter[str]) -> Iterator[AudioError]:
     for suffix, count in sorted(counts.items()):
-        number = f"{count} file{'s' * (count > 1)} of {suffix}"
-        yield AudioError(
-            path, f"{number} need the package 'av'", "pip install 'sgmse-toolkit[media]'"
-        )
+        number = f"{count} files of {suffix} need" if count > 1 else f"a file of {suffix} needs"
+        yield AudioError(path, f"{number} the package 'av'", "pip install 'sgmse-toolkit[media]'")

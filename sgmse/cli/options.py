@@ -73,6 +73,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._place: argparse._ActionsContainer = self  # where what is described next stands
+        self._intermixed = False  # being asked by argparse's own parsing of intermixed arguments
 
     def group(self, title: str) -> None:
         """Let what is described next stand below a title of its own in the help."""
@@ -86,11 +87,21 @@ class Parser(argparse.ArgumentParser):
 
     @override
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As in argparse, but what a command does not know is its error, with its own usage."""
+        """As in argparse, but options may stand anywhere: a.wav -o out b.wav.
+
+        And what a command does not know is its error, with its own usage.
+        """
+        if self._intermixed:
+            return super().parse_known_args(args, namespace)
         words = sys.argv[1:] if args is None else list(args)
         for word in self._own(words):
             self._check_option(word)
-        options, unknown = super().parse_known_args(words, namespace)
+        if self._subparsers is not None:
+            options, unknown = super().parse_known_args(words, namespace)
+        else:
+            self._intermixed = True
+            options, unknown = self.parse_known_intermixed_args(words, namespace)
+            self._intermixed = False
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options, unknown
@@ -106,6 +117,10 @@ class Parser(argparse.ArgumentParser):
     def _check_option(self, word: str) -> None:
         name = word.partition("=")[0]
         known = [name for name in self._option_string_actions if name.startswith("--")]
+        if len(name) > 4 and name[1] != "-":  # -overwrite would be -o verwrite
+            meant = [option for option in known if name[0] == "-" and option[1:].startswith(name)]
+            if meant:
+                self.error(f"unrecognized option {name} (did you mean {meant[0]!r}?)")
         if not name.startswith("--") or " " in name or any(k.startswith(name) for k in known):
             return
         self.error(f"unrecognized option {name}{did_you_mean(name, known)}")
@@ -127,12 +142,12 @@ class Parser(argparse.ArgumentParser):
 
     @override
     def format_usage(self) -> str:
-        self.usage = self._short_usage()
+        self.usage = self.usage or self._short_usage()
         return super().format_usage()
 
     @override
     def format_help(self) -> str:
-        self.usage = self._short_usage()
+        self.usage = self.usage or self._short_usage()
         return super().format_help()
 
     def _short_usage(self) -> str:

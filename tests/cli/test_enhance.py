@@ -18,7 +18,7 @@ import torch
 from tiny import RATE, enhancer
 
 import sgmse
-from sgmse.audio import Info, info, read, write
+from sgmse.audio import Info, _media, info, read, write
 from sgmse.cli.enhance import SOLVERS
 from sgmse.cli.main import main
 from sgmse.enhancer import Enhancer
@@ -406,12 +406,17 @@ def test_a_call_that_was_interrupted_goes_on(run, monkeypatch):
     code, out, err = run(".", "-o", "out", "--skip-existing")
     assert (code, out) == (0, ["b.wav -> out/b.wav", "c.wav -> out/c.wav"])
     assert err == ["sgmse: 2 done, 1 skipped; TIME"]
+    make("d.wav")  # and the results of a call without -o are no inputs of the next one
+    assert len(run(".")[1]) == 4
+    assert run(".", "--skip-existing") == (0, [], ["sgmse: 4 skipped"])
+    for name in ("d.wav", "d_enhanced.wav"):
+        Path(name).unlink()
     # nothing is left to do: the model is not even loaded
     assert run(".", "-o", "out", "--skip-existing") == (0, [], ["sgmse: 3 skipped"])
     code, out, err = run(".", "-o", "out")
     assert (code, out, len(err)) == (1, [], 1)
     assert "exist already (3 of 3 results)" in err[0]
-    assert loads.count == 1
+    assert loads.count == 2
 
 
 class Counted:
@@ -439,6 +444,24 @@ def test_verbose_says_what_is_done(run):
     assert f"sgmse: a.wav: {RATE} Hz, channels 2, 0.06 s, enhanced in " in text
     assert run("a.wav", "b.wav", "-o", "x", "--threads", "1", "-j", "3")[0] == 0
     assert torch.get_num_threads() == 1
+
+
+def test_formats_that_need_the_extra_are_counted_where_it_is_missing(run, monkeypatch):
+    make("in/a.wav")
+    for name in ("in/b.m4a", "in/c.M4A", "in/d.wma", "only/x.m4a"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b"whatever")
+    monkeypatch.setattr(_media, "is_installed", lambda: False)
+    install = "pip install 'sgmse-toolkit[media]'"
+    code, out, err = run("in", "-o", "out")
+    assert (code, out) == (1, ["in/a.wav -> out/a.wav"])
+    assert err == [
+        f"sgmse: error: in: 2 files of m4a need the package 'av'; {install}",
+        f"sgmse: error: in: a file of wma needs the package 'av'; {install}",
+        "sgmse: 1 done, 2 failed; TIME",
+    ]
+    problem = f"sgmse: error: only: a file of m4a needs the package 'av'; {install}"
+    assert run("only", "-o", "out") == (1, [], [problem])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")

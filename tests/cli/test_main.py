@@ -53,6 +53,11 @@ WHOLE = "must be a whole number of at least"
         ("enhance a.wav --device tpu", "--device: must be auto, cpu, cuda, cuda:1"),
         ("enhance a.wav --stepps 3", "unrecognized option --stepps (did you mean '--steps'?)"),
         ("enhance --stepps=3 a.wav", "unrecognized option --stepps (did you mean '--steps'?)"),
+        (
+            "enhance a.wav -overwrite",
+            "unrecognized option -overwrite (did you mean '--overwrite'?)",
+        ),
+        ("enhance a.wav -output b.wav", "unrecognized option -output (did you mean '--output'?)"),
         ("enhance a.wav --zebra", "unrecognized option --zebra\n"),
         ("enhance a.wav -x", "unrecognized arguments: -x"),
         ("score a --fail-undr x", "unrecognized option --fail-undr (did you mean '--fail-under'?)"),
@@ -184,6 +189,22 @@ def test_debug_shows_the_traceback(words, error, code, call, monkeypatch):
     assert err[0] == "Traceback (most recent call last):"
     assert "raise error" in "".join(err)
     assert "--debug" not in err[-1]
+
+
+def test_options_stand_anywhere():
+    options = cli.parsed(["enhance", "a.wav", "-o", "out", "b.wav", "--over", "c.wav"])
+    assert (options.inputs, options.output) == (["a.wav", "b.wav", "c.wav"], "out")
+    options = cli.parsed(["score", "clean", "-o", "out", "one", "--align", "two"])
+    assert (options.clean, options.enhanced, options.align) == ("clean", ["one", "two"], True)
+    assert cli.parsed(["info"]).model == cli.parsed(["info", "--json"]).model == "default"
+
+
+def test_values_that_stand_with_their_option():
+    options = cli.parsed(
+        ["enhance", "a.wav", "-obest", "-j4", "--dry=0.5", "--over", "--", "--x.wav"]
+    )
+    assert (options.output, options.jobs, options.dry, options.overwrite) == ("best", 4, 0.5, True)
+    assert options.inputs == ["a.wav", "--x.wav"]
 
 
 def test_names_of_two_words_with_debug_before_them():
