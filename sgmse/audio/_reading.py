@@ -94,40 +94,44 @@ class _Libsndfile:
 
     def __init__(self, stream: BinaryIO, path: Path, layout: Layout) -> None:
         self._stream = stream
-        self._file: _Stream | None = None
         self.notes = list(layout.notes)
-        self._tracks: list[tuple[Track, int]] = []
-        for track in layout.tracks:
+        first, *others = layout.tracks
+        self._file: _Stream | None = self._opened(first)
+        about = self._measured(path, first, self._file)
+        self._tracks = [(first, about.frames)]
+        for track in others:
             with self._opened(track) as file:
-                own = _checked(path, file)
-                samples = file.frames if track.samples is None else track.samples
-                if not self._tracks:
-                    about = own
-                    head = Pieces(stream, track.pieces).read(_speakers.HEAD) or b""
-                    kind = (own.format, own.subtype, own.channels)
-                    mask = _speakers.said(*kind, file.extra_info, head)
+                own = self._measured(path, track, file)
             if (own.sample_rate, own.channels) != (about.sample_rate, about.channels):
-                seconds = sum(count for _, count in self._tracks) / about.sample_rate
+                seconds = sum(samples for _, samples in self._tracks) / about.sample_rate
                 forms = [f"{a.sample_rate} Hz, channels: {a.channels}" for a in (about, own)]
-                problem = f"changes after {seconds:.2f} s ({' to '.join(forms)})"
-                raise damaged(path, problem)
-            if track.ends is not None and (missing := track.ends - samples / own.sample_rate) > 0.1:
-                self.notes.append(f"it begins {missing:.2f} s into what it was cut from")
-            self._tracks.append((track, samples))
+                raise damaged(path, f"changes after {seconds:.2f} s ({' to '.join(forms)})")
+            self._tracks.append((track, own.frames))
         frames = sum(samples for _, samples in self._tracks)
         if frames <= 0:
             raise AudioError(path, "holds no samples, only a header", "record or copy it again")
         if frames >= 1 << 60:
             raise damaged(path, "does not say how long it is")
-        self._order = _speakers.order(*kind)
+        kind = (about.format, about.subtype, about.channels)
+        head = Pieces(stream, first.pieces).read(_speakers.HEAD) or b""
         rate = layout.size * 8 * about.sample_rate / frames / 1000
+        self._order = _speakers.order(*kind)
         self.about = replace(
             about,
             frames=frames,
             format=layout.container or about.format,
             bitrate=rate if about.subtype in LOSSY else None,
-            speakers=mask,
+            speakers=_speakers.said(*kind, self._file.extra_info, head),
         )
+
+    def _measured(self, path: Path, track: Track, file: _Stream) -> Info:
+        """What one track is, and a note where its beginning is not there."""
+        about = _checked(path, file)
+        if track.samples is not None:
+            about = replace(about, frames=track.samples)
+        if track.ends is not None and (missing := track.ends - about.duration) > 0.1:
+            self.notes.append(f"it begins {missing:.2f} s into what it was cut from")
+        return about
 
     def _opened(self, track: Track) -> _Stream:
         return _Stream(Pieces(self._stream, track.pieces))

@@ -72,7 +72,7 @@ def usual(container: str, coding: str, channels: int) -> int | None:
 def said(container: str, coding: str, channels: int, log: str, head: bytes) -> int | None:
     """The mask that a file says, in libsndfile's log or its first bytes, else what it means."""
     found: str | None = None
-    if container == "FLAC" and (tag := re.search(rb"%s=0x([0-9a-f]+)" % FLAC_TAG, head, re.I)):
+    if container == "FLAC" and (tag := re.search(rb"%s=0X([0-9A-F]+)" % FLAC_TAG, head.upper())):
         found = tag[1].decode()
     elif container == "CAF" and (at := head.find(CAF_MASK)) > 0:
         found = head[at + len(CAF_MASK) :][:4].hex()
