@@ -15,6 +15,7 @@ from sgmse.audio._layout import Layout, Track, damaged, end_of_sound
 from sgmse.audio._sources import bytes_at
 
 SIZES = {1: 192, **{code: 144 << code for code in range(2, 6)}, **{c: 1 << c for c in range(8, 16)}}
+SMALLEST = 10  # bytes of a frame, which holds less than 2^16 samples
 LARGEST = 1 << 21  # bytes of a frame: 65535 samples of 8 channels with 32 bits
 CANDIDATES = 4  # headers from the end, of which one in 256 may be none
 
@@ -87,6 +88,8 @@ def layout(stream: BinaryIO, path: Path, start: int, end: int) -> Layout | None:
         return None
     packed = int.from_bytes(info[18:26], "big")
     total = packed % (1 << 36)
+    if total * SMALLEST > (end - start) << 16:  # for which nobody should ask for memory
+        raise damaged(path, "is cut off or damaged")
     stop = end_of_sound(stream, start, end)
     tail = bytes_at(stream, max(stop - 4096, start), 4096)[: stop - start]
     stop -= len(tail) - len(tail.rstrip(b"\0"))

@@ -166,6 +166,8 @@ def layout(
         what = "last frame is incomplete" if incomplete else f"last {left} bytes are no sound"
         notes = (f"its {what}: it may have been longer",)
     stretches = [stretch for stretch in stretches if stretch.frames]
+    if not stretches:
+        return None
     size = sum(stretch.size for stretch in stretches)
     return Layout(tuple(map(_track, stretches)), size, container, notes)
 

@@ -59,3 +59,12 @@ def test_tags_are_no_damage(before, behind):
         found, about = read(io.BytesIO(before + content + behind))
         assert about.frames == 20011
         np.testing.assert_array_equal(found, read(io.BytesIO(flac))[0])
+
+
+def test_a_count_that_cannot_be_is_refused():
+    """Before memory is asked for so many samples."""
+    flac = encoded()
+    value = int.from_bytes(flac[TOTAL], "big")
+    content = flac[:18] + (value | 2**36 - 1).to_bytes(8, "big") + flac[26:]
+    with pytest.raises(AudioError, match="is cut off or damaged; copy it again"):
+        read(io.BytesIO(content))
