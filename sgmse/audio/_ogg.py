@@ -130,7 +130,7 @@ def layout(stream: BinaryIO, path: Path, start: int, end: int) -> Layout | None:
         return None
     notes = []
     if others := max(link.others for link in links):
-        notes.append(f"the first of its {others + 1} streams of sound is read")
+        notes.append(f"holds {others + 1} streams of sound; the first is taken")
     size = sum(len(piece) for link in links for piece in link.pieces)
     return Layout(tuple(link.track() for link in links), size, None, tuple(notes))
 

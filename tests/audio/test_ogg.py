@@ -112,7 +112,7 @@ def test_of_several_streams_the_first_of_sound_is_read(coding, rate, other):
     content = io.BytesIO(b"".join([*starts, *rest]))
     expected = read(io.BytesIO(b"".join(own)))[0]
     if other == "sound":
-        with pytest.warns(RecordingWarning, match="the first of its 2 streams of sound is read"):
+        with pytest.warns(RecordingWarning, match="holds 2 streams of sound; the first is taken"):
             found, about = read(content)
     else:
         found, about = read(content)
