@@ -80,7 +80,10 @@ class Model(System):
         sampler, sde = enhancer.sampler, enhancer.model.sde
         device = next(enhancer.model.parameters(), torch.empty(0)).device.type
         pieces = f"{enhancer.segment} s, {enhancer.overlap} s"
-        framing = f"{enhancer.front.padding}, {enhancer.front.multiple}, {sampler.shifts}"
+        front = enhancer.front
+        framing = (
+            f"{front.padding}, {front.multiple}, {front.tail}, {front.level}, {sampler.shifts}"
+        )
         draws = sampler.solver.draws(sde) or not (sde.pinned and sampler.grid.start == 1)
         return f"{sampler}, {pieces}, {framing}, {device}", draws
 

@@ -8,7 +8,7 @@ With x the result, as the model gives it, and y its input, over the whole record
                 weighted by level, in x and in y: the least of both
 
 Tones of speech glide, those of instruments stay. A machine that hums is tonal in y, and not in x.
-Thresholds are those between mixtures of `train`, at -7 to 20 dB, and music; `benchmarks/content.py`
+Thresholds are those between mixtures of `train`, at -7 to 20 dB, and music; `benchmarks/sound.py`
 says how often they err.
 """
 

@@ -36,9 +36,12 @@ class Level:
 
     Args:
         sample_rate: of the segments, in Hz.
+        peak: of the recording. A few samples in some recordings would be raised beyond it, and
+            perhaps beyond full scale; they stay there.
     """
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int, peak: float = 1.0) -> None:
+        self.peak = peak
         self.frame = max(round(FRAME * sample_rate), 1)
         self._fit: NDArray[np.floating] | float = 0.0
         self._energy: NDArray[np.floating] | float = 0.0
@@ -57,7 +60,10 @@ class Level:
         gain = self._fit / np.where(self._energy > 0, self._energy, 1)
         coherence = gain * self._fit / np.where(self._heard > 0, self._heard, 1)
         most = 10 ** ((IN_NOISE - (IN_NOISE - IN_QUIET) * np.clip(coherence, 0, 1)) / 20)
-        return clean * np.clip(gain, 1, most)[:, None].astype(clean.dtype)
+        raised = clean * np.clip(gain, 1, most)[:, None].astype(clean.dtype)
+        bound = np.maximum(np.abs(clean), clean.dtype.type(self.peak))
+        kept: NDArray[np.floating] = np.clip(raised, -bound, bound)
+        return kept
 
     def _sums(self, a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
         """<a, b> of each frame, (channels, frames)."""

@@ -65,6 +65,18 @@ def test_what_is_clean_silent_or_louder_is_left_alone():
     assert Level(RATE)(zero[:, :1], zero[:, :1] + 1).shape == (2, 1)
 
 
+def test_no_sample_is_raised_beyond_the_peak_of_the_recording():
+    s = speech(2)
+    s /= np.abs(s).max()
+    clean = 0.8 * s
+    clean[0, 1000] = 0.95  # an error of the model
+    clean[0, 2000] = 1.05
+    out = Level(RATE)(clean, s)
+    assert out[0, 1000] == 1
+    assert out[0, 2000] == 1.05
+    assert np.sum(out[0] * s[0]) / np.sum(s**2) == pytest.approx(1, abs=5e-3)
+
+
 def test_no_channel_changes_another_and_nothing_its_arguments():
     s, n = speech(2), 0.1 * noise(2 * RATE)
     clean, noisy = np.vstack([0.7 * s, 0.001 * n]), np.vstack([s + n, n])

@@ -1,14 +1,19 @@
 """A limit on the attenuation: noise alone is the input at the limit, speech as without one."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
 from tiny import Gain, enhancer
 
+import sgmse
+from sgmse.audio import read
 from sgmse.errors import ArgumentError, ArgumentTypeError
 from sgmse.postprocessing import at_least, share_of
 
 RATE = 16000
+DATA = Path(__file__).parent.parent / "data"
 LIMITS = [6.0, 12.0, 20.0]
 
 
@@ -86,6 +91,24 @@ def test_none_is_no_limit_and_zero_the_input(rate):
     np.testing.assert_array_equal(model(y, rate, max_attenuation=None), out)
     np.testing.assert_array_equal(model(y, rate, max_attenuation=np.inf), out)
     np.testing.assert_array_equal(model(y, rate, max_attenuation=0), y)
+
+
+@pytest.mark.slow  # the shipped model, twice
+@pytest.mark.parametrize("kind", ["recorded", "white"])
+def test_the_limit_holds_between_words(kind):
+    """In a gap of a second and a half; without a limit noise is 38 and 32 dB lower there."""
+    clean, noisy = (read(DATA / name)[0][0] for name in ("clean.wav", "noisy.wav"))
+    speech = np.concatenate([clean[:32000], np.zeros(24000, "f"), clean[32000:64000]])
+    noise = {
+        "recorded": (noisy - clean)[: len(speech)],
+        "white": 0.02 * np.random.default_rng(0).standard_normal(len(speech)).astype("f"),
+    }[kind]
+    model, gap = sgmse.load(device="cpu", shifts=1), slice(33600, 54400)
+    for limit in LIMITS:
+        out = model(speech + noise, RATE, max_attenuation=limit)
+        assert decibels(out[gap], noise[gap]) == pytest.approx(-limit, abs=0.5)
+        share = float(out @ speech / (speech @ speech))
+        assert 20 * np.log10(share) == pytest.approx(0, abs=0.5)
 
 
 def test_limits_that_are_none_are_refused():
