@@ -105,14 +105,24 @@ def kinds(owner: object) -> None:
     Ranges are another matter, and what annotations say beyond that is not checked.
     """
     kind: Any = type(owner)
-    for name, hint in _hints(kind).items():
-        value = getattr(owner, name)
-        if _fits(value, hint):
-            continue
-        field = f"{kind.__name__}: {name}"
-        objects = [kind for kind in get_args(hint) or (hint,) if isinstance(kind, type)]
-        given = _given(value, *objects)
-        raise ArgumentTypeError(f"{field} must be {_words(hint)}, not {given}")
+    hints = _hints(kind)
+    own = {field.name: getattr(owner, field.name) for field in fields(kind)}
+    _refuse(kind.__name__, hints, own)
+
+
+def arguments(function: Callable[..., object], given: Mapping[str, object]) -> None:
+    """The same for what a function was given: at its start, `arguments(function, locals())`."""
+    name = function.__qualname__.removesuffix(".__init__")
+    _refuse(name, _hints(function), given)
+
+
+def _refuse(where: str, hints: Mapping[str, Any], given: Mapping[str, object]) -> None:
+    for name, hint in hints.items():
+        if name in given and not _fits(given[name], hint):
+            hints_of = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+            objects = [get_origin(kind) or kind for kind in hints_of]
+            value = _given(given[name], *(kind for kind in objects if isinstance(kind, type)))
+            raise ArgumentTypeError(f"{where}: {name} must be {_words(hint)}, not {value}")
 
 
 def _given(value: object, *wanted: type[Any]) -> str:
@@ -122,13 +132,12 @@ def _given(value: object, *wanted: type[Any]) -> str:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    """The annotations of a dataclass's own fields; none where they cannot be read."""
+def _hints(owner: Callable[..., object]) -> dict[str, Any]:
+    """The annotations of a class or a function; none where they cannot be read."""
     try:
-        hints = get_type_hints(kind)
+        return get_type_hints(owner)
     except NameError:  # names of a function in which a user defined the class
         return {}
-    return {field.name: hints[field.name] for field in fields(cast("Any", kind))}
 
 
 def _fits(value: object, hint: Any) -> bool:
@@ -142,7 +151,11 @@ def _fits(value: object, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, Integral) and not isinstance(value, bool)
     kind = origin or hint
-    return not isinstance(kind, type) or kind in _CONTAINERS or isinstance(value, kind)
+    if not isinstance(kind, type) or getattr(kind, "_is_protocol", False):
+        return True
+    return isinstance(value, _ALSO.get(kind, kind)) and not (
+        isinstance(value, str) and kind is Sequence
+    )
 
 
 def _words(hint: Any) -> str:
@@ -151,17 +164,22 @@ def _words(hint: Any) -> str:
     if origin in (Union, UnionType, Literal):
         each = [_words(kind) if origin is not Literal else repr(kind) for kind in get_args(hint)]
         return f"{', '.join(each[:-1])} or {each[-1]}" if each[1:] else each[0]
-    return _KINDS.get(hint) or article((origin or hint).__name__)
+    return _KINDS.get(hint) or _KINDS.get(origin) or article((origin or hint).__name__)
 
 
-#: Fields that hold several values; whoever reads them says what these must be.
-_CONTAINERS = (tuple, list, dict, Sequence, Mapping, Callable)
-_KINDS = {
+#: What is as good; files hold lists.
+_ALSO: dict[Any, Any] = {tuple: (tuple, list), Path: PathLike}
+_KINDS: dict[Any, str] = {
     float: "a number",
     int: "a whole number",
     bool: "True or False",
     str: "a text",
     type(None): "None",
+    Path: "a path",
+    Callable: "a function",
+    Sequence: "a sequence",
+    Mapping: "a table of names and values",
+    tuple: "a tuple",
 }
 
 
@@ -172,13 +190,18 @@ def called(name: str, value: Called, gets: str) -> Called:
     return value
 
 
-def path(name: str, value: object, instead: str = "give its name") -> Path:
+def path(name: str, value: object) -> Path:
     """The name of a file or folder."""
-    if isinstance(value, str | PathLike):
-        found = Path(cast("str | PathLike[str]", value))
-        if str(value):
-            return found
-    raise ArgumentTypeError(f"{name} must be a path, not {shown(value)}; {instead}")
+    if not isinstance(value, str | PathLike):
+        raise ArgumentTypeError(f"{name} must be a path, not {shown(value)}")
+    return Path(cast("str | PathLike[str]", value))
+
+
+def file(name: str, value: object, verb: str, instead: str = "give its name") -> None:
+    """Refuse what is neither a path nor a binary file that can `verb`: "read" or "write"."""
+    if not (isinstance(value, str | Path) or callable(getattr(value, verb, None))):
+        what = f"{name} must be a path or a binary file, not {shown(value)}"
+        raise ArgumentTypeError(f"{what}; {instead}")
 
 
 def _limits(low: float | None, high: float | None, least: str, most: str, both: str) -> str:

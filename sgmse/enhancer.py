@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sgmse._checks import called, flag, number, rate as checked_rate, whole
+from sgmse._checks import an, called, file, flag, kinds, number, rate as checked_rate, shown, whole
 from sgmse._lanes import Lanes, lanes
 from sgmse.audio import (
     Block,
@@ -186,6 +186,7 @@ class Enhancer:
     force: bool = False
 
     def __post_init__(self) -> None:
+        kinds(self)
         self.front.delays(self.sampler.shifts)  # says where there are too many
         if why := refusal(self.sampler, self.model.sde, self.samplers):
             if not self.force:
@@ -202,6 +203,7 @@ class Enhancer:
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> "Enhancer":
         """The enhancer of a checkpoint, with its recommended sampler."""
+        an("checkpoint", checkpoint, Checkpoint, "that of sgmse.checkpoints.load(folder)")
         return cls(
             checkpoint.model, checkpoint.front, checkpoint.sampler, samplers=checkpoint.ranges
         )
@@ -219,6 +221,7 @@ class Enhancer:
 
         Raises `ArgumentError` for what the model is not made for; with `force` that is a warning.
         """
+        flag("force", force)
         if all(given is None for given in (solver, steps, shifts, grid)) and force <= self.force:
             return self
         sampler = self.sampler.changed(self.model.sde, solver, steps, shifts, grid)
@@ -370,6 +373,13 @@ class Enhancer:
             RecordingWarning: what else should be known of the target; see `sgmse.audio.Writer`; and
                 what is heard in the source, as for a call with an array.
         """
+        flag("overwrite", overwrite)
+        if not isinstance(format, str | None):
+            raise ArgumentTypeError(f"format must be a suffix such as 'flac', not {shown(format)}")
+        instead = "of an array or a tensor, call the enhancer itself: enhancer(audio, sample_rate)"
+        file("source", source, "read", instead)
+        if target is not None:
+            file("target", target, "write")
         options = _Options(seed, dry, max_attenuation, upper_band, progress)
         chosen = self.with_sampler(solver, steps, shifts, force=force)
         path = Path(source) if isinstance(source, str | Path) else None
@@ -544,7 +554,14 @@ class Enhancer:
 
     def spectrogram(self, audio: Tensor) -> Tensor:
         """(batch, samples) to (batch, 1, frequency, frame), padded and placed for the network."""
-        audio = audio.to(next(self.model.parameters(), torch.empty(0)))
+        weights = next(self.model.parameters(), torch.empty(0))
+        if weights.is_meta or weights.dtype not in (torch.float32, torch.float64):
+            what = "on the device meta" if weights.is_meta else f"of {weights.dtype}"
+            raise ArgumentTypeError(
+                f"the model has weights {what}, with which there is no spectrogram; use those of "
+                "float32, enhancer.model.float()"
+            )
+        audio = audio.to(weights)
         return self.front.forward(audio, self.model.divisor[1])
 
     def audio(self, spectrogram: Tensor, samples: int) -> Tensor:
@@ -579,6 +596,8 @@ def load(
         CheckpointError: there is no such model, or it is damaged.
         ValueError: there is no such device, or the model is not to be sampled so.
     """
+    if not isinstance(device, str | torch.device | None):
+        raise ArgumentTypeError(f"device must be 'cpu', 'cuda:0' or such, not {shown(device)}")
     checkpoint = load_model(name_or_path, compat=compat, classes=classes)
     enhancer = Enhancer.of(checkpoint).with_sampler(solver, steps, shifts, force=force)
     if device is None:
@@ -610,6 +629,7 @@ def enhance(
     steps: int | None = None,
     solver: Solver | str | None = None,
     shifts: int | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> Audio:
     """Enhance a recording with the default model; see `Enhancer.__call__`."""
@@ -623,5 +643,6 @@ def enhance(
         steps=steps,
         solver=solver,
         shifts=shifts,
+        force=force,
         progress=progress,
     )

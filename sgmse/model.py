@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from sgmse._checks import an, choice, real
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate, Parametrization
 from sgmse.networks import Network
@@ -44,7 +45,11 @@ class ScoreModel(nn.Module):
         self, network: Network, sde: SDE, parametrization: Parametrization, latest: float = 1.0
     ) -> None:
         super().__init__()
-        if not (isinstance(latest, int | float) and 0 < latest <= 1):
+        an("network", network, nn.Module, "NCSNpp()")
+        an("sde", sde, SDE, "SBVE()")
+        an("parametrization", parametrization, Parametrization, "Data()")
+        real("latest", latest)
+        if not 0 < latest <= 1:
             raise ArgumentError(f"latest must lie between 0 and 1, not {latest!r}")
         if why := parametrization.refusal(sde, latest):
             raise ArgumentError(why)
@@ -128,9 +133,9 @@ class Regeneration(nn.Module):
         self, predictor: Network, refiner: ScoreModel, conditioning: Conditioning = "both"
     ) -> None:
         super().__init__()
-        if conditioning not in get_args(Conditioning):
-            known = ", ".join(map(repr, get_args(Conditioning)))
-            raise ArgumentError(f"conditioning must be {known}, not {conditioning!r}")
+        an("predictor", predictor, nn.Module, "NCSNpp()")
+        an("refiner", refiner, ScoreModel, "ScoreModel(network, sde, parametrization)")
+        choice("conditioning", conditioning, get_args(Conditioning))
         wanted = {"predictor": 1, "network": 2 if conditioning == "both" else 1}
         for name, network in (("predictor", predictor), ("network", refiner.network)):
             if network.observations != wanted[name]:

@@ -6,10 +6,14 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 import numpy as np
 import pytest
 import torch
+from tiny import RATE, checkpoint, enhancer, network
 
 import sgmse
 from sgmse._checks import kinds, number, whole
+from sgmse.enhancer import Enhancer
 from sgmse.errors import SgmseError
+from sgmse.estimates import Data
+from sgmse.model import Regeneration, ScoreModel
 from sgmse.sdes import SDE, VP, Scales
 from sgmse.solvers import Solver
 from sgmse.transforms import Spectrogram
@@ -55,7 +59,9 @@ def test_settings_of_a_wrong_kind(kind, name):
         if f.name in GIVEN
     }
     kind(**fine)
-    for wrong in WRONG.values():
+    for what, wrong in WRONG.items():
+        if (kind, name, what) == (sgmse.solvers.SamplerRange, "steps", "a list"):
+            continue
         with pytest.raises(SgmseError) as caught:
             kind(**fine | {name: wrong})
         told = str(caught.value)
@@ -110,3 +116,146 @@ def test_ones_own_objects_are_checked_where_annotations_can_be_read():
     Holder()
     with pytest.raises(TypeError, match="Holder: solver must be a Solver or None, not 3"):
         Holder(solver=3)
+
+
+NET, MODEL, TINY = network(), checkpoint().model, enhancer()
+AUDIO = np.random.default_rng(0).uniform(-0.1, 0.1, 800)
+X = torch.zeros(1, 1, 32, 8, dtype=torch.complex64)
+SAMPLER = {"solver": sgmse.solvers.Exponential(), "grid": sgmse.solvers.Uniform(2, start=0.9)}
+SIGNALS = {"reference": AUDIO, "estimate": AUDIO, "sample_rate": RATE}
+#: Public functions, what they can be called with, and which of their parameters are tried.
+CALLS = {
+    "load": (sgmse.load, {}, "name_or_path device solver steps shifts compat force classes"),
+    "enhance": (
+        sgmse.enhance,
+        {"audio": AUDIO, "sample_rate": RATE},
+        "audio sample_rate seed dry steps solver shifts force progress",
+    ),
+    "Enhancer": (
+        Enhancer,
+        {"model": MODEL, "front": TINY.front, "sampler": TINY.sampler},
+        "model front sampler segment overlap samplers force",
+    ),
+    "Enhancer.of": (Enhancer.of, {}, "checkpoint"),
+    "with_sampler": (TINY.with_sampler, {}, "solver steps shifts grid force"),
+    "enhance_file": (
+        TINY.enhance_file,
+        {"source": "absent.wav"},
+        "source target seed dry steps solver shifts force format overwrite progress",
+    ),
+    "solve": (
+        sgmse.solvers.solve,
+        {"model": MODEL, "y": X, **SAMPLER},
+        "model y solver grid x randn callback",
+    ),
+    "ScoreModel": (
+        ScoreModel,
+        {"network": NET, "sde": VP(), "parametrization": Data()},
+        "network sde parametrization latest",
+    ),
+    "Regeneration": (
+        Regeneration,
+        {"predictor": NET, "refiner": MODEL},
+        "predictor refiner conditioning",
+    ),
+    "encode": (sgmse.inference.encode, {"model": MODEL, "x0": X, "y": X, **SAMPLER}, "model x0 y"),
+    "decode": (
+        sgmse.inference.decode,
+        {"model": MODEL, "latent": X, "y": X, **SAMPLER},
+        "model latent solver grid",
+    ),
+    "ensemble": (
+        sgmse.inference.ensemble,
+        {"model": MODEL, "y": X, "count": 2, **SAMPLER},
+        "model count batch seed x callback",
+    ),
+    "fit": (
+        sgmse.inference.fit,
+        {"model": MODEL, "y": X, "solver": SAMPLER["solver"], "steps": 2},
+        "model steps start end finish runs reference",
+    ),
+    "log_likelihood": (
+        sgmse.inference.log_likelihood,
+        {"model": MODEL, "x0": X, "y": X},
+        "model x0 steps start end scale",
+    ),
+    "si_sdr": (sgmse.metrics.si_sdr, SIGNALS, "reference estimate sample_rate"),
+    "stoi": (sgmse.metrics.stoi, SIGNALS, "reference estimate sample_rate"),
+    "score": (
+        sgmse.scoring.score,
+        {"clean": "absent", "enhanced": "absent"},
+        "clean noisy measures index align tolerance workers journal progress",
+    ),
+    "read": (sgmse.audio.read, {}, "source"),
+    "info": (sgmse.audio.info, {}, "source"),
+    "write": (
+        sgmse.audio.write,
+        {"path": "a.wav", "audio": AUDIO[None], "like": sgmse.audio.Info(RATE)},
+        "path audio like format",
+    ),
+    "resample": (
+        sgmse.audio.resample,
+        {"audio": torch.zeros(8), "source_rate": 8000, "target_rate": 16000},
+        "source_rate target_rate length",
+    ),
+    "checkpoints.load": (sgmse.checkpoints.load, {"folder": "absent"}, "folder classes"),
+    "checkpoints.save": (
+        sgmse.checkpoints.save,
+        {"checkpoint": checkpoint(), "folder": "a"},
+        "checkpoint folder card classes",
+    ),
+    "from_pretrained": (sgmse.checkpoints.from_pretrained, {"name_or_path": "a"}, "name_or_path"),
+}
+#: Which parameters may be that: a text is a path, say.
+FINE = {
+    "a text": "name_or_path source target folder path clean noisy index journal card",
+    "a list": "samplers measures",
+    "an object": "",
+    "an array": "audio reference estimate",
+    "a tensor": "audio y x x0 latent reference estimate",
+    "a class": "progress callback randn",
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        pytest.param(call, name, id=f"{call}-{name}")
+        for call, (_, _, names) in CALLS.items()
+        for name in names.split()
+    ],
+)
+def test_arguments_of_a_wrong_kind(call, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    function, given, _ = CALLS[call]
+    for what, wrong in WRONG.items():
+        if name in FINE[what].split():
+            continue
+        with pytest.raises(SgmseError) as caught:
+            function(**given | {name: wrong})
+        assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_commonly_confused_is_told_apart():
+    with pytest.raises(TypeError, match=r"'noisy.wav'; name a file with enhance_file\(source\)"):
+        TINY("noisy.wav", RATE)
+    with pytest.raises(TypeError, match=r"call the enhancer itself: enhancer\(audio, sample_rate"):
+        TINY.enhance_file(AUDIO)
+    with pytest.raises(TypeError, match="source must be a path or a binary file, not 3"):
+        TINY.enhance_file(3)
+    with pytest.raises(TypeError, match="device must be 'cpu', 'cuda:0' or such, not 5"):
+        sgmse.load(device=5)
+    for wrong in (None, 3):
+        with pytest.raises(TypeError, match=f"must be a text or a path, not {wrong}"):
+            sgmse.load(wrong)
+    with pytest.raises(TypeError, match=r"must be a Solver, not the class Heun; call it, Heun\("):
+        sgmse.solvers.solve(MODEL, X, sgmse.solvers.Heun, SAMPLER["grid"])
+
+
+@pytest.mark.parametrize("weights", [torch.float16, torch.bfloat16, "meta"])
+def test_weights_without_a_spectrogram_are_told(weights):
+    other = enhancer()
+    other.model.to(weights)
+    with pytest.raises(TypeError, match=r"the model has weights .*float32"):
+        other(AUDIO, RATE)

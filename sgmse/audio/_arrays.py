@@ -18,7 +18,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +66,10 @@ class InMemory:
         last = _channels_last(array.shape)
         array = np.swapaxes(array, -1, -2) if last else array
         array = array.reshape((1,) * (3 - array.ndim) + array.shape)
-        return cls(audio, tuple(_floats(array)), last)
+        rows = _floats(array)
+        if not np.isfinite(rows).all():
+            raise ArgumentError("audio holds NaN or infinite samples; replace them first")
+        return cls(audio, tuple(rows), last)
 
     def like(self, results: Sequence[Block]) -> Any:
         """Results shaped as `rows`, as what the caller gave: type, precision, device, layout.
@@ -85,18 +88,26 @@ class InMemory:
         return torch.from_numpy(out).to(self.audio.device, self.audio.dtype)
 
 
+def floats_of(audio: object) -> Block:
+    """The numbers of an array or a tensor of any shape as floats of full scale 1, NaN among them.
+
+    Raises `ArgumentTypeError` for what is neither, or holds no numbers of a known full scale.
+    """
+    return _floats(_plain(audio))
+
+
 def _plain(audio: object) -> np.ndarray[Any, Any]:
     """The numbers of an array or a tensor, in an array of numpy; perhaps those of the caller."""
-    import torch
-
-    _known(audio)
     if isinstance(audio, np.ma.MaskedArray):
         raise ArgumentTypeError("audio is a masked array; fill its gaps first, audio.filled(0)")
+    if isinstance(audio, np.ndarray):
+        if not (np.issubdtype(audio.dtype, np.floating) or audio.dtype.name in INTEGERS):
+            raise ArgumentTypeError(_numbers(str(audio.dtype)))
+        return np.asarray(audio)
+    import torch
+
     if not isinstance(audio, torch.Tensor):
-        array = np.asarray(cast("np.ndarray[Any, Any]", audio))
-        if not (np.issubdtype(array.dtype, np.floating) or array.dtype.name in INTEGERS):
-            raise ArgumentTypeError(_numbers(str(array.dtype)))
-        return array
+        raise ArgumentTypeError(_neither(audio))
     kind = str(audio.dtype).removeprefix("torch.")
     if not (audio.is_floating_point() or kind in INTEGERS):
         raise ArgumentTypeError(_numbers(kind))
@@ -108,12 +119,8 @@ def _plain(audio: object) -> np.ndarray[Any, Any]:
     return audio.numpy(force=True)
 
 
-def _known(audio: object) -> None:
-    """Refuse what is neither an array nor a tensor, with what to do instead."""
-    import torch
-
-    if isinstance(audio, np.ndarray | torch.Tensor):
-        return
+def _neither(audio: object) -> str:
+    """What to do about what is neither an array nor a tensor."""
     what, remedy = shown(audio), 'convert it first, numpy.asarray(audio, "float32")'
     if isinstance(audio, str | os.PathLike | bytes):
         remedy = "name a file with enhance_file(source)"
@@ -124,7 +131,7 @@ def _known(audio: object) -> None:
         remedy = "pass what a reader of files gives one by one: enhancer(audio, sample_rate)"
     elif audio is not None:
         what = article(type(audio).__name__)
-    raise ArgumentTypeError(f"audio must be a numpy array or a tensor, not {what}; {remedy}")
+    return f"audio must be a numpy array or a tensor, not {what}; {remedy}"
 
 
 def _numbers(dtype: str) -> str:
@@ -178,8 +185,6 @@ def _floats(array: np.ndarray[Any, Any]) -> Block:
         numbers: Block = array.astype(np.float64 if array.dtype.itemsize > 2 else np.float32)
         return (numbers - silence) / scale
     floats: Block = array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32, copy=False)
-    if not np.isfinite(floats).all():
-        raise ArgumentError("audio holds NaN or infinite samples; replace them first")
     return floats
 
 

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 
 import soundfile
 
+from sgmse._checks import arguments
 from sgmse.audio import _bitrates, _media
 from sgmse.audio._info import SUFFIXES, Info
 from sgmse.audio._media_coding import HOLDS, media_as
@@ -53,6 +54,7 @@ def written_as(
     keeps what lies beyond full scale, the coding is float. Raises `AudioError` where this cannot
     be written, or not so much of it, before any work is done.
     """
+    arguments(written_as, locals())
     if clip_mode not in CLIP_MODES:
         raise ArgumentError(f"clip_mode must be one of {', '.join(CLIP_MODES)}, not {clip_mode!r}")
     name = (Path(path).suffix if format is None else format).lower().removeprefix(".")

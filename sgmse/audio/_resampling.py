@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soxr
 
+from sgmse._checks import an, rate, whole
 from sgmse.audio._streams import Block
-from sgmse.errors import ArgumentError, ArgumentTypeError
+from sgmse.errors import ArgumentTypeError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
 
 def resampled_length(n: int, source_rate: int, target_rate: int) -> int:
     """Samples that n samples become: ceil(n target_rate / source_rate)."""
-    for rate in (source_rate, target_rate):
-        if rate <= 0 or rate != int(rate):
-            raise ArgumentError(f"a sample rate is a positive whole number of Hz, not {rate}")
+    source_rate, target_rate = (rate("sample rate", given) for given in (source_rate, target_rate))
     return -(-n * target_rate // source_rate)
 
 
@@ -34,6 +33,9 @@ def resample(
     """
     import torch  # a second, which who only reads files does not wait for
 
+    an("audio", audio, torch.Tensor, "a float tensor of shape (..., samples)")
+    if length is not None:
+        whole("length", length, least=0)
     if audio.dtype not in (torch.float32, torch.float64):
         raise ArgumentTypeError(
             f"resample takes float32 or float64, not {audio.dtype}; convert it first"

@@ -17,7 +17,8 @@ from typing import BinaryIO, TypeAlias
 
 from typing_extensions import Buffer, override
 
-from sgmse.errors import AudioError
+from sgmse._checks import shown
+from sgmse.errors import ArgumentTypeError, AudioError
 
 #: A path, or a binary file that can seek, such as `io.BytesIO`; it is read from its beginning.
 Source: TypeAlias = str | Path | BinaryIO
@@ -94,6 +95,8 @@ def opened_bytes(source: Source) -> Iterator[BinaryIO]:
 
 
 def _with_bytes(stream: BinaryIO, name: Path) -> BinaryIO:
+    if not isinstance(stream, io.IOBase) and not callable(getattr(stream, "seekable", None)):
+        raise ArgumentTypeError(f"a recording is a path or a binary file, not {shown(stream)}")
     if not stream.seekable():
         raise AudioError(name, "cannot be read twice", "read it into an io.BytesIO first")
     if not size_of(stream):

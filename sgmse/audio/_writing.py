@@ -16,8 +16,10 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import soundfile
 
+from sgmse._checks import an, file
 from sgmse._files import delivered, whole
 from sgmse.audio import _speakers
+from sgmse.audio._arrays import floats_of
 from sgmse.audio._coding import FLOATS, ClipMode, check_room, written_as
 from sgmse.audio._encoding import Encoder, SoundFileEncoder
 from sgmse.audio._info import BLOCK, Info, Samples
@@ -109,8 +111,11 @@ class Writer:
         return self
 
     def write(self, audio: Samples | Tensor) -> None:
-        """Append (channels, samples). NaN and infinite samples are an `AudioError`."""
-        block = np.asarray(audio, dtype=np.float32)
+        """Append (channels, samples), floats or integers, of the full scale of their type.
+
+        NaN and infinite samples are an `AudioError`.
+        """
+        block = floats_of(audio).astype(np.float32, copy=False)
         about = self.info
         if block.ndim != 2 or len(block) != about.channels:
             problem = f"got shape {block.shape} for a file of {about.channels} channels"
@@ -219,6 +224,12 @@ class Writer:
 
 def write(path: Source, audio: Samples | Tensor, like: Info, format: str | None = None) -> Info:  # noqa: A002
     """Write (channels, samples) as one file, as `Writer` does. Returns what was written."""
+    file("path", path, "write")
+    an("like", like, Info, "that of sgmse.audio.info(file)")
+    audio = floats_of(audio)
+    if audio.ndim != 2:
+        problem = f"got shape {audio.shape} for a file of {like.channels} channels"
+        raise AudioError(name_of(path), problem, "give (channels, samples)")
     with Writer(path, replace(like, frames=audio.shape[-1]), format) as writer:
         writer.write(audio)
     return writer.info

@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from sgmse._checks import arguments
 from sgmse.checkpoints.native import CARD, CONFIG, WEIGHTS, Checkpoint, load, save
 from sgmse.config import Classes
 from sgmse.errors import CheckpointError
@@ -49,6 +50,7 @@ def from_pretrained(
     Raises:
         CheckpointError: neither is there, the hub cannot be reached, or the model is damaged.
     """
+    arguments(from_pretrained, locals())
     folder = Path(name_or_path)
     if not folder.is_dir():
         folder = fetch(

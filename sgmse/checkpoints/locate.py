@@ -3,6 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
+from sgmse._checks import arguments
 from sgmse.checkpoints import native, published
 from sgmse.checkpoints.hub import HUB, fetch
 from sgmse.checkpoints.native import Checkpoint
@@ -30,6 +31,7 @@ def load_model(
         CheckpointError: there is no such model, or it is damaged.
         ValueError: `compat` is unknown, or the model is a native one.
     """
+    arguments(load_model, locals())
     path = locate(name_or_path)
     if path.is_file():
         return published.read(path, compat)
@@ -48,6 +50,7 @@ def locate(name_or_path: str | Path) -> Path:
     a `Path`). Raises `CheckpointError` where there is no such model, or where the hub cannot be
     reached.
     """
+    arguments(locate, locals())
     if name_or_path in PACKAGED:
         return Path(str(files("sgmse") / "pretrained" / str(name_or_path)))
     name = str(name_or_path)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save as to_bytes
 from torch import nn
 
+from sgmse._checks import arguments, kinds
 from sgmse._files import write_whole
 from sgmse.checkpoints.classes import CLASSES
 from sgmse.config import Classes, from_plain, to_plain
@@ -62,6 +63,7 @@ class Checkpoint:
     samplers: tuple[SamplerRange, ...] | None = None
 
     def __post_init__(self) -> None:
+        kinds(self)
         self.front.delays(self.sampler.shifts)  # says where there are too many
         if not isinstance(self.training, Mapping):
             raise ArgumentError(f"training must be a table of values, not {self.training!r}")
@@ -132,6 +134,7 @@ def save(
         card: the text of README.md; a short one is made if absent.
         classes: names of classes; `CLASSES`, which you extend by your own, if absent.
     """
+    arguments(save, locals())
     folder = Path(folder)
     classes = CLASSES if classes is None else classes
     config = {
@@ -158,6 +161,7 @@ def load(folder: str | Path, *, classes: Classes | None = None) -> Checkpoint:
 
     Raises `CheckpointError` for what is missing, damaged, of a newer format or does not fit.
     """
+    arguments(load, locals())
     folder = Path(folder)
     checkpoint = _described(folder, classes)
     _fill(checkpoint.model.trained, folder / WEIGHTS)

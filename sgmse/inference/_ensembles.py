@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sgmse._checks import arguments
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE
+from sgmse.solvers import modelled
 from sgmse.solvers._base import LAST_START, Model, Solver, solve
 from sgmse.solvers._grids import Grid
 
@@ -98,6 +100,8 @@ def ensemble(
         ValueError: all samples would be the same; fewer than two; shapes that do not fit; or what
             `solve` refuses.
     """
+    arguments(ensemble, locals())
+    modelled(model)
     items = check(model.sde, y, solver, grid, count, batch, seed, x)
     runs = [
         (group, samples)

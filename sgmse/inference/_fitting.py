@@ -29,8 +29,10 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from torch import Tensor
 
+from sgmse._checks import arguments
 from sgmse.errors import ArgumentError
 from sgmse.sdes import VP
+from sgmse.solvers import modelled
 from sgmse.solvers._base import Model, Randn, Solver, solve
 from sgmse.solvers._grids import Cosine, Fitted, Grid, Karras, LogSNR, Uniform
 
@@ -89,6 +91,8 @@ def fit(
         ValueError: the solver draws noise on its way, so that there is no single x*; x* is 0 or not
             finite; or what `solve` refuses.
     """
+    arguments(fit, locals())
+    modelled(model)
     if solver.draws(VP()):  # where only the noise of later steps is left to draw
         raise ArgumentError(
             f"{solver} draws noise in every step, and few of them have no path of many to keep to: "

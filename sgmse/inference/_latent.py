@@ -17,9 +17,11 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from sgmse._checks import arguments
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE, Coefficients, Scales, expand
+from sgmse.solvers import modelled
 from sgmse.solvers._base import LAST_START, Model, Solution, Solver, solve
 from sgmse.solvers._grids import Fitted, Grid
 
@@ -105,6 +107,8 @@ def encode(
         ValueError: the solver draws noise or cannot start there; there is no noise at the end, or
             nothing but the observation at the start; or the process needs y.
     """
+    arguments(encode, locals())
+    modelled(model)
     turned = flow_only(model.sde, solver, grid)
     times = replace(grid, finish=False).times(model.sde)
     points = (grid.start + grid.end - times.flip(0)).clamp(grid.end, grid.start).tolist()
@@ -132,6 +136,8 @@ def decode(
 
     Args and errors are those of `encode`, with the latent in place of the clean audio.
     """
+    arguments(decode, locals())
+    modelled(model)
     flow_only(model.sde, solver, grid)
     grid = replace(grid, finish=False)
     still = torch.zeros_like

@@ -28,8 +28,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from sgmse._checks import arguments
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, Scales, expand
+from sgmse.solvers import modelled
 from sgmse.solvers._base import Model
 from sgmse.solvers._grids import time_of
 
@@ -216,6 +218,8 @@ def log_likelihood(
         ValueError: times or a scale that make no sense, shapes that differ, a process that needs y,
             too many dimensions for `Exact`, or a result that is not finite.
     """
+    arguments(log_likelihood, locals())
+    modelled(model)
     check(model.sde, x0, y, steps, start, end, scale)
     nodes = rotation(model.sde, steps, start, end, scale)
     # Tensors of the inference mode could not be differentiated.

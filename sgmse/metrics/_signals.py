@@ -1,11 +1,13 @@
 """What every metric asks of the signals it compares, checked in one place; and their frames."""
 
 from collections.abc import Collection, Mapping
+from math import inf
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from sgmse._checks import real
 from sgmse.errors import MetricError
 
 Signal = NDArray[np.float64]  # (samples,)
@@ -24,7 +26,8 @@ def checked(
     Raises `MetricError` unless each is one channel of finite samples, not empty, not silent, all
     are equally long and longer than `seconds`, and `sample_rate` (Hz) is one of `rates`, if given.
     """
-    if sample_rate <= 0 or (rates is not None and sample_rate not in rates):
+    real("the sample rate", sample_rate)
+    if not 0 < sample_rate < inf or (rates is not None and sample_rate not in rates):
         known = "positive" if rates is None else " or ".join(f"{rate} Hz" for rate in rates)
         raise MetricError(
             f"the sample rate must be {known}, not {sample_rate} Hz;"

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sgmse._checks import an
 from sgmse._extras import missing
 from sgmse.errors import ArgumentError, MetricError, did_you_mean
 from sgmse.metrics import (
@@ -174,6 +175,7 @@ def select(measures: Iterable[str | Measure]) -> tuple[Measure, ...]:
                     f"known are {', '.join(known)}"
                 )
             measure = known[name]
+        an("measure", measure, Measure, "Measure(name, function), or a name such as 'PESQ-WB'")
         selected[measure.name.lower()] = measure
     if not selected:
         raise ArgumentError(f"name at least one measure of {', '.join(known)}")

@@ -14,6 +14,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sgmse._checks import rate
 from sgmse._extras import imported
 from sgmse.errors import MetricError
 from sgmse.metrics._signals import compared
@@ -35,10 +36,11 @@ def estoi(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
 
 def _stoi(reference: ArrayLike, estimate: ArrayLike, sample_rate: int, extended: bool) -> float:
     s, s_hat = compared(reference, estimate, sample_rate, seconds=0.4)
+    hertz = rate("the sample rate", sample_rate)
     pystoi = imported("pystoi", "this metric", "metrics")
     with _same_draws(), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        value = float(pystoi.stoi(s, s_hat, sample_rate, extended=extended))
+        value = float(pystoi.stoi(s, s_hat, hertz, extended=extended))
     if value == TOO_SHORT:
         raise MetricError(
             "less than 0.4 s of the reference is louder than 40 dB below its loudest part;"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 
+from sgmse._checks import arguments, path as as_path
 from sgmse.data.pairs import Pair, Unmatched, facts_beside, match, read_index
 from sgmse.errors import ArgumentError
 from sgmse.metrics.measures import Measure, select
@@ -158,6 +159,7 @@ def score(
             matches.
         MissingPackageError: a package that a measure needs is missing.
     """
+    arguments(score, locals())
     scorer = Scorer(select(measures), align, tolerance)
     _refuse_without_noisy(scorer.measures, noisy)
     tasks, unmatched = match_folders(clean, enhanced, noisy=noisy, index=index)
@@ -333,9 +335,10 @@ def name_systems(
     Raises `ArgumentError` for none and for one that is named twice.
     """
     if isinstance(folders, Mapping):
-        names = {name: Path(path) for name, path in folders.items()}
+        names = {name: as_path("folder", folder) for name, folder in folders.items()}
     else:
-        paths = [Path(f) for f in ([folders] if isinstance(folders, str | Path) else folders)]
+        each = [folders] if isinstance(folders, str | Path) else folders
+        paths = [as_path("folder", folder) for folder in each]
         parts = [path.resolve().parts for path in paths]
         if len(set(parts)) < len(parts):
             raise ArgumentError("the same folder is named twice; name each once")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar, override
 
-from sgmse._checks import kinds
-from sgmse.errors import ArgumentError
+from sgmse._checks import arguments, kinds, shown
+from sgmse.errors import ArgumentError, ArgumentTypeError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE
 from sgmse.solvers._grids import Grid
@@ -210,6 +210,16 @@ def too_late(latest: float, start: float) -> str | None:
     )
 
 
+def modelled(model: Model) -> SDE:
+    """The process of a model; `ArgumentTypeError` for what is none."""
+    sde = getattr(model, "sde", None)
+    if not (callable(model) and isinstance(sde, SDE)):
+        raise ArgumentTypeError(
+            f"model must be an object such as a ScoreModel, which has a process, not {shown(model)}"
+        )
+    return sde
+
+
 class Solution(NamedTuple, Generic[M]):
     """The last state, how often the model was called for it, and what the solver remembered."""
 
@@ -270,7 +280,8 @@ def solve(
         ValueError: the solver cannot start there (`Solver.refusal`), the model is not asked so late
             (`Model.latest`), or the process needs y, or x in its place.
     """
-    sde = model.sde
+    arguments(solve, locals())
+    sde = modelled(model)
     if why := solver.refusal(sde, grid.start) or too_late(model.latest, grid.start):
         raise ArgumentError(why)
     counted = Counted(model, blind=y is None)

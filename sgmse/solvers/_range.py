@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
+from sgmse._checks import an, kinds, whole
 from sgmse.config import abridged
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE
@@ -38,8 +39,15 @@ class SamplerRange:
     latest: float = 1.0
 
     def __post_init__(self) -> None:
+        kinds(self)
         if () in (self.solvers, self.grids, self.steps):
             raise ArgumentError("a range without any solver, grid or steps holds nothing")
+        for solver in self.solvers or ():
+            an("solvers", solver, Solver, "Exponential()")
+        for grid in self.grids or ():
+            an("grids", grid, Grid, "Uniform(steps=1)")
+        for number in (self.fewest, *(self.steps or ())):
+            whole("steps", number)
         if min((self.fewest, *(self.steps or ()))) < 1:
             raise ArgumentError(f"steps must be at least 1, not {self.fewest}, {self.steps}")
         if not 0 <= self.earliest <= self.latest <= 1:

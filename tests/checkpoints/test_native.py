@@ -200,7 +200,7 @@ def test_what_cannot_be_written_touches_nothing(tmp_path):
     ],
 )
 def test_bad_values_are_refused(options, says):
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(TypeError, match=says):
         replace(checkpoint(), **options)
 
 
