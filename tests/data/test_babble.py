@@ -30,7 +30,7 @@ def heard(babble: np.ndarray) -> np.ndarray:
 def test_as_many_talk_as_it_says_and_never_the_target(talkers):
     babble = Babble(1.0, (3, 6), (0.0, 0.0), STILL)
     counts, voices = [], np.zeros(10)
-    for seed in range(200):
+    for seed in range(100):
         target = seed % 10
         amplitudes = heard(babble(talkers, target, RATE, rng(seed)))
         talking = amplitudes > 0.01

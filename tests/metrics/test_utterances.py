@@ -76,8 +76,8 @@ def test_another_process_says_the_same():
 
 
 def test_a_process_that_dies_is_a_reason():
-    clean = bursts(100)  # 50 more than there is room for
-    with pytest.raises(MetricError, match=r"died of this pair of 50 s \(SIG.*\); cut both"):
+    clean = bursts(64)  # 14 more than there is room for
+    with pytest.raises(MetricError, match=r"died of this pair of 32 s \(SIG.*\); cut both"):
         _apart(package, "nb", clean, noisy(clean), RATE)
 
 

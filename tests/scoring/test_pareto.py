@@ -2,7 +2,7 @@
 
 import math
 
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from sgmse.scoring.pareto import pareto_front
 
@@ -16,6 +16,7 @@ def dominates(p, q, sign):
     return x <= u and sign * y >= sign * v and p != q
 
 
+@settings(max_examples=30)
 @given(PLACES, st.booleans())
 def test_no_point_of_the_front_is_dominated_and_every_other_is(places, higher):
     sign = 1 if higher else -1

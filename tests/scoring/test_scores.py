@@ -244,6 +244,7 @@ def fatal(reference, estimate, sample_rate, end=signal.SIGSEGV):
 FATAL = Measure("Fatal", fatal)
 
 
+@pytest.mark.slow
 def test_a_file_over_which_a_process_dies_is_listed_and_the_run_goes_on():
     found = score("clean", "near", measures=[FATAL, "si-sdr"], workers=2, journal="j")
     assert [row.values["Fatal"] for row in found.rows] == [1, 1, None, 1, 1, 1]

@@ -91,6 +91,7 @@ def test_parts_have_their_rows_and_the_baseline_of_all(scores):
     assert (second.baseline, second.differences) == ("first", {})
 
 
+@pytest.mark.slow
 def test_a_report_draws_each_bootstrap_once(tmp_path, monkeypatch):
     """Nine systems, 95 files, 5 measures, 5 SNRs: 45 means, 40 differences, 225 means by SNR."""
     pytest.importorskip("jinja2")

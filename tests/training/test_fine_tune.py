@@ -42,6 +42,7 @@ def test_the_model_is_that_of_the_start_with_other_weights(finished, tuned):
     assert 0 < max(moved) < 0.5
 
 
+@pytest.mark.slow
 def test_a_run_resumes_by_its_own_recipe(finished, tuned, corpus, tmp_path, interrupt_at):
     options = {"data": corpus, "overrides": TINY}
     with interrupt_at(2):

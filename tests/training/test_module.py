@@ -290,6 +290,7 @@ def test_discriminators_add_to_the_loss_from_their_start_on(training):
     assert "adversarial" not in training().record
 
 
+@pytest.mark.slow
 def test_only_results_are_judged(training):
     """Of a batch, the items at t = 1; of unrolled updates, all; of others none."""
     shares = []

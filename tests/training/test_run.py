@@ -86,7 +86,7 @@ def read_curves(folder: Path) -> dict[str, list[int]]:
     return {tag: [e.step for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_an_interrupted_run_that_resumes_is_the_uninterrupted_one(
     recipe_file, corpus, finished, tmp_path, interrupt_at, workers, capsys
 ):
@@ -116,6 +116,7 @@ def test_an_error_in_a_worker_keeps_its_form(run, error, workers, monkeypatch):
     assert str(raised.value) == str(error)
 
 
+@pytest.mark.slow
 def test_what_the_loss_learns_is_resumed_too(whole_and_parts):
     weighting = "{class: Uncertainty, of: {class: EDMWeighting}}"
     loss = f"loss={{class: Reconstruction, complex: 1, si_sdr: 1, weighting: {weighting}}}"
@@ -129,6 +130,7 @@ def test_what_the_loss_learns_is_resumed_too(whole_and_parts):
     assert all(name.startswith("network.") for name in names)
 
 
+@pytest.mark.slow
 def test_unrolled_updates_are_resumed_to_the_bit(whole_and_parts):
     """Of a sampler that draws noise, with numbers of steps that are drawn."""
     whole, parts, _ = whole_and_parts(

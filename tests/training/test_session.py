@@ -100,15 +100,11 @@ def test_a_training_that_ends_at_once_says_what_is_there(run, monkeypatch):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_the_state_is_saved_between_validations(run, monkeypatch):
+def test_the_state_is_saved_between_validations_and_progress_is_printed(run, monkeypatch, capsys):
     saved = []
     monkeypatch.setattr(session, "save_state", lambda state, path: saved.append(state.step))
     run("validation=null")
     assert saved == [3, 6, 8]
-
-
-def test_without_a_terminal_progress_is_printed(run, capsys):
-    run("validation=null")
     out = capsys.readouterr().out
     assert re.findall(r"step (\d+) after \d+ s: loss ", out) == ["2", "4", "6", "8"]
 

@@ -29,6 +29,7 @@ def losses(speech, *estimates):
     return quality_loss(batch, torch.from_numpy(speech).expand_as(batch)).numpy()
 
 
+@pytest.mark.slow
 def test_follows_pesq(speech):
     """Correlated with raw PESQ above 0.9 over noises of several levels, colours and band limits."""
     estimates = [noisy(speech, d, c) for d in (0, 8, 16, 24, 32) for c in (None, 500, 2000)]

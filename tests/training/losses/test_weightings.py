@@ -73,6 +73,7 @@ def test_the_gradient_of_u():
     torch.testing.assert_close(u.weights.grad, expected)
 
 
+@pytest.mark.slow
 def test_u_learns_the_logarithm_of_the_loss_that_is_to_be_expected():
     weighting, t = Uncertainty(terms=16), torch.linspace(0, 1, 256)
     u = weighting.learned()
