@@ -56,18 +56,24 @@ def look(path: str | Path, recursive: bool = False) -> tuple[list[Path], list[Au
     path = Path(path)
     if path.is_dir():
         entries, problems = _inside(path, recursive)
-        deeper = not recursive and any(map(isdir, path.iterdir())) if not problems else False
-        remedy = "name another one" + ", or look into its subfolders too (--recursive)" * deeper
     elif path.exists() or not has_magic(str(path)):
         return [path], []
     else:
         entries, problems = _matching(path, recursive)
-        remedy = "check the folder and the suffix"
     files, left_out = _sorted_out(path, entries)
     problems += left_out
     if not files:
-        raise problems[0] if problems else AudioError(path, "no audio files there", remedy)
+        nothing = AudioError(path, "no audio files there", _elsewhere(path, recursive))
+        raise problems[0] if problems else nothing
     return files, problems
+
+
+def _elsewhere(path: Path, recursive: bool) -> str:
+    """Where to look after nothing was found."""
+    remedy = "name another one" if path.is_dir() else "check the folder and the suffix"
+    folders = filter(isdir, [path] if path.is_dir() else glob(str(path)))  # noqa: PTH207
+    deeper = not recursive and any(entry.is_dir() for f in folders for entry in Path(f).glob("*"))
+    return remedy + ", or look into subfolders too (--recursive)" * deeper
 
 
 def _matching(pattern: Path, recursive: bool) -> tuple[list[Path], list[AudioError]]:

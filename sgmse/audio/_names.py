@@ -25,7 +25,7 @@ def check_target(target: Path, source: Path | None, overwrite: bool) -> None:
     if not target.exists():
         _check_folder(target)
         return
-    if source is not None and target.samefile(source):
+    if source is not None and source.exists() and target.samefile(source):
         raise AudioError(target, "is the input itself", "choose another name")
     if target.is_dir():
         raise AudioError(target, "is a folder", "name a file in it")

@@ -85,10 +85,17 @@ def failure(error: Exception, debug: bool, source: Path | None = None) -> int:
         traceback.print_exception(error)
     where = "" if source is None or isinstance(error, AudioError) else f"{source}: "
     if isinstance(error, SgmseError | OSError):
-        complain(f"{where}{error}")
+        complain(f"{where}{told(error)}")
         return FAILED
     complain(f"{where}{type(error).__name__}: {error}".rstrip(": "))
     return FAULT
+
+
+def told(error: BaseException) -> str:
+    """What an error says, of the system without its number: "x.wav: No such file or directory"."""
+    if isinstance(error, OSError) and not isinstance(error, SgmseError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def explain(debug: bool) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from sgmse.cli.console import warnings_gathered
+from sgmse.cli.console import told, warnings_gathered
 from sgmse.enhancer import Progress
 
 
@@ -70,7 +70,7 @@ class Outcome:
             "sample_rate": job.sample_rate or None,
             "channels": job.channels or None,
             "warnings": list(self.warnings),
-            "error": None if self.error is None else " ".join(str(self.error).split()),
+            "error": None if self.error is None else " ".join(told(self.error).split()),
         }
         return json.dumps(facts)
 

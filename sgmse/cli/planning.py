@@ -42,7 +42,7 @@ class Plan:
             try:
                 if job.target is not None:
                     check_target(job.target, job.source, overwrite=True)
-                    if job.target.exists() and not overwrite:
+                    if job.target.exists() and job.source.exists() and not overwrite:
                         existing.append(job)
                         continue
                 jobs.append(self._looked_at(job))

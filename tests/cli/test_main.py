@@ -133,7 +133,9 @@ def test_nothing_at_all_prints_the_help(capsys):
     [
         (ArgumentError("no such\n  thing; take another"), "no such thing; take another"),
         (AudioError("a.wav", "is empty", "record it again"), "a.wav: is empty; record it again"),
-        (FileNotFoundError(2, "No such file", "x"), "[Errno 2] No such file: 'x'"),
+        (FileNotFoundError(2, "No such file", "x"), "x: No such file"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("in words"), "in words"),
     ],
 )
 def test_an_error_for_a_user_is_one_line(error, line, call, monkeypatch):

@@ -229,6 +229,13 @@ def test_existing_results_are_found_at_once():
         plan.checked(overwrite=True, skip_existing=True)
 
 
+def test_an_absent_input_is_absent_whatever_exists():
+    make("out/absent.wav")
+    for options in ({}, {"skip_existing": True}, {"overwrite": True}):
+        plan = make_plan(["absent.wav"], "out").checked(**options)
+        assert [str(o.error).split(";")[0] for o in plan.ended] == ["absent.wav: no such file"]
+
+
 def test_what_cannot_be_written_is_found_before_the_work():
     Path("out/b.flac").mkdir(parents=True)
     plan = make_plan(["a.wav", "b.flac"], "out").checked()
