@@ -53,6 +53,7 @@ def unfinished(sound: np.ndarray) -> bytes:
 FILES = {"mp3": bare_mp3, "ogg": chain, "wav": unfinished}
 
 
+@pytest.mark.filterwarnings("ignore::sgmse.errors.RecordingWarning")  # this is no speech
 @pytest.mark.parametrize("suffix", FILES)
 def test_every_reader_sees_the_whole_recording(tmp_path, suffix):
     sound = 0.003 * np.random.default_rng(0).standard_normal(3 * RATE)

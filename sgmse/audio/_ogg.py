@@ -87,7 +87,8 @@ class _Link:
         """Take another page of the same stream."""
         lost = page.number - self.number - 1
         if lost:
-            what = f"{lost} of its pages are missing" if lost > 0 else "its pages are out of order"
+            missing = "a page is missing" if lost == 1 else f"{lost} pages are missing"
+            what = missing if lost > 0 else "its pages are out of order"
             raise damaged(path, f"is damaged: {what} after {max(self.seconds, 0):.2f} s")
         part = page.content if self.is_flac else page.place
         if self.pieces[-1].stop == part.start:

@@ -69,7 +69,8 @@ def read(source: Source) -> tuple[Samples, Info]:
 
 def _blocks(decoder: Decoder, path: Path, frames: int) -> Iterator[Samples]:
     for note in decoder.notes:
-        warnings.warn(f"{path}: {note}", RecordingWarning, stacklevel=3)
+        # From here, not from where it is read: a file that is read twice is warned of once.
+        warnings.warn(f"{path}: {note}", RecordingWarning, stacklevel=1)
     about = decoder.about
     done = 0
     while (block := decoder.read(min(frames, about.frames - done))).size:

@@ -1,6 +1,7 @@
 """MP3 and its elders: every frame is read, and nothing else, whatever stands around them."""
 
 import io
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -157,6 +158,18 @@ def test_cut_off(keep):
             found, about = read(io.BytesIO(cut + tag))
         assert 0 < about.frames == found.shape[1] < whole.shape[1]
         np.testing.assert_allclose(found[:, :-576], whole[:, : about.frames - 576], atol=1e-6)
+
+
+def test_a_file_that_is_read_twice_is_warned_of_once():
+    cut = io.BytesIO(bare(encoded())[:-9])
+    cut.name = "once.mp3"  # which no other test warns of
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            read(cut)
+        list(blocks(cut))
+        info(cut)
+    assert [str(warning.message)[:20] for warning in caught] == ["once.mp3: its last f"]
 
 
 def test_a_hole_is_refused():

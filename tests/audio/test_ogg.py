@@ -58,9 +58,7 @@ def test_a_lost_page_is_refused(coding, rate, where):
     pages = list(encoded(coding, rate))
     first = first_of_sound(pages)
     del pages[first + where if where >= 0 else where]
-    with pytest.raises(
-        AudioError, match=r"is damaged: 1 of its pages are missing after \d\.\d\d s"
-    ):
+    with pytest.raises(AudioError, match=r"is damaged: a page is missing after \d\.\d\d s"):
         info(io.BytesIO(b"".join(pages)))
 
 
@@ -178,7 +176,7 @@ def test_flac_in_ogg_is_read():
         links = len(content) // len(pages)
         assert (about.format, about.subtype, about.frames) == ("FLAC", "PCM_16", links * 10000)
         np.testing.assert_array_equal(found, np.tile(read(io.BytesIO(flac))[0], links))
-    with pytest.raises(AudioError, match="1 of its pages are missing"):
+    with pytest.raises(AudioError, match="a page is missing"):
         info(io.BytesIO(b"".join([*pages[:3], *pages[4:]])))
     total = int.from_bytes(pages[0][28 + 9 + 18 :][:8], "big")
     uncounted = changed(pages[0], 28 + 9 + 18, (total - 10000).to_bytes(8, "big"))
