@@ -70,9 +70,9 @@ def complain(text: object) -> None:
     say(text, Tone.ERROR)
 
 
-def show(text: str) -> None:
-    """A line of results on stdout, above the bars."""
-    tqdm.write(text, file=sys.stdout)
+def show(text: str, piped: bool = False) -> None:
+    """A line of results above the bars: on stdout, or on stderr where sound is piped there."""
+    tqdm.write(text, file=sys.stderr if piped else sys.stdout)
 
 
 def failure(error: Exception, debug: bool, source: Path | None = None) -> int:

@@ -5,21 +5,27 @@ examples:
   sgmse enhance noisy.wav -o clean.flac        another name, another format
   sgmse enhance recordings/ -o clean/          every recording of a folder, names kept
   sgmse enhance recordings/ -o clean/ --skip-existing    goes on after an interrupt
+  ffmpeg -i talk.mkv -f wav - | sgmse enhance - --format flac > clean.flac
   sgmse enhance '*.mp3' --max-attenuation 12   leaves some of the noise, 12 dB lower
 """
 
 import argparse
 import os
-from contextlib import closing
+import sys
+from contextlib import ExitStack, closing, contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import sgmse
-from sgmse.audio import CLIP_MODES, SUFFIXES
+from sgmse.audio import CLIP_MODES, SUFFIXES, seekable
 from sgmse.cli import console
 from sgmse.cli.options import Commands, Parser, command, count, decibels, positive, share
+from sgmse.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import BinaryIO
+
     from sgmse.cli.jobs import Job, Outcome
     from sgmse.enhancer import Enhancer, Progress
 
@@ -34,10 +40,12 @@ def add(commands: Commands) -> None:
     parser.flag("-v --verbose", "say what is done: model, sampler, threads, each file")
     parser.json("an object a line for each file")
     parser.group("input and output")
-    parser.value("inputs", "INPUT", "recordings, folders of them, or patterns", nargs="+")
+    parser.value(
+        "inputs", "INPUT", "recordings, folders of them, or patterns; - for stdin", nargs="+"
+    )
     parser.output(
-        "a file for one input, such as clean.wav, or a folder, which is made if absent; "
-        "without it results are named NAME_enhanced, beside their inputs",
+        "a file for one input, such as clean.wav, - for stdout, or a folder, which is made if "
+        "absent; without it results are named NAME_enhanced, beside their inputs",
         metavar="FILE_OR_DIR",
     )
     parser.value(
@@ -50,7 +58,7 @@ def add(commands: Commands) -> None:
     parser.value(
         "--bitrate",
         "KBPS",
-        "of mp3, ogg and opus results, in kb/s (default: that of the input)",
+        "of mp3, ogg, opus, m4a and other lossy results, in kb/s (default: that of the input)",
         positive,
     )
     parser.value(
@@ -117,29 +125,50 @@ def _add_sampler(parser: Parser) -> None:
 @console.interruptible("finished files are kept; --skip-existing goes on")
 def run(options: argparse.Namespace) -> int:
     """Enhance every file, whatever becomes of the others."""
-    from sgmse.cli.jobs import run_jobs
-    from sgmse.cli.planning import make_plan
+    from sgmse.cli.planning import STANDARD, make_plan
 
-    plan = make_plan(
-        options.inputs,
-        options.output,
-        format=options.format,
-        bitrate=options.bitrate,
-        clip_mode=options.clip_mode,
-        recursive=options.recursive,
-    ).checked(overwrite=options.overwrite, skip_existing=options.skip_existing)
-    report = _Report(options)
-    for outcome in plan.ended:
-        report.tell(outcome)
-    if not plan.jobs:
-        return report.end()
-    workers = min(options.jobs, len(plan.jobs))
+    with ExitStack() as held:
+        stdin = held.enter_context(_stdin()) if str(STANDARD) in options.inputs else None
+        plan = make_plan(
+            options.inputs,
+            options.output,
+            format=options.format,
+            bitrate=options.bitrate,
+            clip_mode=options.clip_mode,
+            recursive=options.recursive,
+            stdin=stdin,
+        ).checked(overwrite=options.overwrite, skip_existing=options.skip_existing)
+        piped = any(job.target == STANDARD for job in plan.jobs)
+        if piped and sys.stdout.isatty():
+            raise ArgumentError("stdout is a terminal, which shows no sound; name a file with -o")
+        report = _Report(options, piped)
+        for outcome in plan.ended:
+            report.tell(outcome)
+        if plan.jobs:
+            _enhance(plan.jobs, options, report)
+    return report.end()
+
+
+@contextmanager
+def _stdin() -> "Iterator[BinaryIO]":
+    """What comes from stdin, all of it."""
+    if sys.stdin.isatty():
+        raise ArgumentError("stdin is a terminal; pipe a recording into it, or name a file")
+    with seekable(sys.stdin.buffer) as stream:
+        yield cast("BinaryIO", stream)
+
+
+def _enhance(jobs: "Sequence[Job]", options: argparse.Namespace, report: "_Report") -> None:
+    from sgmse.cli.jobs import run_jobs
+    from sgmse.cli.planning import STANDARD
+
+    workers = min(options.jobs, len(jobs))
     enhancer = _loaded(options, workers)
 
     def work(job: "Job", progress: "Progress") -> None:
         enhancer.enhance_file(
-            job.source,
-            job.target,
+            job.sound,
+            sys.stdout.buffer if job.target == STANDARD else job.target,
             seed=options.seed,
             dry=options.dry,
             max_attenuation=options.max_attenuation,
@@ -151,14 +180,13 @@ def run(options: argparse.Namespace) -> int:
             progress=progress,
         )
 
-    seconds = sum(job.seconds for job in plan.jobs)
+    seconds = sum(job.seconds for job in jobs)
     with (
         console.seconds_of_audio(seconds, options.quiet) as progress,
-        closing(run_jobs(plan.jobs, work, workers=workers, progress=progress)) as outcomes,
+        closing(run_jobs(jobs, work, workers=workers, progress=progress)) as outcomes,
     ):
         for outcome in outcomes:
             report.tell(outcome)
-    return report.end()
 
 
 def _loaded(options: argparse.Namespace, workers: int) -> "Enhancer":
@@ -194,8 +222,9 @@ def _loaded(options: argparse.Namespace, workers: int) -> "Enhancer":
 class _Report:
     """Says what becomes of each file, and of all at the end."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, piped: bool) -> None:
         self.options = options
+        self.piped = piped  # stdout is taken by sound
         self.outcomes: list[Outcome] = []
         self.code = 0
         self.said: set[str] = set()
@@ -210,9 +239,9 @@ class _Report:
             code = console.failure(outcome.error, options.debug, job.source)
             self.code = max(self.code, code)
         if options.json:
-            console.show(outcome.as_json())
+            console.show(outcome.as_json(), self.piped)
         elif outcome.status == "done" and not options.quiet:
-            console.show(outcome.line())
+            console.show(outcome.line(), self.piped)
         if options.verbose and outcome.status == "skipped":
             console.say(f"{job.source}: skipped, {job.target} exists")
         if options.verbose and outcome.status == "done":

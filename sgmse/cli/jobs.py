@@ -11,20 +11,31 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import BinaryIO
 
+from sgmse.audio import Source
 from sgmse.cli.console import told, warnings_gathered
 from sgmse.enhancer import Progress
 
 
 @dataclass(frozen=True)
 class Job:
-    """A file and where its result goes; seconds, Hz and channels of the file, 0 if unknown."""
+    """A file and where its result goes; seconds, Hz and channels of the file, 0 if unknown.
+
+    `opened` is what is read where the source is no file but stdin.
+    """
 
     source: Path
     target: Path | None = None
     seconds: float = 0.0
     sample_rate: int = 0
     channels: int = 0
+    opened: BinaryIO | None = None
+
+    @property
+    def sound(self) -> Source:
+        """The recording itself: what is open, else the file."""
+        return self.source if self.opened is None else self.opened
 
 
 @dataclass(frozen=True)

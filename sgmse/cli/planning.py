@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from glob import has_magic
 from pathlib import Path
+from typing import BinaryIO
 
 from sgmse.audio import SUFFIXES, ClipMode, beside, check_target, info, look, written_as
 from sgmse.cli.jobs import Job, Outcome
 from sgmse.errors import ArgumentError, AudioError
 
+STANDARD = Path("-")  # stdin as an input, stdout as a result
 KNOWN = SUFFIXES  # suffixes by which a name is known to be meant for a file
 SHOWN = 3  # files of many that a message names
 
@@ -40,9 +42,11 @@ class Plan:
         existing: list[Job] = []
         for job in self.jobs:
             try:
-                if job.target is not None:
-                    check_target(job.target, job.source, overwrite=True)
-                    if job.target.exists() and job.source.exists() and not overwrite:
+                if job.target is not None and job.target != STANDARD:
+                    path = job.source if job.opened is None else None
+                    check_target(job.target, path, overwrite=True)
+                    there = job.target.exists() and (path is None or path.exists())
+                    if there and not overwrite:
                         existing.append(job)
                         continue
                 jobs.append(self._looked_at(job))
@@ -55,7 +59,7 @@ class Plan:
 
     def _looked_at(self, job: Job) -> Job:
         """With what its header says. Raises `AudioError` for what cannot be read or written."""
-        about = info(job.source)
+        about = info(job.sound)
         if job.target is not None:
             written_as(
                 job.target, about, self.format, bitrate=self.bitrate, clip_mode=self.clip_mode
@@ -76,6 +80,7 @@ def make_plan(
     bitrate: float | None = None,
     clip_mode: ClipMode = "clamp",
     recursive: bool = False,
+    stdin: BinaryIO | None = None,
 ) -> Plan:
     """What an enhancement of `inputs` will read and write; nothing is touched.
 
@@ -91,6 +96,8 @@ def make_plan(
         format: of the results, such as "flac"; that of each input if absent.
         bitrate, clip_mode: of the results; see `sgmse.audio.written_as`.
         recursive: look into the folders inside folders too.
+        stdin: what the input "-" is; its result goes to stdout, which is the output "-", if there
+            is no output.
 
     Returns:
         The jobs; folders and patterns without audio are among what has ended.
@@ -107,21 +114,30 @@ def make_plan(
     folder = None if output is None or _is_file(output, inputs) else Path(output)
     places, problems = _places(inputs, folder, recursive)
     if folder is not None:
+        if STANDARD in places:
+            raise ArgumentError(f"what comes from stdin has no name in {folder}; name a file")
         pairs = [
             (source, folder / (place.with_suffix(f".{format}") if format else place))
             for source, place in places.items()
         ]
     elif output is None:
-        pairs = [(source, beside(source, format)) for source in places]
+        pairs = [
+            (source, STANDARD if source == STANDARD else beside(source, format))
+            for source in places
+        ]
     elif len(places) > 1:
         raise ArgumentError(
             f"{len(places)} inputs cannot all be written to {output}; name a folder"
         )
     else:
-        _check_suffix(Path(output), format)
+        if Path(output) != STANDARD:
+            _check_suffix(Path(output), format)
         pairs = [(source, Path(output)) for source in places]
     _refuse_collisions(pairs)
-    jobs = [Job(source, target) for source, target in pairs]
+    jobs = [
+        Job(source, target, opened=stdin if source == STANDARD else None)
+        for source, target in pairs
+    ]
     return Plan(jobs, problems, format, bitrate, clip_mode)
 
 
@@ -157,6 +173,8 @@ def _check_suffix(output: Path, format: str | None) -> None:  # noqa: A002
 def _is_file(output: str | Path, inputs: Sequence[str | Path]) -> bool:
     """Whether a result is to be a file of that name, and not to lie in a folder of that name."""
     path = Path(output)
+    if path == STANDARD:
+        return True
     if path.is_dir() or str(output).endswith(("/", "\\")):
         return False
     if path.is_file() or _suffix(path) in KNOWN:
