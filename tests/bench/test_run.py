@@ -1,5 +1,6 @@
 """A suite, run. In this process: systems of the tests cannot be imported by workers."""
 
+import importlib
 import json
 import os
 import signal
@@ -272,6 +273,38 @@ def test_a_system_that_fails_is_listed_and_tried_again():
 def test_an_unexpected_error_is_told_from_others(error, says):
     outcome = run_suite(replace(SUITE, systems={"a": Draws(0.0, (0,), error)}), "out")
     assert outcome.scores.rows[0].problems["LSD"] == f"not enhanced: {says}"
+
+
+FATAL = """
+import os, signal
+from dataclasses import dataclass
+from sgmse.bench._systems import SignalEnhancer
+
+@dataclass(frozen=True)
+class Fatal(SignalEnhancer):
+    seeded = False
+
+    def load_signal(self):
+        def enhance(samples, sample_rate, seed):
+            if len(samples) == 1600 and samples[0] > 0:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            return samples
+
+        return lambda: enhance
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_of_a_recording_costs_that_recording(monkeypatch, folder):
+    (folder / "fatal.py").write_text(FATAL)
+    monkeypatch.syspath_prepend(folder)
+    system = importlib.import_module("fatal").Fatal()
+    outcome = run_suite(replace(SUITE, systems={"fatal": system}), "out", workers=2)
+    firsts = [read(Path("noisy") / f"{name}.flac")[0][0, 0] for name in NAMES]
+    assert {first > 0 for first in firsts} == {False, True}
+    for row, first in zip(outcome.scores.rows, firsts, strict=True):
+        problem = {"SI-SDR": "not enhanced: the process died (SIGSEGV)"} if first > 0 else {}
+        assert {k: v for k, v in row.problems.items() if k == "SI-SDR"} == problem
 
 
 def test_what_an_earlier_system_made_is_not_taken_for_that_of_one_that_fails():

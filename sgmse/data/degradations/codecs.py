@@ -37,6 +37,7 @@ class _Coding(NamedTuple):
 
 
 TELEPHONE = (8000,)
+INAUDIBLE = 1e-20  # a peak that no gain makes a signal of
 CODINGS: dict[Coder, _Coding] = {
     "vorbis": _Coding("OGG", "VORBIS", (), 1.0, 0.3),
     # libsndfile asks for 6 + 250 (1 - compression level) kbit/s
@@ -88,7 +89,7 @@ class Codec(Degradation):
         coder = self.coders[rng.integers(len(self.coders))]
         quality, level = rng.uniform(*self.quality), rng.uniform(*self.level)
         peak = float(np.abs(audio).max())
-        if peak == 0:
+        if peak < INAUDIBLE:
             return audio
         gain = decibels(level) / peak
         return coded(coder, audio * np.float32(gain), sample_rate, quality) / gain
