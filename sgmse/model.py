@@ -35,8 +35,8 @@ class ScoreModel(nn.Module):
             which has no score at its end.
 
     Raises:
-        ValueError: the parametrization does not serve the process up to the latest time
-            (`Parametrization.refusal`), or that is no time after 0.
+        ValueError: that is no process (`SDE.refusal`), the parametrization does not serve it up to
+            the latest time (`Parametrization.refusal`), or that is no time after 0.
     """
 
     __call__: Callable[..., Estimate]
@@ -48,6 +48,8 @@ class ScoreModel(nn.Module):
         an("network", network, nn.Module, "NCSNpp()")
         an("sde", sde, SDE, "SBVE()")
         an("parametrization", parametrization, Parametrization, "Data()")
+        if why := sde.refusal():
+            raise ArgumentError(f"{why}; correct its scales until sde.refusal() is None")
         real("latest", latest)
         if not 0 < latest <= 1:
             raise ArgumentError(f"latest must lie between 0 and 1, not {latest!r}")

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sgmse._checks import real
+from sgmse._checks import real, shown
 from sgmse.errors import ArgumentError
 
 
@@ -95,6 +95,49 @@ def _slope(scale: Tensor, step: Tensor) -> Tensor:
     if not scale.requires_grad:  # a constant
         return torch.zeros_like(step)
     return torch.autograd.grad(scale, step, torch.ones_like(scale), retain_graph=True)[0]
+
+
+def _unlike(found: tuple[object, ...], t: Tensor) -> str | None:
+    """What of some scales is no tensor like t, or not finite."""
+    if len(found) != 3:
+        return f"there are {len(found)} of them"
+    for symbol, value in zip(Scales._fields, found, strict=True):
+        if not isinstance(value, Tensor):
+            return f"{symbol} is {shown(value)}; use torch.full_like(t, value) for a constant"
+        if value.shape != t.shape:
+            return f"{symbol} has the shape {tuple(value.shape)} at t of shape {tuple(t.shape)}"
+        if value.dtype != t.dtype:
+            return f"{symbol} is of {value.dtype} at t of {t.dtype}"
+        if not value.isfinite().all():
+            return f"{symbol} is {value[~value.isfinite()][0]} at t = {t[~value.isfinite()][0]:g}"
+    return None
+
+
+def _no_process(t: Tensor, scales: Scales) -> str | None:
+    """Why scales (times,) at ascending times from 0 to 1 are those of no process."""
+    a, b, sigma = scales
+    if abs(a[0] - 1) > 1e-6:
+        return f"a(0) must be 1, as t = 0 is clean audio, not {a[0]:g}"
+    if abs(b[0]) > 1e-6:
+        return f"b(0) must be 0, as t = 0 is clean audio, not {b[0]:g}"
+    if (rising := a.diff() > 1e-9).any():
+        return f"a must not rise with t, and does so after t = {t[:-1][rising][0]:g}"
+    if (gone := a[:-1] <= 0).any():
+        return f"a must be positive before t = 1, and is {a[:-1][gone][0]:g} at {t[:-1][gone][0]:g}"
+    if (negative := sigma < 0).any():
+        return f"sigma must not be negative, as it is at t = {t[negative][0]:g}"
+    if sigma[0] > sigma.max() / 2:
+        return (
+            f"sigma(0) must be 0 or small, as t = 0 is clean audio, not {sigma[0]:g} where it is "
+            f"at most {sigma.max():g}"
+        )
+    ratio = sigma[:-1] / a[:-1]
+    if (falling := ratio.diff() < -1e-9 * ratio[1:]).any():
+        return (
+            "sigma / a must not fall, or g^2 is negative: the noise goes away faster than the "
+            f"audio after t = {t[:-2][falling][0]:g}"
+        )
+    return None
 
 
 class SDE(ABC):
@@ -176,3 +219,32 @@ class SDE(ABC):
     def observed(self) -> bool:
         """Whether the process leads to an observation: b is not 0 everywhere."""
         return bool((self.scales(torch.tensor([0.5, 1.0], dtype=torch.float64)).b != 0).any())
+
+    def refusal(self) -> str | None:
+        """Why this is no process from clean audio to noise or an observation; None if it is one.
+
+        Of the scales it is asked, at some times in [0, 1] and in float64 and float32, that
+
+            each is finite, shaped like t and of its precision, and the same in any batch;
+            a(0) = 1 and a never rises, b(0) = 0, 0 <= sigma, sigma(0) <= half of its largest;
+            sigma / a never falls, as g^2 = a^2 ((sigma / a)^2)' must not be negative.
+
+        `ScoreModel` asks for it; it takes less than a millisecond.
+        """
+        name = type(self).__name__
+        t = torch.linspace(0, 1, 33, dtype=torch.float64, device="cpu")
+        why: str | None
+        for times in (t, t.float(), t[5:6]):
+            try:
+                found = tuple(self.scales(times))
+            except Exception as error:  # whatever somebody's own process raises
+                why = " ".join(f"{type(error).__name__}: {error}".split())
+                return f"{name}.scales fails for t of shape {tuple(times.shape)}: {why}"
+            if why := _unlike(found, times):
+                return f"{name}.scales must give a, b and sigma as tensors like t: {why}"
+        scales, turned = Scales(*self.scales(t)), self.scales(t.flip(0))
+        for symbol, value, other in zip(Scales._fields, scales, turned, strict=True):
+            if not torch.allclose(value, other.flip(0), rtol=1e-9, atol=1e-12):
+                return f"{name}: {symbol} at a time must not depend on the other times of a batch"
+        why = _no_process(t, scales)
+        return why and f"{name}: {why}"
