@@ -50,6 +50,12 @@ def damaged(path: Path, problem: str) -> AudioError:
     return AudioError(path, problem, "copy it again" + saves * path.exists())
 
 
+def not_supported(path: Path, problem: str) -> AudioError:
+    """The error for what is whole and yet cannot be decoded."""
+    converts = f"ffmpeg -i {shlex.quote(str(path))} converted.wav"
+    return AudioError(path, problem, f"convert it: {converts}")
+
+
 def tag_size(stream: BinaryIO, at: int, end: int) -> int:
     """Bytes of the tag or the zeros that begin at `at`; 0 where something else does."""
     head = bytes_at(stream, at, 32)
@@ -90,7 +96,7 @@ def end_of_sound(stream: BinaryIO, start: int, end: int) -> int:
         if len(foot) == 128 and foot[:3] == b"TAG":
             end -= 128
         elif foot[-32:-24] == b"APETAGEX":
-            size = int.from_bytes(foot[-20:-16], "little")
+            size = max(int.from_bytes(foot[-20:-16], "little"), 32)
             end -= size + (32 if foot[-9] & 0x80 else 0)
         elif foot[-9:] == b"LYRICS200" and foot[-15:-9].isdigit():
             end -= int(foot[-15:-9]) + 15

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from sgmse.audio._layout import Layout, Track, damaged, tag_size
+from sgmse.audio._layout import Layout, Track, damaged, not_supported, tag_size
 from sgmse.audio._sources import bytes_at
 
 FIRST, LAST = 2, 4  # flags
@@ -110,12 +110,14 @@ class _Link:
 
 
 def layout(stream: BinaryIO, path: Path, start: int, end: int) -> Layout | None:
-    """The links that hold sound; None where there is none that is known here.
+    """The links that hold sound; None where there are no pages.
 
-    Raises `AudioError` for pages that are missing, damaged or cut off.
+    Raises `AudioError` for pages that are missing, damaged or cut off, and for no such sound.
     """
     links: list[_Link] = []
+    found = 0
     for page in _pages(stream, path, start, end):
+        found += 1
         if page.flags & FIRST:
             if not links or links[-1].begun:
                 links.append(_Link())
@@ -128,6 +130,8 @@ def layout(stream: BinaryIO, path: Path, start: int, end: int) -> Layout | None:
     if not all(link.ended for link in links):
         raise damaged(path, "is cut off or damaged at its end")
     if not links:
+        if found:
+            raise not_supported(path, "holds no Vorbis, Opus or FLAC")
         return None
     notes = []
     if others := max(link.others for link in links):

@@ -122,7 +122,7 @@ def aiff(stream: BinaryIO, path: Path, start: int, end: int) -> Layout | None:
         elif chunk.name == b"FVER":
             version = b"FVER\0\0\0\4" + bytes_at(stream, chunk.start, 4)
         elif chunk.name == b"SSND" and sound is None:
-            (skip,) = struct.unpack(">I", bytes_at(stream, chunk.start, 4).rjust(4, b"\0"))
+            (skip,) = struct.unpack(">I", bytes_at(stream, chunk.start, 4))
             size = chunk.size - 8 - skip if chunk.size > 8 + skip else 0
             sound = Chunk(chunk.name, chunk.start + 8 + skip, size)
             if chunk.size == 0 or chunk.start + chunk.size > end:

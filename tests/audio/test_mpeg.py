@@ -79,6 +79,7 @@ AROUND = {
     "ID3v1": (b"", ID3V1),
     "APE": (b"", ape(bytes(40))),
     "APE and ID3v1": (id3(b""), ape(bytes(40)) + ID3V1),
+    "APE that counts nothing": (b"", ape(b"")[:12] + bytes(4) + ape(b"")[16:32]),
     "Lyrics3": (b"", b"LYRICSBEGININD0000200" + b"000021LYRICS200" + ID3V1),
     "zeros behind it": (b"", bytes(5000)),
 }
@@ -170,6 +171,14 @@ def test_a_file_that_is_read_twice_is_warned_of_once():
         list(blocks(cut))
         info(cut)
     assert [str(warning.message)[:20] for warning in caught] == ["once.mp3: its last f"]
+
+
+def test_what_macs_leave_beside_it_does_not_matter(tmp_path):
+    """libsndfile takes it for a part of the file, and gives up."""
+    path = tmp_path / "x.mp3"
+    path.write_bytes(encoded())
+    (tmp_path / "._x.mp3").write_bytes(bytes.fromhex("00051607") + bytes(4000))
+    assert info(path).frames == SECONDS * RATE
 
 
 def test_a_hole_is_refused():

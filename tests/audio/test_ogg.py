@@ -181,3 +181,9 @@ def test_flac_in_ogg_is_read():
     total = int.from_bytes(pages[0][28 + 9 + 18 :][:8], "big")
     uncounted = changed(pages[0], 28 + 9 + 18, (total - 10000).to_bytes(8, "big"))
     assert info(io.BytesIO(b"".join([uncounted, *pages[1:]]))).frames == 10000
+
+
+def test_another_coding_is_named_as_such():
+    speex = changed(encoded("VORBIS", 44100)[0], 28, b"Speex   ")
+    with pytest.raises(AudioError, match="holds no Vorbis, Opus or FLAC; convert it: ffmpeg"):
+        info(io.BytesIO(speex))
