@@ -9,7 +9,7 @@ import pytest
 av = pytest.importorskip("av", reason="containers of films need the package av (extra media)")
 
 RATE = 48000
-FORMATS = {"m4a": "ipod", "mka": "matroska", "mkv": "matroska", "wma": "asf", "aac": "adts"}
+FORMATS = {"m4a": "mp4", "mka": "matroska", "mkv": "matroska", "wma": "asf", "aac": "adts"}
 
 
 def sound(seconds: float = 1.0, channels: int = 1, rate: int = RATE, seed: int = 0) -> np.ndarray:
@@ -29,8 +29,12 @@ def film(
     bitrate: int = 96000,
     picture: str | None = "mpeg4",
     late: float = 0.0,
+    cover: bool = False,
 ) -> Path:
-    """A container, by its suffix; its sounds begin `late` s after the picture of 25 frames a s."""
+    """A container, by its suffix; its sounds begin `late` s after the picture of 25 frames a s.
+
+    With `cover` the picture is one that belongs to the whole.
+    """
     suffix = path.suffix[1:]
     with av.open(str(path), "w", format=FORMATS.get(suffix, suffix)) as out:
         out.metadata["title"] = "a talk"
@@ -39,16 +43,20 @@ def film(
             out.set_chapters([{**chapter, "metadata": {"title": "opening"}}])
         if picture:
             video = out.add_stream(picture, rate=25)
-            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+            video.width, video.height = 64, 48
+            video.pix_fmt = "yuvj420p" if picture == "mjpeg" else "yuv420p"
+            if cover:
+                video.disposition = av.stream.Disposition.attached_pic
         streams = []
         for rows in sounds:
             stream = out.add_stream(codec, rate=rate, layout=("mono", "stereo")[len(rows) - 1])
             stream.bit_rate = bitrate
             streams.append(stream)
         if picture:
-            for index in range(round(sounds[0].shape[1] / rate * 25)):
+            for index in range(1 if cover else round(sounds[0].shape[1] / rate * 25)):
                 image = np.full((48, 64, 3), 5 * index % 255, np.uint8)
                 frame = av.VideoFrame.from_ndarray(image, "rgb24")
+                frame = frame.reformat(format=video.pix_fmt)
                 frame.pts = index
                 out.mux(video.encode(frame))
             out.mux(video.encode())
@@ -77,8 +85,10 @@ def packets(path: Path) -> list[tuple[str, float, bytes]]:
         others = [s for s in file.streams if s is not best and s.type != "data"]
         if not others:
             return []
-        found = [p for p in file.demux(others) if p.pts is not None]
-        return [(p.stream.type, round(float(p.pts * p.time_base), 3), bytes(p)) for p in found]
+        found = [p for p in file.demux(others) if p.size]
+        return [
+            (p.stream.type, round(float((p.pts or 0) * p.time_base), 3), bytes(p)) for p in found
+        ]
 
 
 def facts(path: Path) -> dict[str, object]:

@@ -38,9 +38,7 @@ class MediaEncoder:
         self._open = ExitStack()
         with ExitStack() as opened, self._failures_named():
             file = opened.enter_context(part.open("w+b"))
-            self._out = opened.enter_context(
-                self._av.open(file, "w", format=about.format.lower(), options=_options(about))
-            )
+            self._out = opened.enter_context(self._av.open(file, "w", **_muxer(about)))
             self._copies: dict[int, Any] = {}  # index of a stream -> its copy
             self._packets: Iterator[Any] = iter(())
             self._next: Any = None
@@ -102,7 +100,9 @@ class MediaEncoder:
             time = packet.dts if packet.dts is not None else packet.pts
             if until is not None and time is not None and time * packet.time_base > until:
                 return
-            if time is not None:  # without one it is none, but the end of a stream
+            if packet.size:  # else it is the end of a stream
+                if time is None:  # of a cover
+                    packet.pts = packet.dts = 0
                 packet.stream = self._copies[packet.stream.index]
                 self._out.mux(packet)
             self._next = next(self._packets, None)
@@ -193,9 +193,13 @@ class MediaEncoder:
 _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER"}
 
 
-def _options(about: Info) -> dict[str, str]:
-    """Tags of the user's own are kept, where the container would only take its own."""
-    return {"movflags": "use_metadata_tags"} if about.format in ("MP4", "MOV") else {}
+def _muxer(about: Info) -> dict[str, Any]:
+    """What FFmpeg is told to write."""
+    if about.format == "IPOD":  # the same but for its brand; PyAV lets it have no cover
+        return {"format": "mp4", "options": {"brand": "M4A "}}
+    # In a mov file tags of any name are kept so.
+    options = {"movflags": "use_metadata_tags"} if about.format == "MOV" else {}
+    return {"format": about.format.lower(), "options": options}
 
 
 def _layout(av: Any, about: Info) -> str:

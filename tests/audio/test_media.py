@@ -118,6 +118,16 @@ def test_of_a_film_sound_alone_is_taken_where_there_is_no_more(tmp_path):
     assert facts(tmp_path / "y.m4a")["title"] == "a talk"
 
 
+def test_a_cover_stays_one(tmp_path):
+    film(tmp_path / "x.m4a", sound(), picture="mjpeg", cover=True)
+    about = passed_through(tmp_path / "x.m4a", tmp_path / "y.m4a")
+    assert about.frames == info(tmp_path / "y.m4a").frames
+    assert len(packets(tmp_path / "y.m4a")) == 1
+    assert packets(tmp_path / "y.m4a") == packets(tmp_path / "x.m4a")
+    assert facts(tmp_path / "y.m4a") == facts(tmp_path / "x.m4a")
+    assert (tmp_path / "y.m4a").read_bytes()[4:12] == b"ftypM4A "
+
+
 @pytest.mark.parametrize("share", [0.02, 0.4, 0.8, 0.98])
 @pytest.mark.parametrize(("suffix", "codec", "rate", "picture", "_"), KINDS)
 def test_what_is_cut_off_is_refused(tmp_path, suffix, codec, rate, picture, _, share):
