@@ -12,6 +12,7 @@ a function of the seed and of the names and contents of the files.
 """
 
 import csv
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -33,8 +34,9 @@ from sgmse.data._crops import PATIENCE, is_faint, is_silent
 from sgmse.data.degradations import Audio, Room, active_power, add_noise
 from sgmse.data.mono import mono, read_mono, warn_of_cancelling
 from sgmse.data.pairs import INDEX, recordings
-from sgmse.errors import ArgumentError, AudioError, MixError
+from sgmse.errors import ArgumentError, AudioError, MixError, RecordingWarning
 
+ROUNDING = 2.0**-30 / 12  # the power of the error of 16 bits
 CEILING = 0.99  # what a peak may be
 FORMATS = ("flac", "wav")  # codings that lose nothing
 SPEECH, NOISE, PLACES = range(3)  # streams of random numbers of a seed
@@ -244,16 +246,27 @@ def mix(
         for folder in ("clean", "noisy"):
             (part / folder).mkdir()
 
+        lost: list[str] = []
+
         def write(number: int) -> Mixture:
             name = f"{number:0{digits}}"
-            *waves, mixture = mixer.mix(number, name, voices[number], noises[number])
-            for folder, wave in zip(("clean", "noisy"), waves, strict=True):
+            clean, noisy, mixture = mixer.mix(number, name, voices[number], noises[number])
+            if active_power(noisy - clean, mixer.sample_rate) < ROUNDING:
+                lost.append(name)
+            for folder, wave in (("clean", clean), ("noisy", noisy)):
                 path = part / folder / f"{name}.{format}"
                 audio.write(path, wave[None], audio.Info(mixer.sample_rate))
             return mixture
 
         mixtures = tuple(bar(pool.map(write, range(total)), "mixing", total))
         _write_index(part / INDEX, mixtures)
+    if lost:
+        warnings.warn(
+            f"{output}: the noise of {len(lost)} of {total} mixtures, such as {min(lost)}, is lost "
+            "in the rounding to 16 bits; ask for a lower --snr, or louder speech",
+            RecordingWarning,
+            stacklevel=2,
+        )
     return MixedSet(output, mixtures, (*mute, *still))
 
 

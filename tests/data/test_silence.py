@@ -184,6 +184,14 @@ def test_mixing_takes_one_channel_and_says_so(folder):
         assert len(np.unique(np.abs(noisy - clean).round(4))) > 50  # no last bits
 
 
+def test_noise_that_is_lost_in_rounding_is_said(folder):
+    write(folder / "noise" / "a.wav", noise(3))
+    says = r"out: the noise of 2 of 3 mixtures, such as 000, is lost in the rounding to 16 bits"
+    mixer = Mixer((100.0, 20.0), 0, RATE)
+    with pytest.warns(RecordingWarning, match=says):
+        mix(folder / "clean", folder / "noise", folder / "out", mixer, quiet=True)
+
+
 def test_noise_beyond_the_band_of_a_set_is_skipped(folder):
     rate = 6 * RATE
     t = np.arange(3 * rate) / rate
