@@ -79,7 +79,7 @@ AROUND = {
     "ID3v1": (b"", ID3V1),
     "APE": (b"", ape(bytes(40))),
     "APE and ID3v1": (id3(b""), ape(bytes(40)) + ID3V1),
-    "APE that counts nothing": (b"", ape(b"")[:12] + bytes(4) + ape(b"")[16:32]),
+    "APE that counts nothing": (b"", b"APETAGEX\xd0\7\0\0" + bytes(20)),
     "Lyrics3": (b"", b"LYRICSBEGININD0000200" + b"000021LYRICS200" + ID3V1),
     "zeros behind it": (b"", bytes(5000)),
 }
