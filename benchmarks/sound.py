@@ -5,6 +5,7 @@ noisy speech, with the default model: on CORPUS/valid, on mixtures and noises of
 on CORPUS48/valid. Writes benchmarks/results/sound.md and .json.
 """
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from writing import arguments, write
 
 from sgmse.audio import find
 from sgmse.enhancer import Enhancer, load
+from sgmse.errors import RecordingWarning
 from sgmse.postprocessing import AboveBand, Content, Level, at_least, share_of
 
 RATE = 16000
@@ -114,18 +116,17 @@ class Measured:
 
     def result(self, noisy: Audio, clean: Audio | None = None) -> Result:
         """Of the network alone."""
-        return Result(noisy, self.network(noisy, RATE), clean)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RecordingWarning)  # counted below
+            return Result(noisy, self.network(noisy, RATE), clean)
 
-    def levels(self, valid: Sequence[Result], further: Sequence[Result]) -> str:
+    def levels(self, valid: Sequence[Result]) -> str:
         """The level of speech before and after."""
         network = [level(r.network, r.clean) for r in valid if r.clean is not None]
         kept = [level(r.kept, r.clean) for r in valid if r.clean is not None]
         constant = [value - float(np.median(network)) for value in network]
         names = ["the network", "with a constant gain", "as it is enhanced"]
         found = dict(zip(names, (network, constant, kept), strict=True))
-        if further:
-            name = "a network trained further with the term `level`"
-            found[name] = [level(r.network, r.clean) for r in further if r.clean is not None]
         self.numbers["level"] = found
         off = [[name, spread(v), f"{np.abs(v).mean():.2f}"] for name, v in found.items()]
         return table(["result", "level of the speech, dB", "distance from 0"], off)
@@ -171,11 +172,13 @@ class Measured:
             listener = AboveBand(rate, RATE / 2)
             list(listener.passing([noisy[None]]))
             heard += listener.heard
-            outs = {
-                "noisy": noisy,
-                "left out": self.enhancer(noisy, rate, upper_band=False),
-                "kept": self.enhancer(noisy, rate, upper_band=True),
-            }
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RecordingWarning)
+                outs = {
+                    "noisy": noisy,
+                    "left out": self.enhancer(noisy, rate, upper_band=False),
+                    "kept": self.enhancer(noisy, rate, upper_band=True),
+                }
             for name, out in outs.items():
                 scores = (high_band_distance(clean, out, rate), si_sdr(clean, out))
                 found[name].append(scores)
@@ -214,7 +217,6 @@ def mixture(speech: Sequence[Path], noises: Sequence[Path], seed: int) -> tuple[
 def main() -> None:
     parser = arguments(__doc__, "train and valid")
     parser.add_argument("corpus48", type=Path, help="folder with valid, at 48 kHz")
-    parser.add_argument("--further", type=Path, help="a model trained further with the term level")
     given = parser.parse_args()
     train, valid = given.corpus / "train", given.corpus / "valid"
     measured = Measured(load(device="cpu"))
@@ -239,17 +241,13 @@ def main() -> None:
             for file in noises[:: len(noises) // 16]
         ],
     }
-    further = []
-    if given.further is not None:
-        other = Measured(load(given.further, device="cpu"))
-        further = [other.result(*pair) for pair in pairs]
     results = kinds["noisy speech, `valid`"]
     page = (
         "# What results sound like\n\n"
         "Made by `python benchmarks/sound.py CORPUS CORPUS48`, with the default model.\n\n"
         "## Level\n\nOf the speech in results for the 60 recordings of `valid`, from its level in "
         "the input (the projection on the clean recording):\nmedian and extremes, and the mean "
-        f"distance.\n\n{measured.levels(results, further)}\n"
+        f"distance.\n\n{measured.levels(results)}\n"
         "## Limit of the attenuation\n\nNoises of `train` alone, of which the model takes away 3 "
         "dB more than the limit at least: what is left of them, median and extremes.\nSI-SDR of "
         "`valid`. The limit holds in each time-frequency bin; the plain mix is (1 - f) x + f y.\n\n"

@@ -1,7 +1,10 @@
 """The level of speech is that of the input, whatever a model made of it; noise stays away."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from tiny import Gain, enhancer
 
 from sgmse.postprocessing import Level
 
@@ -75,6 +78,16 @@ def test_no_sample_is_raised_beyond_the_peak_of_the_recording():
     assert out[0, 1000] == 1
     assert out[0, 2000] == 1.05
     assert np.sum(out[0] * s[0]) / np.sum(s**2) == pytest.approx(1, abs=5e-3)
+
+
+def test_segments_are_raised_alike_and_leave_no_seam():
+    quiet = replace(enhancer(Gain(0.8)), segment=0.1, overlap=0.02)
+    audio = np.vstack([speech(2), noise(2 * RATE) / 8])
+    out = quiet(audio, RATE)
+    raised = out / audio
+    assert np.abs(raised[np.abs(audio) > 0.01] - 1).max() < 0.02
+    alone = quiet(audio[1], RATE)
+    np.testing.assert_allclose(out[1], alone, atol=1e-6)
 
 
 def test_no_channel_changes_another_and_nothing_its_arguments():
