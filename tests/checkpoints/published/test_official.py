@@ -82,7 +82,7 @@ class Scripted:
 
     noise: np.ndarray
 
-    def __init__(self, seed: int, segment: int) -> None:
+    def __init__(self, seed: int, segment: int, place: int) -> None:
         self.left = iter(torch.from_numpy(self.noise))
 
     def __call__(self, like: torch.Tensor) -> torch.Tensor:
@@ -125,7 +125,7 @@ def test_from_a_file_and_a_recording_to_audio(
 class Seeded:
     """The draws of `official_tiny.npz`."""
 
-    def __init__(self, seed: int, segment: int) -> None:
+    def __init__(self, seed: int, segment: int, place: int) -> None:
         self.random = np.random.RandomState(seed)  # never changes
 
     def __call__(self, like: torch.Tensor) -> torch.Tensor:

@@ -135,7 +135,9 @@ def test_parity_from_waveform_to_waveform(vectors, checkpoint, kind, monkeypatch
     x = solve(model, anchor, enhancer.sampler.solver, enhancer.sampler.grid, randn=noise).x
     close(peak * enhancer.front.transform.inverse(x[:, 0], wave.shape[1])[0], expected)
 
-    monkeypatch.setattr("sgmse.enhancer.Draws", lambda seed, number: scripted(vectors["noise"]))
+    monkeypatch.setattr(
+        "sgmse.enhancer.Draws", lambda seed, number, place: scripted(vectors["noise"])
+    )
     close(enhancer(wave[0], 16000), expected)
 
 
