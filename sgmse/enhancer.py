@@ -75,7 +75,7 @@ from sgmse.postprocessing import (
     share_of,
     whole_band,
 )
-from sgmse.solvers import Grid, Sampler, SamplerRange, Solver, refusal, solve
+from sgmse.solvers import Callback, Grid, Sampler, SamplerRange, Solver, Step, refusal, solve
 
 Audio = TypeVar("Audio", NDArray[Any], Tensor)
 #: Called with the seconds of audio that are done since the last call.
@@ -509,10 +509,10 @@ class Enhancer:
         fresh = segment.shape[1] - (round(self.overlap * rate) if number else 0)
         with self._lanes(pieces) as side_by_side:
 
-            def report(done: int, steps: int) -> None:
+            def report(step: Step) -> None:
                 check()
                 side_by_side.check()
-                options.done(fresh / rate / steps / pieces)
+                options.done(fresh / rate / step.steps / pieces)
 
             def piece(batch: Tensor, place: int) -> Tensor:
                 draws = Draws(options.seed, number, place)
@@ -542,9 +542,7 @@ class Enhancer:
         return clean
 
     @torch.inference_mode()  # which holds for a thread
-    def _drawn(
-        self, audio: Tensor, delay: int, randn: Draws, report: Callable[[int, int], None]
-    ) -> Tensor:
+    def _drawn(self, audio: Tensor, delay: int, randn: Draws, report: Callback) -> Tensor:
         """Channels (batch, samples), enhanced with the frames `delay` samples earlier."""
         delayed = torch.nn.functional.pad(audio, (delay, 0))
         model, anchor = self.model.observe(self.spectrogram(delayed))

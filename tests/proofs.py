@@ -8,7 +8,17 @@ from problems import Gaussian, noise, times
 from torch import Tensor
 
 from sgmse.sdes import SDE
-from sgmse.solvers import DormandPrince, Grid, Heun, LogSNR, MeanShifted, Solver, Uniform, solve
+from sgmse.solvers import (
+    DormandPrince,
+    Grid,
+    Heun,
+    LogSNR,
+    MeanShifted,
+    Solver,
+    Step,
+    Uniform,
+    solve,
+)
 
 STEPS = (32, 64, 128)
 # Several at once: the error of a single one may change its sign at some number of steps.
@@ -100,7 +110,7 @@ def silent(sde: SDE, solver: Solver) -> bool:
         drawn[-1] += 1
         return torch.zeros_like(like)
 
-    def step_is_done(done: int, steps: int) -> None:
+    def step_is_done(step: Step) -> None:
         drawn.append(0)
 
     x, grid = noise(1, 16), Uniform(3, 0.9, 0.1, finish=False)

@@ -20,7 +20,7 @@ from sgmse._checks import arguments
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE
 from sgmse.solvers import modelled
-from sgmse.solvers._base import LAST_START, Model, Solver, solve
+from sgmse.solvers._base import LAST_START, Model, Solver, Step, solve
 from sgmse.solvers._grids import Grid
 
 
@@ -112,9 +112,9 @@ def ensemble(
     evaluations = 0
     for number, (group, samples) in enumerate(runs):
 
-        def report(done: int, steps: int, number: int = number) -> None:
+        def report(step: Step, number: int = number) -> None:
             if callback is not None:
-                callback(number * steps + done, len(runs) * steps)
+                callback(number * step.steps + step.done, len(runs) * step.steps)
 
         rows = slice(group.start, group.stop)
         start = None if x is None else x[samples.start : samples.stop, rows].flatten(0, 1)

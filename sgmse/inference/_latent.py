@@ -10,7 +10,6 @@ x = a x0 + b y + sigma noise holds in u as in t, so x0 and noise are the same, t
 and every solver of it runs in u as it does in t.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,7 +21,7 @@ from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE, Coefficients, Scales, expand
 from sgmse.solvers import modelled
-from sgmse.solvers._base import LAST_START, Model, Solution, Solver, solve
+from sgmse.solvers._base import LAST_START, Callback, Model, Solution, Solver, Step, solve
 from sgmse.solvers._grids import Fitted, Grid
 
 
@@ -40,6 +39,10 @@ class Turned(SDE):
     def time(self, u: Tensor) -> Tensor:
         """The time t of the process."""
         return (self.start + self.end - u).clamp(self.end, self.start)
+
+    def at(self, u: float) -> float:
+        """The same of a number."""
+        return min(max(self.start + self.end - u, self.end), self.start)
 
     @override
     def scales(self, t: Tensor) -> Scales:
@@ -87,7 +90,7 @@ def encode(
     solver: Solver,
     grid: Grid,
     *,
-    callback: Callable[[int, int], None] | None = None,
+    callback: Callback | None = None,
 ) -> Solution:
     """The latent of clean audio: the state at the start of the grid.
 
@@ -101,7 +104,7 @@ def encode(
         y: the observation, like x0; None for a process without one.
         solver: one of the flow, which draws no noise and starts where it stands.
         grid: the times, in the order of sampling, as `decode` takes them.
-        callback: called with (steps done, steps in all) after each step.
+        callback: called with the `Step` that was taken, after each.
 
     Raises:
         ValueError: the solver draws noise or cannot start there; there is no noise at the end, or
@@ -115,10 +118,13 @@ def encode(
     upwards = Fitted(steps=grid.steps, start=points[0], end=points[-1], finish=False, points=points)
     t = torch.full((len(x0),), grid.end, dtype=x0.real.dtype, device=x0.device)
     x = model.sde.sample(x0, y, t, torch.zeros_like(x0))
+
+    def tell(step: Step) -> None:
+        if callback is not None:  # in the time of the process
+            callback(step._replace(t=turned.at(step.t), s=turned.at(step.s)))
+
     still = torch.zeros_like
-    return solve(
-        TurnedModel(model, turned), y, solver, upwards, x=x, randn=still, callback=callback
-    )
+    return solve(TurnedModel(model, turned), y, solver, upwards, x=x, randn=still, callback=tell)
 
 
 def decode(
@@ -128,7 +134,7 @@ def decode(
     solver: Solver,
     grid: Grid,
     *,
-    callback: Callable[[int, int], None] | None = None,
+    callback: Callback | None = None,
 ) -> Solution:
     """The clean audio of a latent: the inverse of `encode`, up to the errors of the solver.
 

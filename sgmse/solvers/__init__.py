@@ -9,12 +9,14 @@ from sgmse.solvers._adaptive import DormandPrince, StepControl
 from sgmse.solvers._base import (
     LAST_START,
     Begun,
+    Callback,
     M,
     Model,
     Path,
     Randn,
     Solution,
     Solver,
+    Step,
     Wrapping,
     modelled,
     needs_flow,
@@ -50,6 +52,7 @@ from sgmse.solvers._range import SamplerRange, refusal
 from sgmse.solvers._runge_kutta import Heun, ProbabilityFlow, RungeKutta4, velocity
 from sgmse.solvers._sampler import Sampler
 from sgmse.solvers._singlestep import Singlestep
+from sgmse.solvers._trajectory import Trajectory
 from sgmse.solvers._unipc import UniPC
 
 __all__ = [
@@ -59,6 +62,7 @@ __all__ = [
     "AsinhSNR",
     "Begun",
     "BrownianTree",
+    "Callback",
     "Corrector",
     "Cosine",
     "Discretisation",
@@ -88,7 +92,9 @@ __all__ = [
     "Singlestep",
     "Solution",
     "Solver",
+    "Step",
     "StepControl",
+    "Trajectory",
     "UniPC",
     "Uniform",
     "Wrapping",

@@ -228,6 +228,28 @@ class Solution(NamedTuple, Generic[M]):
     memory: M | None = None
 
 
+class Step(NamedTuple):
+    """A step that was taken; what a `callback` is told. Its tensors are not to be changed.
+
+    Args:
+        done, steps: how many steps are done, of how many.
+        t, s: the times from which and to which it led, on the host.
+        x: the state at s, (batch, ...).
+        before: the state at t.
+    """
+
+    done: int
+    steps: int
+    t: float
+    s: float
+    x: Tensor
+    before: Tensor
+
+
+#: Called after each step.
+Callback = Callable[[Step], object]
+
+
 class Path(ABC):
     """Noise that belongs to times, so that runs with different steps follow the same path."""
 
@@ -261,7 +283,7 @@ def solve(
     *,
     x: Tensor | None = None,
     randn: Randn | Path = torch.randn_like,
-    callback: Callable[[int, int], None] | None = None,
+    callback: Callback | None = None,
 ) -> Solution[M]:
     """Run the reverse process from the grid's first time to its last.
 
@@ -274,7 +296,7 @@ def solve(
         grid: the times.
         x: the state at the first time; drawn from the process's prior around y if absent.
         randn: draws the noise; pass your own to replay a run, or a `Path`.
-        callback: called with (steps done, steps in all) after each step.
+        callback: called with the `Step` that was taken, after each; a `Trajectory` keeps states.
 
     Raises:
         ValueError: the solver cannot start there (`Solver.refusal`), the model is not asked so late
@@ -304,7 +326,8 @@ def solve(
     for i, (t, s) in enumerate(pairwise(times.tolist())):  # numbers, where the grid was made
         draw = randn.between(t, s) if isinstance(randn, Path) else randn
         step = solver.finish if s == 0 else solver.step
-        x, memory = step(counted, x, y, rows[i], rows[i + 1], memory, draw)
+        before = x
+        x, memory = step(counted, before, y, rows[i], rows[i + 1], memory, draw)
         if callback is not None:
-            callback(i + 1, len(rows) - 1)
+            callback(Step(i + 1, len(rows) - 1, t, s, x, before))
     return Solution(x, counted.calls, memory)

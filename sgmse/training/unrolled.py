@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
-from sgmse.solvers import Grid, Model, Randn, Solver, solve
+from sgmse.solvers import Grid, Model, Randn, Solver, Step, solve
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Unrolled:
         """
         given = 0 if self.gradient_steps is None else max(grid.steps - self.gradient_steps, 0)
 
-        def after(done: int, total: int) -> None:
-            if done == given:
+        def after(step: Step) -> None:
+            if step.done == given:
                 torch.set_grad_enabled(True)
                 # Older torch keeps weights in it that it has cast without gradients (issue 158232).
                 torch.clear_autocast_cache()

@@ -161,8 +161,11 @@ def test_callback_counts_the_steps():
     problem, seen = Gaussian(VE()), []
     x0, y = data(problem)
     for run in (encode, decode):
-        run(problem, x0, y, Heun(), Uniform(3), callback=lambda *done: seen.append(done))
-    assert seen == 2 * [(1, 3), (2, 3), (3, 3)]
+        run(problem, x0, y, Heun(), Uniform(3), callback=seen.append)
+    assert [step[:2] for step in seen] == 2 * [(1, 3), (2, 3), (3, 3)]
+    times = Uniform(3, finish=False).times(VE()).tolist()
+    assert [step.s for step in seen[3:]] == times[1:]
+    assert [step.s for step in seen[:3]] == pytest.approx(times[-2::-1])
 
 
 @pytest.mark.parametrize("run", [encode, decode])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from sgmse.solvers import (
     ProbabilityFlow,
     Singlestep,
     Solver,
+    Trajectory,
     Uniform,
     solve,
 )
@@ -141,8 +143,30 @@ def test_arguments_are_left_alone(solver):
 
 def test_callback_counts_the_steps(solver, grid):
     seen = []
-    solve(Gaussian(OUVE()), noise(1, 2), solver, grid, callback=lambda *done: seen.append(done))
-    assert seen == [(i + 1, grid.steps) for i in range(grid.steps)]
+    solve(Gaussian(OUVE()), noise(1, 2), solver, grid, callback=seen.append)
+    assert [step[:2] for step in seen] == [(i + 1, grid.steps) for i in range(grid.steps)]
+
+
+def test_callback_is_told_the_times_and_the_states():
+    path, sparse, grid = Trajectory(), Trajectory(every=3), Uniform(5, end=0.1)
+    y, x = noise(2, 3, seed=1), noise(2, 3, seed=2)
+    for _ in range(2):  # a second run begins anew
+        end = solve(Gaussian(OUVE()), y, Exponential(), grid, x=x, callback=path).x
+    times = grid.times(OUVE()).tolist()
+    assert path.times == times
+    assert path.states().shape == (6, 2, 3)
+    assert torch.equal(path.states()[0], x)
+    assert torch.equal(path.states()[-1], end)
+    for i, (t, s) in enumerate(pairwise(times)):  # each state is a step from the one before
+        alone = Exponential().step(
+            Gaussian(OUVE()), path.states()[i], y, *(torch.full((2,), u).double() for u in (t, s)),
+            None, torch.randn_like,
+        )[0]  # fmt: skip
+        torch.testing.assert_close(alone, path.states()[i + 1])
+    solve(Gaussian(OUVE()), y, Exponential(), grid, x=x, callback=sparse)
+    assert sparse.times == [times[0], times[3], times[5]]
+    with pytest.raises(ValueError, match="every must be at least 1, not 0"):
+        Trajectory(every=0)
 
 
 def test_starts_from_the_prior():
