@@ -7,7 +7,7 @@ followed; what is left out although it may be meant is said.
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from glob import glob, has_magic
+from glob import escape, glob, has_magic
 from os.path import isdir
 from pathlib import Path
 
@@ -77,37 +77,62 @@ def _elsewhere(path: Path, recursive: bool) -> str:
 
 
 def _matching(pattern: Path, recursive: bool) -> tuple[list[Path], list[AudioError]]:
+    """What matches and is no folder, what is in folders that match, and what cannot be seen."""
     entries: list[Path] = []
     problems: list[AudioError] = []
-    for match in map(Path, sorted(glob(str(pattern), recursive=True))):  # noqa: PTH207
+    for match in sorted(_expanded(pattern)):
         if SYSTEM & set(match.parts) - set(pattern.parts):
             continue
+        inside = [match]
         if match.is_dir():
             inside, left_out = _inside(match, recursive)
-            entries += inside
             problems += left_out
-        else:
-            entries.append(match)
-    return entries, problems
+        entries += inside
+    return list(dict.fromkeys(entries)), problems
+
+
+def _expanded(pattern: Path) -> Iterator[Path]:
+    """As `glob`, but ** does not go round where links do."""
+    parts = pattern.parts
+    if "**" not in parts:
+        yield from map(Path, glob(str(pattern)))  # noqa: PTH207
+        return
+    at = parts.index("**")
+    for start in glob(str(Path(*parts[:at]))) if at else [""]:  # noqa: PTH207
+        for folder, _ in _walk(Path(start), recursive=True):
+            if rest := parts[at + 1 :]:
+                yield from _expanded(Path(escape(str(folder)), *rest))
+            else:
+                yield folder
 
 
 def _inside(folder: Path, recursive: bool) -> tuple[list[Path], list[AudioError]]:
-    """What is in a folder and is none, sorted, and the folders that cannot be looked into.
+    """What is in a folder and is none, sorted, and the folders that cannot be looked into."""
+    entries: list[Path] = []
+    problems: list[AudioError] = []
+    for place, found in _walk(folder, recursive):
+        if isinstance(found, OSError):
+            why = f"cannot be looked into ({found.strerror})"
+            problems.append(AudioError(place, why, "check its permissions"))
+        else:
+            entries += found
+    return sorted(entries), problems
+
+
+def _walk(folder: Path, recursive: bool) -> Iterator[tuple[Path, list[Path] | OSError]]:
+    """A folder and those below it with what is in each and is none, or why it cannot be seen.
 
     Links to folders come last, so that what can be reached in several ways has its own place; one
     to a folder that holds this one is a loop.
     """
-    entries: list[Path] = []
-    problems: list[AudioError] = []
-    own = folder.resolve()
-    seen = set(own.parents)
-    places: list[Path] = [folder]
-    links: list[Path] = []
+    seen = set(folder.resolve().parents)
+    places, links = [folder], list[Path]()
     while places or links:
         place = (places or links).pop()
         if place.resolve() in seen:
             continue
         seen.add(place.resolve())
+        entries: list[Path] = []
         try:
             for entry in place.iterdir():
                 if entry.name.startswith(".") or entry.name in SYSTEM:
@@ -117,9 +142,9 @@ def _inside(folder: Path, recursive: bool) -> tuple[list[Path], list[AudioError]
                 elif recursive:
                     (links if entry.is_symlink() else places).append(entry)
         except OSError as error:
-            why = f"cannot be looked into ({error.strerror})"
-            problems.append(AudioError(place, why, "check its permissions"))
-    return sorted(entries), problems
+            yield place, error
+        else:
+            yield place, entries
 
 
 def _sorted_out(path: Path, entries: Iterable[Path]) -> tuple[list[Path], list[AudioError]]:
