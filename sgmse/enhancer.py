@@ -371,7 +371,8 @@ class Enhancer:
             ResultWarning: as for a call.
             ClippingWarning: samples beyond full scale were clipped, once the target is written.
             RecordingWarning: what else should be known of the target; see `sgmse.audio.Writer`; and
-                what is heard in the source, as for a call with an array.
+                what is heard in the source, as for a call with an array; a source that may have
+                been longer than what is there, see `sgmse.audio.blocks`.
         """
         flag("overwrite", overwrite)
         if not isinstance(format, str | None):

@@ -49,7 +49,9 @@ def blocks(source: Source, frames: int = BLOCK) -> Iterator[Samples]:
 
     Raises `AudioError` for a file that is missing, a folder, unreadable, empty, without samples,
     not audio, cut off or damaged, and for a NaN or an infinite sample when its block is reached.
-    Warns with a `RecordingWarning` of what is read and may not be all.
+    Warns with a `RecordingWarning` of what is read and may not be all: an mp3 that ends within a
+    frame and has no information frame that promises more (else it is refused), a stream cut from a
+    longer one, bytes behind the sound that are no part of it, other streams of sound beside it.
     """
     with _opened(source) as decoder:
         yield from _blocks(decoder, name_of(source), frames)
