@@ -137,7 +137,7 @@ def test_the_level_of_a_recording_and_the_mix_do_not_matter(gain, dry):
     with pytest.raises(ResultError):
         tiny.enhancer(Noisemaker(10.0))(gain * SPEECH, RATE, dry=dry)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", ResultWarning)
         tiny.enhancer(tiny.Identity())(gain * SPEECH, RATE, dry=dry)
 
 
