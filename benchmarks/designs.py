@@ -237,10 +237,11 @@ def judged(checkpoint: Path, pairs: Sequence[ValidationPair]) -> dict[str, Any]:
     kept = load_model(checkpoint)
     enhancer = Enhancer.of(kept)
     with counted(enhancer.model) as total:
-        enhancer.with_sampler(steps=1)(np.full(4 * 16000, 0.1, np.float32), 16000)
+        constant = np.full(4 * 16000, 0.1, np.float32)
+        enhancer.with_sampler(steps=1, force=True)(constant, 16000)
     scores = {}
     for steps in STEPS:
-        table, _ = evaluate(enhancer.with_sampler(steps=steps), pairs, SCORES)
+        table, _ = evaluate(enhancer.with_sampler(steps=steps, force=True), pairs, SCORES)
         scores[str(steps)] = {
             name: column.tolist() for name, column in zip(SCORES, table.T, strict=True)
         }

@@ -83,7 +83,7 @@ def fewer(enhancer: Enhancer, steps: int) -> Enhancer:
     """The same sampler with that many steps, also with so few that speech would suffer."""
     sampler = enhancer.sampler
     grid = replace(sampler.grid, steps=steps)
-    return replace(enhancer, sampler=replace(sampler, grid=grid))
+    return replace(enhancer, sampler=replace(sampler, grid=grid), force=True)
 
 
 def compare(job: dict, python: Path, threads: int) -> dict:

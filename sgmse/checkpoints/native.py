@@ -235,5 +235,6 @@ def _card(name: str, checkpoint: Checkpoint) -> str:
         f"A speech enhancement model at {checkpoint.front.sample_rate} Hz: "
         f"{type(checkpoint.model.network).__name__}, {', '.join(map(str, parts))}.\n\n"
         f"Recommended sampler: {checkpoint.sampler}.\n"
+        f"Made for: {', or '.join(map(str, checkpoint.ranges))}.\n"
         + (f"\n## Training\n\n{rows}" if rows else "")
     )
