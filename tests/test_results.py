@@ -82,6 +82,14 @@ def found(name: str) -> dict:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
+def test_the_samplers_that_are_not_refused_are_better_than_the_recording():
+    results = found("samplers")
+    taken = [row for row in results["rows"] if not row["refused"]]
+    assert len(taken) >= 8
+    assert min(row["si_sdr"] for row in taken) > results["noisy"] + 3
+    assert len(results["rows"]) - len(taken) > 50
+
+
 def test_the_matrix_of_solvers_is_that_of_the_code(monkeypatch):
     monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
     matrix = importlib.import_module("solver_order").matrix()
