@@ -32,7 +32,8 @@ from sgmse.errors import AudioError, RecordingWarning
 if TYPE_CHECKING:
     from torch import Tensor
 
-NEAR = 0.15  # relative: of a bit rate of which nothing is said
+# Relative: nothing is said of a bit rate so near to the one asked for, or to that of the source.
+NEAR_ASKED, NEAR_KEPT = 0.15, 0.3
 TELLING = 5  # seconds, from which on a file's bit rate is that of its sound
 
 
@@ -79,6 +80,7 @@ class Writer:
         self.info = replace(about, frames=0)
         self.clipped = 0
         self._rest = rest
+        self._near = NEAR_KEPT if bitrate is None else NEAR_ASKED
         self._rescaled = clip_mode == "rescale"
         self._peak = 0.0
         self._notes: list[str] = []
@@ -205,7 +207,7 @@ class Writer:
         if about.bitrate is None or about.duration < TELLING:
             return
         there = self._part.stat().st_size * 8 / about.duration / 1000
-        if abs(there / about.bitrate - 1) > NEAR:
+        if abs(there / about.bitrate - 1) > self._near:
             wanted = f"not {about.bitrate:.0f}: no nearer with {about.subtype} and this sound"
             self._notes.append(f"has {there:.0f} kb/s, {wanted}")
 

@@ -10,7 +10,7 @@ import torch
 from sgmse.audio import Info, Writer, info, read, resample, write, written_as
 from sgmse.errors import AudioError, RecordingWarning
 
-SECONDS = 4
+SECONDS = 3
 
 
 def measured(path: Path) -> float:
@@ -50,10 +50,10 @@ RATES = [
     ("mp3", 320, 44100, 2, 0.02),
     ("mp3", 48, 16000, 1, 0.05),
     ("mp3", 32, 8000, 1, 0.09),
-    ("mp3", 143, 44100, 2, 0.1),  # a mean that no constant rate is near
-    ("opus", 32, 48000, 1, 0.05),
+    ("mp3", 71, 44100, 1, 0.1),  # a mean that no constant rate is near
+    ("opus", 32, 16000, 1, 0.05),
     ("opus", 96, 48000, 2, 0.1),
-    ("opus", 160, 48000, 2, 0.1),
+    ("opus", 160, 24000, 2, 0.1),
     ("ogg", 64, 48000, 1, 0.1),
     ("ogg", 160, 48000, 2, 0.1),
     ("ogg", 48, 16000, 1, 0.1),
