@@ -46,7 +46,8 @@ def settings() -> list:
         for name in getattr(room, "__all__", dir(room)):
             kind = getattr(room, name)
             if isinstance(kind, type) and is_dataclass(kind) and not inspect.isabstract(kind):
-                found += [pytest.param(kind, f.name, id=f"{name}-{f.name}") for f in fields(kind)]
+                own = [f for f in fields(kind) if f.init]
+                found += [pytest.param(kind, f.name, id=f"{name}-{f.name}") for f in own]
     return found
 
 
