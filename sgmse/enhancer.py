@@ -152,7 +152,7 @@ class _Options:
     def tell(self, name: str) -> None:
         """Warn of a result, of that name, that is not like its recording."""
         if (excess := self.plausibility.excess) > LIKELY:
-            what = f"{name}: {excess:.0%} of its energy lie where the recording has next to none"
+            what = f"{name}: {excess:.0%} of its energy is where the recording has next to none"
             text = f"{what}; listen to it, it may be noise that the model has made"
             warnings.warn(text, ResultWarning, stacklevel=3)
 
@@ -536,7 +536,7 @@ class Enhancer:
             powers = [np.mean(np.square(x)) + 1e-12 for x in (clean, segment)]
             louder = 10 * np.log10(powers[0] / powers[1])
             raise ResultError(
-                f"the result is noise: {excess:.0%} of its energy lie where the recording has next "
+                f"the result is noise: {excess:.0%} of its energy is where the recording has next "
                 f"to none, and it is {louder:+.0f} dB louder; sample the model as it recommends, "
                 "or take another one; to hear it all the same use --force (force=True)"
             )
