@@ -63,7 +63,10 @@ def test_noise_is_refused_in_one_line_with_what_works(default, wrong, tmp_path):
             way()
         said = str(refused.value)
         assert "\n" not in said
-        assert "what works is Exponential(start=0.0) or Multistep(start=0.0) on Uniform(" in said
+        assert (
+            "what works is Exponential(start=0.0) (ode) or Multistep(start=0.0) (ode2) on Uniform("
+            in said
+        )
         assert "in 1 or 2 steps" in said
         assert said.endswith("use --force (force=True)")
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]

@@ -14,6 +14,7 @@ from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE
 from sgmse.solvers._base import Solver
 from sgmse.solvers._grids import Grid
+from sgmse.solvers._named import NAMED
 from sgmse.solvers._sampler import Sampler
 
 SAME = 1e-6  # of two times
@@ -79,7 +80,7 @@ class SamplerRange:
         """Why a sampler of that process lies outside of it, reason by reason."""
         solver, grid, steps = sampler.solver, sampler.grid, sampler.grid.steps
         if self.solvers is not None and solver not in self.solvers:
-            yield f"the model is not made for {abridged(solver)}"
+            yield f"the model is not made for {_called(solver)}"
         if self.grids is not None and not any(_alike(grid, own) for own in self.grids):
             yield f"the model is not made for {abridged(grid)}"
         if steps < solver.fewest_steps and self.steps is None:
@@ -95,7 +96,7 @@ class SamplerRange:
                 break
 
     def __str__(self) -> str:
-        solvers = ["any solver"] if self.solvers is None else map(abridged, self.solvers)
+        solvers = ["any solver"] if self.solvers is None else map(_called, self.solvers)
         grids = ["any grid"] if self.grids is None else map(_without_steps, self.grids)
         if self.steps is None:
             steps = f"{self.fewest} or more steps"
@@ -135,6 +136,12 @@ def _alike(grid: Grid, own: Grid) -> bool:
         return replace(own, steps=grid.steps) == grid
     except ArgumentError:  # a fitted grid has one number of steps
         return False
+
+
+def _called(solver: Solver) -> str:
+    """A solver, and the name by which the command line knows it."""
+    names = [f" ({name})" for name, own in NAMED.items() if own == solver]
+    return abridged(solver) + "".join(names)
 
 
 def _without_steps(grid: Grid) -> str:

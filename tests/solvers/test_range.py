@@ -41,7 +41,7 @@ def test_a_sampler_inside_is_not_refused():
 def test_a_sampler_outside_is_refused_with_what_works(sampler, reason):
     said = refusal(sampler, SBVE(), [FEW])
     assert reason in said
-    works = "what works is Exponential(start=0.0) on Uniform(end=0.0) in 1, 2 or 4 steps"
+    works = "what works is Exponential(start=0.0) (ode) on Uniform(end=0.0) in 1, 2 or 4 steps"
     assert said.endswith(f"; {works}")
 
 
