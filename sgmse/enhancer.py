@@ -534,10 +534,11 @@ class Enhancer:
         excess = options.plausibility.judge(clean, segment, rate)
         if excess > POSSIBLE and not self.force:
             powers = [np.mean(np.square(x)) + 1e-12 for x in (clean, segment)]
-            louder = 10 * np.log10(powers[0] / powers[1])
+            change = 10 * np.log10(powers[0] / powers[1])
+            level = f"{abs(change):.0f} dB {'louder' if change > 0 else 'quieter'}"
             raise ResultError(
                 f"the result is noise: {excess:.0%} of its energy is where the recording has next "
-                f"to none, and it is {louder:+.0f} dB louder; sample the model as it recommends, "
+                f"to none, and it is {level}; sample the model as it recommends, "
                 "or take another one; to hear it all the same use --force (force=True)"
             )
         return clean

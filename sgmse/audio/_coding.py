@@ -22,6 +22,10 @@ RATES = {
     "OPUS": (8000, 12000, 16000, 24000, 48000),
     "MPEG_LAYER_III": (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
 }
+#: Container or coding -> the channels that libsndfile writes, where not any number of them; of 256
+#: and more, Vorbis would end the process.
+CHANNELS = {"FLAC": 8, "MP3": 2, "OGG": 255, "VOC": 2}
+CHANNELS |= {"GSM610": 1, "IMA_ADPCM": 2, "MS_ADPCM": 2}
 #: Coding -> bytes a sample; of what is not named here, one at most.
 WIDTHS = {"PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "DWVW_24": 3}
 HEADERS = 1 << 16  # bytes, and more than that they never are
@@ -86,6 +90,10 @@ def written_as(
         problem = f"{subtype} cannot be written at {like.sample_rate} Hz"
         remedy = f"resample to one of {', '.join(map(str, rates))}, or use wav or flac"
         raise AudioError(path, problem, remedy)
+    most = min(CHANNELS.get(kind, like.channels) for kind in (container, subtype))
+    if like.channels > most:
+        problem = f"{container} {subtype} holds at most {most} channel{'s' * (most > 1)}"
+        raise AudioError(path, f"{problem}, not {like.channels}", "use wav, caf or w64")
     about = replace(like, format=container, subtype=subtype)
     if container in ("WAV", "WAVEX") and like.frames > frames_held(about):
         wider = replace(about, format="RF64")

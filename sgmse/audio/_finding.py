@@ -4,6 +4,7 @@ Of a folder, what is hidden is left out, and what a system keeps there for itsel
 followed; what is left out although it may be meant is said.
 """
 
+import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -41,7 +42,7 @@ def find(paths: Iterable[str | Path], recursive: bool = False) -> list[Path]:
         files += found
         for problem in left_out:
             warnings.warn(str(problem), RecordingWarning, stacklevel=2)
-    return list({file.resolve(): file for file in files}.values())
+    return list({Path(os.path.realpath(file)): file for file in files}.values())
 
 
 def look(path: str | Path, recursive: bool = False) -> tuple[list[Path], list[AudioError]]:
@@ -125,13 +126,13 @@ def _walk(folder: Path, recursive: bool) -> Iterator[tuple[Path, list[Path] | OS
     Links to folders come last, so that what can be reached in several ways has its own place; one
     to a folder that holds this one is a loop.
     """
-    seen = set(folder.resolve().parents)
+    seen = set(Path(os.path.realpath(folder)).parents)
     places, links = [folder], list[Path]()
     while places or links:
         place = (places or links).pop()
-        if place.resolve() in seen:
+        if Path(os.path.realpath(place)) in seen:
             continue
-        seen.add(place.resolve())
+        seen.add(Path(os.path.realpath(place)))
         entries: list[Path] = []
         try:
             for entry in place.iterdir():

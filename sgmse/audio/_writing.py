@@ -10,6 +10,7 @@ from dataclasses import replace
 from errno import EISDIR
 from math import log10
 from pathlib import Path
+from shutil import disk_usage
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 # Relative: nothing is said of a bit rate so near to the one asked for, or to that of the source.
 NEAR_ASKED, NEAR_KEPT = 0.15, 0.3
+ROOM = 1 << 20  # bytes: a disk with less is full
 TELLING = 5  # seconds, from which on a file's bit rate is that of its sound
 
 
@@ -217,9 +219,15 @@ class Writer:
             yield
         except UnicodeError as error:
             raise AudioError(self.path, "is a name in no encoding", "choose another") from error
+        except BrokenPipeError:  # nobody reads what is written to stdout
+            raise
         except (OSError, soundfile.SoundFileError, AssertionError) as error:  # a short write
             why = getattr(error, "error_string", getattr(error, "strerror", "the disk is full"))
-            kind = f"{self.info.format} {self.info.subtype}, {self.info.channels} channels"
+            if why == "System error." and disk_usage(self._part.parent).free < ROOM:
+                why = "No space left on device"  # which libsndfile does not say
+            channels = self.info.channels
+            kind = f"{self.info.format} {self.info.subtype}, {channels} channel"
+            kind += "s" * (channels > 1)
             problem = f"cannot be written as {kind} ({why})"
             raise AudioError(self.path, problem, "check the folder, or use wav") from error
 

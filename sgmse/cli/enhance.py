@@ -233,6 +233,8 @@ class _Report:
     def tell(self, outcome: "Outcome") -> None:
         """Say what became of one file."""
         options, job = self.options, outcome.job
+        if isinstance(outcome.error, BrokenPipeError):  # which ends a command without a word
+            raise outcome.error
         self.outcomes.append(outcome)
         if outcome.error is not None and str(outcome.error) not in self.said:
             self.said.add(str(outcome.error))  # of the folder of many results, once

@@ -5,6 +5,7 @@ for outcome in run_jobs(jobs, lambda job, progress: enhance_file(job.source, job
 """
 
 import json
+import re
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -66,18 +67,20 @@ class Outcome:
         facts = [speed(self.job.seconds, self.elapsed)]
         if count := len(self.warnings):
             facts.append(f"{count} warning{'s' * (count > 1)}")
-        return f"{self.job.source} -> {self.job.target}  ({'; '.join(facts)})"
+        line = f"{self.job.source} -> {self.job.target}  ({'; '.join(facts)})"
+        return re.sub(r"[\0-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], line)
 
     def as_json(self) -> str:
         """For programs: an object in a line; what is not known is null."""
         job, elapsed = self.job, self.elapsed
+        timed = job.seconds and elapsed and self.error is None
         facts = {
             "source": str(job.source),
             "target": None if job.target is None else str(job.target),
             "status": self.status,
             "seconds": round(job.seconds, 6) or None,
             "elapsed": round(elapsed, 6) or None,
-            "times_real_time": round(job.seconds / elapsed, 3) if job.seconds and elapsed else None,
+            "times_real_time": round(job.seconds / elapsed, 3) if timed else None,
             "sample_rate": job.sample_rate or None,
             "channels": job.channels or None,
             "warnings": list(self.warnings),

@@ -3,9 +3,12 @@
 import io
 import os
 import shlex
+import signal
 import sys
+import threading
 from argparse import Namespace, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import sgmse
@@ -33,12 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Misuse and help end in `SystemExit` with 2 and 0.
     """
+    _open_streams()
     options = parsed(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names may be in no encoding
     try:
-        with warnings_said(options.quiet):
+        with _ended_in_order(), warnings_said(options.quiet):
             code: int = options.run(options)
             sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
@@ -52,6 +56,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == FAULT:
         explain(options.debug)
     return code
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Take a request to end, or that a terminal is closed, as Ctrl-C: no files are left behind."""
+    own = os.getpid()
+
+    def end(number: int, _: object) -> None:
+        if os.getpid() != own:  # a worker has inherited this, and is to end at once
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        raise KeyboardInterrupt
+
+    numbers = [number for number in signal.Signals if number.name in ("SIGTERM", "SIGHUP")]
+    if threading.current_thread() is not threading.main_thread():  # which alone hears of them
+        numbers = []
+    numbers = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _open_streams() -> None:
+    """Give a place to each standard stream that was closed, as by >&-; Python has None there."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
 
 
 def parsed(arguments: Sequence[str]) -> Namespace:
@@ -69,6 +104,8 @@ def parsed(arguments: Sequence[str]) -> Namespace:
     for command in COMMANDS:
         command.add(commands)
     words = _joined(arguments)
+    if words[:1] == ["help"] and not Path("help").exists():
+        words = [*words[1:], "--help"]
     if not words:
         parser.print_help()
         parser.exit()

@@ -6,6 +6,7 @@ import re
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from pathlib import Path
 from textwrap import fill
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -67,6 +68,10 @@ def epilog(text: str | None, fails: str = "") -> str:
     return f"{head}{examples}\n{fill(codes, 100)}\n"
 
 
+class _NoOption(str):
+    """A word behind "--", which is no option whatever it begins with."""
+
+
 class Parser(argparse.ArgumentParser):
     """Takes values and flags, and by their names the options that several commands have."""
 
@@ -96,6 +101,9 @@ class Parser(argparse.ArgumentParser):
         words = sys.argv[1:] if args is None else list(args)
         for word in self._own(words):
             self._check_option(word)
+        if self._subparsers is None and "--" in words:  # of which argparse loses what follows
+            at = words.index("--")
+            words = [*words[:at], *map(_NoOption, words[at + 1 :])]
         if self._subparsers is not None:
             options, unknown = super().parse_known_args(words, namespace)
         else:
@@ -114,6 +122,10 @@ class Parser(argparse.ArgumentParser):
         )
         return words[: next(ends, len(words))]
 
+    @override
+    def _parse_optional(self, arg_string: str) -> Any:
+        return None if isinstance(arg_string, _NoOption) else super()._parse_optional(arg_string)
+
     def _check_option(self, word: str) -> None:
         name = word.partition("=")[0]
         known = [name for name in self._option_string_actions if name.startswith("--")]
@@ -121,6 +133,9 @@ class Parser(argparse.ArgumentParser):
             meant = [option for option in known if name[0] == "-" and option[1:].startswith(name)]
             if meant:
                 self.error(f"unrecognized option {name} (did you mean {meant[0]!r}?)")
+        is_option = word[:2] in (*self._option_string_actions, "--")
+        if word[:1] == "-" != word and not is_option and Path(word).exists():
+            self.error(f"unrecognized option {word} (did you mean the file './{word}'?)")
         if not name.startswith("--") or " " in name or any(k.startswith(name) for k in known):
             return
         self.error(f"unrecognized option {name}{did_you_mean(name, known)}")
@@ -321,6 +336,6 @@ def several(kind: Callable[[str], T], example: str) -> Callable[[str], tuple[T, 
 def device(text: str) -> str | None:
     """A device of torch, None for "auto"."""
     if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", text):
-        near = did_you_mean(text, ("auto", "cpu", "cuda", "mps", "xpu"))
+        near = did_you_mean("cuda" if text == "gpu" else text, ("auto", "cpu", "cuda", "mps"))
         raise ArgumentTypeError(f"must be auto, cpu, cuda, cuda:1 or the like, not {text!r}{near}")
     return None if text == "auto" else text

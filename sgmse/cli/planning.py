@@ -4,6 +4,7 @@ plan = make_plan(["recordings/"], "clean/")
 plan = plan.checked(overwrite=False, skip_existing=True)
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from glob import has_magic
@@ -154,6 +155,11 @@ def _exist(jobs: Sequence[Job], total: int) -> str:
     )
 
 
+def _real(path: Path) -> Path:
+    """Where links lead, also in a circle, which `Path.resolve` refuses in some versions."""
+    return Path(os.path.realpath(path))
+
+
 def _suffix(path: str | Path) -> str:
     return Path(path).suffix[1:].lower()
 
@@ -195,7 +201,7 @@ def _places(
     problems: list[Outcome] = []
     known: set[Path] = set()
     named: set[Path] = set()  # by themselves, not through a folder or a pattern
-    results = None if output is None else output.resolve()
+    results = None if output is None else _real(output)
     for name in inputs:
         root = Path(name)
         try:
@@ -205,35 +211,35 @@ def _places(
             continue
         problems += [Outcome(Job(Path(error.path)), error) for error in left_out]
         if files == [root]:
-            named.add(root.resolve())
-        if results is not None and root.resolve() in results.parents:
-            files = [file for file in files if not file.resolve().is_relative_to(results)]
+            named.add(_real(root))
+        if results is not None and _real(root) in results.parents:
+            files = [file for file in files if not _real(file).is_relative_to(results)]
             if not files:
                 nothing = AudioError(root, "holds only earlier results", "name another one")
                 problems.append(Outcome(Job(root), nothing))
         for file in files:
-            if file.resolve() not in known:
-                known.add(file.resolve())
+            if _real(file) not in known:
+                known.add(_real(file))
                 places[file] = file.relative_to(root) if root.is_dir() else Path(file.name)
-    names = {(file.parent.resolve(), file.stem) for file in places}
+    names = {(_real(file.parent), file.stem) for file in places}
     earlier = {
         file
         for file in places
-        if file.resolve() not in named
+        if _real(file) not in named
         and file.stem.endswith("_enhanced")
-        and (file.parent.resolve(), file.stem.removesuffix("_enhanced")) in names
+        and (_real(file.parent), file.stem.removesuffix("_enhanced")) in names
     }
     return {file: place for file, place in places.items() if file not in earlier}, problems
 
 
 def _refuse_collisions(pairs: Iterable[tuple[Path, Path]]) -> None:
     pairs = list(pairs)
-    sources = {source.resolve(): source for source, _ in pairs}
+    sources = {_real(source): source for source, _ in pairs}
     owners = dict(sources)
     for source, target in pairs:
-        other = owners.setdefault(target.resolve(), source)
+        other = owners.setdefault(_real(target), source)
         if other != source:
-            if target.resolve() in sources:
+            if _real(target) in sources:
                 why = "is an input; name another folder for the results, or leave that input out"
                 hint = " (a pattern in quotes leaves earlier results out)"
             else:

@@ -73,3 +73,32 @@ def test_a_stream_of_unknown_length_ends_where_the_container_does(tmp_path, monk
     with pytest.raises(AudioError, match="AIFF PCM_16 holds 2000 samples of 1 channel, not 3000"):
         streamed()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("x.flac", 8), ("x.mp3", 2), ("x.voc", 2), ("x.ogg", 255), ("x.opus", 255)]
+)
+def test_more_channels_than_there_can_be_are_refused_by_number(name, most):
+    like = Info(48000, most, 1000)
+    assert written_as(name, like).channels == most
+    with pytest.raises(AudioError, match=f"at most {most} channels, not {most + 1}; use wav"):
+        written_as(name, replace(like, channels=most + 1))
+
+
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    class Full:
+        def __init__(self, *_):
+            self.notes = []
+
+        def write(self, _):
+            raise soundfile.LibsndfileError(2)  # a system error, which it has no name for
+
+        def abandon(self):
+            pass
+
+    monkeypatch.setattr("sgmse.audio._writing.SoundFileEncoder", Full)
+    for free, why in ((1000, "No space left on device"), (1 << 30, "System error")):
+        usage = type("Usage", (), {"free": free})
+        monkeypatch.setattr("sgmse.audio._writing.disk_usage", lambda _, usage=usage: usage)
+        with pytest.raises(AudioError, match=why):
+            write(tmp_path / "a.wav", np.zeros((1, 10)), Info(16000, 1))

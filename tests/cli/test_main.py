@@ -51,6 +51,7 @@ WHOLE = "must be a whole number of at least"
         ("enhance a.wav --format m4x", "--format: must be one of wav"),
         ("enhance a.wav --format falc", "not 'falc' (did you mean 'flac'?)"),
         ("enhance a.wav --device tpu", "--device: must be auto, cpu, cuda, cuda:1"),
+        ("enhance a.wav --device gpu", "not 'gpu' (did you mean 'cuda'?)"),
         ("enhance a.wav --stepps 3", "unrecognized option --stepps (did you mean '--steps'?)"),
         ("enhance --stepps=3 a.wav", "unrecognized option --stepps (did you mean '--steps'?)"),
         (
