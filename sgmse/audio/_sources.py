@@ -58,7 +58,7 @@ class _Held(io.BufferedRandom):
 @contextmanager
 def seekable(source: Source) -> Iterator[Source]:
     """The same source, or what is left in an open file that cannot seek, such as stdin."""
-    if isinstance(source, str | Path) or source.seekable():
+    if isinstance(source, str | Path) or getattr(source, "closed", False) or source.seekable():
         yield source
         return
     with _Held(str(name_of(source))) as held:
@@ -97,11 +97,29 @@ def opened_bytes(source: Source) -> Iterator[BinaryIO]:
 def _with_bytes(stream: BinaryIO, name: Path) -> BinaryIO:
     if not isinstance(stream, io.IOBase) and not callable(getattr(stream, "seekable", None)):
         raise ArgumentTypeError(f"a recording is a path or a binary file, not {shown(stream)}")
+    refuse_unusable(stream, name)
+    if isinstance(stream, io.IOBase) and not stream.readable():
+        raise AudioError(name, "is open for writing alone", "open it with 'rb'")
     if not stream.seekable():
         raise AudioError(name, "cannot be read twice", "read it into an io.BytesIO first")
     if not size_of(stream):
         raise AudioError(name, "is empty (0 bytes)", "record or copy it again")
     return stream
+
+
+def refuse_unusable(stream: BinaryIO, name: Path) -> None:
+    """Refuse, with `AudioError`, an open file that is closed by now or holds text."""
+    if getattr(stream, "closed", False):
+        raise AudioError(name, "is closed", "open it again")
+    if isinstance(stream, io.TextIOBase):
+        raise AudioError(name, "is a file of text", "open it in binary mode, or use io.BytesIO")
+
+
+def refuse_unwritable(stream: BinaryIO, name: Path) -> None:
+    """Refuse, with `AudioError`, an open file that takes no bytes."""
+    refuse_unusable(stream, name)
+    if isinstance(stream, io.IOBase) and not stream.writable():
+        raise AudioError(name, "is open for reading alone", "open it with 'wb'")
 
 
 def size_of(stream: BinaryIO) -> int:

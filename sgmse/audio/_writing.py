@@ -27,7 +27,7 @@ from sgmse.audio._info import BLOCK, Info, Samples
 from sgmse.audio._media_coding import HOLDS
 from sgmse.audio._media_encoding import MediaEncoder
 from sgmse.audio._reading import check_finite
-from sgmse.audio._sources import Source, name_of
+from sgmse.audio._sources import Source, name_of, refuse_unwritable
 from sgmse.errors import AudioError, RecordingWarning
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 # Relative: nothing is said of a bit rate so near to the one asked for, or to that of the source.
 NEAR_ASKED, NEAR_KEPT = 0.15, 0.3
 ROOM = 1 << 20  # bytes: a disk with less is full
+STEPS = {"PCM_24": 2**-23, "PCM_32": 2**-31}  # of codings with more than 16 bits
 TELLING = 5  # seconds, from which on a file's bit rate is that of its sound
 
 
@@ -78,15 +79,18 @@ class Writer:
     ) -> None:
         self.path = name_of(path)
         self._stream = None if isinstance(path, str | Path) else path
+        if self._stream is not None:
+            refuse_unwritable(self._stream, self.path)
         about = written_as(self.path, like, format, bitrate=bitrate, clip_mode=clip_mode)
         self.info = replace(about, frames=0)
         self.clipped = 0
         self._rest = rest
         self._near = NEAR_KEPT if bitrate is None else NEAR_ASKED
         self._rescaled = clip_mode == "rescale"
-        self._peak = 0.0
+        self._peak = self._loudest = 0.0
         self._notes: list[str] = []
-        if about.format == "RF64" != like.format and self.path.suffix.lower() != ".rf64":
+        name = (self.path.suffix if format is None else format).lower().removeprefix(".")
+        if about.format == "RF64" != like.format and name != "rf64":
             self._notes.append("is longer than wav can be: it is RF64, which not all programs read")
 
     def __enter__(self) -> Writer:
@@ -150,6 +154,7 @@ class Writer:
     def _encode(self, block: Samples) -> None:
         if self.info.subtype not in FLOATS:
             self.clipped += int((np.abs(block) > 1).sum())
+            self._loudest = max(self._loudest, float(np.abs(block).max(initial=0)))
             block = block.clip(-1, 1)
         self._encoder.write(block)
 
@@ -166,6 +171,12 @@ class Writer:
             self._encoder.abandon()
             raise
         self._notes += self._encoder.notes
+        if 0 < self._loudest < STEPS.get(self.info.subtype, 2**-15):
+            level = f"{20 * log10(self._loudest):.0f} dB"
+            coding = f"{self.info.format} {self.info.subtype}"
+            remedy = "raise its level, or write wav with float samples"
+            what = f"has a peak of {level}, of which nothing is left in {coding}"
+            self._notes.append(f"{what}; {remedy}")
         if self.info.format in HOLDS:  # whose streams say it, and are not all of the file
             return
         self._say_speakers()

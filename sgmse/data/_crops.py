@@ -53,5 +53,5 @@ def is_faint(audio: Audio, level: float, sample_rate: int) -> bool:
 
 
 def is_silent(audio: Audio) -> bool:
-    """Whether the audio holds nothing."""
-    return float(np.mean(np.square(audio), dtype=np.float64)) < SILENCE
+    """Whether the audio holds nothing, or nothing but a constant, which is no sound."""
+    return float(np.var(audio, dtype=np.float64)) < SILENCE

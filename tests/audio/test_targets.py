@@ -1,12 +1,16 @@
 """Where results go."""
 
+import io
 import os
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tiny
 
-from sgmse.audio import beside, check_target, make_folder
-from sgmse.errors import AudioError
+from sgmse.audio import Info, beside, check_target, info, make_folder, write
+from sgmse.errors import AudioError, RecordingWarning
 
 
 def test_names_beside():
@@ -67,3 +71,47 @@ def test_folders_are_made_or_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(AudioError, match=r"file/b: cannot be made \(.*\); choose another folder"):
         make_folder(tmp_path / "file" / "b")
+
+
+def _closed() -> io.BytesIO:
+    stream = io.BytesIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("stream", "problem"),
+    [(_closed(), "<memory>: is closed; open it again"), (io.StringIO("a"), "is a file of text")],
+)
+def test_open_files_that_hold_no_bytes_are_named(stream, problem, tmp_path):
+    with pytest.raises(AudioError, match=problem):
+        info(stream)
+    with pytest.raises(AudioError, match=problem):
+        write(stream, np.zeros((1, 10)), Info(16000, 1))
+    with pytest.raises(AudioError, match=problem):
+        tiny.enhancer().enhance_file(stream, tmp_path / "a.wav")
+
+
+def test_open_files_go_one_way(tmp_path):
+    write(tmp_path / "a.wav", np.zeros((1, 10)), Info(16000, 1))
+    with (tmp_path / "a.wav").open("rb") as stream, pytest.raises(AudioError, match="open it with"):
+        write(stream, np.zeros((1, 10)), Info(16000, 1))
+    with (tmp_path / "b.wav").open("wb") as stream, pytest.raises(AudioError, match="open it with"):
+        info(stream)
+
+
+def test_rf64_that_is_asked_for_is_not_warned_of(recwarn):
+    assert write(io.BytesIO(), np.zeros((1, 10)), Info(16000, 1), "rf64").format == "RF64"
+    assert not recwarn.list
+
+
+def test_what_a_coding_rounds_to_silence_is_said():
+    loud, quiet = np.full((2, 1, 100), [[[2e-5]], [[3.2e-5]]])[::-1]
+    with pytest.warns(RecordingWarning, match="a peak of -94 dB, of which nothing is left in WAV"):
+        write(io.BytesIO(), quiet, Info(16000, 1, subtype="PCM_16"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write(io.BytesIO(), quiet, Info(16000, 1, subtype="PCM_24"))
+        write(io.BytesIO(), quiet, Info(16000, 1, subtype="FLOAT"))
+        write(io.BytesIO(), loud, Info(16000, 1, subtype="PCM_16"))
+        write(io.BytesIO(), 0 * loud, Info(16000, 1, subtype="PCM_16"))

@@ -200,3 +200,10 @@ def test_noise_beyond_the_band_of_a_set_is_skipped(folder):
     made = mix_all(folder)
     assert made.skipped == ((folder / "noise" / "whistle.wav", "silent, below -60 dB"),)
     assert {mixture.noise for mixture in made.mixtures} == {"good.wav"}
+
+
+def test_noise_that_is_a_constant_is_none(folder):
+    write(folder / "noise" / "still.wav", np.full(3 * RATE, 0.5))
+    write(folder / "noise" / "good.wav", noise(3))
+    made = mix_all(folder)
+    assert made.skipped == ((folder / "noise" / "still.wav", "silent, below -60 dB"),)
