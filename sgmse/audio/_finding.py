@@ -20,6 +20,10 @@ from sgmse.errors import AudioError, RecordingWarning
 #: What operating systems, archives and storage devices keep beside the files of a user.
 SYSTEM = {"__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir"}
 
+#: Names of other formats that hold sound, which a folder is not searched for.
+OTHER = {"mp1", "mp2", "mpa", "mpga", "mpg", "mpeg", "mts", "m2ts", "vob", "flv"}
+OTHER |= {"f4v", "ogv", "ape", "wv", "tta", "dts", "mpc", "spx", "ra"}
+
 
 def find(paths: Iterable[str | Path], recursive: bool = False) -> list[Path]:
     """The files that `paths` mean, in the order given, sorted within each, none twice.
@@ -153,8 +157,11 @@ def _sorted_out(path: Path, entries: Iterable[Path]) -> tuple[list[Path], list[A
     files: list[Path] = []
     problems: list[AudioError] = []
     foreign: Counter[str] = Counter()
+    other: Counter[str] = Counter()
     for entry in entries:
         suffix = entry.suffix[1:].lower()
+        if suffix in OTHER:
+            other[suffix] += 1
         if suffix not in SUFFIXES:
             continue
         if problem := _no_file(entry):
@@ -163,7 +170,7 @@ def _sorted_out(path: Path, entries: Iterable[Path]) -> tuple[list[Path], list[A
             files.append(entry)
         else:
             foreign[suffix] += 1
-    return files, problems + list(_unreadable(path, foreign))
+    return files, [*problems, *_unreadable(path, foreign), *_unsought(path, other)]
 
 
 def _no_file(entry: Path) -> AudioError | None:
@@ -175,6 +182,13 @@ def _no_file(entry: Path) -> AudioError | None:
     except OSError as error:
         return AudioError(entry, f"cannot be read ({error.strerror})", "check its permissions")
     return AudioError(entry, "is not a regular file", "name a file with sound in it")
+
+
+def _unsought(path: Path, counts: Counter[str]) -> Iterator[AudioError]:
+    for suffix, count in sorted(counts.items()):
+        number = f"{count} files of {suffix} are" if count > 1 else f"a file of {suffix} is"
+        remedy = "name each by itself, or convert it to wav or m4a"
+        yield AudioError(path, f"{number} left out", remedy)
 
 
 def _unreadable(path: Path, counts: Counter[str]) -> Iterator[AudioError]:

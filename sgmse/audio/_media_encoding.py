@@ -195,10 +195,14 @@ _OWN = {"major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER
 
 def _muxer(about: Info) -> dict[str, Any]:
     """What FFmpeg is told to write."""
+    options: dict[str, str] = {}
+    if about.format in ("IPOD", "MP4", "MOV", "3GP", "3G2"):
+        # Which counts the length of the sound, else to the millisecond below.
+        options["movie_timescale"] = str(about.sample_rate)
     if about.format == "IPOD":  # the same but for its brand; PyAV lets it have no cover
-        return {"format": "mp4", "options": {"brand": "M4A "}}
-    # In a mov file tags of any name are kept so.
-    options = {"movflags": "use_metadata_tags"} if about.format == "MOV" else {}
+        return {"format": "mp4", "options": options | {"brand": "M4A "}}
+    if about.format == "MOV":  # tags of any name are kept so
+        options["movflags"] = "use_metadata_tags"
     return {"format": about.format.lower(), "options": options}
 
 

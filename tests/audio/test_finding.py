@@ -151,3 +151,13 @@ def test_nothing_found_says_where_to_look():
     with pytest.raises(AudioError, match=r"no audio files there; check the folder and the suffix$"):
         find(["t*"])
     assert found("i*") == "in/sub/a.wav"
+
+
+def test_formats_that_a_folder_is_not_searched_for_are_said(tmp_path):
+    for name in ("a.wav", "b.mp2", "c.MP2", "d.dts", "e.txt"):
+        (tmp_path / name).touch()
+    files, left_out = look(tmp_path)
+    assert files == [tmp_path / "a.wav"]
+    second, first = map(str, left_out)
+    assert "2 files of mp2 are left out; name each by itself" in first
+    assert "a file of dts is left out" in second

@@ -184,3 +184,11 @@ def test_without_the_package_the_remedy_is_named(tmp_path, monkeypatch):
         info(tmp_path / "x.m4a")
     with pytest.raises(AudioError, match=words):
         written_as(tmp_path / "x.m4a", Info(RATE))
+
+
+@pytest.mark.parametrize("suffix", ["m4a", "mp4", "mov", "3gp"])
+def test_a_length_that_is_no_whole_millisecond_is_kept(suffix):
+    sound = 0.1 * np.sin(np.arange(12345) / 9)[None]
+    target = io.BytesIO()
+    write(target, sound, Info(44100, 1), suffix)  # 279.93 ms
+    assert info(target).frames == 12345
