@@ -28,7 +28,7 @@ from sgmse.scoring.provenance import machine
 
 HERE = Path(__file__).resolve().parent
 NOISY = HERE.parent / "tests" / "data" / "noisy.wav"
-SECONDS, LOAD, LIMIT = 8, 8, 120.0
+SECONDS, LOAD, LIMIT = 8, 8, 30.0
 
 WORK = """
 import sys, time
@@ -118,7 +118,7 @@ def busy(load: int) -> Iterator[None]:
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     times: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:

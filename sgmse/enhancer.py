@@ -81,7 +81,7 @@ Audio = TypeVar("Audio", NDArray[Any], Tensor)
 #: Called with the seconds of audio that are done since the last call.
 Progress = Callable[[float], object]
 
-CHANNELS_AT_ONCE = 4  # a batch of the network: recordings with more channels take several
+CHANNELS_AT_ONCE = 4  # a batch of the network on a GPU: recordings with more channels take several
 
 
 class Draws:
@@ -489,10 +489,19 @@ class Enhancer:
             else:
                 yield from there_and_back(blocks)
 
+    @property
+    def channels_at_once(self) -> int:
+        """Of a recording, in one batch: a core is slower with two than with one after the other."""
+        return 1 if self._on_cores else CHANNELS_AT_ONCE
+
+    @property
+    def _on_cores(self) -> bool:
+        """Whether the cores of this machine do the work."""
+        return next(self.model.parameters(), torch.empty(0)).device.type == "cpu"
+
     def _lanes(self, pieces: int) -> AbstractContextManager[Lanes]:
-        """Threads for pieces of work, where these are done by the cores of this machine."""
-        device = next(self.model.parameters(), torch.empty(0)).device
-        return lanes(pieces if device.type == "cpu" else 1)
+        """Threads for pieces of work, where the cores of this machine do it."""
+        return lanes(pieces if self._on_cores else 1)
 
     @_memory_named()
     @torch.inference_mode()
@@ -503,7 +512,7 @@ class Enhancer:
 
         The result is the mean of what is drawn with the frames at other places.
         """
-        batches = torch.split(torch.from_numpy(segment), CHANNELS_AT_ONCE)
+        batches = torch.split(torch.from_numpy(segment), self.channels_at_once)
         delays = self.front.delays(self.sampler.shifts)
         pieces = len(batches) * len(delays)
         rate = self.front.sample_rate

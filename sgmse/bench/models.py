@@ -26,7 +26,7 @@ from sgmse.bench._systems import (
 from sgmse.checkpoints import PACKAGED, locate
 from sgmse.checkpoints.hub import HUB
 from sgmse.checkpoints.native import CONFIG, WEIGHTS
-from sgmse.enhancer import CHANNELS_AT_ONCE, Enhancer, load
+from sgmse.enhancer import Enhancer, load
 from sgmse.errors import ArgumentError, RecordingWarning
 from sgmse.scoring.provenance import combined, digest, versions
 from sgmse.solvers import Grid, Solver
@@ -151,4 +151,4 @@ def pieces(enhancer: Enhancer, about: audio.Info) -> int:
     rate = enhancer.front.sample_rate
     length = audio.resampled_length(about.frames, about.sample_rate, rate)
     cuts = (round(enhancer.segment * rate), round(enhancer.overlap * rate))
-    return audio.count_segments(length, *cuts) * ceil(about.channels / CHANNELS_AT_ONCE)
+    return audio.count_segments(length, *cuts) * ceil(about.channels / enhancer.channels_at_once)

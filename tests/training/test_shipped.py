@@ -242,6 +242,7 @@ def test_it_learns_a_handful_by_heart(name, handful, tmp_path):
     grid = Uniform(5, start=0.5, end=0.0) if name != "crp" else checkpoint.sampler.grid
     solver = Exponential() if name != "crp" else checkpoint.sampler.solver
     enhancer = Enhancer.of(replace(checkpoint, sampler=Sampler(solver, grid)))
+    enhancer = replace(enhancer, force=True)  # where networks of minutes make some noise
     gains = []
     for i in range(3):
         clean, noisy = (
@@ -269,6 +270,7 @@ def test_interrupted_it_goes_on_as_if_it_had_not_been(name, handful, tmp_path, i
         assert all(torch.equal(one[n], value) for n, value in two.items()), kind
     # and the sampler that the checkpoint recommends runs
     enhancer, tone = Enhancer.of(load(tmp_path / "parts" / "best")), np.sin(np.arange(1600.0))
+    enhancer = replace(enhancer, force=True)  # what networks of five steps make is noise
     assert enhancer.sampler == recipe_of(name).sampler
     assert np.isfinite(enhancer(tone.astype(np.float32), 8000)).all()
 
