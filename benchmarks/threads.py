@@ -6,7 +6,6 @@ from its start to its end; alternately on a machine that does nothing else, and 
 that compute all the time. Medians of the rounds. The machine should do nothing else.
 """
 
-import multiprocessing
 import os
 import platform
 import subprocess
@@ -95,25 +94,18 @@ def command_line(source: Path, load: int) -> float:
         return time.perf_counter() - start
 
 
-def compute() -> None:
-    while True:
-        pass
-
-
 @contextmanager
 def busy(load: int) -> Iterator[None]:
     """So many processes that compute."""
-    context = multiprocessing.get_context("spawn")
-    others = [context.Process(target=compute, daemon=True) for _ in range(load)]
-    for other in others:
-        other.start()
-    time.sleep(2 if load else 0.2)
+    command = [sys.executable, "-S", "-c", "while True: pass"]
+    others = [subprocess.Popen(command) for _ in range(load)]
+    time.sleep(1 if load else 0.2)
     try:
         yield
     finally:
         for other in others:
             other.kill()
-            other.join()
+            other.wait()
 
 
 def main() -> None:

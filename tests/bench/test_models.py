@@ -79,11 +79,11 @@ def test_conditions_tell_weights_and_samplers_apart():
     assert first != Model("model").conditions()
 
 
-def test_what_is_made_by_earlier_versions_still_counts():
-    """The text of the sampler is in the fingerprints of journals."""
+def test_what_the_sound_depends_on_is_in_the_conditions():
+    """They are in the fingerprints of journals: what was made in another way is made again."""
     assert Model("model", device="cpu").conditions()["sampler"] == (
         "Exponential(eta=0.0, start=0.0) on Uniform(steps=1, start=1.0, end=0.0, finish=True), "
-        "20.0 s, 1.0 s, zero, 1, 1, cpu"
+        "20.0 s, 1.0 s, zero, 1, cover, kept, 1, cpu"
     )
 
 

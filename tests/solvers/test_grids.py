@@ -138,10 +138,16 @@ def test_fitted_fits_nothing_else(change):
 
 
 @pytest.mark.parametrize(
-    "points", [(0.9, 0.5, 0.5, 0.0), (0.9, 0.1, 0.5, 0.0), (0.9, float("nan"), 0.1, 0.0)], ids=str
+    ("points", "message"),
+    [
+        ((0.9, 0.5, 0.5, 0.0), "must descend"),
+        ((0.9, 0.1, 0.5, 0.0), "must descend"),
+        ((0.9, float("nan"), 0.1, 0.0), "points must be finite, not nan"),
+    ],
+    ids=str,
 )
-def test_fitted_times_descend(points):
-    with pytest.raises(ValueError, match="must descend"):
+def test_fitted_times_descend(points, message):
+    with pytest.raises(ValueError, match=message):
         replace(FITTED, points=points)
 
 
