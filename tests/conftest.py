@@ -122,6 +122,7 @@ SOLVERS: list[Solver] = [
     solvers.InterpolatingSDE(),
     solvers.InterpolatingSDE(kappa=0.5, published=True),
     solvers.MeanShifted(),
+    solvers.Restart(),
     solvers.Heun(),
     solvers.Heun(churn=0.2, noise=1.1, first=0.8, last=0.1),
     solvers.RungeKutta4(),

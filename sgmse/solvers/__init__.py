@@ -49,6 +49,7 @@ from sgmse.solvers._predictor_corrector import (
     PredictorCorrector,
 )
 from sgmse.solvers._range import SamplerRange, refusal
+from sgmse.solvers._restart import Restart
 from sgmse.solvers._runge_kutta import Heun, ProbabilityFlow, RungeKutta4, velocity
 from sgmse.solvers._sampler import Sampler
 from sgmse.solvers._singlestep import Singlestep
@@ -85,6 +86,7 @@ __all__ = [
     "PredictorCorrector",
     "ProbabilityFlow",
     "Randn",
+    "Restart",
     "ReverseDiffusion",
     "RungeKutta4",
     "Sampler",

@@ -62,6 +62,11 @@ class Solver(ABC, Generic[M]):
         return 1
 
     @property
+    def once(self) -> int:
+        """Evaluations of the model in a whole run beside those of its steps."""
+        return 0
+
+    @property
     def fewest_steps(self) -> int:
         """Steps below which the result is worse than the observation."""
         return 1
@@ -153,6 +158,11 @@ class Wrapping(Solver):
     @override
     def evaluations(self) -> int:
         return self.inner.evaluations
+
+    @property
+    @override
+    def once(self) -> int:
+        return self.inner.once
 
     @property
     @override

@@ -41,6 +41,11 @@ class MeanShifted(Wrapping):
     def inner(self) -> Solver:
         return self.solver
 
+    @property
+    @override
+    def once(self) -> int:
+        return super().once + 1
+
     @override
     def enter(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, memory: object, randn: Randn
