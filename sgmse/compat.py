@@ -9,9 +9,19 @@ from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import OUVP, SBVE, SDE, Coefficients, Scaled, Scales, expand, positive
-from sgmse.solvers import Begun, EulerMaruyama, Model, Randn, Solver, needs_flow, velocity
+from sgmse.solvers import (
+    Begun,
+    EulerMaruyama,
+    Exponential,
+    Model,
+    Randn,
+    Solver,
+    Weights,
+    needs_flow,
+    velocity,
+)
 
-__all__ = ["SBODE", "SBSDE", "CorrectedReverse", "FlowEuler", "PublishedOUVP"]
+__all__ = ["DDIM", "SBODE", "SBSDE", "CorrectedReverse", "FlowEuler", "PublishedOUVP"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,38 @@ def deviations(sde: SDE, t: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]
         (c * (k ** (2 * time) - 1) / (2 * log_k)).sqrt() for time in (t, torch.ones_like(t))
     )
     return done, (total**2 - done**2 + eps).sqrt(), total**2 + eps
+
+
+@dataclass(frozen=True)
+class DDIM(Exponential):
+    """The step with the published eta, a share of the noise of each step (Song, Meng, Ermon 2021).
+
+        x_s = a_s x0 + b_s y + sqrt(sigma_s^2 - tau^2) noise + tau z
+        tau^2 = eta^2 sigma_s^2 (1 - e^-2h),      e^-h = a_t sigma_s / (a_s sigma_t)
+
+    On `VP`, arXiv:2010.02502, eq. 12* and 16*; on bridges, DBIM (Zheng et al. 2024,
+    arXiv:2405.15885). For eta = 0 and eta = 1 it is `Exponential`. Between them, its noise over a
+    time depends on how many steps are made of it: to first order that of `Exponential` with the
+    same eta, of which it is another discretisation, and of first order whatever the estimate.
+
+    Args:
+        eta: the share, 0 to 1, of the standard deviation of x_s given x_t and x0.
+        start: as for `Exponential`.
+    """
+
+    @override
+    def weights(self, sde: SDE, t: Tensor, s: Tensor) -> Weights:
+        w = super().weights(sde, t, s)
+        noisy = sde.scales(t).sigma > 0
+        sigma = torch.where(s > 0, sde.scales(s).sigma, 0.0)
+        # 1 - tau^2 / sigma^2, written so that nothing cancels.
+        carried = ((1 - self.eta) * (1 + self.eta) + (self.eta * torch.exp(-w.h)) ** 2).sqrt()
+        fresh = self.eta * (-torch.expm1(-2 * w.h)).sqrt()
+        return w._replace(
+            noise=torch.where(noisy, sigma * carried, w.noise),
+            z=torch.where(noisy, sigma * fresh, w.z),
+            k=torch.where(noisy, w.h - carried.log(), w.k),
+        )
 
 
 Told = Literal["target", "state"]

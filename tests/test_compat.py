@@ -7,10 +7,22 @@ from parity_models import PublishedSBVE, network_of
 from problems import Gaussian, noise, slope, times, vectors
 from proofs import STEPS, VARIANCES, flow_errors, response
 
-from sgmse.compat import SBODE, SBSDE, CorrectedReverse, FlowEuler, PublishedOUVP
+from sgmse.compat import DDIM, SBODE, SBSDE, CorrectedReverse, FlowEuler, PublishedOUVP
 from sgmse.estimates import Data, Estimate
 from sgmse.model import ScoreModel
-from sgmse.sdes import BBED, OUVE, OUVP, SBVE, SBVP, BrownianBridge, Scaled, StraightFlow
+from sgmse.sdes import (
+    BBED,
+    OUVE,
+    OUVP,
+    SBVE,
+    SBVP,
+    VP,
+    BrownianBridge,
+    CosineVP,
+    FlowMatching,
+    Scaled,
+    StraightFlow,
+)
 from sgmse.solvers import EulerMaruyama, Exponential, LogSNR, Multistep, Uniform, solve
 
 
@@ -285,3 +297,41 @@ def test_euler_on_the_flow_of_flowse_starts_with_the_noise_of_t_1():
 def test_euler_is_refused_where_there_is_no_flow():
     assert FlowEuler().refusal(StraightFlow(), 1.0) is None
     assert "needs the probability flow of SBVE" in FlowEuler().refusal(SBVE(), 1.0)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3, 0.7, 1.0])
+@pytest.mark.parametrize("sde", [VP(), CosineVP()], ids=repr)
+def test_the_textbook_ddim(sde, eta):
+    """Song, Meng, Ermon 2021, arXiv:2010.02502, eq. 12 with the sigma_t of eq. 16, step by step."""
+    problem, x = Gaussian(sde, 0.5 - 0.3j, 0.3), noise(1, 5)
+    grid = Uniform(12, 0.98, 0.05, finish=False)
+    alpha, z = sde.scales(grid.times(sde)).a ** 2, noise(12, 1, 5, seed=1)
+    draws = iter(z)
+    ours = solve(problem, None, DDIM(eta), grid, x=x, randn=lambda like: next(draws)).x
+    for i, t in enumerate(grid.times(sde)[:-1]):
+        now, before = alpha[i], alpha[i + 1]
+        e = problem(x, None, t[None]).noise
+        sigma = eta * ((1 - before) / (1 - now)).sqrt() * (1 - now / before).sqrt()
+        x0 = (x - (1 - now).sqrt() * e) / now.sqrt()
+        x = before.sqrt() * x0 + (1 - before - sigma**2).sqrt() * e + sigma * z[i]
+    torch.testing.assert_close(ours, x, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+def test_ddim_at_the_ends(sde, eta):
+    """Finite everywhere, without noise the same as, and at both ends of eta equal to our step."""
+    t, s = times(1.0, 1.0, 0.5, 0.5, 0.5), times(0.6, 0.0, 0.0, 0.5, 0.2)
+    theirs, ours = DDIM(eta).weights(sde, t, s), Exponential(eta).weights(sde, t, s)
+    assert torch.stack([theirs.x0, theirs.y, theirs.noise, theirs.z]).isfinite().all()
+    torch.testing.assert_close(theirs.noise**2 + theirs.z**2, ours.noise**2 + ours.z**2)
+    if eta in (0, 1):
+        for one, other in zip(theirs, ours, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_only_the_share_of_ddim_depends_on_the_number_of_steps():
+    """Two of its steps are not one: k = (1 + eta^2) h - (eta^2 - eta^4) h^2 + ..."""
+    t, s = times(0.6), times(0.5)
+    h, eta = FlowMatching().log_snr(s) - FlowMatching().log_snr(t), 0.5
+    k = DDIM(eta).weights(FlowMatching(), t, s).k
+    assert float(((1 + eta**2) * h - k) / h**2) == pytest.approx(eta**2 - eta**4, rel=0.15)

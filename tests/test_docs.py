@@ -222,7 +222,7 @@ def test_steps_of_the_papers():
     unit = sde.c / (2 * math.log(sde.k))
     ratio = untied_s / untied_t
     for eta in (0.0, 0.3, 1.0):
-        w = sgmse.solvers.Exponential(eta=eta).weights(sde, t, s)
+        w = sgmse.compat.DDIM(eta=eta).weights(sde, t, s)
         # tau^2 = eta^2 alpha_s^2 / SNR_s (1 - SNR_t / SNR_s), with alpha = 1 and SNR = 1 / s^2
         torch.testing.assert_close(w.z**2, eta**2 * unit * untied_s * (1 - ratio))
     (a_t, b_t, sigma_t), (a, b, _) = sde.scales(t), sde.scales(s)

@@ -26,7 +26,7 @@ from sgmse.solvers._base import (
 )
 from sgmse.solvers._brownian import BrownianTree
 from sgmse.solvers._euler import Discretisation, EulerMaruyama, ReverseDiffusion
-from sgmse.solvers._exponential import Exponential
+from sgmse.solvers._exponential import Exponential, Weights
 from sgmse.solvers._grids import (
     AsinhSNR,
     Cosine,
@@ -99,6 +99,7 @@ __all__ = [
     "Trajectory",
     "UniPC",
     "Uniform",
+    "Weights",
     "Wrapping",
     "modelled",
     "named",

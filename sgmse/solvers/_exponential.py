@@ -3,14 +3,18 @@
 With lambda = ln(a / sigma) and h = lambda_s - lambda_t, an estimate held constant over a step gives
 
     x_s = a_s x0 + b_s y + sqrt(sigma_s^2 - tau^2) noise + tau z,
-    tau^2 = eta^2 sigma_s^2 (1 - e^-2h),      e^-h = a_t sigma_s / (a_s sigma_t),
+    tau^2 = sigma_s^2 (1 - e^(-2 eta^2 h)),      e^-h = a_t sigma_s / (a_s sigma_t),
 
-the ODE for eta = 0, the SDE for eta = 1. Of (x_t - b_t y) / a_t the step keeps the share
+the exact step of
 
-    e^-k = e^-h sqrt(1 - tau^2 / sigma_s^2),
+    dx = [f x + h y - (1 + eta^2) / 2 g^2 score] dt + eta g dw,
 
-k = h for the ODE, 2 h for the SDE. An estimate that is the polynomial in lambda through x0 and
-further estimates x0_j at lambda_t + h / p_j adds a_s sum_j w_j (x0_j - x0). With
+the ODE for eta = 0, the SDE for eta = 1. Of (x_t - b_t y) / a_t the step keeps the share e^-k,
+
+    k = (1 + eta^2) h.
+
+An estimate that is the polynomial in lambda through x0 and further estimates x0_j at
+lambda_t + h / p_j adds a_s sum_j w_j (x0_j - x0). With
 
     m_i = k int_0^1 e^(-k (1 - q)) q^i dq,      m_1 = 1 - (1 - e^-k) / k,      m_2 = 1 - 2 m_1 / k
 
@@ -97,11 +101,14 @@ class Exponential(Solver[History]):
     ancestral sampling and SB-SDE for eta = 1 (Song, Meng, Ermon 2021, arXiv:2010.02502, eq. 12;
     Jukic et al. 2024, arXiv:2407.16074; Zheng et al. 2024, arXiv:2405.15885).
 
+    DDIM's own eta between 0 and 1, whose step is of no SDE, is `sgmse.compat.DDIM`.
+
     Args:
-        eta: share of fresh noise, 0 (ODE) to 1 (SDE).
-        start: the same for a first step from a pinned end point, where there is no noise to carry
-            on: 1 draws what the process has there, 0 keeps the step deterministic as the published
-            SB-ODE.
+        eta: strength of the noise of the SDE, 0 (ODE) to 1 (the reverse of the process). SA-Solver
+            calls it tau (Xue et al. 2023, arXiv:2309.05019), k-diffusion's eta is its square.
+        start: in a first step from a pinned end point, where there is no noise to carry on, the
+            share that is drawn of what the process has there: 1 is its law, 0 keeps the step
+            deterministic as the published SB-ODE.
     """
 
     eta: float = 0.0
@@ -122,13 +129,13 @@ class Exponential(Solver[History]):
         sigma = torch.where(s > 0, sigma, 0.0)
         noisy = sigma_t > 0
         shrink = torch.where(noisy, a_t * sigma / (a * torch.where(noisy, sigma_t, 1.0)), 0.0)
-        eta = torch.where(noisy, torch.full_like(sigma, self.eta), self.start)
-        # 1 - tau^2 / sigma^2 and 1 - shrink^2, written so that nothing cancels.
-        carried = (1 - eta) * (1 + eta) + (eta * shrink) ** 2
-        fresh = ((1 - shrink) * (1 + shrink)).clamp(min=0)
+        shrink = shrink.clamp(max=1)  # two times a rounding apart
         h = -shrink.log()
-        k = h - carried.log() / 2
-        return Weights(a, b, sigma * carried.sqrt(), eta * sigma * fresh.sqrt(), h, k)
+        fresh = -torch.expm1(-2 * self.eta**2 * h) if self.eta else torch.zeros_like(h)
+        # From a point all of `noise` is 0, and its weight what the fresh one leaves.
+        noise = torch.where(noisy, shrink**self.eta**2, (1 - self.start**2) ** 0.5)
+        z = torch.where(noisy, fresh.sqrt(), self.start)
+        return Weights(a, b, sigma * noise, sigma * z, h, (1 + self.eta**2) * h)
 
     @override
     def step(

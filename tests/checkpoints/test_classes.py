@@ -7,7 +7,7 @@ BBED SBVE SBVP StraightFlow Shifted Scaled Additive Data EDM Noise Preconditione
 DCUNet MagnitudePreservingUNet NCSNpp NemoNCSNpp SlimUNet Spectrogram Power Log Exponential
 Multistep Singlestep UniPC PredictorCorrector Heun RungeKutta4 DormandPrince AnnealedLangevin
 Langevin EulerMaruyama ReverseDiffusion InterpolatingSDE MeanShifted SBODE SBSDE
-CorrectedReverse FlowEuler Uniform Polynomial Cosine LogSNR AsinhSNR Karras Fitted
+CorrectedReverse FlowEuler DDIM Uniform Polynomial Cosine LogSNR AsinhSNR Karras Fitted
 """
 
 

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from math import exp, log, pi
 
-import numpy as np
 import pytest
 import torch
 from conftest import OFTEN
@@ -76,9 +75,11 @@ def test_eta_interpolates():
         fresh = [float(w.z) for w in weights]
         assert fresh[0] == 0
         assert fresh == sorted(fresh)
-        # the fresh noise is a share eta of that of the posterior q(x_s | x_t, x0)
-        np.testing.assert_allclose(fresh, np.array([0.0, 0.3, 0.7, 1.0]) * fresh[-1], rtol=1e-12)
-        for w in weights:
+        for w, eta in zip(weights, (0.0, 0.3, 0.7, 1.0), strict=True):
+            torch.testing.assert_close(w.k, (1 + eta**2) * w.h)
+            torch.testing.assert_close(
+                w.z**2, sde.scales(s).sigma ** 2 * (1 - (-2 * eta**2 * w.h).exp())
+            )
             torch.testing.assert_close(w.noise**2 + w.z**2, sde.scales(s).sigma ** 2)
 
 
@@ -296,6 +297,66 @@ def test_weights_keep_their_precision():
         w = Exponential(eta=0.3).weights(OUVE(), times(0.5, dtype=dtype), times(0.4, dtype=dtype))
         assert isinstance(w, Weights)
         assert all(part.dtype == dtype for part in w)
-    full = Exponential(eta=1.0).weights(OUVE(), times(0.5), times(0.4)).z
-    part = Exponential(eta=0.3).weights(OUVE(), times(0.5), times(0.4)).z
-    torch.testing.assert_close(part, 0.3 * full, rtol=1e-15, atol=0)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.1, 0.4, 0.7, 1.0])
+def test_two_steps_are_one(sde, eta):
+    """With a constant estimate, as of any SDE: the step over both is that to the middle and on."""
+    t, m, s = times(0.8), times(0.45), times(0.2)
+    solver = Exponential(eta)
+    first, second, whole = (solver.weights(sde, *pair) for pair in ((t, m), (m, s), (t, s)))
+    # Of the noise at m the second step keeps its weight over sigma_m.
+    on = second.noise / sde.scales(m).sigma
+    torch.testing.assert_close(on * first.noise, whole.noise)
+    torch.testing.assert_close((on * first.z) ** 2 + second.z**2, whole.z**2)
+    torch.testing.assert_close(first.k + second.k, whole.k)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("eta", [0.0, 0.4, 0.7, 1.0])
+def test_weights_at_the_ends_and_of_no_step(sde, eta, dtype):
+    """From t = 1, to t = 0, and of steps down to a rounding: finite, with the right limits."""
+    t = times(1.0, 1.0, 0.5, 0.5, 0.5, 1e-6, dtype=dtype)
+    s = times(0.6, 0.0, 0.0, 0.5, 0.5 * (1 - 2e-7), 0.0, dtype=dtype)
+    w = Exponential(eta).weights(sde, t, s)
+    assert torch.stack([w.x0, w.y, w.noise, w.z]).isfinite().all()
+    assert not w.h.isnan().any()
+    assert not w.k.isnan().any()
+    assert (w.h >= 0).all()
+    if sde.scales(t).a[0] == 0:  # an infinite lambda
+        all_fresh = eta > 0 or sde.pinned
+        torch.testing.assert_close(w.z[0], sde.scales(s).sigma[0] * all_fresh)
+        assert w.h[0] == w.k[0] == torch.inf
+    # To the end: x0 alone.
+    assert (w.noise[s == 0] == 0).all()
+    assert (w.z[s == 0] == 0).all()
+    # No step changes nothing.
+    torch.testing.assert_close(w.noise[3], sde.scales(t).sigma[3])
+    assert w.z[3] == 0
+    exact = Exponential(eta).weights(sde, t.double(), s.double())
+    # A relative error of 1e-7 / h remains in the variance of a step of length h.
+    assert ((w.z**2 - exact.z**2).abs() <= 1e-6).all()
+
+
+def moments_of_the_sde(eta: float, h: float) -> tuple[float, float]:
+    """Share of X kept, and variance of the noise, of dX = (1 + eta^2) (x0 - X) dl + ..., by ODE."""
+    rate = 1 + eta**2
+    kept, variance, n = 1.0, 0.0, 4000
+    for i in range(n):  # the midpoint rule, from lambda = 0 to h
+        d, mid = h / n, (i + 0.5) * h / n
+        half = variance + d / 2 * (-2 * rate * variance + 2 * eta**2 * exp(-2 * (mid - d / 2)))
+        variance += d * (-2 * rate * half + 2 * eta**2 * exp(-2 * mid))
+        kept *= 1 - d * rate + (d * rate) ** 2 / 2
+    return kept, variance
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.4, 0.7, 1.0])
+def test_the_step_is_that_of_the_sde(eta):
+    """Against its moment equations in lambda, where X = (x - b y) / a has noise of e^-2 lambda."""
+    sde, t, s = VE(), times(0.6), times(0.3)
+    w = Exponential(eta).weights(sde, t, s)
+    kept, variance = moments_of_the_sde(eta, float(w.h))
+    assert float((-w.k).exp()) == pytest.approx(kept, rel=1e-6)
+    sigma_t = sde.scales(t).sigma
+    assert float(w.noise / sigma_t) == pytest.approx(kept, rel=1e-6)
+    assert float((w.z / sigma_t) ** 2) == pytest.approx(variance, rel=1e-6)

@@ -38,7 +38,7 @@ def integrated(sde, x, y, t, s, estimates, eta=0.0, z=0.0):
     """
     (a_t, b_t, sigma_t), (a, b, sigma) = sde.scales(t), sde.scales(s)
     h = sde.log_snr(s) - sde.log_snr(t)
-    tau = eta * sigma * (1 - torch.exp(-2 * h)).sqrt()
+    tau = sigma * (1 - torch.exp(-2 * eta**2 * h)).sqrt()
     kept = (sigma**2 - tau**2).sqrt() / sigma_t * a_t / a
     k = -kept.log()
     at = [(sde.log_snr(u) - sde.log_snr(t)) / h for u, _ in estimates]

@@ -66,7 +66,7 @@ def test_with_noise_it_is_the_flow_too_far_and_the_process_back(eta, ratio):
         model = Recorded(problem)
         ours, _ = solver.step(model, x, 0 * x, t, s, (), lambda like: z)
         (a_t, _, sigma_t), (a, _, sigma) = sde.scales(t), sde.scales(s)
-        tau = eta * sigma * (1 - (a_t * sigma / (a * sigma_t)) ** 2).sqrt()
+        tau = sigma * (1 - (a_t * sigma / (a * sigma_t)) ** (2 * eta**2)).sqrt()
         u = time_of(sde, sde.log_snr(t) - ((sigma**2 - tau**2).sqrt() / sigma_t * a_t / a).log())
         x_u = second_order(problem, x, t, model.times[1], u, exact)
         a_u, _, sigma_u = sde.scales(u)
