@@ -7,11 +7,12 @@ arXiv:2208.05830). Both parts have exact inverses: `inverse(forward(audio), samp
 """
 
 from dataclasses import dataclass, field
-from math import isfinite
+from math import acos, cos, isfinite, pi
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
@@ -72,35 +73,64 @@ class Log:
         return x * torch.where(magnitude > 0, magnitude.expm1() / magnitude.clamp(min=1e-30), 1.0)
 
 
+Window = Literal["hann", "sqrthann"]
+#: For a periodic window, cos(pi d / n_fft) at d samples from its centre has this power.
+POWERS: dict[Window, int] = {"hann": 2, "sqrthann": 1}
+#: The sum of the squared windows by which the inverse still divides: an error is a thousandfold.
+LEAST = 1e-6
+#: What `torch.istft` takes for nothing.
+NOTHING = 1e-11
+
+
 @dataclass(frozen=True)
 class Spectrogram:
     """Audio (..., samples) to a complex spectrogram (..., frequency, frame) and back.
 
-    Frames are centred, with a periodic Hann window; there are n_fft // 2 + 1 frequencies and
-    1 + samples // hop frames.
+    Frames are centred, with a periodic window; there are n_fft // 2 + 1 frequencies and
+    1 + samples // hop frames. The inverse divides by the sum of the squared windows,
+
+        sum_k w(n - k hop)^2,   w(d) = cos(pi d / n_fft)^2 for hann, cos(pi d / n_fft) for sqrthann,
+
+    which is smallest midway between two frames. It is exact for frames that overlap by less than
+    half, too; only the samples behind the last frame that no window hears come back as zeros, at
+    most hop - n_fft / 2 of them (`covering` says how far to pad for there to be none).
 
     Args:
         n_fft: samples of a frame.
-        hop: samples from one frame to the next, at most n_fft / 2 so that the inverse is exact.
+        hop: samples from one frame to the next; less than n_fft, so far that the sum above stays
+            over 1e-6, that is 0.98 n_fft for hann and nearly n_fft for sqrthann.
         compression: of the magnitudes.
         ends: what the first and the last frame hear beyond the audio: its reflection, or zeros.
+        window: of the frames, both ways: Hann's or its square root.
     """
 
     n_fft: int = 510
     hop: int = 128
     compression: Power | Log = field(default_factory=Power)
     ends: Literal["reflect", "zero"] = "reflect"
+    window: Window = "hann"
 
     def __post_init__(self) -> None:
         kinds(self)
         if self.n_fft < 4 or self.n_fft % 2:
             raise ArgumentError(f"n_fft must be an even number of at least 4, not {self.n_fft}")
-        if not 0 < self.hop <= self.n_fft // 2:
-            raise ArgumentError(
-                f"hop must lie between 1 and n_fft / 2 = {self.n_fft // 2}, not {self.hop}"
-            )
         if self.ends not in ("reflect", "zero"):
             raise ArgumentError(f"ends must be 'reflect' or 'zero', not {self.ends!r}")
+        if self.window not in POWERS:
+            raise ArgumentError(f"window must be 'hann' or 'sqrthann', not {self.window!r}")
+        least = self._squared(self.hop // 2) + self._squared(-(-self.hop // 2))
+        if self.hop < 1 or (2 * self.hop > self.n_fft and least < LEAST):
+            angle = acos((LEAST / 2) ** (1 / (2 * POWERS[self.window])))
+            raise ArgumentError(
+                f"hop must lie between 1 and {int(2 * self.n_fft * angle / pi)} for n_fft = "
+                f"{self.n_fft}, not {self.hop}; between frames further apart the squared windows "
+                "sum to nearly 0, and the inverse divides by that"
+            )
+
+    def _squared(self, distance: int) -> float:
+        """The squared window so many samples from its centre."""
+        inside = 2 * distance < self.n_fft
+        return cos(pi * distance / self.n_fft) ** (2 * POWERS[self.window]) if inside else 0.0
 
     @property
     def frequencies(self) -> int:
@@ -125,9 +155,10 @@ class Spectrogram:
         # A third of n_fft from its centre a Hann window is 1/4.
         return samples if 3 * self.hop <= self.n_fft else samples + -samples % self.hop
 
-    def window(self, like: Tensor) -> Tensor:
-        """The periodic Hann window in the precision and on the device of `like`."""
-        return torch.hann_window(self.n_fft, dtype=like.real.dtype, device=like.device)
+    def weights(self, like: Tensor) -> Tensor:
+        """The window in the precision and on the device of `like`."""
+        hann = torch.hann_window(self.n_fft, dtype=like.real.dtype, device=like.device)
+        return hann.sqrt() if self.window == "sqrthann" else hann
 
     def forward(self, audio: Tensor) -> Tensor:
         """Float (..., samples) to complex (..., frequency, frame)."""
@@ -140,7 +171,7 @@ class Spectrogram:
             audio.reshape(-1, audio.shape[-1]),
             self.n_fft,
             self.hop,
-            window=self.window(audio),
+            window=self.weights(audio),
             center=True,
             pad_mode="reflect" if self.ends == "reflect" else "constant",
             return_complex=True,
@@ -148,14 +179,22 @@ class Spectrogram:
         return self.compression.compress(x).reshape(*audio.shape[:-1], *x.shape[-2:])
 
     def inverse(self, spectrogram: Tensor, samples: int) -> Tensor:
-        """Complex (..., frequency, frame) to float (..., samples)."""
+        """Complex (..., frequency, frame) to float (..., samples), zeros where no window hears."""
         x = self.compression.expand(spectrogram)
+        heard = min(samples, self._heard(x.shape[-1]))
         audio = torch.istft(
             x.reshape(-1, *x.shape[-2:]),
             self.n_fft,
             self.hop,
-            window=self.window(x),
+            window=self.weights(x),
             center=True,
-            length=samples,
+            length=heard,
         )
-        return audio.reshape(*x.shape[:-2], samples)
+        return pad(audio, (0, samples - heard)).reshape(*x.shape[:-2], samples)
+
+    def _heard(self, frames: int) -> int:
+        """Samples up to the last that a window of so many frames hears."""
+        reach = self.n_fft // 2
+        while self._squared(reach - 1) < 2 * NOTHING:  # twice, since single precision rounds
+            reach -= 1
+        return (frames - 1) * self.hop + reach

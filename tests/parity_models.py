@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import log
 from pathlib import Path
 
+import numpy as np
+import torch
 from problems import vectors
 from safetensors.torch import load_file
 from torch import Tensor
@@ -87,6 +89,28 @@ def filled(network: Network, weights: Mapping[str, Tensor]) -> Network:
     assert set(keys.values()) == set(weights)
     network.load_state_dict({ours: weights[theirs] for ours, theirs in keys.items()})
     return network.eval()
+
+
+def seeded(shapes: dict[str, list[int]], seed: int) -> dict[str, Tensor]:
+    """The weights with which the published code made the vectors."""
+    random, weights = np.random.RandomState(seed), {}
+    for name, shape in shapes.items():
+        if name.endswith("num_batches_tracked"):
+            weights[name] = torch.tensor(0)
+            continue
+        values = random.uniform(-1, 1, shape)
+        if len(shape) > 1:
+            values *= np.sqrt(3 / np.prod(shape[1:]))
+        elif name.endswith(".W"):
+            values *= 16
+        elif name.endswith(
+            ("running_var", "norm.re_module.weight", "norm.im_module.weight", "Wrr", "Wii")
+        ):
+            values = 1 + values / 2
+        else:
+            values *= 0.5
+        weights[name] = torch.from_numpy(values.astype(np.float32))
+    return weights
 
 
 def ncsnpp(layout: Callable[..., NCSNpp], kwargs: dict, weights: Path) -> NCSNpp:

@@ -347,10 +347,11 @@ class DCUNet(Network):
         time_activation: after each of them.
         norm: `"separate"` for real and imaginary part, or `"joint"`.
         activation: of the blocks.
+        fit: what is done with frames that are not 1 + a multiple of the strides' product: `"pad"`
+            fills them up with zeros, `"trim"` cuts the last ones off, and the output is 0 there.
 
     The network takes any number of frequencies that the levels leave something of, 257 for one.
-    Frames are filled up with zeros to 1 + a multiple of the strides' product, as published; the 64
-    of `divisor` are those that the published code pads to before any network.
+    The 64 of `divisor` are those that the published code pads to before any network.
 
     `type(net)(**net.config)` builds the same network, and `config` survives JSON. The order of
     `parameters()` is that of the published code.
@@ -373,6 +374,7 @@ class DCUNet(Network):
         time_activation: Activation = "silu",
         norm: Literal["separate", "joint"] = "separate",
         activation: Activation = "relu",
+        fit: Literal["pad", "trim"] = "pad",
     ) -> None:
         super().__init__()
         levels = self.levels = [_level(entry) for entry in levels]
@@ -387,10 +389,12 @@ class DCUNet(Network):
             ("norm", norm, NORMS),
             ("activation", activation, ACTIVATIONS),
             ("time_activation", time_activation, ACTIVATIONS),
+            ("fit", fit, ("pad", "trim")),
         ):
             if name not in known:
                 raise ArgumentError(f"{what} is {name!r}; use one of {', '.join(map(repr, known))}")
         self.config = self.arguments(locals())
+        self.fit = fit
         self.frame_stride = prod(level.stride[1] for level in self.levels)
 
         def block(conv: ComplexConvolution | ComplexTransposed, channels: int) -> Block:
@@ -420,7 +424,7 @@ class DCUNet(Network):
         self._check(x, y, t)
         frames = x.shape[3]
         h = torch.cat((x.real, y.real, x.imag, y.imag), dim=1)
-        h = pad(h, (0, (1 - frames) % self.frame_stride))
+        h = pad(h, (0, self._added(frames)))  # a negative number of zeros cuts frames off
         e = None if self.embedding is None else self.embedding(t.to(h.dtype))
 
         skips: list[Tensor] = []
@@ -430,14 +434,21 @@ class DCUNet(Network):
         for block in self.decoder:
             skip = skips.pop()
             h = _join(block(h, e, skip.shape[2:]), skip)
-        h = self.output(h, skips.pop().shape[2:])[..., :frames]
+        h = self.output(h, skips.pop().shape[2:])
+        h = pad(h, (0, frames - h.shape[3]))
         h = h.to(x.real.dtype)  # autocast may have computed it in another one
         return torch.complex(h[:, :1], h[:, 1:])
 
+    def _added(self, frames: int) -> int:
+        """Frames of zeros to add to so many, or minus those to cut off."""
+        if self.fit == "trim":
+            return -((frames - 1) % self.frame_stride)
+        return (1 - frames) % self.frame_stride
+
     @override
     def _check_sizes(self, x: Tensor) -> None:
-        """Refuse sizes of which a level is left nothing; all others are padded in here."""
-        sizes: Sequence[int] = x.shape[2:]
+        """Refuse sizes of which a level is left nothing; all others are made to fit in here."""
+        sizes: Sequence[int] = (x.shape[2], x.shape[3] + min(self._added(x.shape[3]), 0))
         for number, level in enumerate(self.levels, start=1):
             sizes = level.after(sizes) if min(sizes) > 0 else sizes
             if min(sizes) < 1:

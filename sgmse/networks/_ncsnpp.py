@@ -8,9 +8,10 @@ for complex spectrograms. With e = MLP([sin, cos](2 pi w log t)) the embedding o
     attention block   x -> (x + A v softmax(k^T q / sqrt c)) / sqrt 2,      q, k, v = A N x
 
 where C is a 3x3 convolution, A an affine map of the channels, N a group normalisation, and R
-nothing or the resampling by two with the filter [1, 3, 3, 1] (Karras et al. 2020, StyleGAN2). The
-input skip adds the input, resampled, to every level on the way down; the output skip sums an image
-of every level on the way up.
+nothing or the resampling by two with the filter [1, 3, 3, 1] (Karras et al. 2020, StyleGAN2), or
+without a filter by means of four points and copies of one. The input skip adds the input,
+resampled, to every level on the way down, or joins it as further channels; the output skip sums an
+image of every level on the way up.
 
 As a predictive network it sees the observation alone, and A e is left out (Lemercier et al. 2023,
 arXiv 2212.11851).
@@ -21,10 +22,10 @@ tensor cost a CPU several times what is computed in them. Autograd keeps what it
 Parameters have names of their own here; `NCSNpp.published_keys` gives those of the published code.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from math import sqrt
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,27 @@ def fir_down(x: Tensor) -> Tensor:
 def fir_up(x: Tensor) -> Tensor:
     """Insert zeros and filter, keeping the mean: (batch, channel, h, w) to (..., 2 h, 2 w)."""
     return conv_transpose2d(x, 4 * _fir(x), stride=2, padding=1, groups=x.shape[1])
+
+
+def mean_down(x: Tensor) -> Tensor:
+    """The mean of two by two points: (batch, channel, 2 h, 2 w) to (..., h, w)."""
+    return functional.avg_pool2d(x, 2)
+
+
+def copy_up(x: Tensor) -> Tensor:
+    """Every point two by two times: (batch, channel, h, w) to (..., 2 h, 2 w)."""
+    return functional.interpolate(x, scale_factor=2, mode="nearest")
+
+
+class Resampling(NamedTuple):
+    """By two along both axes."""
+
+    down: Callable[[Tensor], Tensor]
+    up: Callable[[Tensor], Tensor]
+
+
+FILTERED = Resampling(fir_down, fir_up)
+PLAIN = Resampling(mean_down, copy_up)
 
 
 class GroupNorm(nn.GroupNorm):
@@ -102,7 +124,7 @@ class TimeEmbedding(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """(batch, inputs, f, n) to (batch, outputs, f', n'); `resample` halves or doubles f and n.
+    """(batch, inputs, f, n) to (batch, outputs, f', n'); `resample` may halve or double f and n.
 
     Without an embedding (None, and e None) it does not know the time.
     """
@@ -112,10 +134,10 @@ class ResidualBlock(nn.Module):
         inputs: int,
         outputs: int,
         embedding: int | None,
-        resample: Literal["down", "up"] | None = None,
+        resample: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self.resample = {"down": fir_down, "up": fir_up, None: None}[resample]
+        self.resample = resample
         self.norm_in = _norm(inputs)
         self.conv_in = convolution(inputs, outputs, 3)
         self.time = None if embedding is None else linear(embedding, outputs)
@@ -180,15 +202,16 @@ class Attention(nn.Module):
 
 
 class Combine(nn.Module):
-    """The input skip: add a 1x1 convolution of the resampled input."""
+    """The input skip: add a 1x1 convolution of the resampled input, or join it before."""
 
-    def __init__(self, parts: int, channels: int) -> None:
+    def __init__(self, parts: int, channels: int, *, joined: bool) -> None:
         super().__init__()
         self.conv = convolution(parts, channels, 1)
+        self.joined = joined
 
     def forward(self, h: Tensor, pyramid: Tensor) -> Tensor:
         features: Tensor = self.conv(pyramid)
-        return features.add_(h)
+        return torch.cat((features, h), dim=1) if self.joined else features.add_(h)
 
 
 class Stage(nn.Module):
@@ -216,14 +239,18 @@ class Down(nn.Module):
         attention: bool,
         lowest: bool,
         input_skip: bool,
+        joined: bool,
+        resampling: Resampling,
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(
             Stage(inputs, outputs, embedding, attention) for inputs, outputs in pairwise(widths)
         )
         width = widths[-1]
-        self.resample = None if lowest else ResidualBlock(width, width, embedding, "down")
-        self.combine = Combine(parts, width) if input_skip and not lowest else None
+        self.shrink = resampling.down
+        self.resample = None if lowest else ResidualBlock(width, width, embedding, self.shrink)
+        skip = input_skip and not lowest
+        self.combine = Combine(parts, width, joined=joined) if skip else None
 
     def forward(self, skips: list[Tensor], e: Tensor | None, pyramid: Tensor) -> Tensor:
         """Return the pyramid (the resampled input) of the next level."""
@@ -232,7 +259,7 @@ class Down(nn.Module):
         if self.resample is not None:
             h = self.resample(skips[-1], e)
             if self.combine is not None:
-                pyramid = fir_down(pyramid)
+                pyramid = self.shrink(pyramid)
                 h = self.combine(h, pyramid)
             skips.append(h)
         return pyramid
@@ -265,6 +292,7 @@ class Up(nn.Module):
         attention: bool,
         highest: bool,
         output_skip: bool,
+        resampling: Resampling,
     ) -> None:
         super().__init__()
         befores = [inputs] + [width] * (len(skips) - 1)
@@ -274,7 +302,8 @@ class Up(nn.Module):
         )
         self.attention = Attention(width) if attention else None
         self.head = Head(width, parts) if output_skip or highest else None
-        self.resample = None if highest else ResidualBlock(width, width, embedding, "up")
+        self.grow = resampling.up
+        self.resample = None if highest else ResidualBlock(width, width, embedding, self.grow)
 
     def forward(
         self, h: Tensor, skips: list[Tensor], e: Tensor | None, pyramid: Tensor | None
@@ -286,7 +315,7 @@ class Up(nn.Module):
             h = self.attention(h)
         if self.head is not None:
             image = self.head(h)
-            pyramid = image if pyramid is None else fir_up(pyramid) + image
+            pyramid = image if pyramid is None else self.grow(pyramid) + image
         if self.resample is not None:
             h = self.resample(h, e)
         return h, pyramid
@@ -319,6 +348,8 @@ class NCSNpp(Network):
             takes other sizes (see `divisor`); attention stays at the same levels.
         input_skip: add the resampled input to every level on the way down.
         output_skip: sum an image from every level on the way up, instead of one from the last.
+        combine: what the input skip does, `"sum"`, or `"cat"` to join it as further channels.
+        fir: resample with the filter; without, by means of four points and copies of one.
         divide_by_t: divide by the time t the `"features"` before the last 1x1 convolution, which
             have as many channels as the input, the `"output"` after it, or nothing.
         observations: spectrograms that y holds.
@@ -333,8 +364,8 @@ class NCSNpp(Network):
     The order of `parameters()` is that of the published code.
 
     Raises:
-        ValueError: for sizes that no network can have, an unknown `divide_by_t`, and a division by
-            a time that a predictive network does not know.
+        ValueError: for sizes that no network can have, an unknown `divide_by_t` or `combine`, and a
+            division by a time that a predictive network does not know.
     """
 
     def __init__(
@@ -347,6 +378,8 @@ class NCSNpp(Network):
         bins: int = 256,
         input_skip: bool = True,
         output_skip: bool = True,
+        combine: Literal["sum", "cat"] = "sum",
+        fir: bool = True,
         divide_by_t: Literal["features", "output"] | None = None,
         observations: int = 1,
         predictive: bool = False,
@@ -361,6 +394,8 @@ class NCSNpp(Network):
             )
         if divide_by_t not in ("features", "output", None):
             raise ArgumentError(f'divide_by_t is {divide_by_t!r}; use "features", "output" or None')
+        if combine not in ("sum", "cat"):
+            raise ArgumentError(f'combine is {combine!r}; use "sum" or "cat"')
         if predictive and divide_by_t is not None:
             raise ArgumentError(
                 f"predictive=True knows no time; divide_by_t {divide_by_t!r} needs one"
@@ -376,6 +411,8 @@ class NCSNpp(Network):
         widths = [channels * multiplier for multiplier in multipliers]
         attention = [bins >> level in attention_resolutions for level in range(len(widths))]
         lowest = len(widths) - 1
+        resampling = FILTERED if fir else PLAIN
+        joined = combine == "cat"
 
         # Registered in the published order of the parameters: positional EMA weights depend on it.
         self.output = nn.Conv2d(parts, 2, 1)
@@ -394,9 +431,13 @@ class NCSNpp(Network):
                     attention=attention[level],
                     lowest=level == lowest,
                     input_skip=input_skip,
+                    joined=joined,
+                    resampling=resampling,
                 )
             )
-            skips += [width] * (blocks + (level != lowest))
+            skips += [width] * blocks
+            if level != lowest:
+                skips.append(2 * width if input_skip and joined else width)
 
         self.middle = Middle(widths[-1], embedding)
 
@@ -413,6 +454,7 @@ class NCSNpp(Network):
                     attention=attention[level],
                     highest=level == 0,
                     output_skip=output_skip,
+                    resampling=resampling,
                 )
             )
             before = widths[level]

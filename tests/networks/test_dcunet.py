@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from parity_models import seeded
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, linear
@@ -84,28 +85,6 @@ def test_parity(parity, dtype, channels_last):
     assert error(out, expected) <= TOLERANCES[dtype]
 
 
-def seeded(shapes: dict[str, list[int]], seed: int) -> dict[str, Tensor]:
-    """The weights with which the published code made the vectors."""
-    random, weights = np.random.RandomState(seed), {}
-    for name, shape in shapes.items():
-        if name.endswith("num_batches_tracked"):
-            weights[name] = torch.tensor(0)
-            continue
-        values = random.uniform(-1, 1, shape)
-        if len(shape) > 1:
-            values *= np.sqrt(3 / np.prod(shape[1:]))
-        elif name.endswith(".W"):
-            values *= 16
-        elif name.endswith(
-            ("running_var", "norm.re_module.weight", "norm.im_module.weight", "Wrr", "Wii")
-        ):
-            values = 1 + values / 2
-        else:
-            values *= 0.5
-        weights[name] = torch.from_numpy(values.astype(np.float32))
-    return weights
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_parity_of_the_variants(name):
     with np.load(VARIANTS) as file:
@@ -143,7 +122,7 @@ def test_published_arguments():
         {"dcunet_time_embedding": "fourier"},
         {"dcunet_norm_type": "gN"},
         {"dcunet_mask_bound": "tanh"},
-        {"dcunet_fix_length": "trim"},
+        {"dcunet_fix_length": "cut"},
     ):
         ((name, value),) = change.items()
         with pytest.raises(CheckpointError, match=f"{name} is '{value}'; known are"):

@@ -24,20 +24,18 @@ from sgmse.model import Regeneration, ScoreModel
 from sgmse.networks import DCUNET_LEVELS, DCUNet, NCSNpp, Network
 from sgmse.sdes import OUVE, SBVE, SDE
 from sgmse.solvers import Sampler, SamplerRange
-from sgmse.transforms import Log, Power, Spectrogram
+from sgmse.transforms import Log, Power, Spectrogram, Window
 
 Model = ScoreModel | Regeneration
 #: The prefix of the weights of the only network of a file.
 ONLY = "dnn."
-#: Of an NCSN++: only with these values were any trained, and only these are built here.
+#: Of an NCSN++, what no script of these codes has a flag for and no reader here builds.
 FIXED: Mapping[str, Any] = {
     "nonlinearity": "swish",
     "resamp_with_conv": True,
     "conditional": True,
-    "fir": True,
     "skip_rescale": True,
     "resblock_type": "biggan",
-    "progressive_combine": "sum",
     "embedding_type": "fourier",
 }
 
@@ -120,11 +118,11 @@ def spectrogram(settings: Settings) -> Spectrogram:
     take = settings.take
     kind = take("transform_type", "exponent", choices=("exponent", "log", "none"))
     factor, exponent = take("spec_factor", 0.15), take("spec_abs_exponent", 0.5)
-    take("window", "hann", choices=("hann",))
+    windows: tuple[Window, ...] = ("hann", "sqrthann")
+    window = take("window", windows[0], choices=windows)
     n_fft, hop = take("n_fft", 510), take("hop_length", 128)
-    if kind == "log":
-        return Spectrogram(n_fft, hop, Log(factor))
-    return Spectrogram(n_fft, hop, Power(exponent, factor) if kind == "exponent" else Power(1, 1))
+    power = Power(exponent, factor) if kind == "exponent" else Power(1, 1)
+    return Spectrogram(n_fft, hop, Log(factor) if kind == "log" else power, window=window)
 
 
 def network_of(settings: Settings, backbone: str) -> Network:
@@ -145,7 +143,7 @@ def sizes(
     blocks: int = 2,
     attention: tuple[int, ...] = (16,),
 ) -> dict[str, Any]:
-    """The sizes of an NCSN++, as its arguments; by default these."""
+    """The sizes and connections of an NCSN++, as its arguments; by default these."""
     take = settings.take
     return {
         "channels": take("nf", channels, most=2**14),
@@ -153,6 +151,8 @@ def sizes(
         "blocks": take("num_res_blocks", blocks, most=16),
         "attention_resolutions": take("attn_resolutions", attention),
         "bins": take("image_size", 256),
+        "combine": take("progressive_combine", "sum", choices=("sum", "cat")),
+        "fir": take("fir", True),
     }
 
 
@@ -180,8 +180,8 @@ def _dcunet(settings: Settings) -> DCUNet:
     take = settings.take
     waves: dict[str, Any] = {"gfp": "fourier", "ds": "steps", "none": None}
     norms: dict[str, Any] = {"bN": "separate", "CbN": "joint"}
-    # The published code cuts frames off with "trim", and does not run with a bound.
-    take("dcunet_fix_length", "pad", choices=("pad", "none"))
+    fit = take("dcunet_fix_length", "pad", choices=("pad", "trim", "none"))
+    # The published code does not run with a bound.
     take("dcunet_mask_bound", "none", choices=("none",))
     architecture = take("dcunet_architecture", "DilDCUNet-v2", choices=tuple(DCUNET_LEVELS))
     changes: dict[str, Any] = {
@@ -194,5 +194,6 @@ def _dcunet(settings: Settings) -> DCUNet:
         "time_activation": take("dcunet_temb_activation", "silu"),
         "norm": norms[take("dcunet_norm_type", "bN", choices=tuple(norms))],
         "activation": take("dcunet_activation", "relu"),
+        "fit": "trim" if fit == "trim" else "pad",  # with "none" it refuses what does not fit
     }
     return build(lambda: DCUNet(**changes))

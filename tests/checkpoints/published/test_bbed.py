@@ -175,7 +175,7 @@ def test_the_native_copy_is_the_same(tmp_path, name):
         ({"inference_N": 0}, "steps must be at least 1, not 0"),
         ({"sde": "bbve", "sigma_min": 0.0}, r"its sigma_min is 0\.0, and must be positive"),
         ({"nf": 8}, "and its settings ask for"),
-        ({"window": "sqrthann"}, "its window is 'sqrthann'; known are 'hann'"),
+        ({"window": "hamming"}, "its window is 'hamming'; known are 'hann', 'sqrthann'"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, settings, says):

@@ -300,7 +300,7 @@ def test_a_network_that_does_not_divide_by_t():
         ({"loss_type": "huber"}, "its loss_type is 'huber'; known are mse, mae, score_matching"),
         ({"loss_type": "data_prediction"}, "and ncsnpp has score_matching"),
         ({"sde": "sbve"}, "only ncsnpp_v2 with data_prediction"),
-        ({"window": "sqrthann"}, "its window is 'sqrthann'; known are 'hann'"),
+        ({"window": "hamming"}, "its window is 'hamming'; known are 'hann', 'sqrthann'"),
         ({"transform_type": "mel"}, "its transform_type is 'mel'"),
         ({"resblock_type": "ddpm"}, "its resblock_type is 'ddpm'; known are 'biggan'"),
         ({"progressive": "residual"}, "has the connections 'residual'"),

@@ -297,7 +297,7 @@ def changed(contents: dict, **settings) -> dict:
         ({"backbone_denoiser": "none"}, "its backbone_denoiser is 'none'"),
         ({"spatial_channels": 2}, "its spatial_channels is 2; known are 1"),
         ({"sde": "ouvesde"}, "its sde is 'ouvesde'"),
-        ({"window": "sqrthann"}, "its window is 'sqrthann'"),
+        ({"window": "hamming"}, "its window is 'hamming'"),
         ({"progressive": "none"}, "its progressive is 'none'"),
         ({"nf": 8}, "its denoiser_net.output_layer|its denoiser_net.all_modules"),
     ],
