@@ -8,6 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from sgmse.errors import ArgumentError
+from sgmse.estimates import Preconditioned
 from sgmse.sdes import OUVP, SBVE, SDE, Coefficients, Scaled, Scales, expand, positive
 from sgmse.solvers import (
     Begun,
@@ -21,7 +22,15 @@ from sgmse.solvers import (
     velocity,
 )
 
-__all__ = ["DDIM", "SBODE", "SBSDE", "CorrectedReverse", "FlowEuler", "PublishedOUVP"]
+__all__ = [
+    "DDIM",
+    "SBODE",
+    "SBSDE",
+    "CorrectedReverse",
+    "FlowEuler",
+    "PublishedOUVP",
+    "PublishedPreconditioning",
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,11 @@ class PublishedOUVP(OUVP):
         return OUVP(*astuple(self)).coefficients(t)
 
 
+def bridges(sde: SDE) -> bool:
+    """Whether the formulas of the published bridges are those of this process."""
+    return isinstance(sde.process if isinstance(sde, Scaled) else sde, SBVE)
+
+
 def deviations(sde: SDE, t: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """s_t, v_t = sqrt(s_1^2 - s_t^2 + eps) and s_1^2 + eps of an `SBVE`, `Scaled` or not.
 
@@ -59,6 +73,35 @@ def deviations(sde: SDE, t: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]
         (c * (k ** (2 * time) - 1) / (2 * log_k)).sqrt() for time in (t, torch.ones_like(t))
     )
     return done, (total**2 - done**2 + eps).sqrt(), total**2 + eps
+
+
+@dataclass(frozen=True)
+class PublishedPreconditioning(Preconditioned):
+    """`Preconditioned` by the published sigma of `SBVE`, which is not 0 at t = 1.
+
+        sigma = s_t v_t / (s_1 + eps),    v_t^2 = s_1^2 - s_t^2 + eps
+
+    Only the coefficients take it; what x0 says about the noise stays as it is. The sigma of other
+    processes is published as it is here.
+    """
+
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, eps=self.eps)
+
+    @override
+    def level(self, t: Tensor, sde: SDE) -> Tensor:
+        if not bridges(sde):
+            return super().level(t, sde)
+        done, left, total = deviations(sde, t, self.eps)
+        factor = sde.factor if isinstance(sde, Scaled) else 1.0
+        return factor * done * left / ((total - self.eps).sqrt() + self.eps)
+
+    @override
+    def refusal(self, sde: SDE, latest: float = 1.0) -> str | None:
+        return None if self.of == "data" and bridges(sde) else super().refusal(sde, latest)
 
 
 @dataclass(frozen=True)
@@ -132,7 +175,7 @@ class PublishedBridge(Solver[Begun]):
 
     @override
     def refusal(self, sde: SDE, start: float) -> str | None:
-        if isinstance(sde.process if isinstance(sde, Scaled) else sde, SBVE):
+        if bridges(sde):
             return None
         return (
             f"{type(self).__name__} is a published sampler of SBVE and needs its s_t, which {sde} "

@@ -298,7 +298,7 @@ class Preconditioned(Parametrization):
     def inputs(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:
         if self.c_in == "1":
             return x, y, t
-        scale = expand(1 / self.size(sde.scales(t).sigma), x)
+        scale = expand(1 / self.size(self.level(t, sde)), x)
         return scale * x, scale * y, t
 
     @override
@@ -330,9 +330,13 @@ class Preconditioned(Parametrization):
             return f"{self} divides by sigma(t), and {sde} has sigma({latest:g}) = 0; {REMEDY}"
         return None
 
+    def level(self, t: Tensor, sde: SDE) -> Tensor:
+        """The sigma of the coefficients, (batch,)."""
+        return sde.scales(t).sigma
+
     def coefficients(self, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor]:
         """c_skip and c_out scaling, each (batch,)."""
-        sigma, sigma_data = sde.scales(t).sigma, self.sigma_data
+        sigma, sigma_data = self.level(t, sde), self.sigma_data
         n = self.size(sigma)
         skip = (sigma_data / n) ** 2 if self.c_skip == "edm" else torch.zeros_like(t)
         out = {

@@ -92,7 +92,7 @@ def published(name: str) -> Published:
         return Published(network, bridge, Additive(), transform, sampler)
     families = {"bbed": Bridge(), "crp": Corrected(), "storm": Storm(), "flowse": FlowSE()}
     family, settings = families.get(name, Official()), Settings(SETTINGS[name])
-    model, transform = family.model(settings), spectrogram(settings)
+    model, transform = family.model(settings, None), spectrogram(settings)
     parametrization = model.parametrization
     if name == "edm":  # of the paper; the published code has no c_out and c_skip here
         parametrization = Preconditioned("mean", "edm", "edm", "edm")

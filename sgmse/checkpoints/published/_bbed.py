@@ -49,7 +49,7 @@ class Bridge(Lightning):
         return settings.get("sde") in ("bbed", "bbve") and "inference_N" not in settings
 
     @override
-    def model(self, settings: Settings) -> ScoreModel:
+    def model(self, settings: Settings, compat: str | None) -> ScoreModel:
         backbone = settings.take("backbone", "ncsnpp", choices=self.backbones)
         sde, latest = _process(settings)
         return ScoreModel(network_of(settings, backbone), sde, Score(sign=-1), latest)

@@ -37,7 +37,7 @@ class FlowSE(Lightning):
         return settings.get("ode") == "flowmatching" and "sde" not in settings
 
     @override
-    def model(self, settings: Settings) -> ScoreModel:
+    def model(self, settings: Settings, compat: str | None) -> ScoreModel:
         take = settings.take
         network = network_of(settings, take("backbone", "ncsnpp", choices=("ncsnpp",)))
         sde = StraightFlow(take("sigma_min", 0.0), take("sigma_max", 0.487))

@@ -51,8 +51,8 @@ class Lightning(Family):
         """Whether a file with these settings and names of weights is of this family."""
 
     @abstractmethod
-    def model(self, settings: Settings) -> Model:
-        """The model, without its weights."""
+    def model(self, settings: Settings, compat: str | None) -> Model:
+        """The model, without its weights, exact or as published."""
 
     @abstractmethod
     def sampler(self, settings: Settings, model: Model, compat: str | None) -> Sampler:
@@ -85,7 +85,7 @@ class Lightning(Family):
     @override
     def read(self, contents: Contents, compat: str | None) -> Checkpoint:
         settings = self.settings(contents)
-        model = self.model(settings)
+        model = self.model(settings, compat)
         self.fill(model, contents)
         counts = {"epoch": contents.get("epoch"), "step": contents.get("global_step")}
         facts = counts | {name: settings.values.get(name) for name in self.kept}

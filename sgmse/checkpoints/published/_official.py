@@ -13,18 +13,19 @@ the repository, `ouvp`. The settings of a file that belong together:
 
 The sampler of `ouve` is that of the published script: predictor-corrector, 30 steps, snr 0.5, down
 to t_eps; for files trained on the folders of WSJ0-REVERB the 50 steps and snr 0.33 of its page. For
-`sbve` it is the ODE or SDE that the file names, exact; with compat="sgmse" as published.
+`sbve` it is the ODE or SDE that the file names, exact; with compat="sgmse" as published, and so is
+the sigma by which the network is preconditioned.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any, Literal
 
 from typing_extensions import override
 
 from sgmse.checkpoints.published._lightning import ONLY, Lightning, Model, network_of, process
 from sgmse.checkpoints.published._settings import Settings
-from sgmse.compat import SBODE, SBSDE
+from sgmse.compat import SBODE, SBSDE, PublishedPreconditioning
 from sgmse.errors import CheckpointError
 from sgmse.estimates import Data, Parametrization, Preconditioned, Score
 from sgmse.front import FrontEnd
@@ -61,10 +62,13 @@ class Official(Lightning):
         )
 
     @override
-    def model(self, settings: Settings) -> ScoreModel:
+    def model(self, settings: Settings, compat: str | None) -> ScoreModel:
         backbone, sde = self.backbone(settings), process(settings)
         network = network_of(settings, backbone)
-        return ScoreModel(network, sde, _parametrization(settings, backbone, sde))
+        meaning = _parametrization(settings, backbone, sde)
+        if compat and isinstance(sde, SBVE) and isinstance(meaning, Preconditioned):
+            meaning = PublishedPreconditioning(*astuple(meaning))
+        return ScoreModel(network, sde, meaning)
 
     @override
     def sampler(self, settings: Settings, model: Model, compat: str | None) -> Sampler:

@@ -96,7 +96,7 @@ class Storm(Lightning):
         return Settings({"centered": modern} | table(contents, "hyper_parameters"))
 
     @override
-    def model(self, settings: Settings) -> Model:
+    def model(self, settings: Settings, compat: str | None) -> Model:
         take = settings.take
         if "backbone" in settings.values:
             if take("discriminative", False):

@@ -187,6 +187,37 @@ def test_every_preconditioning(parity, name):
     assert ours == (Data() if SIMPLER.get(name) == Data() else theirs)
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("name", ["data_plain", "data_edm"])
+def test_the_raw_output_of_a_bridge(parity, name):
+    """Without compat their epsilon of 1e-8 is missing from the sigma of the preconditioning."""
+    settings, v = configurations(parity)
+    config = settings["configs"][name]
+    taken = ("loss_type", "c_in", "c_out", "c_skip", "network_scaling", "sigma_data", "sde")
+    hyper = {k: config[k] for k in taken} | config["sde_params"] | settings["net_kwargs"]
+    hyper |= {"backbone": "ncsnpp_v2"}
+    held = parity_contents(load_file(parity / settings["weights"]), hyper)
+    x, y, t, theirs = v[f"{name}__x_t"], v["y"], v["t"], v[f"{name}__forward"].numpy()
+    errors = [
+        relative(OFFICIAL.read(held, compat).model.double()(x, y, t).x0.numpy(), theirs)
+        for compat in ("sgmse", None)
+    ]
+    assert errors[0] < 1e-12
+    assert errors[1] < 1e-6
+    assert (errors[1] < 1e-12) == (name == "data_plain")
+
+
+def test_a_bridge_whose_network_is_divided_by_sigma():
+    """It has none at t = 1, where the exact sampler asks; the published one never does."""
+    bridge = {"backbone": "ncsnpp_v2", "sde": "sbve", "loss_type": "data_prediction"}
+    held = official(**bridge, network_scaling="1/sigma")
+    with pytest.raises(ValueError, match=r"divides by sigma\(t\)"):
+        OFFICIAL.read(held, None)
+    model = OFFICIAL.read(held, "sgmse").model
+    spectrogram = torch.ones(1, 1, 32, 16, dtype=torch.complex64)
+    assert model(spectrogram, spectrogram, torch.ones(1)).x0.isfinite().all()
+
+
 # Settings
 
 

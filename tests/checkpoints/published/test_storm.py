@@ -221,7 +221,7 @@ def test_what_a_file_says_of_its_model(checkpoint):
     ],
 )
 def test_backbones_have_their_published_sizes(backbone, sizes):
-    config = Storm().model(Settings({"backbone": backbone})).network.config
+    config = Storm().model(Settings({"backbone": backbone}), None).network.config
     assert (config["channels"], list(config["multipliers"]), config["blocks"]) == sizes
 
 
