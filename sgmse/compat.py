@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Preconditioned
-from sgmse.sdes import OUVP, SBVE, SDE, Coefficients, Scaled, Scales, expand, positive
+from sgmse.sdes import OUVP, SBVE, SDE, Coefficients, Scaled, Scales, expand, positive, weighted
 from sgmse.solvers import (
     Begun,
     EulerMaruyama,
@@ -19,7 +19,7 @@ from sgmse.solvers import (
     Solver,
     Weights,
     needs_flow,
-    velocity,
+    two_timed,
 )
 
 __all__ = [
@@ -279,19 +279,32 @@ class FlowEuler(Solver[Begun]):
     that the process has there, sigma(0) noise. And a start before t = 1 gets the noise of t = 1,
 
         x <- y + (sigma(1) / sigma(t)) (x - y).
+
+    Args:
+        grow: give a start before t = 1 the noise of t = 1, as FlowSE does and MeanFlowSE does not.
+        whole: as for `Exponential`: the displacement of MeanFlowSE.
     """
 
+    grow: bool = True
+    whole: bool = False
+
     order = 1
-    moves_start = True
+
+    @property
+    @override
+    def moves_start(self) -> bool:
+        return self.grow
 
     @override
     def step(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
     ) -> tuple[Tensor, Begun]:
-        if memory is None:
+        if memory is None and self.grow:
             grow = model.sde.scales(torch.ones_like(t)).sigma / model.sde.scales(t).sigma
             x = y + expand(grow, x) * (x - y)
-        return x + expand(s - t, x) * velocity(model, x, y, t), ()
+        x0, noise = two_timed(model)(x, y, t, s=s) if self.whole else model(x, y, t)
+        a, b, sigma = model.sde.rates(t)
+        return x + expand(s - t, x) * weighted((a, x0), (b, y), (sigma, noise)), ()
 
     @override
     def draws(self, sde: SDE) -> bool:

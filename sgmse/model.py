@@ -61,20 +61,32 @@ class ScoreModel(nn.Module):
         self.latest = latest
 
     def forward(
-        self, x: Tensor, y: Tensor | None, t: Tensor, seen: Tensor | None = None
+        self,
+        x: Tensor,
+        y: Tensor | None,
+        t: Tensor,
+        seen: Tensor | None = None,
+        *,
+        s: Tensor | None = None,
     ) -> Estimate:
         """The estimate at x (batch, ...) with the observation y (like x) and times t (batch,).
 
         Where there is no observation, y is None: the network is given None, and b y is 0. What the
         network sees in its place, if `seen`, may hold several spectrograms along the channel axis;
         it is scaled as y is.
+
+        With a time s (batch,), which a network of `two_times` takes, it is the estimate of the
+        whole step from t to s: that with which x_s = a_s x0 + b_s y + sigma_s noise.
         """
         end = x.new_zeros(()).expand_as(x) if y is None else y
         state, observation, time = self.parametrization.inputs(x, end, t, self.sde)
         if seen is not None:
             _, observation, _ = self.parametrization.inputs(x.expand_as(seen), seen, t, self.sde)
         nothing = y is None and seen is None
-        output: Tensor = self.network(state, None if nothing else observation, time)
+        times = (
+            (time,) if s is None else (time, self.parametrization.inputs(x, end, s, self.sde)[2])
+        )
+        output: Tensor = self.network(state, None if nothing else observation, *times)
         return self.parametrization.estimate(output, x, end, t, self.sde)
 
     def score(self, x: Tensor, y: Tensor | None, t: Tensor) -> Tensor:
@@ -89,6 +101,11 @@ class ScoreModel(nn.Module):
     def divisor(self) -> tuple[int, int]:
         """Frequencies and frames must be multiples of these."""
         return self.network.divisor
+
+    @property
+    def two_times(self) -> bool:
+        """Whether it can be told to which time a step leads."""
+        return isinstance(self.network, Network) and self.network.two_times
 
     @property
     def trained(self) -> nn.Module:

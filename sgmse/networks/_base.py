@@ -22,12 +22,14 @@ class Network(nn.Module):
         divisor: frequencies and frames of the input must be multiples of these two numbers; whoever
             calls the network pads to them.
         observations: how many spectrograms y holds.
+        two_times: whether `forward` takes a second time, to which a step leads.
         config: JSON-able arguments that rebuild the network, `type(net)(**net.config)`; for a
             constructor, `self.arguments(locals())`.
     """
 
     divisor: tuple[int, int] = (1, 1)
     observations: int = 1
+    two_times: bool = False
     config: dict[str, Any]
 
     def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:

@@ -54,5 +54,9 @@ class GaussianFourier(nn.Module):
     def forward(self, t: Tensor) -> Tensor:
         """The features of the times t."""
         # log t in the precision of the weights: at 300 rad and more each bit of it counts
-        phase = 2 * pi * (t.to(self.frequencies).log()[:, None] * self.frequencies)
+        return self.waves(t.to(self.frequencies).log())
+
+    def waves(self, logarithm: Tensor) -> Tensor:
+        """The features of the times with that logarithm, (batch,)."""
+        phase = 2 * pi * (logarithm[:, None] * self.frequencies)
         return torch.cat((phase.sin(), phase.cos()), dim=1)

@@ -119,8 +119,24 @@ class TimeEmbedding(nn.Module):
         self.first = linear(2 * channels, 4 * channels)
         self.second = linear(4 * channels, 4 * channels)
 
-    def forward(self, t: Tensor) -> Tensor:
-        return silu(self.second(silu(self.first(self.fourier(t)))))
+    def forward(self, t: Tensor, interval: Tensor | None = None) -> Tensor:
+        e: Tensor = self.second(silu(self.first(self.fourier(t))))
+        return silu(e if interval is None else e + interval)
+
+
+class IntervalEmbedding(nn.Module):
+    """Fourier features of log(1 + t - s) and two layers, of a step from t to s <= t."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fourier = GaussianFourier(channels)
+        self.first = linear(2 * channels, 4 * channels)
+        self.second = linear(4 * channels, 4 * channels)
+
+    def forward(self, t: Tensor, s: Tensor) -> Tensor:
+        length = (t - s).clamp(min=0).to(self.fourier.frequencies)
+        e: Tensor = self.second(silu(self.first(self.fourier.waves(length.log1p()))))
+        return e
 
 
 class ResidualBlock(nn.Module):
@@ -354,6 +370,8 @@ class NCSNpp(Network):
             have as many channels as the input, the `"output"` after it, or nothing.
         observations: spectrograms that y holds.
         predictive: see y alone; neither the state nor the time matters.
+        two_times: embed the length t - s of a step, too, for average velocities (Li et al. 2025,
+            arXiv:2509.14858): `forward` takes s, and without it s = t.
         centred: take the input as it is; without, as twice the input less 1, which is meant for
             images in [0, 1] and what some published models do to spectrograms.
 
@@ -383,6 +401,7 @@ class NCSNpp(Network):
         divide_by_t: Literal["features", "output"] | None = None,
         observations: int = 1,
         predictive: bool = False,
+        two_times: bool = False,
         centred: bool = True,
     ) -> None:
         super().__init__()
@@ -400,11 +419,14 @@ class NCSNpp(Network):
             raise ArgumentError(
                 f"predictive=True knows no time; divide_by_t {divide_by_t!r} needs one"
             )
+        if predictive and two_times:
+            raise ArgumentError("predictive=True knows no time, and two_times asks for two")
         self.divisor = (2 ** (len(multipliers) - 1),) * 2
         self.config = self.arguments(locals())
         self.divide_by_t = divide_by_t
         self.observations = observations
         self.predictive = predictive
+        self.two_times = two_times
         self.centred = centred
         parts = 2 * observations if predictive else 2 + 2 * observations  # real and imaginary
         embedding = None if predictive else 4 * channels
@@ -416,6 +438,7 @@ class NCSNpp(Network):
 
         # Registered in the published order of the parameters: positional EMA weights depend on it.
         self.output = nn.Conv2d(parts, 2, 1)
+        self.interval = IntervalEmbedding(channels) if two_times else None
         self.embedding = None if predictive else TimeEmbedding(channels)
         self.input = convolution(parts, channels, 3)
 
@@ -496,13 +519,15 @@ class NCSNpp(Network):
         return cls(**layout | changes)
 
     @override
-    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
+        """See `Network`; s (batch,) is the time to which a step leads, of a network of two."""
         self._check(x, y, t)
         observed = torch.split(y, 1, dim=1)
         image = real_parts(*observed) if self.predictive else real_parts(x, *observed)
         if not self.centred:
             image = 2 * image - 1
-        e = None if self.embedding is None else self.embedding(t)
+        interval = None if self.interval is None else self.interval(t, t if s is None else s)
+        e = None if self.embedding is None else self.embedding(t, interval)
 
         pyramid: Tensor | None = image
         skips = [self.input(image)]
@@ -529,9 +554,15 @@ class NCSNpp(Network):
         frequencies and the maps `Dense_0` of an embedding that it does not make.
         """
         keys: dict[str, str] = {}
-        (output_name, output), *listed = _entries(self)
-        for parameter, _ in output.named_parameters():
-            keys[f"{output_name}.{parameter}"] = f"output_layer.{parameter}"
+        for parameter, _ in self.output.named_parameters():
+            keys[f"output.{parameter}"] = f"output_layer.{parameter}"
+        if self.interval is not None:
+            for name, _ in self.interval.named_parameters():
+                part, _, leaf = name.rpartition(".")
+                keys[f"interval.{name}"] = f"{_INTERVAL[part]}.{'W' if part == 'fourier' else leaf}"
+        beside = ("output", "interval")  # of the list
+        children = [(name, child) for name, child in self.named_children() if name not in beside]
+        listed = [entry for name, child in children for entry in _entries(child, name)]
         for index, (name, module) in enumerate(listed, start=int(self.predictive)):
             names = _ENTRIES[type(module)]
             for parameter, _ in module.named_parameters():
@@ -567,10 +598,14 @@ _ENTRIES: dict[type[nn.Module], dict[str, str]] = {
 }
 
 
-def _entries(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+#: The published names of the parts of an `IntervalEmbedding`, which stand beside the list.
+_INTERVAL = {"fourier": "delta_gfproj", "first": "delta_fc1", "second": "delta_fc2"}
+
+
+def _entries(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     """Walk through the entries of the published list in its order, that of our registration."""
     if type(module) in _ENTRIES:
         yield name, module
     else:
         for child_name, child in module.named_children():
-            yield from _entries(child, f"{name}.{child_name}" if name else child_name)
+            yield from _entries(child, f"{name}.{child_name}")

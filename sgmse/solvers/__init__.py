@@ -23,6 +23,7 @@ from sgmse.solvers._base import (
     needs_score,
     solve,
     too_late,
+    two_timed,
 )
 from sgmse.solvers._brownian import BrownianTree
 from sgmse.solvers._euler import Discretisation, EulerMaruyama, ReverseDiffusion
@@ -109,5 +110,6 @@ __all__ = [
     "solve",
     "time_of",
     "too_late",
+    "two_timed",
     "velocity",
 ]

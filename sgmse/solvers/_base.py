@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, Generic, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -35,6 +35,19 @@ class Model(Protocol):
 
     def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
         """The estimate at x, y (batch, ...) and t (batch,); y is None without an observation."""
+
+
+class TwoTimes(Model, Protocol):
+    """A model that can be told the time s to which a step leads.
+
+    Its estimate is then that of the whole step: the one with which the first-order step from t to s
+    is exact. Without s it is that at t, as of any model.
+    """
+
+    def __call__(
+        self, x: Tensor, y: Tensor | None, t: Tensor, *, s: Tensor | None = None
+    ) -> Estimate:
+        """See `Model`; s (batch,)."""
 
 
 class Solver(ABC, Generic[M]):
@@ -70,6 +83,11 @@ class Solver(ABC, Generic[M]):
     def fewest_steps(self) -> int:
         """Steps below which the result is worse than the observation."""
         return 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether it asks a model of `TwoTimes` for the estimate of a whole step."""
+        return False
 
     @property
     def moves_start(self) -> bool:
@@ -171,6 +189,11 @@ class Wrapping(Solver):
 
     @property
     @override
+    def whole(self) -> bool:
+        return self.inner.whole
+
+    @property
+    @override
     def moves_start(self) -> bool:
         return self.inner.moves_start
 
@@ -230,6 +253,21 @@ def modelled(model: Model) -> SDE:
     return sde
 
 
+def two_timed(model: Model) -> TwoTimes:
+    """A model as what it has to be for a solver that asks for whole steps."""
+    return cast(TwoTimes, model)
+
+
+def needs_two_times(solver: Solver, model: Model) -> str | None:
+    """The refusal of a solver that asks for whole steps by a model that knows one time."""
+    if not solver.whole or getattr(model, "two_times", False):
+        return None
+    return (
+        f"{solver} asks for the estimate of a whole step, and the network takes one time; leave "
+        "out whole=True, or use a network of two (NCSNpp(two_times=True))"
+    )
+
+
 class Solution(NamedTuple, Generic[M]):
     """The last state, how often the model was called for it, and what the solver remembered."""
 
@@ -280,9 +318,12 @@ class Counted:
         self.blind = blind
         self.calls = 0
 
-    def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
+    def __call__(
+        self, x: Tensor, y: Tensor | None, t: Tensor, *, s: Tensor | None = None
+    ) -> Estimate:
         self.calls += 1
-        return self.model(x, None if self.blind else y, t)
+        y = None if self.blind else y
+        return self.model(x, y, t) if s is None else two_timed(self.model)(x, y, t, s=s)
 
 
 def solve(
@@ -310,11 +351,13 @@ def solve(
 
     Raises:
         ValueError: the solver cannot start there (`Solver.refusal`), the model is not asked so late
-            (`Model.latest`), or the process needs y, or x in its place.
+            (`Model.latest`) or knows one time of two, or the process needs y, or x in its place.
     """
     arguments(solve, locals())
     sde = modelled(model)
     if why := solver.refusal(sde, grid.start) or too_late(model.latest, grid.start):
+        raise ArgumentError(why)
+    if why := needs_two_times(solver, model):
         raise ArgumentError(why)
     counted = Counted(model, blind=y is None)
     times = grid.times(sde)

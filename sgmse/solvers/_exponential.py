@@ -34,7 +34,7 @@ from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, weighted
-from sgmse.solvers._base import Model, Randn, Solver
+from sgmse.solvers._base import Model, Randn, Solver, two_timed
 
 
 class Weights(NamedTuple):
@@ -109,10 +109,14 @@ class Exponential(Solver[History]):
         start: in a first step from a pinned end point, where there is no noise to carry on, the
             share that is drawn of what the process has there: 1 is its law, 0 keeps the step
             deterministic as the published SB-ODE.
+        whole: ask a model of two times for the estimate of the whole step from t to s, of average
+            velocities (MeanFlow) and consistency trajectories (Kim et al. 2024, arXiv:2310.02279):
+            with the exact one a single step is exact.
     """
 
     eta: float = 0.0
     start: float = 1.0
+    whole: bool = False
 
     order = 1
 
@@ -141,7 +145,7 @@ class Exponential(Solver[History]):
     def step(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
     ) -> tuple[Tensor, History]:
-        x0, noise = model(x, y, t)
+        x0, noise = two_timed(model)(x, y, t, s=s) if self.whole else model(x, y, t)
         w = self.weights(model.sde, t, s)
         terms = [(w.x0, x0), (w.y, y), (w.noise, noise)]
         if self.refreshes(model.sde, memory):

@@ -11,7 +11,7 @@ defaults; elsewhere `FlowEuler` says how it differs.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -30,11 +30,13 @@ class FlowSE(Lightning):
     """Files that name a flow in place of a process."""
 
     name = "flowse"
-    kept = ("loss_type", "lr", "ema_decay", "batch_size", "num_frames", "normalize")
+    kept: ClassVar[tuple[str, ...]] = (
+        *("loss_type", "lr", "ema_decay", "batch_size", "num_frames", "normalize"),
+    )
 
     @override
     def tells(self, settings: Mapping[Any, Any], weights: Sequence[str]) -> bool:
-        return settings.get("ode") == "flowmatching" and "sde" not in settings
+        return settings.get("ode") == "flowmatching" and not {"sde", "use_mfse"} & set(settings)
 
     @override
     def model(self, settings: Settings, compat: str | None) -> ScoreModel:

@@ -9,6 +9,7 @@ from sgmse.checkpoints.published._bbed import Bridge, Corrected
 from sgmse.checkpoints.published._edm2se import EDM2SE
 from sgmse.checkpoints.published._family import Contents, Family
 from sgmse.checkpoints.published._flowse import FlowSE
+from sgmse.checkpoints.published._meanflowse import MeanFlowSE
 from sgmse.checkpoints.published._nemo import NeMo
 from sgmse.checkpoints.published._official import Official
 from sgmse.checkpoints.published._storm import Storm
@@ -18,7 +19,7 @@ from sgmse.errors import ArgumentError, CheckpointError
 FILES = (WEIGHTS, CONFIG, CARD)
 #: In the order in which they are asked.
 FAMILIES: tuple[Family, ...] = (
-    *(Storm(), Bridge(), Corrected(), Official(), EDM2SE(), NeMo(), FlowSE()),
+    *(Storm(), Bridge(), Corrected(), Official(), EDM2SE(), NeMo(), FlowSE(), MeanFlowSE()),
 )
 
 
