@@ -1,9 +1,15 @@
-"""How the claims of a solver are measured: its order, and the distribution that it ends in."""
+"""How the claims of a solver are measured: its order, and the distribution that it ends in.
 
-from collections.abc import Sequence
+With exact estimates (`errors`), and with estimates that err (`law_errors`, `finer_errors`), which
+alone tell one SDE from another.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
+from erring import Affine
 from problems import Gaussian, noise, times
 from torch import Tensor
 
@@ -14,9 +20,12 @@ from sgmse.solvers import (
     Heun,
     LogSNR,
     MeanShifted,
+    Model,
+    ReverseDiffusion,
     Solver,
     Step,
     Uniform,
+    Wrapping,
     solve,
 )
 
@@ -40,10 +49,13 @@ def flow_errors(
     ]
 
 
-def response(problem: Gaussian, solver: Solver, grid: Grid) -> tuple[Tensor, Tensor]:
+def response(
+    problem: Gaussian, solver: Solver, grid: Grid, model: Model | None = None
+) -> tuple[Tensor, Tensor]:
     """Mean and variance of the samples of a solver that is linear in the noise, without sampling.
 
-    One of each for every variance of the posterior, which is (1, number).
+    One of each for every variance of the posterior, which is (1, number). `model` is another one
+    than the problem, from the start of the problem.
 
     Item j of the batch is given a 1 as its j-th draw and zeros else, so that it ends at the weight
     of that draw; the first draw is that of x at the start of the grid.
@@ -60,10 +72,15 @@ def response(problem: Gaussian, solver: Solver, grid: Grid) -> tuple[Tensor, Ten
         item = torch.arange(len(like)) == draws
         return item.to(like)[:, None].expand_as(like)
 
-    x = solve(problem, y, solver, grid, x=x, randn=impulse).x
+    x = solve(model or problem, y, solver, grid, x=x, randn=impulse).x
     assert draws < items - 1
     silent = x[-1]  # the last one has none
     return silent, (x - silent).abs().pow(2).sum(dim=0)
+
+
+def faultless(problem: Gaussian) -> Affine:
+    """The exact estimate, as one that has moments."""
+    return Affine(problem, 1.0, 0.0)
 
 
 def errors(sde: SDE, solver: Solver, steps: Sequence[int] = STEPS) -> list[float] | None:
@@ -71,14 +88,14 @@ def errors(sde: SDE, solver: Solver, steps: Sequence[int] = STEPS) -> list[float
 
     Of the path to the exact flow for a solver that draws nothing there, else of the variance of the
     samples, relative to the exact one. None where a number of steps says nothing about the error:
-    steps of another size within a step, a corrector, a state that is moved.
+    with a corrector.
     """
-    if not solver.order or isinstance(solver, DormandPrince | MeanShifted):
-        return None
-    if solver.refusal(sde, 0.9):
+    if not solver.order or solver.refusal(sde, 0.9):
         return None
     problem = Gaussian(sde, 0.5 - 0.3j, VARIANCES)
     grid = LogSNR(2, 0.9, 0.1, finish=False)
+    if isinstance(solver, MeanShifted):
+        return law_errors(faultless, sde, solver, grid, steps)
     found = []
     for n in steps:
         shared = fair(solver, n)
@@ -91,11 +108,88 @@ def errors(sde: SDE, solver: Solver, steps: Sequence[int] = STEPS) -> list[float
     return found
 
 
+def law_errors(
+    kind: Callable[[Gaussian], Affine], sde: SDE, solver: Solver, grid: Grid, steps: Sequence[int]
+) -> list[float]:
+    """How far mean and variance of the samples are off, those of the SDE being known.
+
+    The mean in standard deviations, the variance relative, the larger one; of all `VARIANCES`. The
+    start is the law of the process there, as a solver moves it. A flow is a line in its start, so
+    that for one this is the error of the path. The SDE of a solver with churn depends on its grid;
+    there it is the distance to twice the steps, which must be doubled.
+    """
+    model = kind(Gaussian(sde, 0.5 - 0.3j, VARIANCES))
+    eta = strength(solver)
+    if eta is None:
+        laws = [
+            response(model.problem, fair(solver, n), replace(grid, steps=n), model)
+            for n in (*steps, 2 * steps[-1])
+        ]
+        return [distance(ours, finer) for ours, finer in pairwise(laws)]
+    y = torch.full((1, VARIANCES.shape[1]), 0.4 + 0.2j, dtype=torch.complex128)
+    t, s = times(grid.start), times(grid.end)
+    mean, variance = (part.expand_as(y) for part in model.problem.moments(y, t))
+    if isinstance(solver, MeanShifted):
+        mean = solver.enter(model, mean, y, t, None, torch.zeros_like)
+    if sde.scales(t).sigma == 0:
+        variance = torch.ones_like(variance)  # of the noise that a solver draws there
+    mean, variance = model.moments(y, mean, variance, t, s, eta)
+    return [
+        distance(
+            response(model.problem, fair(solver, n), replace(grid, steps=n), model),
+            (mean[0], variance[0]),
+        )
+        for n in steps
+    ]
+
+
+def distance(ours: tuple[Tensor, Tensor], theirs: tuple[Tensor, Tensor]) -> float:
+    """The largest difference of means, in standard deviations, and of variances, relative."""
+    (mean, variance), (exact, spread) = ours, theirs
+    of_mean = ((mean - exact).abs() / spread.sqrt()).max()
+    return float(torch.maximum(of_mean, (variance / spread - 1).abs().max()))
+
+
+def finer_errors(
+    kind: Callable[[Gaussian], Model], sde: SDE, solver: Solver, grid: Grid, steps: Sequence[int]
+) -> list[float]:
+    """How far paths without noise are from those with twice the steps, for each of `steps`.
+
+    For any estimate; where these distances fall with an order, so do those to the limit.
+    """
+    model = kind(Gaussian(sde, 0.5, VARIANCES))
+    x, y = noise(1, 16, dtype=torch.float64), 0.7 * noise(1, 16, seed=1, dtype=torch.float64)
+    x = sde.sample(0.5 + VARIANCES.sqrt() * x, y, times(grid.start), x.flip(1))
+    ends = [
+        solve(model, y, fair(solver, n), replace(grid, steps=n), x=x).x
+        for n in (*steps, 2 * steps[-1])
+    ]
+    return [float((end - finer).abs().max()) for end, finer in pairwise(ends)]
+
+
+def strength(solver: Solver) -> float | None:
+    """eta of the SDE whose steps a solver takes; 0 for the flow, None for EDM's churn."""
+    inner = solver.inner if isinstance(solver, Wrapping) else solver
+    if isinstance(inner, Heun) and inner.churn:
+        return None
+    if isinstance(inner, ReverseDiffusion):
+        return 1.0
+    return getattr(inner, "eta", getattr(inner, "kappa", 0.0))
+
+
 def fair(solver: Solver, steps: int) -> Solver:
-    """EDM's churn is shared out over the steps, and leads to the posterior with noise = 1 only."""
-    if not isinstance(solver, Heun):
-        return solver
-    return replace(solver, churn=min(solver.churn, 2 / steps), noise=1.0)
+    """A solver whose steps are those of the grid, alone.
+
+    EDM's churn is shared out over them, from the first to the last, as those within two times are
+    one more or less; and leads to the posterior with noise = 1 only. An adaptive solver that
+    tolerates everything takes each step of the grid at once.
+    """
+    if isinstance(solver, Heun):
+        churn = min(solver.churn, 2 / steps)
+        return replace(solver, churn=churn, noise=1.0, first=1.0, last=0.0)
+    if isinstance(solver, DormandPrince):
+        return replace(solver, atol=1e9, first_step=1.0)
+    return solver
 
 
 def silent(sde: SDE, solver: Solver) -> bool:

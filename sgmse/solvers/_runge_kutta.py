@@ -115,12 +115,17 @@ class Heun(ProbabilityFlow[Begun]):
         x_s = x_t^ + (s - t^) (k_1 + k_2) / 2
 
     Algorithms 1 and 2 of Karras et al. 2022 (arXiv:2206.00364), to the letter where a = 1, b = 0
-    and sigma = t. The way back is the process itself, and so exact; it ends at t = 1, or just
-    before the end of a bridge.
+    and sigma = t, but for the end of time: the way back is the process itself, and so exact, and
+    it ends at t = 1, or just before the end of a bridge, where the algorithm goes on. The first
+    step from there is without churn, as it is with first = S_tmax before t / (1 + churn).
+
+    Steps whose churn shrinks with them, as S_churn / N does, follow the SDE of a strength
+    eta^2 = churn t |dlambda/dt| / h, of which each takes its value at t: mean and variance are of
+    first order (`weak_order`), but for exact estimates, for which all strengths have one law, of
+    second.
 
     Args:
-        churn: S_churn / N, how far each step goes back as a share of t, 0 to sqrt(2) - 1. The
-            second order is that of steps whose churn shrinks with them.
+        churn: S_churn / N, how far each step goes back as a share of t, 0 to sqrt(2) - 1.
         noise: S_noise, the scale of the fresh noise; 1 is that of the process.
         first: S_tmax, the latest time with churn.
         last: S_tmin, the earliest time with churn.
@@ -133,6 +138,11 @@ class Heun(ProbabilityFlow[Begun]):
 
     order = 2
     evaluations = 2
+
+    @property
+    @override
+    def weak_order(self) -> int:
+        return 1 if self.churn else 2
 
     def __post_init__(self) -> None:
         super().__post_init__()

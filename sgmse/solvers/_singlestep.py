@@ -16,22 +16,27 @@ from sgmse.solvers._exponential import Exponential, History, Memory, Weights, be
 class Singlestep(Exponential):
     """x0 linear in lambda through an estimate at t and one on the way, at m.
 
-        x_m = a_m x0 + b_m y + sigma_m noise,      p = k / (lambda_m - lambda_t)
+        x_m = a_m x0 + b_m y + sqrt(sigma_m^2 - tau_m^2) noise + tau_m z_m
         x_s = a_s (x0 + p m_1 (x0_m - x0)) + b_s y + sqrt(sigma_s^2 - tau^2) noise + tau z
 
-    DPM-Solver++(2S) (Lu et al. 2022, arXiv:2211.01095, algorithm 1) with the exact integral m_1.
-    For eta > 0 that is the flow on to lambda_t + k and the process back from there to s ("2S
-    ancestral"), so that mean and variance are of second order, too.
+    with p = (lambda_s - lambda_t) / (lambda_m - lambda_t): DPM-Solver++(2S) (Lu et al. 2022,
+    arXiv:2211.01095, algorithm 1) with the exact integral m_1. For eta > 0 both states are on one
+    path of the SDE, which takes a second draw z': of the noise of the step, m has seen a part,
+
+        z_m = rho z + sqrt(1 - rho^2) z',
+        1 - rho^2 = (1 - e^(-2 eta^2 (lambda_s - lambda_m))) / (1 - e^(-2 eta^2 h)).
+
+    So mean and variance are of second order for any estimate. Without noise at m ("2S ancestral")
+    they are so for an exact one alone.
 
     From an infinite lambda (a pinned end point, or a = 0) the first step leads to m and from there
-    on to s, both at first order and the second without fresh noise. The step to t = 0 is x0, with
-    one evaluation.
+    on to s, both at first order. The step to t = 0 is x0, with one evaluation.
 
     Args:
-        eta: share of fresh noise, 0 (ODE) to 1 (SDE).
-        start: the same for a first step from a pinned end point.
-        ratio: where m lies, (lambda_m - lambda_t) / k, about: it is interpolated from the middle of
-            the step, and lies before s. Any ratio is of second order.
+        eta: strength of the noise of the SDE, 0 (ODE) to 1 (the reverse of the process).
+        start: the share of the noise that is drawn in a first step from a pinned end point.
+        ratio: where m lies, (lambda_m - lambda_t) / (lambda_s - lambda_t), about: it is
+            interpolated from the middle of the step. Any ratio is of second order.
     """
 
     ratio: float = 0.5
@@ -48,25 +53,31 @@ class Singlestep(Exponential):
     def step(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Memory, randn: Randn
     ) -> tuple[Tensor, History]:
-        sde, flow = model.sde, Exponential(0.0, self.start)
+        sde = model.sde
         x0, noise = model(x, y, t)
         w = self.weights(sde, t, s)
         m = self.between(sde, t, s, w)
-        way = flow.weights(sde, t, m)
+        way, on = self.weights(sde, t, m), self.weights(sde, m, s)
+        # The noise of the step, and what divides it at m.
+        fresh = (
+            [randn(x) for _ in range(2 if self.eta else 1)] if self.refreshes(sde, memory) else []
+        )
+        seen = self.seen(w, way, on)[: len(fresh)]
         terms = [(way.x0, x0), (way.y, y), (way.noise, noise)]
-        fresh = [randn(x)] if self.refreshes(sde, memory) else []
-        if memory is None:
-            terms += [(way.z, z) for z in fresh]
+        terms += [(way.z * share, z) for share, z in zip(seen, fresh, strict=True)]
         x0_m, noise_m = model(weighted(*terms), y, m)
-        (middle,) = bend(w, w.k / way.h)
+        (middle,) = bend(w, w.h / way.h)
+        of_z = [w.z, torch.zeros_like(w.z)][: len(fresh)]
         if memory is None and sde.forgets:
-            far = w.h.isinf()
-            on = flow.weights(sde, m, s)
+            far = way.h.isinf()
+            # What the step from m has of its own: that of the whole without what m has seen of it.
+            left = [z - w.z * seen[0] * share for z, share in zip(of_z, seen, strict=True)]
+            of_z = [torch.where(far, *pair) for pair in zip(left, of_z, strict=True)]
             w = Weights(*(torch.where(far, *pair) for pair in zip(on, w, strict=True)))
             far = expand(far, x)
             x0, noise = torch.where(far, x0_m, x0), torch.where(far, noise_m, noise)
         terms = [(w.x0 * (1 - middle), x0), (w.x0 * middle, x0_m), (w.y, y), (w.noise, noise)]
-        return weighted(*terms, *((w.z, z) for z in fresh)), History()
+        return weighted(*terms, *zip(of_z, fresh, strict=True)), History()
 
     @override
     def finish(
@@ -74,8 +85,17 @@ class Singlestep(Exponential):
     ) -> tuple[Tensor, History]:
         return super().step(model, x, y, t, s, memory, randn)
 
+    def seen(self, w: Weights, way: Weights, on: Weights) -> tuple[Tensor, Tensor]:
+        """rho and sqrt(1 - rho^2) at m, of the whole step and its two parts, each (batch,)."""
+        if not self.eta:
+            return torch.ones_like(w.h), torch.zeros_like(w.h)
+        whole, before, after = (-torch.expm1(-2 * self.eta**2 * part.h) for part in (w, way, on))
+        whole = torch.where(whole > 0, whole, 1.0)
+        rho2 = (1 - after) * before / whole
+        return rho2.clamp(max=1).sqrt(), (after / whole).clamp(max=1).sqrt()
+
     def between(self, sde: SDE, t: Tensor, s: Tensor, w: Weights) -> Tensor:
-        """m: the share q of the way in time for the share r of it in lambda, both (batch,).
+        """m: the share q of the way in time for the share `ratio` of it in lambda, (batch,).
 
         q = r / (r + c (1 - r)), the simplest rising function from 0 to 1, with the one free c so
         that it holds at q = 1 / 2: lambda is steep near both ends of time.
@@ -84,6 +104,6 @@ class Singlestep(Exponential):
         known = (w.h > 0) & w.h.isfinite()
         half = sde.log_snr(torch.lerp(t, s, 0.5)) - sde.log_snr(t)
         at_half = torch.where(known, half / w.h, 0.5).clamp(0.05, 0.95)
-        r = torch.where(known, self.ratio * w.k / w.h, self.ratio).clamp(max=1)
         c = at_half / (1 - at_half)
+        r = self.ratio
         return torch.lerp(t, s, r / (r + c * (1 - r)))
