@@ -26,6 +26,7 @@ What is no error, and yet should be known of a result, is a `RecordingWarning`:
     UserWarning
     └── RecordingWarning                    of a recording or a result
         ├── ClippingWarning                 samples beyond full scale were clipped
+        ├── FitWarning                      what was fitted to recordings does not hold for others
         ├── ResultWarning                   a result has what its recording has not
         └── SamplerWarning                  of a sampler that the model is not made for
 
@@ -118,6 +119,10 @@ class RecordingWarning(UserWarning):
 
 class ClippingWarning(RecordingWarning):
     """Samples of a result lay beyond full scale, and its file holds no larger ones."""
+
+
+class FitWarning(RecordingWarning):
+    """What was fitted to some recordings is worse, or no better than usual, on others."""
 
 
 class ResultWarning(RecordingWarning):

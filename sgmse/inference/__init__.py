@@ -8,14 +8,19 @@ from sgmse.inference._ensembles import Ensemble, ensemble
 from sgmse.inference._fitting import Fit, fit
 from sgmse.inference._latent import decode, encode
 from sgmse.inference._likelihood import Exact, Hutchinson, Likelihood, Normal, log_likelihood
+from sgmse.inference._objectives import AYS, GITS, Endpoint, Objective
 
 __all__ = [
+    "AYS",
+    "GITS",
+    "Endpoint",
     "Ensemble",
     "Exact",
     "Fit",
     "Hutchinson",
     "Likelihood",
     "Normal",
+    "Objective",
     "decode",
     "encode",
     "ensemble",

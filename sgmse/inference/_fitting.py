@@ -1,58 +1,54 @@
 """`fit`: the times at which a few steps of a solver come nearest to many.
 
 For given states at the start, let x be what the solver makes of them on a grid, and x* what it
-makes of them in many steps. The best times minimise
+makes of them in many steps. What a grid is judged by is
 
     error = |x - x*| / |x*|,
 
-the norms taken over the whole batch. Between the first time and the last, they are
-
-    t_i = end + (t_(i-1) - end) r_i,      r_i = 1 / (1 + exp(-v_i)),
-
-which descends for any numbers v_i, also where the best last time lies far above `end`, as it does
-for few steps. The search (Powell 1964, along one direction after the other, without derivatives)
-starts from the best of the usual grids and returns nothing worse than this.
-
-Related: Chen et al. 2024 (arXiv:2405.11326) minimise the sum of the errors of single steps along x*
-by dynamic programming; here it is the error of the result that counts.
+the norms taken over a whole batch: that of recordings which the fit has not seen. What it is chosen
+by, on the others, is an objective: by default the same error (`Endpoint`); or a bound on the law
+(`AYS`) or the bends of a fine path (`GITS`), which cost one pass instead of hundreds of runs.
 """
 
 from collections.abc import Callable, Mapping
-from itertools import pairwise
-from math import inf, isfinite
 from typing import NamedTuple
+from warnings import warn
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 from torch import Tensor
 
-from sgmse._checks import arguments
-from sgmse.errors import ArgumentError
+from sgmse._checks import arguments, whole
+from sgmse.errors import ArgumentError, FitWarning
+from sgmse.inference._objectives import STANDARD, Endpoint, Objective, Trial, fitted
 from sgmse.sdes import VP
 from sgmse.solvers import modelled
-from sgmse.solvers._base import Model, Randn, Solver, solve
-from sgmse.solvers._grids import Cosine, Fitted, Grid, Karras, LogSNR, Uniform
+from sgmse.solvers._base import Model, Randn, Solver
+from sgmse.solvers._grids import Fitted, Grid
 
-Array = NDArray[np.float64]
-
-#: What a fitted grid has to beat.
-STANDARD: tuple[type[Grid], ...] = (Uniform, LogSNR, Karras, Cosine)
-#: Of r_i: the search starts inside, as a last time at `end` itself would not feel a change of v_i.
-SMALLEST_START = 0.1
-#: Bounds of v_i, so that times do not fall together.
-LARGEST = 8.0
+#: A grid that errs so many times more on what it was not fitted to has learned its recordings.
+FAR = 2.0
 
 
 class Fit(NamedTuple):
-    """A fitted grid, its error, those of the usual grids, and how often the model was called."""
+    """A fitted grid and what is known of it.
+
+    Args:
+        grid: the fitted grid.
+        error: its error on the recordings that were held out: what to expect on others.
+        standard: that of the usual grids, on the same.
+        nfe: how often the model was called.
+        inside: its error on the recordings that it was fitted to, which is too good.
+        standard_inside: that of the usual grids, on the same.
+        held_out: how many recordings were held out.
+    """
 
     grid: Fitted
     error: float
     standard: Mapping[Grid, float]
     nfe: int
+    inside: float
+    standard_inside: Mapping[Grid, float]
+    held_out: int
 
 
 @torch.no_grad()
@@ -62,6 +58,7 @@ def fit(
     solver: Solver,
     steps: int,
     *,
+    by: Objective = Endpoint(),  # noqa: B008
     start: float = 1.0,
     end: float = 0.03,
     finish: bool = True,
@@ -69,27 +66,40 @@ def fit(
     randn: Randn = torch.randn_like,
     reference: int = 128,
     runs: int = 200,
+    held_out: int | None = None,
     callback: Callable[[int, int], None] | None = None,
 ) -> Fit:
     """Fit a time grid to a model and a deterministic solver, on a few recordings.
 
-    Takes `reference` + (`runs` + 4) x `steps` steps with the whole batch at most, and the memory of
-    one run and two states. The same model, observations and noise give the same grid.
+    The last `held_out` recordings of the batch are not fitted to: on them the grid is judged. Put
+    other speakers and noises there. With few recordings both errors vary much from one choice of
+    them to the next, and the one inside may be several times too small.
+
+    Takes 2 x `reference` + (`runs` + 10) x `steps` steps at most, each of the recordings fitted to
+    or of those held out, and the memory of one run and two states; `AYS` and `GITS` take their
+    candidates in place of the runs, and the memory of as many states. The same model, observations
+    and noise give the same grid.
 
     Args:
         model, y, solver, x: as for `solve`, with a batch of several recordings.
         steps: of the grid to find.
+        by: what the times are chosen by: `Endpoint()`, `AYS()`, `GITS()`.
         start, finish: of the grid.
         end: below which there are no times but 0.
         randn: draws one noise, that of the start or of the first step from a pinned end, for all
-            runs alike.
+            runs of the recordings fitted to, one for those held out, and the paths of `AYS`.
         reference: number of steps that x* takes on a `LogSNR` grid.
-        runs: how many grids to try at most; 25 for each step are ample.
+        runs: how many grids `Endpoint` tries at most; 25 for each step are ample. Others try none.
+        held_out: how many recordings are held out; a third of them, if absent.
         callback: called with (runs done, runs in all) after each run.
 
     Raises:
         ValueError: the solver draws noise on its way, so that there is no single x*; x* is 0 or not
-            finite; or what `solve` refuses.
+            finite; there are no recordings left to fit to or to hold out; or what `solve` refuses.
+
+    Warns:
+        FitWarning: a usual grid is as good on the recordings held out, or the error on them is more
+            than twice that on the others: there are too few.
     """
     arguments(fit, locals())
     modelled(model)
@@ -103,73 +113,48 @@ def fit(
             f"fit needs runs >= 1 and reference >= 2 x steps, not runs {runs}, reference "
             f"{reference} for {steps} steps"
         )
-    usual = [kind(steps, start, end, finish) for kind in STANDARD]
-    noise: list[Tensor] = []
-    nfe = done = 0
-    total = 1 + len(usual) + (runs if steps > 1 else 0)
+    batch = y if y is not None else x
+    count = 0 if batch is None else len(batch)
+    if count == 1:
+        raise ArgumentError(
+            "fit needs recordings to fit to and others to judge the grid on, and has one: pass a "
+            "batch of two at least, better of twenty"
+        )
+    beside = max(count // 3, 1) if held_out is None else whole("held_out", held_out, 1, count - 1)
+    done, total = 0, 2 * (len(STANDARD) + 2) + by.runs(steps, runs)
 
-    def same(like: Tensor) -> Tensor:
-        if not noise:
-            noise.append(randn(like))
-        return noise[0]
-
-    def run(grid: Grid) -> Tensor:
-        nonlocal nfe, done
-        result, calls, _ = solve(model, y, solver, grid, x=x, randn=same)
-        nfe, done = nfe + calls, done + 1
+    def tell() -> None:
+        nonlocal done
+        done += 1
         if callback is not None:
             callback(done, total)
-        return result
 
-    target = run(LogSNR(reference, start, end, finish))
-    size = float(torch.linalg.vector_norm(target))
-    if not 0 < size < inf:
-        raise ArgumentError(
-            f"{reference} steps of {solver} end in values of norm {size:g}: nothing can be fitted "
-            "to them; take more steps as reference, or recordings that are not silent"
-        )
+    def trial(part: slice) -> Trial:
+        ours, states = (None if whole is None else whole[part] for whole in (y, x))
+        return Trial(model, ours, states, solver, steps, start, end, finish, reference, randn, tell)
 
-    def error(grid: Grid) -> float:
-        distance = float(torch.linalg.vector_norm(run(grid) - target)) / size
-        return distance if isfinite(distance) else inf
-
-    standard = {grid: error(grid) for grid in usual}
-    first = min(usual, key=standard.__getitem__)
-    best, points = standard[first], first.times(model.sde).tolist()
-
-    def objective(v: Array) -> float:
-        nonlocal best, points
-        times = between(v, start, end, points[-1])
-        if any(s >= t for t, s in pairwise(times)):
-            return inf
-        distance = error(fitted(times, end, finish))
-        if distance < best:
-            best, points = distance, times
-        return distance
-
-    if steps > 1:
-        minimize(objective, logits(points, end), method="Powell", options={"maxfev": runs})
+    own = trial(slice(None, count - beside))
+    grid = fitted(by.points(own, runs), end, finish)
+    others = trial(slice(count - beside, None))
+    inside, error = own.error(grid), others.error(grid)
     if callback is not None and done < total:
         callback(total, total)
-    return Fit(fitted(points, end, finish), best, standard, nfe)
+    found = Fit(grid, error, others.standard, own.nfe + others.nfe, inside, own.standard, beside)
+    if told := doubt(found, count):
+        warn(told, FitWarning, stacklevel=2)
+    return found
 
 
-def between(v: Array, start: float, end: float, last: float) -> list[float]:
-    """start, the times t_i, and the last one."""
-    times = [start]
-    for r in expit(v.clip(-LARGEST, LARGEST)).tolist():
-        times.append(end + (times[-1] - end) * r)
-    return [*times, last]
-
-
-def logits(points: list[float], end: float) -> Array:
-    """The v_i of some times, moved inside where one lies at the end."""
-    ratios = [(s - end) / (t - end) for t, s in pairwise(points[:-1])]
-    return np.asarray(logit(np.clip(ratios, SMALLEST_START, None)))
-
-
-def fitted(points: list[float], end: float, finish: bool) -> Fitted:
-    """The grid of these times; its `end` is the last one that is not 0."""
-    steps = len(points) - 1
-    last = points[-2] if finish and steps > 1 else end
-    return Fitted(steps, points[0], last, finish, points=points)
+def doubt(found: Fit, count: int) -> str | None:
+    """What speaks against a fit to some of `count` recordings; None if nothing does."""
+    usual = min(found.standard, key=found.standard.__getitem__)
+    best = found.standard[usual]
+    errors = (
+        f"the fitted grid errs by {found.error:.3g} on the {found.held_out} recordings held out, "
+        f"by {found.inside:.3g} on the {count - found.held_out} that it was fitted to"
+    )
+    if found.error >= best:
+        return f"{errors}, and {usual} by {best:.3g} on the former: take that, or fit to others"
+    if found.error > FAR * found.inside:
+        return f"{errors}: trust the first number, and fit to more recordings"
+    return None
