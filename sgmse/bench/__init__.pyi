@@ -1,3 +1,9 @@
+from ._network_peers import (
+    DTLN as DTLN,
+    GTCRN as GTCRN,
+    Hush as Hush,
+    NetworkPeer as NetworkPeer,
+)
 from ._peers import (
     DeepFilterNet3 as DeepFilterNet3,
     LogMMSE as LogMMSE,

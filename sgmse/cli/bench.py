@@ -10,8 +10,8 @@ A suite is a YAML file:
     default: {class: Model}
     two steps: {class: Model, steps: 2}
     RNNoise: {class: RNNoise}                         a peer (extra 'peers'); also DeepFilterNet3,
-                                                      WebRTC, Speex, NoiseReduce, LogMMSE,
-                                                      Wiener
+                                                      GTCRN, DTLN, Hush, WebRTC, Speex,
+                                                      NoiseReduce, LogMMSE, Wiener
     theirs: {class: Command, line: "denoise {input} {output}"}
     finished: {class: Folder, folder: "runs/{set}"}
   seeds: [0]                                          this and what follows may be left out

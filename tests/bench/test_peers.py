@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sgmse.audio import Info, read, write
+from sgmse.bench._network_peers import GTCRN
 from sgmse.bench._peers import DeepFilterNet3, NoiseReduce, Peer, RNNoise, WebRTC
 from sgmse.bench.suite import SYSTEMS
 from sgmse.metrics import estoi, pesq_wb, si_sdr
@@ -124,6 +125,7 @@ def test_nothing_is_late(peer, shared: Path):
     [
         (NoiseReduce(), (1.204, 0.646, 2.85)),
         (RNNoise(), (1.564, 0.711, 8.53)),
+        (GTCRN(), (1.843, 0.738, 11.98)),
         (DeepFilterNet3(), (1.908, 0.748, 11.31)),
     ],
 )
