@@ -19,7 +19,7 @@ the sigma by which the network is preconditioned.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from typing_extensions import override
 
@@ -47,7 +47,7 @@ class Official(Lightning):
     """Files with one network, and a `backbone` and an `sde` of these."""
 
     name = "sgmse"
-    kept = (
+    kept: ClassVar[tuple[str, ...]] = (
         *("loss_type", "loss_weighting", "l1_weight", "pesq_weight", "lr", "ema_decay"),
         *("batch_size", "num_frames", "format", "normalize", "sde_n"),
     )
@@ -57,6 +57,7 @@ class Official(Lightning):
         return (
             settings.get("backbone") in BACKBONES
             and settings.get("sde") in ("ouve", "sbve", "ouvp")
+            and settings.get("loss_type") != "precond_denoiser"  # `RoseCD`
             and "inference_N" not in settings  # fine-tuned for a few steps: `Corrected`
             and any(name.startswith(ONLY) for name in weights)
         )

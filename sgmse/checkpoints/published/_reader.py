@@ -12,6 +12,7 @@ from sgmse.checkpoints.published._flowse import FlowSE
 from sgmse.checkpoints.published._meanflowse import MeanFlowSE
 from sgmse.checkpoints.published._nemo import NeMo
 from sgmse.checkpoints.published._official import Official
+from sgmse.checkpoints.published._rosecd import RoseCD
 from sgmse.checkpoints.published._storm import Storm
 from sgmse.checkpoints.published._unpickler import mapping
 from sgmse.errors import ArgumentError, CheckpointError
@@ -19,7 +20,17 @@ from sgmse.errors import ArgumentError, CheckpointError
 FILES = (WEIGHTS, CONFIG, CARD)
 #: In the order in which they are asked.
 FAMILIES: tuple[Family, ...] = (
-    *(Storm(), Bridge(), Corrected(), Official(), EDM2SE(), NeMo(), FlowSE(), MeanFlowSE()),
+    *(
+        Storm(),
+        Bridge(),
+        Corrected(),
+        Official(),
+        EDM2SE(),
+        NeMo(),
+        FlowSE(),
+        MeanFlowSE(),
+        RoseCD(),
+    ),
 )
 
 
