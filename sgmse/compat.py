@@ -121,6 +121,8 @@ class DDIM(Exponential):
         start: as for `Exponential`.
     """
 
+    eta: float = 0.0
+
     @override
     def weights(self, sde: SDE, t: Tensor, s: Tensor) -> Weights:
         w = super().weights(sde, t, s)

@@ -12,7 +12,7 @@ from sgmse.config import Classes
 #: A class of these is known to files as soon as its room exports it.
 KINDS = (
     *(sdes.SDE, estimates.Parametrization, networks.Network),
-    *(solvers.Solver, solvers.Corrector, solvers.Grid),
+    *(solvers.Solver, solvers.Strength, solvers.Corrector, solvers.Grid),
     *(transforms.Spectrogram, transforms.Power, transforms.Log),
 )
 ROOMS: tuple[ModuleType, ...] = (transforms, sdes, estimates, networks, solvers, compat)

@@ -54,6 +54,7 @@ from sgmse.solvers._restart import Restart
 from sgmse.solvers._runge_kutta import Heun, ProbabilityFlow, RungeKutta4, velocity
 from sgmse.solvers._sampler import Sampler
 from sgmse.solvers._singlestep import Singlestep
+from sgmse.solvers._strength import Between, Extended, Strength
 from sgmse.solvers._trajectory import Trajectory
 from sgmse.solvers._unipc import UniPC
 
@@ -63,6 +64,7 @@ __all__ = [
     "AnnealedLangevin",
     "AsinhSNR",
     "Begun",
+    "Between",
     "BrownianTree",
     "Callback",
     "Corrector",
@@ -71,6 +73,7 @@ __all__ = [
     "DormandPrince",
     "EulerMaruyama",
     "Exponential",
+    "Extended",
     "Fitted",
     "Grid",
     "Heun",
@@ -97,6 +100,7 @@ __all__ = [
     "Solver",
     "Step",
     "StepControl",
+    "Strength",
     "Trajectory",
     "UniPC",
     "Uniform",

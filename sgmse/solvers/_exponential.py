@@ -35,6 +35,7 @@ from typing_extensions import override
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, weighted
 from sgmse.solvers._base import Model, Randn, Solver, two_timed
+from sgmse.solvers._strength import Strength
 
 
 class Weights(NamedTuple):
@@ -104,8 +105,9 @@ class Exponential(Solver[History]):
     DDIM's own eta between 0 and 1, whose step is of no SDE, is `sgmse.compat.DDIM`.
 
     Args:
-        eta: strength of the noise of the SDE, 0 (ODE) to 1 (the reverse of the process). SA-Solver
-            calls it tau (Xue et al. 2023, arXiv:2309.05019), k-diffusion's eta is its square.
+        eta: strength of the noise of the SDE, 0 (ODE) to 1 (the reverse of the process), or one
+            that varies with time, such as `Between(1.0, low=0.05)`. SA-Solver calls it tau (Xue et
+            al. 2023, arXiv:2309.05019), k-diffusion's eta is its square.
         start: in a first step from a pinned end point, where there is no noise to carry on, the
             share that is drawn of what the process has there: 1 is its law, 0 keeps the step
             deterministic as the published SB-ODE.
@@ -114,7 +116,7 @@ class Exponential(Solver[History]):
             with the exact one a single step is exact.
     """
 
-    eta: float = 0.0
+    eta: float | Strength = 0.0
     start: float = 1.0
     whole: bool = False
 
@@ -122,7 +124,8 @@ class Exponential(Solver[History]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (0 <= self.eta <= 1 and 0 <= self.start <= 1):
+        constant = 0.0 if isinstance(self.eta, Strength) else self.eta
+        if not (0 <= constant <= 1 and 0 <= self.start <= 1):
             raise ArgumentError(f"{self}: eta and start must lie between 0 and 1")
 
     def weights(self, sde: SDE, t: Tensor, s: Tensor) -> Weights:
@@ -135,11 +138,16 @@ class Exponential(Solver[History]):
         shrink = torch.where(noisy, a_t * sigma / (a * torch.where(noisy, sigma_t, 1.0)), 0.0)
         shrink = shrink.clamp(max=1)  # two times a rounding apart
         h = -shrink.log()
-        fresh = -torch.expm1(-2 * self.eta**2 * h) if self.eta else torch.zeros_like(h)
+        if isinstance(self.eta, Strength):
+            area = self.eta.area(sde, sde.log_snr(t), sde.log_snr(s))
+            carried = torch.exp(-area)
+        else:
+            area = self.eta**2 * h if self.eta else torch.zeros_like(h)
+            carried = shrink**self.eta**2
         # From a point all of `noise` is 0, and its weight what the fresh one leaves.
-        noise = torch.where(noisy, shrink**self.eta**2, (1 - self.start**2) ** 0.5)
-        z = torch.where(noisy, fresh.sqrt(), self.start)
-        return Weights(a, b, sigma * noise, sigma * z, h, (1 + self.eta**2) * h)
+        noise = torch.where(noisy, carried, (1 - self.start**2) ** 0.5)
+        z = torch.where(noisy, (-torch.expm1(-2 * area)).sqrt(), self.start)
+        return Weights(a, b, sigma * noise, sigma * z, h, h + area)
 
     @override
     def step(
@@ -154,8 +162,13 @@ class Exponential(Solver[History]):
 
     def draws(self, sde: SDE) -> bool:
         """Whether steps of this solver on that process need noise."""
-        return self.eta > 0 or (self.start > 0 and sde.pinned)
+        return self.fresh or (self.start > 0 and sde.pinned)
 
     def refreshes(self, sde: SDE, memory: Memory) -> bool:
         """Whether a step adds noise: all with eta, else only one from a pinned end, the first."""
-        return self.eta > 0 or (memory is None and self.draws(sde))
+        return self.fresh or (memory is None and self.draws(sde))
+
+    @property
+    def fresh(self) -> bool:
+        """Whether there is noise in the middle of the process."""
+        return isinstance(self.eta, Strength) or self.eta > 0
