@@ -237,7 +237,7 @@ class GITS(Objective):
         kinds(self)
         whole("candidates", self.candidates, least=1)
         number("growth", self.growth, 0)
-        if self.step.eta > 0 or self.step.evaluations > 1:
+        if self.step.fresh or self.step.evaluations > 1:
             raise ArgumentError(
                 f"GITS follows a path without noise, at one evaluation a step, such as that of "
                 f"Exponential() or Multistep(), not of {self.step}"

@@ -138,16 +138,19 @@ class Exponential(Solver[History]):
         shrink = torch.where(noisy, a_t * sigma / (a * torch.where(noisy, sigma_t, 1.0)), 0.0)
         shrink = shrink.clamp(max=1)  # two times a rounding apart
         h = -shrink.log()
-        if isinstance(self.eta, Strength):
-            area = self.eta.area(sde, sde.log_snr(t), sde.log_snr(s))
-            carried = torch.exp(-area)
-        else:
-            area = self.eta**2 * h if self.eta else torch.zeros_like(h)
-            carried = shrink**self.eta**2
+        area = self.area(sde, t, s, h)
+        # Of a number e^-A is known to the last digit.
+        carried = torch.exp(-area) if isinstance(self.eta, Strength) else shrink**self.eta**2
         # From a point all of `noise` is 0, and its weight what the fresh one leaves.
         noise = torch.where(noisy, carried, (1 - self.start**2) ** 0.5)
         z = torch.where(noisy, (-torch.expm1(-2 * area)).sqrt(), self.start)
         return Weights(a, b, sigma * noise, sigma * z, h, h + area)
+
+    def area(self, sde: SDE, t: Tensor, s: Tensor, h: Tensor) -> Tensor:
+        """int eta^2 dlambda over a step from t to s of the length h in lambda; each (batch,)."""
+        if isinstance(self.eta, Strength):
+            return self.eta.area(sde, sde.log_snr(t), sde.log_snr(s))
+        return self.eta**2 * h if self.eta else torch.zeros_like(h)
 
     @override
     def step(

@@ -33,7 +33,8 @@ class Singlestep(Exponential):
     on to s, both at first order. The step to t = 0 is x0, with one evaluation.
 
     Args:
-        eta: strength of the noise of the SDE, 0 (ODE) to 1 (the reverse of the process).
+        eta: strength of the noise of the SDE, 0 (ODE) to 1 (the reverse of the process), or a
+            `Strength`, which varies with time.
         start: the share of the noise that is drawn in a first step from a pinned end point.
         ratio: where m lies, (lambda_m - lambda_t) / (lambda_s - lambda_t), about: it is
             interpolated from the middle of the step. Any ratio is of second order.
@@ -60,9 +61,10 @@ class Singlestep(Exponential):
         way, on = self.weights(sde, t, m), self.weights(sde, m, s)
         # The noise of the step, and what divides it at m.
         fresh = (
-            [randn(x) for _ in range(2 if self.eta else 1)] if self.refreshes(sde, memory) else []
+            [randn(x) for _ in range(2 if self.fresh else 1)] if self.refreshes(sde, memory) else []
         )
-        seen = self.seen(w, way, on)[: len(fresh)]
+        parts = (t, s, w.h), (t, m, way.h), (m, s, on.h)
+        seen = self.seen(*(self.area(sde, *part) for part in parts))[: len(fresh)]
         terms = [(way.x0, x0), (way.y, y), (way.noise, noise)]
         terms += [(way.z * share, z) for share, z in zip(seen, fresh, strict=True)]
         x0_m, noise_m = model(weighted(*terms), y, m)
@@ -85,11 +87,11 @@ class Singlestep(Exponential):
     ) -> tuple[Tensor, History]:
         return super().step(model, x, y, t, s, memory, randn)
 
-    def seen(self, w: Weights, way: Weights, on: Weights) -> tuple[Tensor, Tensor]:
-        """rho and sqrt(1 - rho^2) at m, of the whole step and its two parts, each (batch,)."""
-        if not self.eta:
-            return torch.ones_like(w.h), torch.zeros_like(w.h)
-        whole, before, after = (-torch.expm1(-2 * self.eta**2 * part.h) for part in (w, way, on))
+    def seen(self, whole: Tensor, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+        """rho and sqrt(1 - rho^2) at m, by the areas of the whole step and its parts, (batch,)."""
+        if not self.fresh:
+            return torch.ones_like(whole), torch.zeros_like(whole)
+        whole, before, after = (-torch.expm1(-2 * area) for area in (whole, before, after))
         whole = torch.where(whole > 0, whole, 1.0)
         rho2 = (1 - after) * before / whole
         return rho2.clamp(max=1).sqrt(), (after / whole).clamp(max=1).sqrt()

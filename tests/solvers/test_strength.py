@@ -24,6 +24,7 @@ from sgmse.solvers import (
     Extended,
     LogSNR,
     Multistep,
+    Singlestep,
     Solver,
     Uniform,
     UniPC,
@@ -79,7 +80,7 @@ def test_the_area_to_infinity():
 @pytest.mark.parametrize("sde", FAMILIES, ids=repr)
 def test_an_interval_of_all_times_is_a_number(sde):
     problem, y = Gaussian(sde, MEAN, 0.3), noise(1, 5, seed=1)
-    for kind in (Exponential, Multistep, UniPC):
+    for kind in (Exponential, Multistep, UniPC, Singlestep):
         ends = [
             solve(problem, y, kind(eta), Uniform(6), x=sde.prior(y, noise(1, 5)), randn=Draws()).x
             for eta in (0.6, Between(0.6, 0.0, 1.0))
@@ -145,7 +146,7 @@ def truth(problem, strength, y):
     return mean * sigma[1] + b[1] * y[0], variance.real * sigma[1] ** 2
 
 
-@pytest.mark.parametrize("solver", [Multistep(), UniPC(), Multistep(order=3)], ids=repr)
+@pytest.mark.parametrize("solver", [Multistep(), UniPC(), Singlestep()], ids=repr)
 @pytest.mark.parametrize("strength", STRENGTHS, ids=repr)
 @pytest.mark.parametrize("sde", [OUVE(), SBVE()], ids=repr)
 def test_orders_on_estimates_that_err(sde, strength, solver):
