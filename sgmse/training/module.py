@@ -29,7 +29,7 @@ from typing_extensions import override
 from sgmse.checkpoints import Checkpoint
 from sgmse.data.training_pairs import ConsecutiveBatches, PairDataset
 from sgmse.enhancer import Enhancer
-from sgmse.errors import RecipeError, SgmseError
+from sgmse.errors import ArgumentError, RecipeError, SgmseError
 from sgmse.estimates import Estimate
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.solvers import Randn
@@ -38,6 +38,7 @@ from sgmse.training.averages import PowerAverages
 from sgmse.training.losses import Truth
 from sgmse.training.recipe import Recipe
 from sgmse.training.state import REMEDY, Position, TrainingState, fill
+from sgmse.training.times import Drawn
 
 #: So many updates in a row that are not finite end a training.
 MAX_SKIPPED = 100
@@ -103,6 +104,8 @@ class Training(LightningModule):
             # Not to be pulled towards 0, which is no smaller a value of u than others.
             u = {"params": list(self.learned.parameters()), "weight_decay": 0.0}
             self.optimiser.add_param_group(u)
+        aware = recipe.times.loss_aware
+        self.history = None if aware is None else aware.build()
         self.adversary: Adversary | None = None
         if recipe.adversarial is not None:
             half = recipe.trainer.precision == "bf16"
@@ -153,14 +156,15 @@ class Training(LightningModule):
         randn = draws_of(generator)
         # 2. The truth: clean audio, noise, times.
         x0, y = (recipe.front.transform.forward(audio)[:, None] for audio in (clean, noisy))
-        t = recipe.times.draw(len(x0), generator)
+        drawn = self.draw(len(x0), generator)
+        t = drawn.t
         u = None if self.learned is None else self.learned(t)
         truth = Truth(x0, randn(x0), clean, recipe.front.transform, t, recipe.sde, u)
         # 3. The estimate at these times, or the result of a sampler of so many steps.
         steps = self.sampler_steps()
         estimate, anchor = self.estimate(truth, y, steps, randn)
         # 4. What they are apart.
-        terms = self.compare(estimate, anchor, truth, steps)
+        terms = self.compare(estimate, anchor, truth, steps, drawn)
         # 5. New weights.
         norm = self.update(terms["loss"])
         self.position.advance(len(x0) * self.trainer.world_size, bool(norm.isfinite()))
@@ -192,6 +196,11 @@ class Training(LightningModule):
             self.adversary.set_rate(schedule, step, progress)
         return rate
 
+    def draw(self, count: int, generator: torch.Generator) -> Drawn:
+        """The times of a batch of this device, and what their losses are worth."""
+        place = self.trainer.global_rank, self.trainer.world_size
+        return self.recipe.times.sample(count, generator, self.recipe.sde, self.history, *place)
+
     def sampler_steps(self) -> int | None:
         """Of the sampler whose result this step trains; None if it trains an estimate."""
         unrolled = self.recipe.unrolled
@@ -216,11 +225,13 @@ class Training(LightningModule):
             return recipe.unrolled.result(model, anchor, recipe.sampler.solver, grid, randn), anchor
 
     def compare(
-        self, estimate: Estimate, anchor: Tensor, truth: Truth, steps: int | None
+        self, estimate: Estimate, anchor: Tensor, truth: Truth, steps: int | None, drawn: Drawn
     ) -> dict[str, Tensor]:
         """Scalars: "loss", which is to fall, and its parts; the discriminators learn from both."""
         recipe = self.recipe
-        terms = dict(recipe.loss(estimate, truth))
+        # A result has no time to be weighted by.
+        plain = drawn.weights is None or steps is not None
+        terms = dict(recipe.loss(estimate, truth) if plain else self.weigh(estimate, truth, drawn))
         if recipe.predictor is not None:
             prediction = Estimate(x0=anchor, noise=torch.zeros_like(truth.z))
             terms = joint(terms, recipe.predictor.loss(prediction, truth))
@@ -232,6 +243,26 @@ class Training(LightningModule):
         if steps is not None:
             terms[f"loss of {steps} steps"] = terms["loss"]
         return terms
+
+    def weigh(self, estimate: Estimate, truth: Truth, drawn: Drawn) -> dict[str, Tensor]:
+        """The mean of the losses of the items with the weights of their times, and of its parts.
+
+        A loss is a mean over items, so that each item has one: that of a batch of it alone.
+        """
+        items = [self.recipe.loss(*item(estimate, truth, i)) for i in range(len(truth.t))]
+        if self.history is not None and drawn.bins is not None and drawn.scale is not None:
+            losses = torch.stack([terms["loss"].detach() for terms in items]).double().cpu()
+            # All devices keep one history, or each would draw by another.
+            seen = torch.stack([drawn.bins.double(), losses * drawn.scale]).to(self.device)
+            every = cast(Tensor, self.all_gather(seen.float()))
+            gathered = every.reshape(-1, 2, len(items)).transpose(0, 1)
+            bins, losses = gathered.flatten(1).cpu()
+            self.history.record(bins.long(), losses)
+        weights = torch.ones_like(truth.t) if drawn.weights is None else drawn.weights.to(truth.t)
+        return {
+            name: (weights * torch.stack([terms[name] for terms in items])).mean()
+            for name in items[0]
+        }
 
     def update(self, loss: Tensor) -> Tensor:
         """Move the weights and their averages, unless the norm of the gradients is not finite.
@@ -318,13 +349,14 @@ class Training(LightningModule):
             model=self.recipe.model,
             averages=self.averages.states(),
             adversary={} if self.adversary is None else self.adversary.state(),
+            history={} if self.history is None else self.history.state(),
         )
 
     def restore(self, state: TrainingState) -> None:
         """Go back to a moment of a training of the same model (`Recipe.check_model`).
 
         Raises `RecipeError` if the loss learns something else than that training did, or if other
-        averages are kept, or other discriminators.
+        averages are kept, or other discriminators, or losses of other bins of times.
         """
         here = {} if self.learned is None else self.learned.state_dict()
         if {n: v.shape for n, v in here.items()} != {n: v.shape for n, v in state.learned.items()}:
@@ -337,6 +369,14 @@ class Training(LightningModule):
             raise RecipeError(f"adversarial: the run was started {how} it; {REMEDY}")
         if self.adversary is not None:
             self.adversary.restore(state.adversary)
+        if bool(state.history) != (self.history is not None):
+            how = "with" if state.history else "without"
+            raise RecipeError(f"times.loss_aware: the run was started {how} it; {REMEDY}")
+        if self.history is not None:
+            try:
+                self.history.restore(state.history)
+            except ArgumentError as error:
+                raise RecipeError(f"times.loss_aware: {error}; {REMEDY}") from error
         self.averages.restore(state.averages, state.updates)
         if self.learned is not None:
             self.learned.load_state_dict(state.learned)
@@ -350,6 +390,15 @@ class Training(LightningModule):
         """Take the weights of a model. Raises `RecipeError` for those of another network."""
         for own in (self.model, self.averaged):
             fill(own.trained, model.trained.state_dict())
+
+
+def item(estimate: Estimate, truth: Truth, i: int) -> tuple[Estimate, Truth]:
+    """One item of a batch, as a batch of it alone."""
+    only = slice(i, i + 1)
+    u = None if truth.u is None else truth.u[only]
+    x0, z, audio, t = truth.x0[only], truth.z[only], truth.audio[only], truth.t[only]
+    one = truth._replace(x0=x0, z=z, audio=audio, t=t, u=u)
+    return Estimate(estimate.x0[only], estimate.noise[only]), one
 
 
 def draws_of(generator: torch.Generator) -> Randn:

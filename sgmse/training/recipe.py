@@ -25,7 +25,7 @@ from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks import Network
 from sgmse.sdes import SDE
 from sgmse.solvers import LAST_START, Sampler, SamplerRange
-from sgmse.training import losses, optimisation
+from sgmse.training import losses, optimisation, times
 from sgmse.training.adversarial import Adversarial
 from sgmse.training.averages import EMA, Averages
 from sgmse.training.optimisation import Schedule
@@ -46,6 +46,8 @@ RECIPE_CLASSES: Classes = {
         *(losses.ScoreMatching, losses.Denoising, losses.VelocityMatching, losses.Reconstruction),
         *(losses.Unweighted, losses.SigmaSquared, losses.EDMWeighting, losses.Uncertainty),
         *(optimisation.Adam, optimisation.AdamW, optimisation.Muon),
+        *(times.UniformTime, times.LogNormal, times.LogitNormal, times.UniformLogSNR),
+        *(times.EvenTime, times.Likelihood, times.MinSNR),
     )
 }
 
@@ -86,7 +88,7 @@ class Recipe:
         loss: what it is trained for.
         trainer: how.
         validation: what it is judged by; none if absent, and then the last weights are the best.
-        times: at which it is trained.
+        times: at which it is trained, and how much each counts.
         unrolled: updates that train the result of the sampler instead; none if absent.
         adversarial: discriminators that judge results, too; none if absent.
         optimiser, schedule, ema: from gradients to weights.
@@ -317,6 +319,7 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     trained = torch.tensor([recipe.times.low, recipe.times.high, *at_one])
     if recipe.timed and (why := recipe.loss.refusal(recipe.sde, trained)):
         yield f"loss: {why}"
+    yield from _times(recipe)
     if why := recipe.front.refusal(bins):
         yield f"front.transform.n_fft: {why}"
     yield from _samples(recipe, frames)
@@ -355,6 +358,33 @@ def _unrolled(recipe: Recipe) -> Iterator[str]:
             replace(recipe.sampler.grid, steps=steps)
         except ArgumentError as error:
             yield f"unrolled.steps: {error}"
+
+
+def _times(recipe: Recipe) -> Iterator[str]:
+    """What is set of the times has an effect, and the one that it is for."""
+    t, trainer = recipe.times, recipe.trainer
+    if not recipe.timed:
+        if t.settings:
+            yield (
+                f"times.{t.settings[0]}: all updates are unrolled, and no estimate at a time is "
+                "trained; leave it out, or set unrolled.share below 1"
+            )
+        return
+    if why := t.refusal(recipe.loss, recipe.sde):
+        yield why
+    if t.stratified and trainer.batch * (trainer.devices or 2) == 1:
+        yield (
+            "times.stratified: a batch of one has no strata; leave it out, or set trainer.batch "
+            "above 1"
+        )
+    if t.loss_aware is not None and trainer.steps is not None:
+        share = 1.0 if recipe.unrolled is None else 1 - recipe.unrolled.share
+        losses = trainer.steps * trainer.batch * (trainer.devices or 1) * share * (1 - t.at_one)
+        if losses <= (needed := t.loss_aware.bins * t.loss_aware.history):
+            yield (
+                f"times.loss_aware: the training has {losses:.0f} losses, and the first {needed} "
+                "(bins times history) are drawn all alike; set fewer bins or trainer.steps higher"
+            )
 
 
 def _rates(recipe: Recipe) -> Iterator[str]:

@@ -79,6 +79,7 @@ class TrainingState:
         averages: state dicts of the averages of `Recipe.averages`, by length, after as many
             updates; empty for most, and absent in older files.
         adversary: `Adversary.state`; empty for most, and absent in older files.
+        history: state dict of the `History` of losses by time; likewise.
     """
 
     step: int
@@ -93,6 +94,7 @@ class TrainingState:
     learned: Mapping[str, Any] = field(default_factory=dict)
     averages: Mapping[float, Mapping[str, Any]] = field(default_factory=dict)
     adversary: Mapping[str, Any] = field(default_factory=dict)
+    history: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def position(self) -> Position:
@@ -103,6 +105,8 @@ class TrainingState:
 def save_state(state: TrainingState, path: Path) -> None:
     """Write the file; it appears whole or not at all."""
     values = {"format": FORMAT} | {f.name: getattr(state, f.name) for f in fields(state)}
+    if not state.history:  # so that earlier versions read the files of recipes that they know
+        del values["history"]
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as part:
         torch.save(values, part)
@@ -119,7 +123,7 @@ def load_state(path: Path) -> TrainingState:
     names = {f.name for f in fields(TrainingState)}
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise RecipeError(f"{path} is not a training state of format {FORMAT}")
-    absent: dict[str, Any] = {"learned": {}, "averages": {}, "adversary": {}}
+    absent: dict[str, Any] = {"learned": {}, "averages": {}, "adversary": {}, "history": {}}
     values = absent | values
     if values.keys() != names:
         odd = ", ".join(sorted(values.keys() ^ names))

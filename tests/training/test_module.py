@@ -54,7 +54,7 @@ def drawn(module: Training, step: int = 0) -> tuple[Truth, torch.Tensor, torch.G
     pairs = [module.pairs[step * 2 + j] for j in range(2)]
     clean, noisy = (torch.stack(side) for side in zip(*pairs, strict=True))
     x0, y = (recipe.front.transform.forward(audio)[:, None] for audio in (clean, noisy))
-    t = recipe.times.draw(2, generator)
+    t = recipe.times.draw(2, generator, recipe.sde)
     z = torch.randn(x0.shape, dtype=x0.dtype, generator=generator)
     return Truth(x0, z, clean, recipe.front.transform, t, recipe.sde), y, generator
 
@@ -330,6 +330,43 @@ def test_a_training_with_other_discriminators_is_not_resumed(training):
     judged.restore(judged.state())
 
 
+LIKELIHOOD = (
+    "sde={class: OUVE}",
+    "parametrization={class: Score, sign: -1}",
+    "loss={class: ScoreMatching}",
+    "times={low: 0.03, law: {class: LogitNormal}, weighting: {class: Likelihood}}",
+    "trainer.steps=1",
+    "trainer.clip=null",
+)
+
+
+def test_losses_count_by_the_weights_of_their_times(training):
+    module = training(*LIKELIHOOD)
+    recipe, model, generator = module.recipe, awake(module), generator_of(0)
+    truth, y, _ = drawn(module)
+    t, weights, *_ = recipe.times.sample(2, generator, recipe.sde)
+    truth = truth._replace(t=t, z=torch.randn(y.shape, dtype=y.dtype, generator=generator))
+    estimate = model(recipe.sde.sample(truth.x0, y, t, truth.z), y, t)
+    squares = (estimate.noise - truth.z).abs().square().mean((1, 2, 3))
+    loss = (weights * squares).mean()
+    loss.backward()
+    fit(module)
+    torch.testing.assert_close(module.curves[0]["loss"].double(), loss.detach(), rtol=1e-4, atol=0)
+    assert_same_gradients(module.model.network, model.network)
+
+
+def test_a_run_goes_on_with_the_bins_it_was_started_with(training):
+    def aware(bins: int) -> Training:
+        return training(f"times.loss_aware={{bins: {bins}, history: 1}}", "trainer.steps=20")
+
+    plain, some, others = training(), aware(4), aware(5)
+    for module, state, how in ((plain, some, "with"), (some, plain, "without")):
+        with pytest.raises(RecipeError, match=f"times.loss_aware: .* started {how} it; resume"):
+            module.restore(state.state())
+    with pytest.raises(RecipeError, match=r"times.loss_aware: losses of other bins"):
+        others.restore(some.state())
+
+
 TWO_DEVICES = """
 import sys
 from pathlib import Path
@@ -347,7 +384,8 @@ trainer = Trainer(accelerator="cpu", devices=2, strategy="ddp", max_epochs=1, lo
     use_distributed_sampler=False)
 trainer.fit(module)
 gradients = [float(curve["gradient"]) for curve in module.curves]
-kept = (module.model.state_dict(), module.adversary.state(), gradients)
+history = module.history.state() if module.history else None
+kept = (module.model.state_dict(), module.adversary.state(), gradients, history)
 torch.save(kept, folder / f"{trainer.global_rank}.pt")
 """
 
@@ -357,14 +395,17 @@ def test_two_devices_learn_as_one(training, recipe_file, corpus, tmp_path):
     """Each has pairs, times and shares of its own; weights and gradients are the same."""
     script = tmp_path / "script.py"
     script.write_text(TWO_DEVICES)
-    overrides = ["trainer.steps=6", "trainer.batch=1", "times.at_one=0.5", ADVERSARIAL]
+    aware = "times.loss_aware={bins: 2, history: 1}"
+    overrides = ["trainer.steps=6", "trainer.batch=1", "times.at_one=0.5", ADVERSARIAL, aware]
     training(*overrides).pairs[0]  # the cache, which both would write
     command = [sys.executable, script, recipe_file, corpus, tmp_path, *overrides]
     subprocess.run(command, check=True, capture_output=True)
-    (one, adversary, gradients), (two, other, others) = (
+    (one, adversary, gradients, kept), (two, other, others, same) = (
         torch.load(tmp_path / f"{rank}.pt") for rank in range(2)
     )
     assert gradients == others
+    assert all(torch.equal(kept[name], same[name]) for name in kept)
+    assert kept["counts"].sum() > 0
     first = training(*overrides)
     for ours, theirs, start in (
         (one, two, first.model.state_dict()),

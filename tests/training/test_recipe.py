@@ -12,6 +12,7 @@ from sgmse.model import Regeneration
 from sgmse.training.losses import Denoising, Reconstruction
 from sgmse.training.losses.weightings import EDMWeighting, SigmaSquared, Uncertainty, Unweighted
 from sgmse.training.recipe import RECIPE_CLASSES, dump_recipe, load_recipe, model_of, shipped
+from sgmse.training.times import EvenTime, LogNormal, LossAware, Times
 from sgmse.training.unrolled import Unrolled
 from sgmse.transforms import Log
 
@@ -343,3 +344,36 @@ def test_classes_of_training_do_not_hide_those_of_checkpoints():
     from sgmse.checkpoints import CLASSES
 
     assert all(RECIPE_CLASSES[name] is kind for name, kind in CLASSES.items())
+
+
+def test_times_name_their_laws(recipe_file, tmp_path):
+    section = (
+        "times={low: 0.02, high: 0.99, at_one: 0.5, law: {class: LogNormal, mean: -2, std: 1.5}, "
+        "stratified: true, weighting: {class: EvenTime}, loss_aware: {bins: 4, history: 2}}"
+    )
+    recipe = load_recipe(recipe_file, [section, "trainer.steps=100"])
+    assert recipe.times == Times(
+        0.02, 0.99, 0.5, LogNormal(-2, 1.5), True, EvenTime(), LossAware(4, 2)
+    )
+    path = tmp_path / "again.yaml"
+    path.write_text(dump_recipe(recipe))
+    assert load_recipe(path).times == recipe.times
+    assert load_recipe(recipe_file).times == Times(0.02, 0.99, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["times.law={class: LogNormel}"], "did you mean 'LogNormal'"),
+        (["times.law={class: LogNormal, mean: 40}"], "times.law: .* set mean between them"),
+        (["times.weighting={class: Likelihood}"], r"times.weighting: .* set loss=\{class: Score"),
+        (["times.stratified=true", "trainer.batch=1", "trainer.devices=1"], "of one has no strata"),
+        (["times.loss_aware={}"], "times.loss_aware: the training has 8 losses, .* first 320"),
+        (["times.stratified=true", "unrolled={}"], "times.stratified: all updates are unrolled"),
+        (["times.at_one=1", "times.stratified=true"], "at_one is 1"),
+    ],
+)
+def test_times_that_have_no_effect_are_refused(recipe_file, overrides, message):
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe(recipe_file, overrides)
+    assert "\n" not in str(caught.value)

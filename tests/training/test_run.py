@@ -157,6 +157,16 @@ def test_discriminators_are_resumed_to_the_bit_and_stay_in_the_run(whole_and_par
     assert all(name.startswith("network.") for name in names)
 
 
+def test_losses_by_time_are_resumed_to_the_bit(whole_and_parts):
+    """Interrupted when the first bins are known, so that what follows is drawn by them."""
+    aware = "times={low: 0.02, high: 0.99, stratified: true, loss_aware: {bins: 2, history: 2}}"
+    whole, parts, before = whole_and_parts(4, "validation=null", "trainer.steps=8", aware)
+    assert_same_state(whole, parts)
+    assert before.history["counts"].min() >= 2
+    after = load_state(parts / "training_state.pt").history
+    assert not torch.equal(before.history["losses"], after["losses"])
+
+
 def test_a_score_model_trains_too(run):
     folder = run(
         "sde={class: OUVE}",
