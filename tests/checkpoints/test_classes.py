@@ -8,6 +8,7 @@ DCUNet MagnitudePreservingUNet NCSNpp NemoNCSNpp SlimUNet Spectrogram Power Log 
 Multistep Singlestep UniPC PredictorCorrector Heun RungeKutta4 DormandPrince AnnealedLangevin
 Langevin EulerMaruyama ReverseDiffusion InterpolatingSDE MeanShifted SBODE SBSDE
 CorrectedReverse FlowEuler DDIM Uniform Polynomial Cosine LogSNR AsinhSNR Karras Fitted
+DBIM HybridHeun DBMSolver
 """
 
 

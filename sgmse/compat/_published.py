@@ -22,16 +22,6 @@ from sgmse.solvers import (
     two_timed,
 )
 
-__all__ = [
-    "DDIM",
-    "SBODE",
-    "SBSDE",
-    "CorrectedReverse",
-    "FlowEuler",
-    "PublishedOUVP",
-    "PublishedPreconditioning",
-]
-
 
 @dataclass(frozen=True)
 class PublishedOUVP(OUVP):
