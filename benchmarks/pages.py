@@ -1,8 +1,9 @@
 """The scores that pages quote, from the committed results: python benchmarks/pages.py
 
-Puts the tables of corpus-test, settings and clean-in in benchmarks/results into README.md and into
-the card of the default model, between the comments `<!-- NAME -->` and `<!-- end -->`. With --check
-it changes nothing and fails where a page differs.
+Puts the tables of corpus-test, corpus48-test, settings and clean-in in benchmarks/results into
+README.md and into the card of the default model, between the comments `<!-- NAME -->` and
+`<!-- end -->`. A place whose suite has no committed results yet stays as it is. With --check it
+changes nothing and fails where a page differs.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sgmse.metrics.measures import select
+from sgmse.metrics.measures import Measure, select
 from sgmse.report import numbers
 from sgmse.scoring.intervals import Difference, Interval, paired
 
@@ -24,6 +25,7 @@ RESULTS = HERE / "results"
 SCORES = RESULTS / "corpus-test" / "scores.csv"  # of each recording
 README, CARD = ROOT / "README.md", ROOT / "sgmse" / "pretrained" / "default" / "README.md"
 MEASURES = select(["pesq-wb", "stoi", "estoi", "si-sdr", "dnsmos-ovrl"])
+FULL_BAND = select(["pesq-wb", "stoi", "estoi", "si-sdr", "lsd-8k", "dnsmos-ovrl"])
 HEADS = (*map(numbers.heading, MEASURES[:-1]), "DNSMOS")
 NAMES = {"default": "**sgmse**, default", "Wiener": "Wiener (Lim and Oppenheim)"}
 
@@ -36,21 +38,25 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines).replace("|  |", "| |")
 
 
-def beside_peers(results: Mapping[str, Any]) -> str:
+def beside_peers(results: Mapping[str, Any], measures: Sequence[Measure] = MEASURES) -> str:
     """Every system, the best PESQ first but for the recordings as they are; the best in bold."""
     systems: Systems = results["systems"]
     costs = results["costs"]
     order = sorted(systems, key=lambda name: (name != "noisy", -systems[name]["PESQ-WB"]["mean"]))
-    tops = {m: max(scores[m.name]["mean"] for scores in systems.values()) for m in MEASURES}
+    tops = {
+        m: (max if m.higher_is_better else min)(own[m.name]["mean"] for own in systems.values())
+        for m in measures
+    }
     rows = []
     for name in order:
         row = [NAMES.get(name, name)]
-        for measure in MEASURES:
+        for measure in measures:
             mean = systems[name][measure.name]["mean"]
             text = f"{mean:.{measure.digits}f}"
             row.append(f"**{text}**" if mean == tops[measure] else text)
         rows.append([*row, f"{costs[name]['real_time_factor']:.3f}" if name in costs else ""])
-    return markdown(["system", *HEADS[:-1], "DNSMOS overall", "real-time factor"], rows)
+    heads = [*map(numbers.heading, measures[:-1]), "DNSMOS overall"]
+    return markdown(["system", *heads, "real-time factor"], rows)
 
 
 def means(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -144,6 +150,9 @@ def pages() -> dict[Path, str]:
             "by noise": broken_down(results, "noise", "noise"),
         },
     }
+    if (RESULTS / "corpus48-test").exists():
+        full_band = sets_of("corpus48-test")["corpus48-test"]
+        tables[README]["full band"] = beside_peers(full_band, FULL_BAND)
     made = {}
     for page, parts in tables.items():
         text = page.read_text(encoding="utf-8")

@@ -20,6 +20,7 @@ from writing import arguments, write
 from sgmse.audio import find
 from sgmse.enhancer import Enhancer, load
 from sgmse.errors import RecordingWarning
+from sgmse.metrics import lsd_high
 from sgmse.postprocessing import AboveBand, Content, Level, at_least, share_of
 
 RATE = 16000
@@ -72,17 +73,6 @@ def si_sdr(clean: Audio, out: Audio) -> float:
     """In dB."""
     target = float(out @ clean / (clean @ clean)) * clean
     return decibels(float(np.sum(target**2) / np.sum((target - out) ** 2)))
-
-
-def high_band_distance(clean: Audio, out: Audio, rate: int) -> float:
-    """Log-spectral distance from 8 to 20 kHz in dB, of all that is within 80 dB of the loudest."""
-    frames = [np.lib.stride_tricks.sliding_window_view(a, 2048)[::512] for a in (clean, out)]
-    power = [np.abs(np.fft.rfft(f * np.hanning(2048))) ** 2 for f in frames]
-    frequencies = np.fft.rfftfreq(2048, 1 / rate)
-    band = (frequencies >= 8000) & (frequencies < 20000)
-    floor = 1e-8 * power[0].max()
-    log = [10 * np.log10(np.maximum(p[:, band], floor)) for p in power]
-    return float(np.sqrt(((log[0] - log[1]) ** 2).mean(axis=1)).mean())
 
 
 def spread(values: Sequence[float]) -> str:
@@ -180,7 +170,7 @@ class Measured:
                     "kept": self.enhancer(noisy, rate, upper_band=True),
                 }
             for name, out in outs.items():
-                scores = (high_band_distance(clean, out, rate), si_sdr(clean, out))
+                scores = (lsd_high(clean, out, rate), si_sdr(clean, out))
                 found[name].append(scores)
         self.numbers["band"] = {"recordings": found, "heard": heard}
         rows = [[name, *(f"{m:.2f}" for m in np.mean(v, axis=0))] for name, v in found.items()]

@@ -12,7 +12,7 @@ from sgmse.errors import MetricError
 from sgmse.metrics._signals import checked
 from sgmse.metrics.composite import Composite, composite, llr, segmental_snr, wss
 from sgmse.metrics.energy_ratios import si_sar, si_sdr, si_sir
-from sgmse.metrics.log_spectral import lsd
+from sgmse.metrics.log_spectral import lsd, lsd_high
 from sgmse.metrics.mos import DNSMOS, distillmos, dnsmos
 from sgmse.metrics.pesq import pesq_nb, pesq_wb
 from sgmse.metrics.stoi import estoi, stoi
@@ -30,6 +30,7 @@ __all__ = [
     "estoi",
     "llr",
     "lsd",
+    "lsd_high",
     "pesq_nb",
     "pesq_wb",
     "segmental_snr",

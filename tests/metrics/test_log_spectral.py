@@ -7,7 +7,7 @@ import pytest
 from scipy.signal import stft
 
 from sgmse.errors import MetricError
-from sgmse.metrics import lsd
+from sgmse.metrics import lsd, lsd_high
 
 RATE = 16000
 
@@ -57,3 +57,43 @@ def test_closed_form_of_two_levels():
 def test_a_rate_without_frames(pairs):
     with pytest.raises(MetricError, match="sample rate is too low"):
         lsd(*pairs["0-noisy"], 40)
+
+
+# Above 8 kHz
+
+
+def two_bands(high: float) -> np.ndarray:
+    """Half a second at 48 kHz: noise below 7 kHz, and noise above 9 kHz so many times as loud."""
+    rng = np.random.default_rng(0)
+    spectrum = np.fft.rfft(rng.standard_normal(24000))
+    frequencies = np.fft.rfftfreq(24000, 1 / 48000)
+    spectrum[(frequencies > 7000) & (frequencies < 9000)] = 0
+    spectrum[frequencies >= 9000] *= high
+    return np.fft.irfft(spectrum)
+
+
+def test_the_band_above_counts_in_decibels_and_the_one_below_does_not():
+    """A noise of all frequencies, half as loud: 6.02 dB; only below 8 kHz otherwise: nothing."""
+    s = np.random.default_rng(0).standard_normal(24000)
+    assert lsd_high(s, s, 48000) == 0
+    assert lsd_high(s, s / 2, 48000) == pytest.approx(20 * math.log10(2), abs=1e-9)
+    t = np.arange(24000) / 48000
+    tone = s + 0.01 * np.sin(2 * np.pi * 1000 * t)
+    assert lsd_high(s, tone, 48000) < 1e-3
+
+
+def test_an_empty_band_is_as_far_as_the_floor():
+    """80 dB below the loudest bin, and no farther; so is one that is too quiet to be heard."""
+    s = two_bands(1.0)
+    gone, inaudible = (lsd_high(s, two_bands(high), 48000) for high in (0.0, 1e-8))
+    assert 50 < gone < 80
+    assert inaudible == pytest.approx(gone, abs=0.1)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_there_must_be_a_band(rate):
+    s = np.random.default_rng(0).standard_normal(rate)
+    with pytest.raises(MetricError, match=f"at {rate} Hz there is nothing above 8000 Hz"):
+        lsd_high(s, s, rate)
+    with pytest.raises(MetricError, match="too short"):
+        lsd_high(s[:100], s[:100], 48000)

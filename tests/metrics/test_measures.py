@@ -26,12 +26,13 @@ def heard(samples, rate):
 def test_the_list():
     names = [measure.name for measure in MEASURES]
     assert names == [
-        *("PESQ-WB", "PESQ-NB", "STOI", "ESTOI", "SI-SDR", "SI-SIR", "SI-SAR", "SegSNR", "LSD"),
+        *("PESQ-WB", "PESQ-NB", "STOI", "ESTOI", "SI-SDR", "SI-SIR", "SI-SAR", "SegSNR"),
+        *("LSD", "LSD-8k"),
         *("CSIG", "CBAK", "COVL"),
         *("DNSMOS-SIG", "DNSMOS-BAK", "DNSMOS-OVRL", "DNSMOS-P808", "DistillMOS"),
     ]
     worse_if_higher = [m.name for m in MEASURES if not m.higher_is_better]
-    assert worse_if_higher == ["LSD"]
+    assert worse_if_higher == ["LSD", "LSD-8k"]
 
 
 @pytest.mark.parametrize("measure", [*MEASURES, word_errors(heard)], ids=lambda m: m.name)
