@@ -175,6 +175,8 @@ class _Reader:
             return None
         if len(kinds) > 1 and all(isinstance(k, type) and k not in SCALARS for k in kinds):
             return self._named(kinds, value, key)
+        if isabstract(kinds[-1]) and not isinstance(value, Mapping):
+            kinds = kinds[:-1] or kinds  # what is no section was meant for none
         for kind in kinds[:-1]:
             try:
                 return self.read(kind, value, key)
