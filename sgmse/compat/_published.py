@@ -250,6 +250,31 @@ class SBSDE(PublishedBridge):
 
 
 @dataclass(frozen=True)
+class ConsistencyTrajectory(Solver[Begun]):
+    """The step of SB-CTM (Nishigori et al. 2025, arXiv:2507.11925), straight in t.
+
+        x_s = (s / t) x_t + (1 - s / t) g,      g = x0 of the whole step from t to s
+
+    A model of two times is trained for g to lead along the flow of its teacher in steps of any
+    length. On an estimate that does not know s it is Euler's step of dx = (x - x0) / t dt.
+    """
+
+    order = 0
+    whole = True
+
+    @override
+    def step(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
+    ) -> tuple[Tensor, Begun]:
+        x0, _ = two_timed(model)(x, y, t, s=s)
+        return weighted((s / t, x), (1 - s / t, x0)), ()
+
+    @override
+    def draws(self, sde: SDE) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
 class CorrectedReverse(EulerMaruyama):
     """Euler's steps for a network fine-tuned on them (Lay et al. 2024, arXiv:2309.09677).
 

@@ -25,7 +25,7 @@ Parameters have names of their own here; `NCSNpp.published_keys` gives those of 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from math import sqrt
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -119,24 +119,38 @@ class TimeEmbedding(nn.Module):
         self.first = linear(2 * channels, 4 * channels)
         self.second = linear(4 * channels, 4 * channels)
 
-    def forward(self, t: Tensor, interval: Tensor | None = None) -> Tensor:
+    def forward(self, t: Tensor, end: "EndEmbedding | None", s: Tensor) -> Tensor:
         e: Tensor = self.second(silu(self.first(self.fourier(t))))
-        return silu(e if interval is None else e + interval)
+        return silu(e if end is None else end(e, t, s))
 
 
-class IntervalEmbedding(nn.Module):
-    """Fourier features of log(1 + t - s) and two layers, of a step from t to s <= t."""
+End = Literal["length", "end", "joined"]
 
-    def __init__(self, channels: int) -> None:
+
+class EndEmbedding(nn.Module):
+    """Fourier features and two layers of where a step from t ends, at s <= t: with the time's e,
+
+        length    e + layers(log(1 + t - s))
+        end       e + layers(log s)
+        joined    silu(A [e, layers(log s)])
+
+    of which s is told as `floor` where it is less.
+    """
+
+    def __init__(self, channels: int, kind: End, floor: float) -> None:
         super().__init__()
+        self.kind, self.floor = kind, floor
         self.fourier = GaussianFourier(channels)
         self.first = linear(2 * channels, 4 * channels)
         self.second = linear(4 * channels, 4 * channels)
+        self.join = linear(8 * channels, 4 * channels) if kind == "joined" else None
 
-    def forward(self, t: Tensor, s: Tensor) -> Tensor:
-        length = (t - s).clamp(min=0).to(self.fourier.frequencies)
-        e: Tensor = self.second(silu(self.first(self.fourier.waves(length.log1p()))))
-        return e
+    def forward(self, e: Tensor, t: Tensor, s: Tensor) -> Tensor:
+        s = s.clamp(min=self.floor)
+        t, s = t.to(self.fourier.frequencies), s.to(self.fourier.frequencies)
+        told = (t - s).clamp(min=0).log1p() if self.kind == "length" else s.log()
+        end: Tensor = self.second(silu(self.first(self.fourier.waves(told))))
+        return e + end if self.join is None else silu(self.join(torch.cat((e, end), dim=1)))
 
 
 class ResidualBlock(nn.Module):
@@ -370,8 +384,11 @@ class NCSNpp(Network):
             have as many channels as the input, the `"output"` after it, or nothing.
         observations: spectrograms that y holds.
         predictive: see y alone; neither the state nor the time matters.
-        two_times: embed the length t - s of a step, too, for average velocities (Li et al. 2025,
-            arXiv:2509.14858): `forward` takes s, and without it s = t.
+        end: for estimates of whole steps, embed where a step ends, too: its `"length"` t - s, added
+            (MeanFlowSE, arXiv:2509.14858), or the time s itself, added as `"end"` (SB-CTM,
+            arXiv:2507.11925) or `"joined"` (COSE, arXiv:2509.15952). `forward` takes s, and
+            without it s = t.
+        floor: the least s that the network is told; positive for a logarithm of s.
         centred: take the input as it is; without, as twice the input less 1, which is meant for
             images in [0, 1] and what some published models do to spectrograms.
 
@@ -401,7 +418,8 @@ class NCSNpp(Network):
         divide_by_t: Literal["features", "output"] | None = None,
         observations: int = 1,
         predictive: bool = False,
-        two_times: bool = False,
+        end: End | None = None,
+        floor: float = 0.0,
         centred: bool = True,
     ) -> None:
         super().__init__()
@@ -419,14 +437,19 @@ class NCSNpp(Network):
             raise ArgumentError(
                 f"predictive=True knows no time; divide_by_t {divide_by_t!r} needs one"
             )
-        if predictive and two_times:
-            raise ArgumentError("predictive=True knows no time, and two_times asks for two")
+        if end not in (*get_args(End), None):
+            known = ", ".join(map(repr, get_args(End)))
+            raise ArgumentError(f"end is {end!r}; use {known} or None")
+        if predictive and end is not None:
+            raise ArgumentError(f"predictive=True knows no time; end {end!r} needs two")
+        if floor < 0 or (end in ("end", "joined") and floor == 0):
+            raise ArgumentError(f"floor is {floor}, and the logarithm of s needs a positive one")
         self.divisor = (2 ** (len(multipliers) - 1),) * 2
         self.config = self.arguments(locals())
         self.divide_by_t = divide_by_t
         self.observations = observations
         self.predictive = predictive
-        self.two_times = two_times
+        self.two_times = end is not None
         self.centred = centred
         parts = 2 * observations if predictive else 2 + 2 * observations  # real and imaginary
         embedding = None if predictive else 4 * channels
@@ -438,7 +461,7 @@ class NCSNpp(Network):
 
         # Registered in the published order of the parameters: positional EMA weights depend on it.
         self.output = nn.Conv2d(parts, 2, 1)
-        self.interval = IntervalEmbedding(channels) if two_times else None
+        self.end = None if end is None else EndEmbedding(channels, end, floor)
         self.embedding = None if predictive else TimeEmbedding(channels)
         self.input = convolution(parts, channels, 3)
 
@@ -526,8 +549,8 @@ class NCSNpp(Network):
         image = real_parts(*observed) if self.predictive else real_parts(x, *observed)
         if not self.centred:
             image = 2 * image - 1
-        interval = None if self.interval is None else self.interval(t, t if s is None else s)
-        e = None if self.embedding is None else self.embedding(t, interval)
+        until = t if s is None else s
+        e = None if self.embedding is None else self.embedding(t, self.end, until)
 
         pyramid: Tensor | None = image
         skips = [self.input(image)]
@@ -545,7 +568,7 @@ class NCSNpp(Network):
 
     @override
     def published_keys(self) -> dict[str, str]:
-        """See `Network`; both in the order of `parameters()`.
+        """See `Network`; both in the order of `parameters()`, but where `end` is "end" or "joined".
 
         A list of weights without names (torch_ema) belongs to these keys one by one, to all of
         them, or in older files to those with `requires_grad`, that is without the frequencies.
@@ -556,14 +579,16 @@ class NCSNpp(Network):
         keys: dict[str, str] = {}
         for parameter, _ in self.output.named_parameters():
             keys[f"output.{parameter}"] = f"output_layer.{parameter}"
-        if self.interval is not None:
-            for name, _ in self.interval.named_parameters():
-                part, _, leaf = name.rpartition(".")
-                keys[f"interval.{name}"] = f"{_INTERVAL[part]}.{'W' if part == 'fourier' else leaf}"
-        beside = ("output", "interval")  # of the list
+        beside, taken = {"output"}, int(self.predictive)
+        if self.end is not None:
+            names, taken = _ENDS[self.end.kind]
+            beside |= {"end", *(name.partition(".")[0] for name in names)}
+            for part, theirs in names.items():
+                for leaf, _ in self.get_submodule(part).named_parameters():
+                    keys[f"{part}.{leaf}"] = f"{theirs}.{'W' if leaf == 'frequencies' else leaf}"
         children = [(name, child) for name, child in self.named_children() if name not in beside]
         listed = [entry for name, child in children for entry in _entries(child, name)]
-        for index, (name, module) in enumerate(listed, start=int(self.predictive)):
+        for index, (name, module) in enumerate(listed, start=taken):
             names = _ENTRIES[type(module)]
             for parameter, _ in module.named_parameters():
                 part, _, leaf = parameter.partition(".")
@@ -598,8 +623,37 @@ _ENTRIES: dict[type[nn.Module], dict[str, str]] = {
 }
 
 
-#: The published names of the parts of an `IntervalEmbedding`, which stand beside the list.
-_INTERVAL = {"fourier": "delta_gfproj", "first": "delta_fc1", "second": "delta_fc2"}
+#: For each kind of `EndEmbedding` the published names of layers that are not in the order of the
+#: list or not in it, and where the others begin in it.
+_ENDS: dict[End, tuple[dict[str, str], int]] = {
+    "length": (
+        {"end.fourier": "delta_gfproj", "end.first": "delta_fc1", "end.second": "delta_fc2"},
+        0,
+    ),
+    "end": (
+        {
+            "embedding.fourier": "all_modules.0",
+            "end.fourier": "all_modules.1",
+            "embedding.first": "all_modules.2",
+            "embedding.second": "all_modules.3",
+            "end.first": "all_modules.4",
+            "end.second": "all_modules.5",
+        },
+        6,
+    ),
+    "joined": (
+        {
+            "embedding.fourier": "fourier_projection_t",
+            "end.fourier": "fourier_projection_r",
+            "embedding.first": "linear_t1",
+            "embedding.second": "linear_t2",
+            "end.first": "linear_r1",
+            "end.second": "linear_r2",
+            "end.join": "final_linear",
+        },
+        0,
+    ),
+}
 
 
 def _entries(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:

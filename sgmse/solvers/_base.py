@@ -264,7 +264,7 @@ def needs_two_times(solver: Solver, model: Model) -> str | None:
         return None
     return (
         f"{solver} asks for the estimate of a whole step, and the network takes one time; leave "
-        "out whole=True, or use a network of two (NCSNpp(two_times=True))"
+        'out whole=True, or use a network of two (NCSNpp(end="length"))'
     )
 
 

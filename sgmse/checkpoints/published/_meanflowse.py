@@ -51,7 +51,7 @@ class MeanFlowSE(FlowSE):
         for skip in ("output_skip", "input_skip"):
             key = {"output_skip": "progressive", "input_skip": "progressive_input"}[skip]
             layout[skip] = take(key, skip, choices=(skip, "none")) == skip
-        network = build(lambda: NCSNpp(two_times=True, **layout))
+        network = build(lambda: NCSNpp(end="length", **layout))
         sde = StraightFlow(take("sigma_min", 0.0), take("sigma_max", 0.487))
         return ScoreModel(network, sde, Velocity(), take("T_rev", 1.0))
 

@@ -13,6 +13,7 @@ from sgmse.checkpoints.published._meanflowse import MeanFlowSE
 from sgmse.checkpoints.published._nemo import NeMo
 from sgmse.checkpoints.published._official import Official
 from sgmse.checkpoints.published._rosecd import RoseCD
+from sgmse.checkpoints.published._sbctm import SBCTM
 from sgmse.checkpoints.published._storm import Storm
 from sgmse.checkpoints.published._unpickler import mapping
 from sgmse.errors import ArgumentError, CheckpointError
@@ -20,17 +21,8 @@ from sgmse.errors import ArgumentError, CheckpointError
 FILES = (WEIGHTS, CONFIG, CARD)
 #: In the order in which they are asked.
 FAMILIES: tuple[Family, ...] = (
-    *(
-        Storm(),
-        Bridge(),
-        Corrected(),
-        Official(),
-        EDM2SE(),
-        NeMo(),
-        FlowSE(),
-        MeanFlowSE(),
-        RoseCD(),
-    ),
+    *(Storm(), Bridge(), Corrected(), Official(), EDM2SE(), NeMo()),
+    *(FlowSE(), MeanFlowSE(), RoseCD(), SBCTM()),
 )
 
 

@@ -95,13 +95,13 @@ def test_what_it_may_be_sampled_with():
 
 
 def test_the_averages_of_its_training_come_in_the_order_of_the_file():
-    network = NCSNpp(channels=8, multipliers=(1, 2), blocks=1, bins=32, two_times=True)
+    network = NCSNpp(channels=8, multipliers=(1, 2), blocks=1, bins=32, end="length")
     keys = network.published_keys()
     assert list(keys.values()) == list(SETTINGS["shapes"])
     assert [name for name, _ in network.named_parameters()] == list(keys)
     settings = SETTINGS["hyper_parameters"]
     loaded = MeanFlowSE().read(contents(network, keys, settings), None).model.network
-    assert torch.equal(loaded.interval.first.weight, 1.25 * network.interval.first.weight)
+    assert torch.equal(loaded.end.first.weight, 1.25 * network.end.first.weight)
 
 
 def test_a_whole_step_of_a_network_of_one_time_is_refused():

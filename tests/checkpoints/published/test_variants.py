@@ -70,7 +70,7 @@ def test_transforms(name, dtype, tolerance):
     samples = settings["samples"]
     draws = np.random.RandomState(settings["seed"]).standard_normal((1, samples)) * 0.1
     x = transform.forward(torch.from_numpy(draws.astype(np.float32)).to(dtype))
-    assert relative(x[:, ::41], ARRAYS[f"{name}_spec"]) < tolerance
+    assert relative(x[:, ::59], ARRAYS[f"{name}_spec"]) < tolerance
     factor = 1 + 0.3 * torch.arange(transform.frequencies, dtype=dtype).cos()[:, None]
     audio = transform.inverse(pad(x, (0, -x.shape[2] % 64)) * factor, samples)
     assert relative(audio, ARRAYS[f"{name}_mod"]) < tolerance
