@@ -6,6 +6,7 @@ is decoded from them, means and deviations over many samples, and grids fitted t
 
 from sgmse.inference._ensembles import Ensemble, ensemble
 from sgmse.inference._fitting import Fit, fit
+from sgmse.inference._guidance import Blind, Guided
 from sgmse.inference._latent import decode, encode
 from sgmse.inference._likelihood import Exact, Hutchinson, Likelihood, Normal, log_likelihood
 from sgmse.inference._objectives import AYS, GITS, Endpoint, Objective
@@ -13,10 +14,12 @@ from sgmse.inference._objectives import AYS, GITS, Endpoint, Objective
 __all__ = [
     "AYS",
     "GITS",
+    "Blind",
     "Endpoint",
     "Ensemble",
     "Exact",
     "Fit",
+    "Guided",
     "Hutchinson",
     "Likelihood",
     "Normal",
