@@ -4,6 +4,7 @@ A `ScoreModel`, a solver and a grid come in; out come likelihoods of clean audio
 is decoded from them, means and deviations over many samples, and grids fitted to the model.
 """
 
+from sgmse.inference._calibration import Calibration, coverage
 from sgmse.inference._ensembles import Ensemble, ensemble
 from sgmse.inference._fitting import Fit, fit
 from sgmse.inference._guidance import Blind, Guided
@@ -16,6 +17,7 @@ __all__ = [
     "GITS",
     "Blind",
     "Endpoint",
+    "Calibration",
     "Ensemble",
     "Exact",
     "Fit",
@@ -24,6 +26,7 @@ __all__ = [
     "Likelihood",
     "Normal",
     "Objective",
+    "coverage",
     "decode",
     "encode",
     "ensemble",
