@@ -456,7 +456,7 @@ NOISE = [
 ]
 
 
-CASES = first_often(1, [(SBVE(), FEW, 0.15), *((sde, COUNTS, 0.1) for sde in BRIDGES)])
+CASES = first_often(1, [(SBVE(), FEW, 0.15), *((sde, COUNTS, 0.12) for sde in BRIDGES)])
 
 
 @pytest.mark.parametrize(("sde", "counts", "tolerance"), CASES, ids=repr)

@@ -9,8 +9,8 @@ and no more is known of r if the model is right. If it is not, r is taken from r
 the truth is known, as a quantile of |x - mean| / std: split conformal prediction (Vovk, Gammerman,
 Shafer 2005). The bins of a recording depend on each other, so the recordings are what is exchanged:
 each of K weighs 1 / (K + 1), shared out over its bins, and 1 / (K + 1) lies at infinity (Lee,
-Barber, Willett 2023, on hierarchical data). Then a bin drawn from a new recording lies within with a
-probability of at least p, whatever the model and the law, on the mean over calibration sets.
+Barber, Willett 2023, on hierarchical data). Then a bin drawn from a new recording lies within with
+a probability of at least p, whatever the model and the law, on the mean over calibration sets.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,7 +40,7 @@ def gaussian_radius(level: float, like: Tensor) -> float:
 
 
 def distances(found: Ensemble, truth: Tensor) -> Tensor:
-    """|truth - mean| / std, (batch, ...) and real; infinite where there is no spread but an error."""
+    """|truth - mean| / std, (batch, ...) and real; infinite where only the spread is 0."""
     if truth.shape != found.mean.shape:
         raise ArgumentError(
             f"the truth {tuple(truth.shape)} must be shaped like the mean of the ensemble, "
