@@ -12,11 +12,13 @@ and as the step from s on keeps the share e^-k of it, that step adds e^-k c_j to
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Literal
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
+from sgmse._checks import choice
 from sgmse.errors import ArgumentError
 from sgmse.sdes import weighted
 from sgmse.solvers._base import Model, Randn
@@ -50,14 +52,21 @@ class Multistep(Exponential):
         order: 2 or 3, of the paths for eta = 0. With fresh noise mean and variance are of second
             order for both (`weak_order`), as no estimate has seen the noise of its own step; the
             error of order 3 is several times smaller.
+        coefficients: the integral m_1 of a line, where an estimate is one through two points. The
+            "exact" one, or half of a function B of k as in the papers: "bh1" has B = k, "bh2"
+            B = 1 - e^-k. Multistep(coefficients="bh2") is DPM-Solver++(2M), and with eta = 1
+            SDE-DPM-Solver++(2M), to the letter (Lu et al. 2022, arXiv:2211.01095, algorithm 2*).
+            Parabolas are exact with all.
     """
 
     order: int = 2
+    coefficients: Literal["exact", "bh1", "bh2"] = "exact"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.order not in (2, 3):
             raise ArgumentError(f"{type(self).__name__}: order must be 2 or 3, not {self.order}")
+        choice(f"{type(self).__name__}: coefficients", self.coefficients, ("exact", "bh1", "bh2"))
 
     @property
     @override
@@ -88,21 +97,30 @@ class Multistep(Exponential):
     def predictor(self, w: Weights, p: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The w_j of a step, given the p_j of the estimates before."""
         if len(p) < 2:
-            return bend(w, *p)
-        return bend(w, p[0], torch.where(-p[0] <= LONGEST, p[1], 0.0))
+            return self.bend(w, *p)
+        return self.bend(w, p[0], torch.where(-p[0] <= LONGEST, p[1], 0.0))
 
     def corrector(
         self, w: Weights, p: Sequence[Tensor], predicted: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
         """The c_j that the next step needs; none where it need not correct this one."""
-        return correction(w, p, predicted) if self.order == 3 and not p else ()
+        return self.correction(w, p, predicted) if self.order == 3 and not p else ()
 
+    def correction(
+        self, w: Weights, p: Sequence[Tensor], predicted: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """The c_j of x0_t and those at p_j, at most one, of a step that had `predicted` as w_j.
 
-def correction(w: Weights, p: Sequence[Tensor], predicted: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The c_j of x0_t and those at p_j, at most one, for a step that had `predicted` for its w_j.
+        The polynomial goes through the same estimates and that at s, where p = 1.
+        """
+        at_s, *others = self.bend(w, torch.ones_like(w.k), *p)
+        change = [c - b for c, b in zip(others, predicted, strict=True)]
+        return (-(at_s + sum(change)), *change)
 
-    The polynomial goes through the same estimates and that at s, where p = 1.
-    """
-    at_s, *others = bend(w, torch.ones_like(w.k), *p)
-    change = [c - b for c, b in zip(others, predicted, strict=True)]
-    return (-(at_s + sum(change)), *change)
+    def bend(self, w: Weights, *p: Tensor) -> tuple[Tensor, ...]:
+        """The w_j of a step for the polynomial through the estimate at t and those at p_j."""
+        if len(p) != 1 or self.coefficients == "exact":
+            return bend(w, *p)
+        half = (w.k if self.coefficients == "bh1" else -torch.expm1(-w.k)) / 2
+        known = w.h.isfinite() & w.k.isfinite()
+        return (torch.where(known, p[0] * torch.where(known, half, 0.0), 0.0),)

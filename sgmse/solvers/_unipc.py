@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from torch import Tensor
 from typing_extensions import override
 
-from sgmse.solvers._exponential import Weights, bend
-from sgmse.solvers._multistep import Multistep, correction
+from sgmse.solvers._exponential import Weights
+from sgmse.solvers._multistep import Multistep
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,10 @@ class UniPC(Multistep):
 
     The paper calls UniPC-p what has a predictor of order p and thereby order p + 1: UniPC(order=2)
     is its UniPC-1, DDIM corrected by the line through both ends of the step, UniPC(order=3) is its
-    UniPC-2, the line through two estimates corrected by the parabola through three. The integrals
-    of these polynomials are exact, so that its function B(h) cancels: in bh1 and bh2 it remains
-    only where the paper replaces the solution of an equation by 1 / 2.
+    UniPC-2, the line through two estimates corrected by the parabola through three. Where the
+    integrals of these polynomials are exact its function B(h) cancels. It remains where the paper
+    replaces the solution of an equation by 1 / 2, which `coefficients` = "bh1" or "bh2" do, too:
+    in the corrector of UniPC-1 and the predictor of UniPC-2.
 
     The first step is predicted by the constant estimate and corrected to order 2, which for both
     orders is enough. The last state of a run is predicted, not corrected, as nothing is evaluated
@@ -27,17 +28,19 @@ class UniPC(Multistep):
     Order 2 follows no estimate beyond where it was made: the safer choice for few, long steps.
 
     Args:
-        eta: share of fresh noise, 0 (ODE) to 1 (SDE); the paper has the ODE.
-        start: the same for a first step from a pinned end point.
+        eta: strength of the noise of the SDE, or a `Strength`; the paper has the ODE. With it, this
+            is SA-Solver with as many steps in its predictor as in its corrector, `order` - 1.
+        start: the share of the noise that is drawn in a first step from a pinned end point.
         order: 2 or 3, of the paths for eta = 0; with fresh noise as for `Multistep`.
+        coefficients: "exact", or those of the paper's B(h) = -h, "bh1", or e^-h - 1, "bh2".
     """
 
     @override
     def predictor(self, w: Weights, p: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return bend(w, *p[: self.order - 2])
+        return self.bend(w, *p[: self.order - 2])
 
     @override
     def corrector(
         self, w: Weights, p: Sequence[Tensor], predicted: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
-        return correction(w, p[: self.order - 2], predicted)
+        return self.correction(w, p[: self.order - 2], predicted)
