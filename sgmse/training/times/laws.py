@@ -114,7 +114,7 @@ class _Normal(Law):
 
 @dataclass(frozen=True)
 class LogNormal(_Normal):
-    """ln(sigma / a) ~ N(mean, std^2), cut to low <= t <= high (Karras et al. 2022, table 1).
+    """ln(sigma / a) ~ N(mean, std^2), cut to low <= t <= high (Karras et al. 2022, table 1*).
 
     sigma / a is the level of noise beside clean audio, the sigma of EDM (arXiv:2206.00364), and t
     is where the process has it. EDM's constants, the defaults, are for data of sigma_data = 0.5;
@@ -142,7 +142,7 @@ class LogNormal(_Normal):
 
 @dataclass(frozen=True)
 class LogitNormal(_Normal):
-    """ln(t / (1 - t)) ~ N(mean, std^2), cut to low <= t <= high (Esser et al. 2024, sec. 3.1).
+    """ln(t / (1 - t)) ~ N(mean, std^2), cut to low <= t <= high (Esser et al. 2024, sec. 3.1*).
 
     Of Stable Diffusion 3 (arXiv:2403.03206), where the defaults did best for straight flows: the
     times in the middle, where the velocity is hardest to tell, come more often than both ends.

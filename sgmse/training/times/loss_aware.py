@@ -2,7 +2,7 @@
 
     objective = E[ loss(t) / p(t) ],     p(t) in proportion to sqrt(E[loss(t)^2])
 
-(Nichol and Dhariwal 2021, arXiv:2102.09672, eq. 18). The times of a law are split into bins of the
+(Nichol and Dhariwal 2021, arXiv:2102.09672, eq. 18*). The times of a law are split into bins of the
 same probability, t = Q(u) with u in [k / K, (k + 1) / K), and the squares are means over the last
 losses of each bin. Until every bin has so many, the bins are drawn alike.
 """

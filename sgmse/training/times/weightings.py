@@ -61,7 +61,7 @@ class EvenTime(TimeWeighting):
 
 @dataclass(frozen=True)
 class Likelihood(TimeWeighting):
-    """w = g^2 / sigma^2 = -2 lambda'(t) (Song et al. 2021, arXiv:2101.09258, eq. 7 and 8).
+    """w = g^2 / sigma^2 = -2 lambda'(t) (Song et al. 2021, arXiv:2101.09258, eq. 7*, 8*).
 
     With the error of the score that is lambda(t) = g(t)^2, with which the loss is a bound of the
     negative log-likelihood up to a constant. Its integral from low to high is 2 (lambda(low) -
