@@ -19,6 +19,7 @@ class Run:
         evaluations: of the network that refines, for each piece of the recording; None where they
             are not counted.
         memory: bytes that the process held at most until then; None where that is not known.
+        at_once: recordings that were enhanced at the same time, and share the seconds.
         problem: why there is no enhanced file.
     """
 
@@ -32,6 +33,7 @@ class Run:
     seconds: float = 0.0
     evaluations: float | None = None
     memory: int | None = None
+    at_once: int = 1
     problem: str = ""
 
     @property
@@ -50,11 +52,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Costs:
-    """Of a system: seconds for a second of audio, evaluations of its network, bytes of memory."""
+    """Of a system: seconds for a second of audio, evaluations of its network, bytes of memory.
+
+    `at_once` is how many recordings shared the seconds at most.
+    """
 
     real_time_factor: float | None = None
     evaluations: float | None = None
     memory: int | None = None
+    at_once: int = 1
 
     @classmethod
     def of(cls, runs: Iterable[Run]) -> "Costs":
@@ -66,4 +72,5 @@ class Costs:
             sum(run.seconds for run in made) / audio if audio else None,
             sum(counts) / len(counts) if counts else None,
             max((run.memory for run in made if run.memory is not None), default=None),
+            max((run.at_once for run in made), default=1),
         )

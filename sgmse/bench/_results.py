@@ -91,7 +91,7 @@ class Results:
             parts += [f"## {name}"] if len(self.suite.sets) > 1 else []
             parts.append(text.summary(table, self.by(name)))
             if costs := self.costs(name):
-                parts += [_cost_table(costs), _cost_explanation(self.workers)]
+                parts += [_cost_table(costs), _cost_explanation(costs, self.workers)]
         return "\n\n".join(parts)
 
     def missed(self, thresholds: Sequence[Threshold]) -> list[str]:
@@ -211,9 +211,15 @@ def _cost_table(costs: Mapping[str, Costs]) -> str:
     return text.markdown_table(header, lines)
 
 
-def _cost_explanation(workers: int) -> str:
+def _cost_explanation(costs: Mapping[str, Costs], workers: int) -> str:
     how = f"in {workers} processes of one thread each" if workers else "in one process"
+    batches = "".join(
+        f" {system}: its share of the time of a batch, up to {cost.at_once} recordings at once."
+        for system, cost in costs.items()
+        if cost.at_once > 1
+    )
     return (
         f"Seconds for a second of audio, without loading, reading and writing, {how}; evaluations "
         "of the network for each recording; memory of a process with Python and all libraries."
+        f"{batches}"
     )

@@ -37,17 +37,21 @@ class Usage(NamedTuple):
         seconds: without loading, reading and writing.
         evaluations: of the network that refines, for each piece of the recording.
         memory: bytes that this process held at most until now.
+        at_once: recordings that were enhanced at the same time, and share the seconds.
     """
 
     seconds: float
     evaluations: float | None = None
     memory: int | None = None
+    at_once: int = 1
 
 
 #: (audio (samples,), rate in Hz, seed) -> (samples,), enhanced and without delay.
 EnhanceSignal = Callable[[Signal, int, int], Signal]
 #: (noisy file, enhanced file, seed) -> what it took. The enhanced file appears whole or not at all.
 EnhanceFile = Callable[[Path, Path, int], Usage]
+#: The same of many at once: for each what it took, or why there is none.
+EnhanceFiles = Callable[[Sequence[tuple[Path, Path, int]]], list[Usage | Exception]]
 
 
 class System:
@@ -61,6 +65,15 @@ class System:
     def rooted(self, folder: Path) -> Self:
         """The same with its relative paths taken from a folder."""
         return replace(self, **rooted_paths(self, folder))  # type: ignore[type-var]
+
+    @property
+    def at_once(self) -> int:
+        """How many recordings are to be enhanced at once, in one process, by `load_together`."""
+        return 1
+
+    def on(self, device: str) -> Self:
+        """The same on a device of torch, if it runs on one and does not say on which."""
+        return self
 
     def require(self) -> None:
         """Raise `ValueError` or `ImportError` with the remedy if it cannot run."""
@@ -82,6 +95,10 @@ class System:
         Raises `ArgumentTypeError` for a class that has neither them nor what makes them.
         """
         raise ArgumentTypeError(f"{type(self).__name__} overrides neither files nor load")
+
+    def load_together(self) -> EnhanceFiles:
+        """What makes many at once; asked for where `at_once` is more than 1."""
+        raise ArgumentTypeError(f"{type(self).__name__} does not override load_together")
 
 
 class SignalEnhancer(System, ABC):

@@ -3,13 +3,13 @@
 import json
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 from pathlib import Path
 from time import perf_counter
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from typing_extensions import override
@@ -17,12 +17,14 @@ from typing_extensions import override
 from sgmse import audio
 from sgmse.bench._systems import (
     EnhanceFile,
+    EnhanceFiles,
     System,
     Usage,
     peak_memory,
     warm_up,
     write_exact,
 )
+from sgmse.bench._together import Together
 from sgmse.checkpoints import PACKAGED, locate
 from sgmse.checkpoints.hub import HUB
 from sgmse.checkpoints.native import CONFIG, WEIGHTS
@@ -31,6 +33,7 @@ from sgmse.errors import ArgumentError, RecordingWarning
 from sgmse.scoring.provenance import combined, digest, versions
 from sgmse.solvers import Grid, Solver
 
+AT_ONCE = 32  # recordings on a GPU; fewer in a batch where its memory does not suffice
 #: Keys of a config.json that change no sample of a result.
 SAID = ("licence", "training", "samplers")
 
@@ -46,6 +49,7 @@ class Model(System):
         compat: "sgmse" for the arithmetic of the published sampler.
         device: where it runs; CUDA where there is a GPU for it, else the CPU, if absent.
         force: sample it as it is not made for.
+        together: recordings that are enhanced at once; 32 on a GPU and one on a CPU, if absent.
     """
 
     model: str = "default"
@@ -56,10 +60,13 @@ class Model(System):
     compat: Literal["sgmse"] | None = None
     device: str | None = None
     force: bool = False
+    together: int | None = None
 
     def __post_init__(self) -> None:
         if self.grid is not None and self.steps is not None:
             raise ArgumentError("give a grid, which has its steps, or steps, not both")
+        if self.together is not None and self.together < 1:
+            raise ArgumentError(f"together must be at least 1, not {self.together}")
 
     @override
     def rooted(self, folder: Path) -> Self:
@@ -102,6 +109,66 @@ class Model(System):
             "sampler": self._sampler[0],
             **versions(),
         }
+
+    @property
+    @override
+    def at_once(self) -> int:
+        if self.together is not None:
+            return self.together
+        return 1 if self._sampler[0].endswith(", cpu") else AT_ONCE
+
+    @override
+    def on(self, device: str) -> Self:
+        return self if self.device else replace(self, device=device)
+
+    @override
+    def load_together(self) -> EnhanceFiles:
+        """Spectrograms of equal size are a batch; the seconds of all are shared by duration."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RecordingWarning)
+            plain = self.enhancer()
+            rate = plain.front.sample_rate
+            replace(plain, force=True)(warm_up(rate), rate)
+        enhancer = Together.like(plain, self.at_once)
+
+        def enhance(files: Sequence[tuple[Path, Path, int]]) -> list[Usage | Exception]:
+            read: list[tuple[Any, audio.Info] | Exception] = []
+            for source, _, _ in files:
+                try:
+                    read.append(audio.read(source))
+                except Exception as error:
+                    read.append(error)
+            waiting = [i for i, recording in enumerate(read) if isinstance(recording, tuple)]
+
+            def clean(i: int) -> Any:
+                noisy, about = read[i]  # type: ignore[misc]
+                try:
+                    return enhancer(noisy, about.sample_rate, seed=files[i][2])
+                except Exception as error:
+                    return error
+
+            start = perf_counter()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RecordingWarning)  # the scores say it
+                made = dict(zip(waiting, enhancer.map(clean, waiting), strict=True))
+            seconds = perf_counter() - start
+            total = sum(read[i][1].duration for i in waiting)  # type: ignore[index,misc]
+            results: list[Usage | Exception] = []
+            for i, recording in enumerate(read):
+                result = made.get(i, recording)
+                if isinstance(recording, Exception) or isinstance(result, Exception):
+                    results.append(result)
+                    continue
+                about = recording[1]
+                try:
+                    write_exact(files[i][1], result, about.sample_rate)
+                except OSError as error:
+                    results.append(error)
+                    continue
+                results.append(Usage(seconds * about.duration / total, at_once=len(waiting)))
+            return results
+
+        return enhance
 
     def enhancer(self) -> Enhancer:
         """The model with its sampler. Raises `ValueError` as `require` does."""

@@ -34,6 +34,7 @@ from sgmse.scoring.workers import Death, map_unordered
 
 RUNS, SCORES = "runs.jsonl", "scores.jsonl"
 UNSEEDED = "unseeded"
+SECONDS_AT_ONCE = 1800.0  # of recordings that are in memory at the same time
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def run_suite(
         suite: what to do.
         output: folder of the results.
         workers: processes, of one thread each, which real-time factors are measured on; 0 works in
-            this process. A script that asks for some must do its work below
+            this process, as models on a GPU do. A script that asks for some must do its work below
             `if __name__ == "__main__":`.
         progress: called as the work goes on.
 
@@ -196,11 +197,57 @@ class _Worker:
         except ImportError:
             raise
         except Exception as error:  # a system may do well on the other recordings
-            why = " ".join(str(error).split())
-            if not isinstance(error, SgmseError | OSError):
-                why = f"{type(error).__name__}: {why}"
-            return replace(item.run, problem=f"not enhanced: {why}")
+            return replace(item.run, problem=_not_enhanced(error))
         return replace(item.run, digest=digest(target), duration=duration, **usage._asdict())
+
+
+@dataclass(frozen=True)
+class _Together:
+    """What is done of many items at once, in this process."""
+
+    system: System
+
+    def __call__(self, items: Sequence[Item]) -> Generator[Run]:
+        enhance = self.system.load_together()
+        durations: dict[Path, float] = {}
+        for item in items:
+            try:
+                durations[item.noisy] = audio.info(item.noisy).duration
+            except (SgmseError, OSError):
+                durations[item.noisy] = 0.0
+        # Those of like lengths make larger batches.
+        ordered = sorted(items, key=lambda item: (item.run.seed or 0, durations[item.noisy]))
+        for chunk in _chunks(ordered, durations, self.system.at_once):
+            files = [(item.noisy, item.pair.enhanced, item.run.seed or 0) for item in chunk]
+            for item, usage in zip(chunk, enhance(files), strict=True):
+                if isinstance(usage, Exception):
+                    yield replace(item.run, problem=_not_enhanced(usage))
+                    continue
+                made = digest(item.pair.enhanced)
+                duration = durations[item.noisy]
+                yield replace(item.run, digest=made, duration=duration, **usage._asdict())
+
+
+def _chunks(
+    items: Sequence[Item], durations: Mapping[Path, float], most: int
+) -> Iterator[list[Item]]:
+    """Items in order, at most so many and so long that memory holds them; at least one."""
+    chunk: list[Item] = []
+    for item in items:
+        seconds = sum(durations[other.noisy] for other in chunk) + durations[item.noisy]
+        if chunk and (len(chunk) == most or seconds > SECONDS_AT_ONCE):
+            yield chunk
+            chunk = []
+        chunk.append(item)
+    if chunk:
+        yield chunk
+
+
+def _not_enhanced(error: Exception) -> str:
+    why = " ".join(str(error).split())
+    if not isinstance(error, SgmseError | OSError):
+        why = f"{type(error).__name__}: {why}"
+    return f"not enhanced: {why}"
 
 
 def _died(item: Item, death: Death) -> Run:
@@ -234,6 +281,9 @@ def _enhanced(items: Sequence[Item], suite: Suite, workers: int) -> Generator[Ru
     for name, group in groupby(items, lambda item: item.run.system):
         batch = list(group)
         _clear(batch)
+        if suite.systems[name].at_once > 1:
+            yield from _Together(suite.systems[name])(batch)
+            continue
         results = map_unordered(
             _Worker(suite.systems[name]), batch, min(workers, len(batch)), _died
         )

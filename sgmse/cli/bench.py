@@ -58,6 +58,7 @@ def add(commands: Commands) -> None:
     parser.value("--systems", "NAME,...", text, names)
     reports.add(parser, report=None)
     parser.processes()
+    parser.device()
     parser.quiet("the tables and errors")
 
 
@@ -100,6 +101,9 @@ def _chosen(suite: "Suite", options: argparse.Namespace) -> "Suite":
     """The suite with what the command line asks for."""
     if options.files is not None:
         suite = replace(suite, files=options.files)
+    if options.device is not None:
+        systems = {name: system.on(options.device) for name, system in suite.systems.items()}
+        suite = replace(suite, systems=systems)
     if options.systems is None:
         return suite
     for name in options.systems:
