@@ -11,10 +11,12 @@ from sgmse.inference._guidance import Blind, Guided
 from sgmse.inference._latent import decode, encode
 from sgmse.inference._likelihood import Exact, Hutchinson, Likelihood, Normal, log_likelihood
 from sgmse.inference._objectives import AYS, GITS, Endpoint, Objective
+from sgmse.inference._steering import Best, Particles, best_of, steer
 
 __all__ = [
     "AYS",
     "GITS",
+    "Best",
     "Blind",
     "Calibration",
     "Endpoint",
@@ -26,10 +28,13 @@ __all__ = [
     "Likelihood",
     "Normal",
     "Objective",
+    "Particles",
+    "best_of",
     "coverage",
     "decode",
     "encode",
     "ensemble",
     "fit",
     "log_likelihood",
+    "steer",
 ]
