@@ -6,8 +6,16 @@ On Gaussian posteriors of 16 variances, from t = 0.9 to 0.1 in equal steps of la
 draw no noise are compared with the exact probability flow, the others in the variance of their
 samples, which their linear response gives without sampling. The order is the slope of the largest
 error between the two finest runs.
+
+With estimates that err (tests/erring.py: 0.8 of the exact one and a constant; a bias near t = 1;
+one near t = 0) mean and variance are compared with those of the SDE, which their own equations
+give. The order is that of the largest error of the three kinds, on one process of each family.
+
+From t = 1 of a bridge and of a flow, where lambda is infinite, the same for the exact estimate and
+the first of these three, on two grids.
 """
 
+import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -18,25 +26,60 @@ from tqdm import tqdm
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))  # the exact problems and the lists of what there is
 
-from conftest import SDES, SOLVERS  # noqa: E402
+from conftest import FAMILIES, SDES, SOLVERS  # noqa: E402
+from erring import LINEAR  # noqa: E402
 from names import short  # noqa: E402
 from problems import slope  # noqa: E402
-from proofs import STEPS, errors, silent  # noqa: E402
+from proofs import STEPS, errors, faultless, law_errors, silent  # noqa: E402
 from writing import arguments, paragraph, write  # noqa: E402
 
-from sgmse.sdes import SDE  # noqa: E402
-from sgmse.solvers import LAST_START, Solver  # noqa: E402
+from sgmse.sdes import SBVE, SDE, StraightFlow  # noqa: E402
+from sgmse.solvers import LAST_START, AsinhSNR, LogSNR, Solver  # noqa: E402
 
 #: One of each class of processes: the first that the tests list.
 PROCESSES = list({type(sde).__name__: sde for sde in reversed(SDES)}.values())[::-1]
 PICTURED = ("OUVE", "SBVE", "StraightFlow", "VP")
+#: What is measured beside the exact estimates on all processes, with the last two of STEPS.
+FINEST = STEPS[-2:]
+INSIDE = LogSNR(2, 0.9, 0.1, finish=False)
+ENDS = [(sde, grid) for sde in (SBVE(), StraightFlow()) for grid in (AsinhSNR, LogSNR)]
+
+#: Errors by solver, and by process or process and grid.
+Errors = dict[str, dict[str, list[float] | None]]
 
 
-def measure(pair: tuple[SDE, Solver]) -> list[float] | None:
-    """Errors after STEPS."""
+def measure(case: tuple[str, SDE, Solver]) -> list[float] | None:
+    """Errors after STEPS, or FINEST."""
     torch.set_num_threads(1)
-    sde, solver = pair
-    return errors(sde, solver)
+    what, sde, solver = case
+    if what == "exact":
+        return errors(sde, solver)
+    if not solver.order or solver.refusal(sde, 0.9 if what == "erring" else 1.0):
+        return None
+    if what == "erring":
+        kinds, grid = list(LINEAR.values()), INSIDE
+    else:
+        grid = {kind.__name__: kind for kind in (AsinhSNR, LogSNR)}[what](2, 1.0, 0.1, False)
+        kinds = [faultless, LINEAR["linear"]]
+    found = [law_errors(kind, sde, solver, grid, FINEST) for kind in kinds]
+    return [max(each) for each in zip(*found, strict=True)]
+
+
+def ordered(measured: list[float] | None) -> str:
+    """The slope of the last errors, as it is printed."""
+    return "" if measured is None else f"{slope(list(FINEST), measured[-2:]):.2f}"
+
+
+def table(results: Errors, columns: dict[str, str]) -> str:
+    """Solvers x columns (key, title) as Markdown: the measured order."""
+    lines = [f"| solver | declared | {' | '.join(columns.values())} |"]
+    lines.append("|---" * (len(columns) + 2) + "|")
+    for solver in SOLVERS:
+        cells = [ordered(results[short(solver)].get(key)) for key in columns]
+        if any(cells):
+            order = solver.order if silent(PROCESSES[0], solver) else solver.weak_order
+            lines.append(f"| `{short(solver)}` | {order} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def declared(solver: Solver) -> int:
@@ -72,14 +115,16 @@ def reason(solver: Solver, sde: SDE, start: float) -> str | None:
     )
 
 
-def matrix() -> str:
-    """Which solver can sample which process, from when, and what stands against it."""
+def matrix(ends: Errors) -> str:
+    """Which solver can sample which process, from when, and what stands against it.
+
+    `ends` are the errors from t = 1.
+    """
     names = [type(sde).__name__ for sde in PROCESSES]
+    from_end = [f"from a bridge's end, {grid.__name__}" for grid in (AsinhSNR, LogSNR)]
     reasons: list[str] = []
-    lines = [
-        "| solver | order | evaluations a step | draws noise | " + " | ".join(names) + " |",
-        "|---" * (len(names) + 4) + "|",
-    ]
+    heads = ["solver", "order", *from_end, "evaluations a step", "draws noise", *names]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for solver in SOLVERS:
         cells = []
         for sde in PROCESSES:
@@ -95,7 +140,9 @@ def matrix() -> str:
         draws = {solver.draws(sde) for sde in PROCESSES if not solver.refusal(sde, LAST_START)}
         noise = "at a bridge's start" if len(draws) == 2 else "yes" if True in draws else "no"
         order = str(declared(solver) or "none")
-        head = [f"`{short(solver)}`", order, str(solver.evaluations), noise]
+        measured = [ends[short(solver)].get(f"SBVE {grid.__name__}") for grid in (AsinhSNR, LogSNR)]
+        orders = [order, *map(ordered, measured)]
+        head = [f"`{short(solver)}`", *orders, str(solver.evaluations), noise]
         lines.append(f"| {' | '.join(head + cells)} |")
     notes = [f"{number}. {why}" for number, why in enumerate(reasons, 1)]
     return "\n".join([*lines, "", *notes])
@@ -128,36 +175,56 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--docs", type=Path, default=HERE.parent / "docs")
     parser.add_argument("-j", "--workers", type=int, default=2)
+    parser.add_argument("--only", help="solvers with this in their names; the others as measured")
     options = parser.parse_args()
-    pairs = [(sde, solver) for solver in SOLVERS for sde in PROCESSES]
+    cases = [("exact", sde, solver) for solver in SOLVERS for sde in PROCESSES]
+    cases += [("erring", sde, solver) for solver in SOLVERS for sde in FAMILIES]
+    cases += [(grid.__name__, sde, solver) for solver in SOLVERS for sde, grid in ENDS]
+    file = options.output / "solver-order.json"
+    before = json.loads(file.read_text()) if options.only else {}
+    cases = [case for case in cases if (options.only or "") in short(case[2])]
     with ProcessPoolExecutor(options.workers) as pool:
-        measured = list(tqdm(pool.map(measure, pairs), total=len(pairs), unit="pair"))
-    results: dict[str, dict[str, list[float] | None]] = {short(solver): {} for solver in SOLVERS}
-    for (sde, solver), errors_of_pair in zip(pairs, measured, strict=True):
-        results[short(solver)][short(sde)] = errors_of_pair
+        measured = list(tqdm(pool.map(measure, cases), total=len(cases), unit="pair"))
+    body: dict[str, Errors] = {
+        part: {short(solver): before.get(part, {}).get(short(solver), {}) for solver in SOLVERS}
+        for part in ("errors", "erring", "ends")
+    }
+    for (what, sde, solver), found in zip(cases, measured, strict=True):
+        part = {"exact": "errors", "erring": "erring"}.get(what, "ends")
+        key = short(sde) if part == "errors" else type(sde).__name__
+        body[part][short(solver)][f"{key} {what}" if part == "ends" else key] = found
 
     options.output.mkdir(parents=True, exist_ok=True)
     options.docs.mkdir(parents=True, exist_ok=True)
-    body = {"steps": STEPS, "errors": results}
+    results = body["errors"]
     plot(results, options.output / "solver-order.png")
+    families = {type(sde).__name__: type(sde).__name__ for sde in FAMILIES}
+    corners = [f"{type(sde).__name__} {grid.__name__}" for sde, grid in ENDS]
     page = (
         "# The order of every solver on every process\n\n"
         "Made by `python benchmarks/solver_order.py`.\n\n"
-        f"{paragraph(__doc__, 2)} An empty cell: no order to measure (steps that the solver "
-        "chooses by itself, or a corrector, whose steps do not shrink with the number of "
-        "steps).\n\n"
-        f"{orders_table(results)}\n\n![errors](solver-order.png)\n"
+        f"{paragraph(__doc__, 2)} An empty cell: no order to measure (a corrector, or ways back, "
+        "whose steps do not shrink with the number of steps).\n\n"
+        f"{orders_table(results)}\n\n![errors](solver-order.png)\n\n"
+        f"## Estimates that err\n\n{paragraph(__doc__, 3)} With `churn`, whose SDE depends on the "
+        f"grid, it is that of the distance to twice the steps.\n\n"
+        f"{table(body['erring'], families)}\n\n"
+        f"## From the end of a bridge or a flow\n\n{paragraph(__doc__, 4)} Why these orders are "
+        "what they are: [theory](../../docs/theory.md#from-an-infinite-%CE%BB).\n\n"
+        f"{table(body['ends'], dict(zip(corners, corners, strict=True)))}\n"
     )
-    write(options.output, "solver-order", page, body)
+    write(options.output, "solver-order", page, {"steps": STEPS, **body})
     (options.docs / "solvers.md").write_text(
         "# Which solver for which process\n\n"
         "Made by `python benchmarks/solver_order.py`. Every pair works, or is refused with the "
         'reason below before anything is computed. "from 0.999": the solver cannot leave t = 1 '
-        "of that process, and is started just before it. The measured orders: "
+        "of that process, and is started just before it. The order is that for any estimate, exact "
+        "or not, from where a / sigma is not 0; beside it that from t = 1 of `SBVE`, as measured "
+        "on two grids (empty: refused there, or no order). All measured orders: "
         "[results](../benchmarks/results/solver-order.md); the distance to the exact posterior: "
         "[quality](../benchmarks/results/solver-quality.md). The arithmetic of each family "
         "from top to bottom: [loops](loops.md).\n\n"
-        f"{matrix()}\n"
+        f"{matrix(body['ends'])}\n"
     )
     print(options.docs / "solvers.md")
 

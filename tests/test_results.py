@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import SDES, SOLVERS
 from problems import slope
-from proofs import silent
+from proofs import silent, strength
 
 from sgmse.bench import Model, load_suite, run_suite
 from sgmse.checkpoints import locate
@@ -93,7 +93,7 @@ def test_the_samplers_that_are_not_refused_are_better_than_the_recording():
 
 def test_the_matrix_of_solvers_is_that_of_the_code(monkeypatch):
     monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
-    matrix = importlib.import_module("solver_order").matrix()
+    matrix = importlib.import_module("solver_order").matrix(found("solver-order")["ends"])
     assert matrix in (REPOSITORY / "docs" / "solvers.md").read_text()
 
 
@@ -106,9 +106,16 @@ def test_the_orders_are_at_least_the_declared_ones(monkeypatch):
     for solver in SOLVERS:
         order = solver.order if silent(SDES[0], solver) else solver.weak_order
         for errors in filter(None, results["errors"][short(solver)].values()):
-            # At 64 and 128 steps: a first order within 8 %, a third within 10 %.
-            assert slope(results["steps"][1:], errors[1:]) > order - 0.1, solver
+            # At 64 and 128 steps: a first order within 8 %, a third within 10 %, and a fifth
+            # where the errors are not yet roundings.
+            rate = slope(results["steps"][1:], errors[1:])
+            assert rate > order - (0.45 if order == 5 else 0.1) or errors[-1] < 1e-12, solver
             measured += 1
+        for errors in filter(None, results["erring"][short(solver)].values()):
+            rate = slope(results["steps"][1:], errors)
+            # What a churn of a step does is told from what its neighbours do with many steps only.
+            low = order - (0.45 if order == 5 else 0.1)
+            assert rate > low or errors[-1] < 1e-12 or strength(solver) is None, solver
     assert measured > 300
 
 

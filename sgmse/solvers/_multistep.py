@@ -43,8 +43,9 @@ class Multistep(Exponential):
 
     From an infinite lambda (a pinned end point, or a = 0) the first two steps are of first order,
     and a step to sigma = 0 returns x0. The orders are those from any other start. From a pinned
-    point the flow keeps a part of the error of its first step at any number of steps; with eta = 1
-    it fades.
+    point the flow keeps a part of the error of its first step: on `LogSNR` the order is 1 + eta^2,
+    at most 2, and on `AsinhSNR` it is 2, for the flow up to a logarithm (docs/theory.md, section
+    4). docs/solvers.md has the measured ones.
 
     Args:
         eta: share of fresh noise, 0 (ODE) to 1 (SDE).

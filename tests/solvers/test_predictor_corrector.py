@@ -264,3 +264,17 @@ def test_a_bridge_has_no_score_at_its_end(sde):
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(("elements", "ratio", "most"), [(4, 2.47, 0.3), (256, 1.26, 0.06)])
+def test_langevin_is_stationary_for_large_items_alone(elements, ratio, most):
+    """1 + snr^2 times the variance at best, several times it for items of a few elements."""
+    problem, items = Gaussian(OUVE(), 0.0, 0.1), 4000 // elements
+    t, y = times(0.5).expand(items), torch.zeros(items, elements, dtype=torch.complex128)
+    _, variance = problem.moments(y, t)
+    x, draws, found = variance.sqrt() * noise(items, elements), Draws(), []
+    for step in range(120):
+        x = Langevin(0.5).correct(problem, x, y, t, draws)
+        if step >= 60:
+            found.append(float(x.abs().square().mean() / variance[0, 0]))
+    assert sum(found) / len(found) == pytest.approx(ratio, abs=most)
