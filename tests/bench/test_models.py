@@ -82,7 +82,8 @@ def test_conditions_tell_weights_and_samplers_apart():
 def test_what_the_sound_depends_on_is_in_the_conditions():
     """They are in the fingerprints of journals: what was made in another way is made again."""
     assert Model("model", device="cpu").conditions()["sampler"] == (
-        "Exponential(eta=0.0, start=0.0) on Uniform(steps=1, start=1.0, end=0.0, finish=True), "
+        "Exponential(eta=0.0, start=0.0, whole=False) "
+        "on Uniform(steps=1, start=1.0, end=0.0, finish=True), "
         "20.0 s, 1.0 s, zero, 1, cover, kept, 1, cpu"
     )
 
