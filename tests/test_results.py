@@ -119,21 +119,6 @@ def test_the_orders_are_at_least_the_declared_ones(monkeypatch):
     assert measured > 300
 
 
-@pytest.mark.parametrize(
-    ("process", "most"), [("OUVE()", 0.015), ("SBVE()", 0.01), ("StraightFlow()", 0.01)]
-)
-def test_ten_evaluations_reach_the_posterior(process, most):
-    """With a solver of second order or better; predictor-corrector needs 60."""
-    results = found("solver-quality")
-    ten = results["budgets"].index(10)
-    runs = {solver: run[ten] for solver, run in results["runs"][process].items() if len(run) > 1}
-    second = ("Multistep", "UniPC", "Singlestep", "MeanShifted()", "MeanShifted(solver=Multistep")
-    w1, nfe, _ = min(run for solver, run in runs.items() if solver.startswith(second))
-    assert w1 <= most
-    assert nfe <= 10
-    assert runs["PredictorCorrector()"][0] > most
-
-
 @pytest.mark.slow
 def test_the_suite_gives_the_committed_scores_again(shared, tmp_path):
     measures = ("pesq-wb", "stoi", "estoi", "si-sdr")
