@@ -6,6 +6,7 @@ from sgmse._files import whole_folder
 from sgmse.checkpoints.native import CARD, CONFIG, WEIGHTS, Checkpoint, save
 from sgmse.checkpoints.published import _archives, _torch_files
 from sgmse.checkpoints.published._bbed import Bridge, Corrected
+from sgmse.checkpoints.published._cose import COSE
 from sgmse.checkpoints.published._edm2se import EDM2SE
 from sgmse.checkpoints.published._family import Contents, Family
 from sgmse.checkpoints.published._flowse import FlowSE
@@ -22,7 +23,7 @@ FILES = (WEIGHTS, CONFIG, CARD)
 #: In the order in which they are asked.
 FAMILIES: tuple[Family, ...] = (
     *(Storm(), Bridge(), Corrected(), Official(), EDM2SE(), NeMo()),
-    *(FlowSE(), MeanFlowSE(), RoseCD(), SBCTM()),
+    *(FlowSE(), MeanFlowSE(), RoseCD(), SBCTM(), COSE()),
 )
 
 
