@@ -65,12 +65,16 @@ HEAVY = {
     "onnxruntime",
     "pandas",
     "pesq",
+    "pesqc2",
+    "pocketsphinx",
     "pyroomacoustics",
     "pystoi",
     "ray",
+    "resemblyzer",
     "speechmos",
     "tensorboard",
     "torchaudio",
+    "visqol",
 }
 
 

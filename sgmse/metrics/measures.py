@@ -21,12 +21,18 @@ from sgmse.metrics import (
     lsd,
     lsd_high,
     pesq_nb,
+    pesq_nb_c2,
     pesq_wb,
+    pesq_wb_c2,
+    phone_similarity,
     segmental_snr,
     si_sar,
     si_sdr,
     si_sir,
+    speaker_similarity,
+    sphinx_word_errors,
     stoi,
+    visqol,
     word_error_rate,
 )
 
@@ -155,6 +161,32 @@ MEASURES: tuple[Measure, ...] = (
         needs_reference=False,
         extra="distillmos",
         packages=("distillmos",),
+    ),
+    Measure("PESQ-WB-C2", pesq_wb_c2, (16000,), digits=3, extra="pesqc2", packages=("pesqc2",)),
+    Measure(
+        "PESQ-NB-C2", pesq_nb_c2, (8000, 16000), digits=3, extra="pesqc2", packages=("pesqc2",)
+    ),
+    Measure("ViSQOL", visqol, (16000,), extra="visqol", packages=("visqol", "ai_edge_litert")),
+    Measure(
+        "PhoneSim", phone_similarity, (16000,), digits=3, extra="words", packages=("pocketsphinx",)
+    ),
+    Measure(
+        "WER-Sphinx",
+        sphinx_word_errors,
+        (16000,),
+        higher_is_better=False,
+        digits=3,
+        extra="words",
+        packages=("pocketsphinx",),
+        takes_text=True,
+    ),
+    Measure(
+        "SpeakerSim",
+        speaker_similarity,
+        (16000,),
+        digits=3,
+        extra="speaker",
+        packages=("resemblyzer", "librosa"),
     ),
 )
 ALIASES = {"pesq": "pesq-wb"}

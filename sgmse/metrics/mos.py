@@ -66,7 +66,7 @@ def distillmos(estimate: ArrayLike, sample_rate: int) -> float:
 
 @cache
 def _distillmos_model() -> "torch.nn.Module":
-    with _importable("torchaudio"):
+    with importable("torchaudio"):
         package = imported("distillmos", "this metric", "distillmos")
     with redirect_stdout(StringIO()):  # it says where its weights are
         model: torch.nn.Module = package.ConvTransformerSQAModel().eval()
@@ -74,7 +74,7 @@ def _distillmos_model() -> "torch.nn.Module":
 
 
 @contextmanager
-def _importable(name: str) -> Iterator[None]:
+def importable(name: str) -> Iterator[None]:
     """Let a module be imported that another imports without need.
 
     DistillMOS reads files for its own command line with torchaudio, whose wheels refuse to be

@@ -3,6 +3,10 @@
 Wide-band: ITU-T P.862.2, 16 kHz. Narrow-band: ITU-T P.862 mapped by P.862.1, 8 or 16 kHz. It aligns
 time and level by itself. Computed by the package `pesq`, which is the ITU's code.
 
+The same by P.862 corrigendum 2 (03/2018), which corrects the level at which loudness is computed:
+scores are higher, by 0.8 on average says the package*, and are not comparable with those before it.
+Computed by the package `pesqc2`, the same code with the correction.
+
 That code writes beyond its memory where the reference has more than 50 utterances: it dies, or says
 a number that means nothing. The recommendation is for recordings of 8 to 30 s; such a reference is
 refused here. Pairs so long that other arrays of it might overflow are scored by a process that may
@@ -15,6 +19,7 @@ import signal
 import subprocess
 import sys
 from types import ModuleType
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +29,9 @@ from sgmse.errors import MetricError
 from sgmse.metrics._signals import Signal, compared
 from sgmse.metrics._utterances import ROOM, Mode, fit, surely_fit
 
+Package = Literal["pesq", "pesqc2"]
+EXTRAS = {"pesq": "metrics", "pesqc2": "pesqc2"}
+
 LONG = 90.0  # seconds; it has room for 1000 bad intervals, and none takes less than 96 ms
 
 
@@ -32,7 +40,7 @@ def pesq_wb(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> floa
 
     Raises `MetricError`, also for a reference with more than 50 utterances.
     """
-    return _pesq("wb", (16000,), reference, estimate, sample_rate)
+    return _pesq("pesq", "wb", (16000,), reference, estimate, sample_rate)
 
 
 def pesq_nb(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
@@ -40,14 +48,29 @@ def pesq_nb(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> floa
 
     Raises `MetricError`, also for a reference with more than 50 utterances.
     """
-    return _pesq("nb", (8000, 16000), reference, estimate, sample_rate)
+    return _pesq("pesq", "nb", (8000, 16000), reference, estimate, sample_rate)
+
+
+def pesq_wb_c2(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
+    """The same as `pesq_wb` by corrigendum 2."""
+    return _pesq("pesqc2", "wb", (16000,), reference, estimate, sample_rate)
+
+
+def pesq_nb_c2(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
+    """The same as `pesq_nb` by corrigendum 2."""
+    return _pesq("pesqc2", "nb", (8000, 16000), reference, estimate, sample_rate)
 
 
 def _pesq(
-    mode: Mode, rates: tuple[int, ...], reference: ArrayLike, estimate: ArrayLike, sample_rate: int
+    code: Package,
+    mode: Mode,
+    rates: tuple[int, ...],
+    reference: ArrayLike,
+    estimate: ArrayLike,
+    sample_rate: int,
 ) -> float:
     s, s_hat = compared(reference, estimate, sample_rate, rates=rates, seconds=0.25)
-    package = imported("pesq", "this metric", "metrics")
+    package = imported(code, "this metric", EXTRAS[code])
     seconds = len(s) / sample_rate
     if not surely_fit(len(s), sample_rate):
         fits, utterances = fit(s, sample_rate, mode)
@@ -79,7 +102,7 @@ def _here(package: ModuleType, mode: Mode, s: Signal, s_hat: Signal, sample_rate
 def _apart(package: ModuleType, mode: Mode, s: Signal, s_hat: Signal, sample_rate: int) -> float:
     """The same by another process, which may die of it."""
     done = subprocess.run(
-        [sys.executable, "-m", __name__, mode, str(sample_rate)],
+        [sys.executable, "-m", __name__, package.__name__, mode, str(sample_rate)],
         input=np.stack([s, s_hat]).tobytes(),
         capture_output=True,
         check=False,
@@ -104,10 +127,10 @@ def _cause(code: int) -> str:
         return f"exit code {code}"
 
 
-def _main(mode: Mode, sample_rate: int) -> None:
+def _main(code: str, mode: Mode, sample_rate: int) -> None:
     """Score the pair at standard input: the score at standard output, or why there is none."""
     s, s_hat = np.frombuffer(sys.stdin.buffer.read(), np.float64).reshape(2, -1)
-    package = imported("pesq", "this metric", "metrics")
+    package = imported(code, "this metric", EXTRAS[code])
     answer: float | str
     try:
         answer = _here(package, mode, s, s_hat, sample_rate)
@@ -117,4 +140,4 @@ def _main(mode: Mode, sample_rate: int) -> None:
 
 
 if __name__ == "__main__":
-    _main("wb" if sys.argv[1] == "wb" else "nb", int(sys.argv[2]))
+    _main(sys.argv[1], "wb" if sys.argv[2] == "wb" else "nb", int(sys.argv[3]))

@@ -11,7 +11,8 @@ from pathlib import Path
 # Whose versions can change a score; those that are not installed are left out.
 PACKAGES = (
     *("sgmse-toolkit", "numpy", "scipy", "soundfile", "soxr", "torch", "pesq", "pystoi"),
-    *("speechmos", "distillmos", "librosa", "onnxruntime"),
+    *("speechmos", "distillmos", "librosa", "onnxruntime", "pesqc2", "visqol-python"),
+    *("ai-edge-litert", "pocketsphinx", "resemblyzer"),
 )
 ABSENT = "unreadable"  # in place of the digest of a file that cannot be read
 

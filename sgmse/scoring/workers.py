@@ -21,7 +21,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # What decides how many threads numerical libraries start; read when they are loaded.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+THREADS = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+    "NUMBA_NUM_THREADS",
+)
 
 READY = "ready"  # what a worker says first
 # What else than the work itself ends a process: the system where memory is short, and people.

@@ -30,9 +30,10 @@ def test_the_list():
         *("LSD", "LSD-8k"),
         *("CSIG", "CBAK", "COVL"),
         *("DNSMOS-SIG", "DNSMOS-BAK", "DNSMOS-OVRL", "DNSMOS-P808", "DistillMOS"),
+        *("PESQ-WB-C2", "PESQ-NB-C2", "ViSQOL", "PhoneSim", "WER-Sphinx", "SpeakerSim"),
     ]
     worse_if_higher = [m.name for m in MEASURES if not m.higher_is_better]
-    assert worse_if_higher == ["LSD", "LSD-8k"]
+    assert worse_if_higher == ["LSD", "LSD-8k", "WER-Sphinx"]
 
 
 @pytest.mark.parametrize("measure", [*MEASURES, word_errors(heard)], ids=lambda m: m.name)

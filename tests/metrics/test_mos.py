@@ -112,10 +112,10 @@ def test_a_module_that_cannot_be_loaded_is_stood_in_for_and_gone_afterwards(tmp_
     (tmp_path / "broken_wheel" / "__init__.py").write_text(source)
     (tmp_path / "sound_wheel.py").write_text("loaded = True")
     monkeypatch.syspath_prepend(tmp_path)
-    with mos._importable("broken_wheel"):
+    with mos.importable("broken_wheel"):
         import broken_wheel  # noqa: F401
     assert not {"broken_wheel", "broken_wheel.part"} & set(sys.modules)
-    with mos._importable("sound_wheel"):
+    with mos.importable("sound_wheel"):
         import sound_wheel
     assert sound_wheel.loaded
     assert sys.modules["sound_wheel"] is sound_wheel

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from sgmse.errors import MetricError
-from sgmse.metrics import pesq_nb, pesq_wb
+from sgmse.metrics import pesq_nb, pesq_nb_c2, pesq_wb, pesq_wb_c2
 
 package = pytest.importorskip("pesq")
 DATA = Path(__file__).parent.parent / "data"
@@ -49,3 +49,21 @@ def test_errors_of_the_package_are_metric_errors(pair, monkeypatch):
     monkeypatch.setattr(package, "pesq", fail)
     with pytest.raises(MetricError, match=r"cannot score this pair \(No utterances detected\)"):
         pesq_wb(*pair, 16000)
+
+
+def test_corrigendum_2_agrees_with_its_package_and_scores_higher(pair):
+    corrected = pytest.importorskip("pesqc2")
+    assert pesq_wb_c2(*pair, 16000) == corrected.pesq(16000, *pair, "wb")
+    assert pesq_nb_c2(*pair, 16000) == corrected.pesq(16000, *pair, "nb")
+    assert pesq_wb_c2(*pair, 16000) > pesq_wb(*pair, 16000) + 0.1  # it corrects underprediction
+    clean, noise = pair[0], pair[1] - pair[0]
+    scores = [pesq_wb_c2(clean, clean + gain * noise, 16000) for gain in (0, 0.1, 0.3, 1)]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] == pytest.approx(4.644, abs=1e-3)  # the mapping of P.862.2 has not changed
+
+
+def test_a_long_pair_by_corrigendum_2_is_scored_apart_by_the_same_package(pair, monkeypatch):
+    pytest.importorskip("pesqc2")
+    here = pesq_wb_c2(*pair, 16000)
+    monkeypatch.setattr("sgmse.metrics.pesq.LONG", 1.0)
+    assert pesq_wb_c2(*pair, 16000) == here
