@@ -34,7 +34,7 @@ from proofs import STEPS, errors, faultless, law_errors, silent  # noqa: E402
 from writing import arguments, paragraph, write  # noqa: E402
 
 from sgmse.sdes import SBVE, SDE, StraightFlow  # noqa: E402
-from sgmse.solvers import LAST_START, AsinhSNR, LogSNR, Solver  # noqa: E402
+from sgmse.solvers import LAST_START, AsinhSNR, LogSNR, MeanShifted, Solver  # noqa: E402
 
 #: One of each class of processes: the first that the tests list.
 PROCESSES = list({type(sde).__name__: sde for sde in reversed(SDES)}.values())[::-1]
@@ -111,7 +111,7 @@ def reason(solver: Solver, sde: SDE, start: float) -> str | None:
     return (
         why.replace(f"{subject} ", "the solver ", 1)
         .replace(repr(sde), "the process")
-        .replace("use Multistep(eta=0.0, start=1.0, order=2) by itself", "use its solver by itself")
+        .replace(f"use {MeanShifted().solver} by itself", "use its solver by itself")
     )
 
 
