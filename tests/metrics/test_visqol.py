@@ -1,5 +1,6 @@
 """ViSQOL against its package, on what its authors publish, and its limits."""
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -40,5 +41,15 @@ def test_known_values(pair):
     assert 1 <= scores[3] < scores[4] < 1.5  # noise as loud as this it does not order
     assert 4 < scores[0] <= 5
     assert visqol(clean, 0.1 * (clean + 0.1 * noise), RATE) == pytest.approx(scores[2], abs=0.05)
-    with pytest.raises(MetricError, match="ViSQOL cannot score this pair"):
-        visqol(1e-6 * clean[:RATE] + np.eye(1, RATE, 5)[0], clean[:RATE], RATE)
+
+
+def test_errors_of_the_package_are_metric_errors(pair, monkeypatch):
+    """It raises IndexError where it finds no patch of speech."""
+
+    class Model:
+        def measure_from_arrays(self, *_):
+            raise IndexError("list index out of range")
+
+    monkeypatch.setattr(import_module("sgmse.metrics.visqol"), "_model", Model)
+    with pytest.raises(MetricError, match=r"ViSQOL cannot score this pair .*half a second of"):
+        visqol(*pair, RATE)
