@@ -26,7 +26,7 @@ from sgmse.solvers import (
 STEPS = (24, 48)
 #: By order, the numbers of steps from which the slope is that of the limit, and not of rounding;
 #: and how near it is there, if not to a tenth: at more steps order 5 meets the rounding.
-FINE = {3: (192, 384), 4: (48, 96), 5: (48, 96)}
+FINE = {3: (192, 384), 4: (64, 128), 5: (48, 96)}
 CLOSE = {5: 0.45}
 INSIDE = LogSNR(2, 0.9, 0.1, finish=False)
 
