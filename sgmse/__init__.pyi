@@ -31,6 +31,7 @@ from .errors import (
     ConfigError as ConfigError,
     DataError as DataError,
     DeviceError as DeviceError,
+    FitWarning as FitWarning,
     LayoutError as LayoutError,
     MetricError as MetricError,
     MissingPackageError as MissingPackageError,

@@ -136,14 +136,15 @@ class Exponential(Solver[History]):
         sigma = torch.where(s > 0, sigma, 0.0)
         noisy = sigma_t > 0
         shrink = torch.where(noisy, a_t * sigma / (a * torch.where(noisy, sigma_t, 1.0)), 0.0)
-        shrink = shrink.clamp(max=1)  # two times a rounding apart
         h = -shrink.log()
         area = self.area(sde, t, s, h)
         # Of a number e^-A is known to the last digit.
         carried = torch.exp(-area) if isinstance(self.eta, Strength) else shrink**self.eta**2
         # From a point all of `noise` is 0, and its weight what the fresh one leaves.
         noise = torch.where(noisy, carried, (1 - self.start**2) ** 0.5)
-        z = torch.where(noisy, (-torch.expm1(-2 * area)).sqrt(), self.start)
+        # Below 0 from two times a rounding apart, and without noise where time is turned round.
+        fresh = (-torch.expm1(-2 * area)).clamp(min=0).sqrt()
+        z = torch.where(noisy, fresh, self.start)
         return Weights(a, b, sigma * noise, sigma * z, h, h + area)
 
     def area(self, sde: SDE, t: Tensor, s: Tensor, h: Tensor) -> Tensor:

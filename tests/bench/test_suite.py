@@ -186,6 +186,6 @@ def test_sets_that_are_not_there(text, says):
 def test_the_suite_of_the_repository():
     path = Path(__file__).resolve().parents[2] / "benchmarks" / "corpus_test.yaml"
     read = load_suite(path)
-    assert len(read.systems) == 9
+    assert len(read.systems) == 12
     assert read.systems["default"] == Model()
     assert read.sets["corpus-test"].clean == path.parent / "../../shared/corpus/test/clean"

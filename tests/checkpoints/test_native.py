@@ -151,7 +151,12 @@ def test_the_files(folder):
     config = json.loads((folder / "config.json").read_text())
     assert config["format"] == 2
     assert config["sde"] == {"class": "SBVE", "k": 2.6, "c": 0.4}
-    assert config["sampler"]["solver"] == {"class": "Exponential", "eta": 0.0, "start": 0.0}
+    assert config["sampler"]["solver"] == {
+        "class": "Exponential",
+        "eta": 0.0,
+        "start": 0.0,
+        "whole": False,
+    }
     card = (folder / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: sgmse\n")
     assert "license: CC0-1.0\n" in card

@@ -20,6 +20,7 @@ from sgmse.solvers import (
     Multistep,
     PredictorCorrector,
     ProbabilityFlow,
+    Restart,
     Singlestep,
     Solver,
     Trajectory,
@@ -78,7 +79,7 @@ def test_counts_every_evaluation(sde, solver, grid):
     solution = solve(model, noise(2, 3), solver, grid)
     assert solution.nfe == len(model.times)
     assert all(t.shape == (2,) for t in model.times)
-    if isinstance(solver, ProbabilityFlow | InterpolatingSDE | MeanShifted | Singlestep):
+    if isinstance(solver, ProbabilityFlow | InterpolatingSDE | MeanShifted | Singlestep | Restart):
         return  # evaluates between the times of the grid too; the tests of each know how often
     assert solution.nfe == grid.steps * solver.evaluations
     visited = set(grid.times(sde)[:-1].tolist())

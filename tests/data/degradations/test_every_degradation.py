@@ -77,6 +77,8 @@ def test_the_page_and_the_recipe_have_them_all():
     for line in (line for line in PAGE.splitlines() if line.startswith("|")):
         for name in re.findall(r"`([A-Z]\w+)`", line):
             kind = RECIPE_CLASSES[name]
+            if not issubclass(kind, Degradation):
+                continue  # a table of something else
             assert line.endswith("| never |") != issubclass(kind, Linear)
             named.discard(name)
     assert not named
