@@ -13,8 +13,9 @@ A long file is processed in bounded memory by chaining generators:
 
 from sgmse.audio._arrays import InMemory
 from sgmse.audio._coding import CLIP_MODES, RATES, ClipMode, written_as
-from sgmse.audio._finding import find, look
+from sgmse.audio._finding import find, listed, look
 from sgmse.audio._info import BLOCK, FOREIGN, SUFFIXES, Info, Samples
+from sgmse.audio._lists import is_list, metadata_of, read_metadata, without_suffix
 from sgmse.audio._names import beside, check_target, make_folder
 from sgmse.audio._reading import blocks, info, read
 from sgmse.audio._resampling import resample, resample_blocks, resampled_length
@@ -53,17 +54,22 @@ __all__ = [
     "find",
     "in_segments",
     "info",
+    "is_list",
+    "listed",
     "look",
     "make_folder",
+    "metadata_of",
     "mixed",
     "name_of",
     "peaks",
     "read",
+    "read_metadata",
     "resample",
     "resample_blocks",
     "resampled_length",
     "seekable",
     "segments",
+    "without_suffix",
     "write",
     "written_as",
 ]

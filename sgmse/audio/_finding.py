@@ -1,4 +1,4 @@
-"""Which recordings names mean: files, folders and patterns.
+"""Which recordings names mean: files, folders, patterns and lists.
 
 Of a folder, what is hidden is left out, and what a system keeps there for itself; links are
 followed; what is left out although it may be meant is said.
@@ -9,11 +9,12 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from glob import escape, glob, has_magic
-from os.path import isdir
+from os.path import isdir, isfile
 from pathlib import Path
 
 from sgmse.audio import _media
 from sgmse.audio._info import FOREIGN, SUFFIXES
+from sgmse.audio._lists import LIST, dataset, is_list, metadata_of, read_list
 from sgmse.audio._sources import refuse_url
 from sgmse.errors import AudioError, RecordingWarning
 
@@ -30,12 +31,14 @@ def find(paths: Iterable[str | Path], recursive: bool = False) -> list[Path]:
 
     A file is itself, whatever its suffix. A folder means the audio files in it (by `SUFFIXES`),
     with `recursive` also those in the folders below; hidden files and folders are left out, links
-    are followed. A pattern (*, ?, [], **) means the audio files and folders that match, for shells
+    are followed. A list, a .scp file or a folder with metadata.csv, means those that it names (see
+    `listed`). A pattern (*, ?, [], **) means the audio files and folders that match, for shells
     that do not expand it. A name that does not exist is kept: reading it gives its `AudioError`
     while the other files are still done.
 
     Raises:
         AudioError: a pattern without a match, a folder without audio.
+        DataError: a list with a line that cannot be used.
 
     Warns:
         RecordingWarning: what may be meant and is left out, as `look` says.
@@ -55,10 +58,14 @@ def look(path: str | Path, recursive: bool = False) -> tuple[list[Path], list[Au
     That are folders that cannot be looked into, links to nothing, what is named like audio and is
     no regular file, and files of formats that cannot be read, an error for all of a format.
 
-    Raises `AudioError` where nothing is found.
+    Raises `AudioError` where nothing is found, `DataError` for a list that cannot be used.
     """
     refuse_url(path)
     path = Path(path)
+    if (named := listed(path)) is not None:
+        return list(named.values()), []
+    if isfile(path) and (problem := dataset(path)):  # noqa: PTH113
+        raise problem
     if path.is_dir():
         entries, problems = _inside(path, recursive)
     elif path.exists() or not has_magic(str(path)):
@@ -69,12 +76,45 @@ def look(path: str | Path, recursive: bool = False) -> tuple[list[Path], list[Au
     problems += left_out
     if not files:
         nothing = AudioError(path, "no audio files there", _elsewhere(path, recursive))
-        raise problems[0] if problems else nothing
+        raise problems[0] if problems else dataset(path) or nothing
     return files, problems
+
+
+def listed(path: str | Path) -> dict[str, Path] | None:
+    """The recordings of a list by their names, in its order; None for what is none.
+
+    A list is a .scp file, with a line "ID PATH" for each recording, or a folder with a metadata.csv
+    or metadata.jsonl with a column `file_name` (an audiofolder of Hugging Face `datasets`). The id,
+    or the place in the folder, without the suffix of a format is the name.
+
+    Raises:
+        DataError: a line that cannot be used, as `read_list` says.
+
+    Warns:
+        RecordingWarning: recordings of an audiofolder that its metadata do not name.
+    """
+    if not is_list(path):
+        return None
+    named = read_list(path)
+    if (metadata := metadata_of(path)) is not None:
+        known = set(named.values())
+        places = [entry for folder in {file.parent for file in known} for entry in folder.iterdir()]
+        sounds = [e for e in places if e.suffix[1:].lower() in SUFFIXES and e.name[0] != "."]
+        others = set(sounds) - known
+        if others:
+            warnings.warn(
+                f"{metadata}: does not name {len(others)} recordings beside those that it names, "
+                f"such as {min(others).name}, which are left out",
+                RecordingWarning,
+                stacklevel=2,
+            )
+    return named
 
 
 def _elsewhere(path: Path, recursive: bool) -> str:
     """Where to look after nothing was found."""
+    if path.is_dir() and (lists := sorted(path.glob(f"*{LIST}"))):
+        return f"name the list that is there, {lists[0]}"
     remedy = "name another one" if path.is_dir() else "check the folder and the suffix"
     folders = filter(isdir, [path] if path.is_dir() else glob(str(path)))  # noqa: PTH207
     deeper = not recursive and any(entry.is_dir() for f in folders for entry in Path(f).glob("*"))

@@ -38,7 +38,14 @@ from sgmse.bench.models import Model
 from sgmse.checkpoints import CLASSES
 from sgmse.config import Classes, errors_as, from_plain, read_yaml
 from sgmse.data.layouts import Layout, detect, layout_named
-from sgmse.data.pairs import Pair, evenly_spaced, facts_beside, match_all, recordings_by_name
+from sgmse.data.pairs import (
+    Pair,
+    evenly_spaced,
+    facts_beside,
+    is_one,
+    match_all,
+    recordings_by_name,
+)
 from sgmse.errors import ArgumentError, MissingPackageError, SuiteError, did_you_mean
 from sgmse.metrics.measures import Measure, select
 from sgmse.scoring.pair import TOLERANCE
@@ -64,8 +71,8 @@ class NoisySet:
     """Noisy recordings with their references: two folders, or one in a known layout.
 
     Args:
-        clean, noisy: folders with files of the same names, or two files; an index.csv beside them
-            gives facts.
+        clean, noisy: folders with files of the same names, lists of the same ids, or two files; an
+            index.csv beside them gives facts.
         root: the folder of a known set, in place of these.
         layout: of which set; found out if absent.
     """
@@ -99,7 +106,7 @@ class NoisySet:
         assert self.clean is not None
         assert self.noisy is not None
         clean, noisy = map(recordings_by_name, (self.clean, self.noisy))
-        if self.clean.is_file() and self.noisy.is_file():  # a pair, whatever their names
+        if is_one(self.clean) and is_one(self.noisy):  # a pair, whatever their names
             noisy = dict(zip(clean, noisy.values(), strict=True))
         return match_all(clean, noisy, facts_beside(self.clean))
 

@@ -4,6 +4,7 @@ examples:
   sgmse enhance noisy.wav                      writes noisy_enhanced.wav beside it
   sgmse enhance noisy.wav -o clean.flac        another name, another format
   sgmse enhance recordings/ -o clean/          every recording of a folder, names kept
+  sgmse enhance wav.scp -o clean/              the recordings of a list, named by its ids
   sgmse enhance recordings/ -o clean/ --skip-existing    goes on after an interrupt
   ffmpeg -i talk.mkv -f wav - | sgmse enhance - --format flac > clean.flac
   sgmse enhance '*.mp3' --max-attenuation 12   leaves some of the noise, 12 dB lower
@@ -41,7 +42,11 @@ def add(commands: Commands) -> None:
     parser.json("an object a line for each file")
     parser.group("input and output")
     parser.value(
-        "inputs", "INPUT", "recordings, folders of them, or patterns; - for stdin", nargs="+"
+        "inputs",
+        "INPUT",
+        "recordings, folders of them, patterns, or lists: a .scp file of lines 'ID PATH', a folder "
+        "with metadata.csv; - for stdin",
+        nargs="+",
     )
     parser.output(
         "a file for one input, such as clean.wav, - for stdout, or a folder, which is made if "

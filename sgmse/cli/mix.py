@@ -3,7 +3,8 @@
   OUT_DIR/clean/000.flac  OUT_DIR/noisy/000.flac  ...  OUT_DIR/index.csv
 
 The ratio of speech to noise is that of their active parts. Speech, noises and ratios take turns, so
-that each is used as often as the others. The same command on the same files gives the same bytes.
+that each is used as often as the others. A list, a .scp file of lines "ID PATH" or a folder with
+metadata.csv, stands for a folder. The same command on the same files gives the same bytes.
 
 examples:
   sgmse mix clean/ noise/ testset --snr 0,5,10 --count 200

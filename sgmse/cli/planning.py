@@ -8,10 +8,21 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from glob import has_magic
+from os.path import isfile
 from pathlib import Path
 from typing import BinaryIO
 
-from sgmse.audio import SUFFIXES, ClipMode, beside, check_target, info, look, written_as
+from sgmse.audio import (
+    SUFFIXES,
+    ClipMode,
+    beside,
+    check_target,
+    info,
+    is_list,
+    listed,
+    look,
+    written_as,
+)
 from sgmse.cli.jobs import Job, Outcome
 from sgmse.errors import ArgumentError, AudioError
 
@@ -89,11 +100,11 @@ def make_plan(
     what lies below the output folder: an earlier call wrote it. A file that is named is an input.
 
     Args:
-        inputs: files, folders and patterns, as `sgmse.audio.find` takes them.
+        inputs: files, folders, patterns and lists, as `sgmse.audio.find` takes them.
         output: a file for a single input, or a folder, in which results keep their inputs' names
-            and their places below a folder that was given. Beside each input as NAME_enhanced if
-            absent. A name without a suffix, or that ends with /, is a folder; for several inputs,
-            so is one whose suffix is no format.
+            and their places below a folder that was given; the ids of a list are such places.
+            Beside each input as NAME_enhanced if absent. A name without a suffix, or that ends
+            with /, is a folder; for several inputs, so is one whose suffix is no format.
         format: of the results, such as "flac"; that of each input if absent.
         bitrate, clip_mode: of the results; see `sgmse.audio.written_as`.
         recursive: look into the folders inside folders too.
@@ -105,8 +116,9 @@ def make_plan(
 
     Raises:
         ArgumentError: results that would overwrite each other or an input, several inputs for one
-            file, an output file whose suffix is no format or contradicts `format`, a name that is
-            empty.
+            file, a .scp file without an output, an output file whose suffix is no format or
+            contradicts `format`, a name that is empty.
+        DataError: a list that cannot be used.
     """
     if format is not None and format not in SUFFIXES:
         raise ArgumentError(f"format must be one of {', '.join(SUFFIXES)}, not {format!r}")
@@ -115,16 +127,21 @@ def make_plan(
     folder = None if output is None or _is_file(output, inputs) else Path(output)
     places, problems = _places(inputs, folder, recursive)
     if folder is not None:
-        if STANDARD in places:
+        if any(source == STANDARD for source, _ in places):
             raise ArgumentError(f"what comes from stdin has no name in {folder}; name a file")
         pairs = [
             (source, folder / (place.with_suffix(f".{format}") if format else place))
-            for source, place in places.items()
+            for source, place in places
         ]
     elif output is None:
+        for name in inputs:
+            if _is_list_file(name):
+                raise ArgumentError(
+                    f"the results of {name} are called by its ids; name a folder for them: -o DIR"
+                )
         pairs = [
             (source, STANDARD if source == STANDARD else beside(source, format))
-            for source in places
+            for source, _ in places
         ]
     elif len(places) > 1:
         raise ArgumentError(
@@ -133,7 +150,7 @@ def make_plan(
     else:
         if Path(output) != STANDARD:
             _check_suffix(Path(output), format)
-        pairs = [(source, Path(output)) for source in places]
+        pairs = [(source, Path(output)) for source, _ in places]
     _refuse_collisions(pairs)
     jobs = [
         Job(source, target, opened=stdin if source == STANDARD else None)
@@ -186,7 +203,12 @@ def _is_file(output: str | Path, inputs: Sequence[str | Path]) -> bool:
     if path.is_file() or _suffix(path) in KNOWN:
         return True
     several = len(inputs) > 1 or Path(inputs[0]).is_dir() or _is_pattern(inputs[0])
+    several = several or _is_list_file(inputs[0])
     return bool(_suffix(path)) and not several
+
+
+def _is_list_file(name: str | Path) -> bool:
+    return isfile(name) and is_list(name)  # noqa: PTH113
 
 
 def _is_pattern(name: str | Path) -> bool:
@@ -195,9 +217,9 @@ def _is_pattern(name: str | Path) -> bool:
 
 def _places(
     inputs: Sequence[str | Path], output: Path | None, recursive: bool
-) -> tuple[dict[Path, Path], list[Outcome]]:
-    """Each file that is meant, once, with its place in an output folder; and what is none."""
-    places: dict[Path, Path] = {}
+) -> tuple[list[tuple[Path, Path]], list[Outcome]]:
+    """Each file that is meant with its place in an output folder, once; and what is none."""
+    places: list[tuple[Path, Path]] = []
     problems: list[Outcome] = []
     known: set[Path] = set()
     named: set[Path] = set()  # by themselves, not through a folder or a pattern
@@ -205,6 +227,10 @@ def _places(
     for name in inputs:
         root = Path(name)
         try:
+            if (by_name := listed(root)) is not None:
+                places += [(file, Path(_suffixed(id_, file))) for id_, file in by_name.items()]
+                named.update(map(_real, by_name.values()))
+                continue
             files, left_out = look(name, recursive)
         except (AudioError, OSError) as error:
             problems.append(Outcome(Job(root), error))
@@ -220,16 +246,22 @@ def _places(
         for file in files:
             if _real(file) not in known:
                 known.add(_real(file))
-                places[file] = file.relative_to(root) if root.is_dir() else Path(file.name)
-    names = {(_real(file.parent), file.stem) for file in places}
+                places.append((file, file.relative_to(root) if root.is_dir() else Path(file.name)))
+    names = {(_real(file.parent), file.stem) for file, _ in places}
     earlier = {
         file
-        for file in places
+        for file, _ in places
         if _real(file) not in named
         and file.stem.endswith("_enhanced")
         and (_real(file.parent), file.stem.removesuffix("_enhanced")) in names
     }
-    return {file: place for file, place in places.items() if file not in earlier}, problems
+    kept = [(file, place) for file, place in places if file not in earlier]
+    return list(dict.fromkeys(kept)), problems
+
+
+def _suffixed(name: str, file: Path) -> str:
+    """The name of a list with the suffix of its file."""
+    return name if name.endswith(file.suffix) else name + file.suffix
 
 
 def _refuse_collisions(pairs: Iterable[tuple[Path, Path]]) -> None:

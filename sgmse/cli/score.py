@@ -3,10 +3,12 @@
 Files belong together by their names, whatever their formats and subfolders. They are brought to one
 sample rate; each channel is scored by itself, and the score of a file is the mean of its channels.
 Small differences in length are trimmed, delays are reported. A file that cannot be scored is listed
-with the reason and is in no mean.
+with the reason and is in no mean. A list, a .scp file of lines "ID PATH" or a folder with
+metadata.csv, stands for a folder; files belong together by the ids, which both lists must name.
 
 examples:
   sgmse score clean/ enhanced/
+  sgmse score clean.scp enhanced.scp
   sgmse score clean/ noisy/ mine/ theirs/ --by snr_db       side by side, against the first
   sgmse score clean/ old=runs/1/out new=runs/2/out -o scores/    named, with files for a paper
   sgmse score clean/ mine/ theirs/ --noisy noisy/ -o scores/ --report    a page to listen to, too

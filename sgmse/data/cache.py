@@ -43,7 +43,7 @@ class Kept(NamedTuple):
     """What an index says of a recording.
 
     Args:
-        name: relative to the folder, with "/".
+        name: relative to the folder, with "/"; the whole path of what lies elsewhere.
         length: in samples.
         scale: of a step of the samples.
         level: mean power of its active frames (`active_power`).
@@ -62,14 +62,14 @@ class Kept(NamedTuple):
 
 
 class CachedRecordings:
-    """The recordings of one folder: mono, at one rate, 16 bits below the peak of each.
+    """The recordings of one folder or list: mono, at one rate, 16 bits below the peak of each.
 
     Args:
         index: the .json file that `cached` made; the samples lie beside it as .pcm.
 
     Attributes:
         clips: what is known of each, in order.
-        names: of the files, relative to the folder, with "/".
+        names: of the files, relative to the folder, with "/"; whole paths of what lies elsewhere.
         lengths: in samples.
         levels, loudest: mean powers, of the active frames and of the strongest one.
         sample_rate: in Hz.
@@ -126,13 +126,17 @@ class _About(NamedTuple):
 
 
 def cached(files: Sequence[Path], folder: Path, cache: Path, sample_rate: int) -> CachedRecordings:
-    """Recordings below a folder, in this order, decoded into `cache` unless they are there.
+    """Recordings of a folder or list, in this order, decoded into `cache` unless they are there.
 
     Each is what `sgmse.data.mono` gives. Says of which ones only one channel is used.
 
     Raises `AudioError` for a file that cannot be read, `DataError` for a disk that is full.
     """
-    names = [file.relative_to(folder).as_posix() for file in files]
+    # What lies elsewhere, as the recordings of a list may, has its whole path as its name.
+    names = [
+        (file.relative_to(folder) if file.is_relative_to(folder) else file.absolute()).as_posix()
+        for file in files
+    ]
     index = cache / f"{folder.name}-{_digest(names, files, sample_rate)}.json"
     if _read(index) is None:
         cache.mkdir(parents=True, exist_ok=True)

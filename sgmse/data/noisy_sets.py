@@ -161,7 +161,7 @@ class Mixture:
 
     Args:
         name: of both files, without suffix.
-        speech, noise: places of the recordings in their folders.
+        speech, noise: places of the recordings in their folders, or ids in their lists.
         speaker, noise_source: the first folders on the way there, if any.
         speech_offset, noise_offset: where the parts start, in seconds.
         snr_db: of the active frames, in dB.
@@ -211,7 +211,8 @@ def mix(
     The folder appears when all is done, or not at all.
 
     Args:
-        clean, noise: folders of recordings, looked into to any depth. Their channels are averaged.
+        clean, noise: folders of recordings, looked into to any depth, or lists of some (see
+            `sgmse.audio.listed`). Their channels are averaged.
         output: the folder of the set.
         mixer: how to mix.
         count: mixtures; as many as there is speech that can be used if absent.
@@ -233,7 +234,13 @@ def mix(
     if mixer.reverb:
         require("pyroomacoustics", "a simulated room", "train")
     speech_sources, noise_sources = _sources(clean, "clean"), _sources(noise, "noise")
-    _check_output(output, overwrite, (clean, noise))
+    elsewhere = (
+        source.path
+        for folder, sources in ((clean, speech_sources), (noise, noise_sources))
+        for source in sources
+        if not source.path.is_relative_to(folder)  # what a list names
+    )
+    _check_output(output, overwrite, (clean, noise, *elsewhere))
     # None: no bar if stderr is no terminal.
     bar = partial(tqdm, leave=False, unit="file", disable=True if quiet else None)
     with whole_folder(output) as part, _pool(workers) as pool:
@@ -271,9 +278,12 @@ def mix(
 
 
 def _sources(folder: Path, what: str) -> list[Source]:
-    """The recordings below a folder, in an order that no file system has a part in."""
-    files = recordings(folder, f"name the one with the {what} recordings")
-    places = sorted((file.relative_to(folder).as_posix(), file) for file in files)
+    """The recordings below a folder or of a list, in an order that no file system has a part in."""
+    if (named := audio.listed(folder)) is not None:
+        places = sorted((name, file) for name, file in named.items())
+    else:
+        files = recordings(folder, f"name the one with the {what} recordings")
+        places = sorted((file.relative_to(folder).as_posix(), file) for file in files)
     return [Source(file, place, place[: max(place.find("/"), 0)]) for place, file in places]
 
 

@@ -3,7 +3,8 @@
 Recordings are matched by their names, which are their places below their folder without the suffix:
 clean/a/1.wav belongs to enhanced/a/1.flac. What has no partner there is matched by the last part of
 its name, wherever it lies, if both folders hold that once: clean/1.wav belongs to
-enhanced/out/1.opus. What is left is listed (`match`) or refused (`match_all`).
+enhanced/out/1.opus. What is left is listed (`match`) or refused (`match_all`). A recording in a
+list (`sgmse.audio.listed`) has its id as its name.
 """
 
 import csv
@@ -57,10 +58,10 @@ class Unmatched:
 
 
 def recordings(folder: str | Path, remedy: str = "check the spelling") -> list[Path]:
-    """The recordings below a folder to any depth, sorted, or the one file.
+    """The recordings below a folder to any depth, sorted, or of a list, or the one file.
 
-    Raises `DataError`, with the remedy, for a folder that is not there, `AudioError` for one
-    without recordings.
+    Raises `DataError`, with the remedy, for a folder that is not there and a list that cannot be
+    used, `AudioError` for one without recordings.
     """
     if not Path(folder).exists():
         raise DataError(f"there is no folder {folder}; {remedy}")
@@ -69,9 +70,11 @@ def recordings(folder: str | Path, remedy: str = "check the spelling") -> list[P
 
 def recordings_by_name(folder: str | Path, remedy: str = "check the spelling") -> dict[str, Path]:
     """The same by name, sorted. Raises `DataError` for twins such as a.wav and a.flac, too."""
+    if (named := audio.listed(folder)) is not None:
+        return dict(sorted(named.items()))
     files = recordings(folder, remedy)
     root = Path(folder).parent if Path(folder).is_file() else folder
-    named: dict[str, Path] = {}
+    named = {}
     for path in files:
         name = path.relative_to(root).with_suffix("").as_posix()
         if name in named:
@@ -91,20 +94,20 @@ def match(
     """The pairs of two folders, sorted by name, and the files that belong to none.
 
     Two files instead of two folders are a pair, whatever their names. A pair whose noisy file is
-    absent stays a pair.
+    absent stays a pair. Lists say what is meant: where both are some, they must name the same.
 
     Args:
-        clean, enhanced, noisy: folders, looked into to any depth, or files.
+        clean, enhanced, noisy: folders, looked into to any depth, lists, or files.
         facts: by name, as `read_index` gives them.
 
     Raises:
         DataError: a folder that does not exist, two files of one folder that differ in nothing but
-            their suffix, nothing that matches.
+            their suffix, nothing that matches, an id that one of two lists lacks.
         AudioError: a folder without recordings.
     """
     references, results = recordings_by_name(clean), recordings_by_name(enhanced)
     sources = {} if noisy is None else recordings_by_name(noisy)
-    if all(path is None or Path(path).is_file() for path in (clean, enhanced, noisy)):
+    if all(path is None or is_one(path) for path in (clean, enhanced, noisy)):
         results, sources = (
             dict(zip(references, files.values(), strict=False)) for files in (results, sources)
         )
@@ -115,6 +118,10 @@ def match(
             f"{next(iter(references))!r}; results must keep the names of their inputs"
         )
     inputs = {name: sources[other] for name, other in match_names(references, sources).items()}
+    _refuse_lacking(enhanced, clean, references.keys() - partners.keys())
+    _refuse_lacking(clean, enhanced, results.keys() - set(partners.values()))
+    if noisy is not None:
+        _refuse_lacking(noisy, clean, partners.keys() - inputs.keys())
     facts_of = _facts_by_name(partners, facts or {})
     pairs = [
         Pair(name, references[name], results[other], inputs.get(name), facts_of.get(name, {}))
@@ -132,6 +139,20 @@ def match(
     return pairs, unmatched
 
 
+def is_one(path: str | Path) -> bool:
+    """Whether that is one recording, and no folder or list of some."""
+    return Path(path).is_file() and not audio.is_list(path)
+
+
+def _refuse_lacking(lacking: str | Path, other: str | Path, names: Iterable[str]) -> None:
+    """Raise `DataError` if those are names of a list that another list lacks."""
+    if (lost := sorted(names)) and audio.is_list(lacking) and audio.is_list(other):
+        raise DataError(
+            f"{lacking} lacks {lost[0]!r} of {other} ({len(lost)} such); add a line to the one "
+            "list, or take it out of the other"
+        )
+
+
 def match_all(
     clean: Mapping[str, Path], noisy: Mapping[str, Path], facts: Mapping[str, Facts] | None = None
 ) -> list[Pair]:
@@ -144,8 +165,8 @@ def match_all(
     alone += [noisy[name] for name in sorted(noisy.keys() - set(partners.values()))]
     if alone:
         raise DataError(
-            f"{alone[0]} has no partner ({len(alone)} such); give clean and noisy files one name, "
-            "or move them away"
+            f"{alone[0]} has no partner ({len(alone)} such); give clean and noisy files (in lists, "
+            "their ids) one name, or move them away"
         )
     facts_of = _facts_by_name(partners, facts or {})
     return [
@@ -194,7 +215,7 @@ def read_index(path: str | Path) -> dict[str, Facts]:
         raise DataError(f"{path} cannot be read as an index ({error})") from error
     facts: dict[str, Facts] = {}
     for row in rows:
-        name = _without_suffix(row[NAME])
+        name = audio.without_suffix(row[NAME])
         if name in facts:
             raise DataError(f"{path} names {name!r} twice; a recording has one line")
         facts[name] = {key: value for key, value in row.items() if key and key != NAME}
@@ -207,12 +228,6 @@ def _header(path: Path) -> list[str]:
             return next(csv.reader(file), [])
     except (OSError, UnicodeDecodeError, csv.Error):
         return []
-
-
-def _without_suffix(name: str) -> str:
-    path = Path(name)
-    has_suffix = path.suffix[1:].lower() in audio.SUFFIXES
-    return (path.with_suffix("") if has_suffix else path).as_posix()
 
 
 def match_names(left: Iterable[str], right: Iterable[str]) -> dict[str, str]:

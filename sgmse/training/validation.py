@@ -95,10 +95,15 @@ class Validation:
         clean = root / self.clean
         pairs = section_pairs("validation", clean, root / self.noisy)
         return [
-            ValidationPair(pair.clean.relative_to(clean).as_posix(), pair.clean, pair.enhanced)
+            ValidationPair(_place(pair.clean, clean) or pair.name, pair.clean, pair.enhanced)
             for pair in evenly_spaced(pairs, self.files)
             if pair.clean
         ]
+
+
+def _place(file: Path, folder: Path) -> str:
+    """Where it lies in a folder; "" for what lies elsewhere, as the recordings of a list do."""
+    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else ""
 
 
 @dataclass(frozen=True)
