@@ -140,6 +140,6 @@ def test_the_known_scores_of_peers(system, expected, shared: Path):
         scores.append([f(*signals, about.sample_rate) for f in (pesq_wb, estoi, si_sdr)])
     difference = np.abs(np.mean(scores, axis=0) - expected)
     # DeepFilterNet3 with a fresh state for each recording has 0.145 dB less than was measured then.
-    # GTCRN was measured with another window than that of the package, and reflected ends.
+    # GTCRN was measured by other code, whose ends of a recording are not known: 0.23 dB apart.
     decibels = {DeepFilterNet3(): 0.15, GTCRN(): 0.25}.get(system, 0.1)
     assert (difference <= (0.02, 0.005, decibels)).all(), difference
