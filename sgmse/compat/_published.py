@@ -120,7 +120,7 @@ class DDIM(Exponential):
         sigma = torch.where(s > 0, sde.scales(s).sigma, 0.0)
         # 1 - tau^2 / sigma^2, written so that nothing cancels.
         carried = ((1 - self.eta) * (1 + self.eta) + (self.eta * torch.exp(-w.h)) ** 2).sqrt()
-        fresh = self.eta * (-torch.expm1(-2 * w.h)).sqrt()
+        fresh = self.eta * (-torch.expm1(-2 * w.h)).clamp(min=0).sqrt()
         return w._replace(
             noise=torch.where(noisy, sigma * carried, w.noise),
             z=torch.where(noisy, sigma * fresh, w.z),

@@ -94,7 +94,7 @@ class Singlestep(Exponential):
         whole, before, after = (-torch.expm1(-2 * area) for area in (whole, before, after))
         whole = torch.where(whole > 0, whole, 1.0)
         rho2 = (1 - after) * before / whole
-        return rho2.clamp(max=1).sqrt(), (after / whole).clamp(max=1).sqrt()
+        return rho2.clamp(0, 1).sqrt(), (after / whole).clamp(0, 1).sqrt()
 
     def between(self, sde: SDE, t: Tensor, s: Tensor, w: Weights) -> Tensor:
         """m: the share q of the way in time for the share `ratio` of it in lambda, (batch,).
