@@ -15,7 +15,7 @@ from sgmse.audio._arrays import InMemory
 from sgmse.audio._coding import CLIP_MODES, RATES, ClipMode, written_as
 from sgmse.audio._finding import find, listed, look
 from sgmse.audio._info import BLOCK, FOREIGN, SUFFIXES, Info, Samples
-from sgmse.audio._lists import is_list, metadata_of, read_metadata, without_suffix
+from sgmse.audio._lists import FILE_NAME, is_list, metadata_of, read_metadata, without_suffix
 from sgmse.audio._names import beside, check_target, make_folder
 from sgmse.audio._reading import blocks, info, read
 from sgmse.audio._resampling import resample, resample_blocks, resampled_length
@@ -35,6 +35,7 @@ from sgmse.audio._writing import Writer, write
 __all__ = [
     "BLOCK",
     "CLIP_MODES",
+    "FILE_NAME",
     "FOREIGN",
     "RATES",
     "SUFFIXES",

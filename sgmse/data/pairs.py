@@ -184,11 +184,13 @@ def evenly_spaced(items: Sequence[Item], count: int | None) -> list[Item]:
 def find_index(clean: str | Path) -> Path | None:
     """The index.csv of a set, in the clean folder or beside it; None where none names recordings.
 
-    A file of that name without a column `name` is something else.
+    Else the metadata of a clean folder that is an audiofolder. A file of that name without a
+    column `name` is something else.
     """
     folder = Path(clean)
     places = [folder / INDEX, folder.absolute().parent / INDEX]
-    return next((place for place in places if place.is_file() and NAME in _header(place)), None)
+    found = (place for place in places if place.is_file() and NAME in _header(place))
+    return next(found, None) or audio.metadata_of(folder)
 
 
 def facts_beside(clean: str | Path) -> dict[str, Facts]:
@@ -201,10 +203,12 @@ def read_index(path: str | Path) -> dict[str, Facts]:
     """What an index says, by name: {"007": {"snr_db": "2.5", ...}}; values stay text.
 
     Shape: a CSV file with a header; the column `name` names the recording, with or without a
-    suffix. Raises `DataError` for a file that cannot be read, has no such column or names a
-    recording twice.
+    suffix. In the metadata of an audiofolder that is `file_name`. Raises `DataError`
+    for a file that cannot be read, has no such column or names a recording twice.
     """
     path = Path(path)
+    if audio.metadata_of(path.parent) == path:
+        return _by_name(path, (row for _, row in audio.read_metadata(path)), audio.FILE_NAME)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file, restkey="", restval="")
@@ -213,12 +217,17 @@ def read_index(path: str | Path) -> dict[str, Facts]:
             rows = list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as an index ({error})") from error
+    return _by_name(path, rows, NAME)
+
+
+def _by_name(path: Path, rows: Iterable[Facts], column: str) -> dict[str, Facts]:
+    """The other columns of an index by the one that names the recordings."""
     facts: dict[str, Facts] = {}
     for row in rows:
-        name = audio.without_suffix(row[NAME])
+        name = audio.without_suffix(row[column])
         if name in facts:
             raise DataError(f"{path} names {name!r} twice; a recording has one line")
-        facts[name] = {key: value for key, value in row.items() if key and key != NAME}
+        facts[name] = {key: value for key, value in row.items() if key and key != column}
     return facts
 
 

@@ -144,7 +144,7 @@ class MixedSpeech(TrainingData):
     the active frames (`degradations.active_power`).
 
     Args:
-        clean, noise: folders; all audio below them is used.
+        clean, noise: folders, of which all audio below them is used, or lists.
         snr: range in dB.
         clean_speed, noise_speed: changes of speed.
         more_noise: probability of a second noise on top of the first, then of a third, and so on.
@@ -288,7 +288,7 @@ class Paired(TrainingData):
     short is put in the middle of silence. Suffixes may differ.
 
     Args:
-        clean, noisy: folders.
+        clean, noisy: folders, or lists of the same ids.
     """
 
     clean: Path = field(kw_only=True)

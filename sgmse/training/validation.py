@@ -42,7 +42,7 @@ class Validation:
     """Pairs that are enhanced with the averaged weights and scored while training goes on.
 
     Args:
-        clean, noisy: folders with files of the same names.
+        clean, noisy: folders with files of the same names, or lists of the same ids.
         files: how many, evenly spaced over the sorted names; all if absent.
         every: steps between validations; there is always one at the end.
         scores: which measures, by their names with "_" for "-": pesq_wb is PESQ-WB.

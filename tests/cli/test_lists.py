@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 
 from sgmse.audio import Info, info, write
+from sgmse.bench import Folder, Noisy, NoisySet, Suite, Wiener, run_suite
 from sgmse.cli.planning import make_plan
+from sgmse.data.training_pairs import MixedSpeech, Paired
+from sgmse.errors import RecipeError, SuiteError
 from sgmse.scoring import scores as scoring
+from sgmse.training.validation import Validation
 
 RATE = 16000
 SPEECH = [0.1 * np.random.default_rng(i).standard_normal(RATE) for i in range(3)]
@@ -146,3 +150,83 @@ def test_an_id_that_one_list_lacks(score, clean, noisy, says):
     code, out, err = score("lists/clean.scp", "lists/noisy.scp")
     assert (code, out, len(err)) == (1, "", 1)
     assert says in err[0]
+
+
+def test_metadata_say_more_of_the_recordings(score):
+    folder = audiofolder()
+    Path("out").mkdir()
+    for i in range(2):
+        noisy = SPEECH[i] + (0.1 + 0.1 * i) * SPEECH[2]
+        write(f"out/{i}.wav", noisy[None].astype(np.float32), Info(RATE))
+    code, out, err = score(folder, "out", "--by", "snr_db")
+    assert code == 0
+    assert "| snr_db" in out
+    assert [line for line in err if "does not name 1 recordings" in line]
+
+
+def test_lists_are_mixed(call):
+    Path("lists/noise.scp").write_text("hum/1 ../disk1/y.wav\n")
+    code, out, err = call("mix", "lists/clean.scp", "lists/noise.scp", "set", "--snr", "5")
+    assert (code, err) == (0, [])
+    assert "2 mixtures" in out
+    lines = Path("set/index.csv").read_text().splitlines()
+    rows = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+    assert sorted(row["speech"] for row in rows) == ["p", "q"]
+    assert {(row["noise"], row["noise_source"]) for row in rows} == {("hum/1", "hum")}
+
+
+def test_a_set_never_replaces_what_its_lists_name(call):
+    Path("lists/noise.scp").write_text("n ../disk1/y.wav\n")
+    code, _, err = call("mix", "lists/clean.scp", "lists/noise.scp", "disk2", "--overwrite")
+    assert (code, len(err)) == (1, 1)
+    assert "lie in one another" in err[0]
+    assert Path("disk2/deep/two.wav").exists()
+
+
+def test_a_suite_pairs_lists_by_their_ids(tmp_path):
+    recordings = NoisySet(Path("lists/clean.scp"), Path("lists/noisy.scp"))
+    assert {pair.name: (pair.clean.name, pair.enhanced.name) for pair in recordings.pairs()} == {
+        "p": ("one.wav", "x.v1.wav"),
+        "q": ("two.wav", "y.wav"),
+    }
+    assert set(Folder(Path("lists/noisy.scp")).files(recordings.pairs(), "set")) == {"p", "q"}
+    Path("lists/noisy.scp").write_text("q ../disk1/y.wav\n")
+    suite = Suite({"a": recordings}, {"noisy": Noisy()}, measures=("si-sdr",))
+    with pytest.raises(SuiteError, match=r"sets.a: .*one.wav has no partner \(1 such\)"):
+        suite.pairs()
+
+
+def test_a_suite_runs_on_lists():
+    recordings = NoisySet(Path("lists/clean.scp"), Path("lists/noisy.scp"))
+    systems = {"noisy": Noisy(), "wiener": Wiener()}
+    suite = Suite({"a": recordings}, systems, measures=("si-sdr",))
+    results = run_suite(suite, "results")
+    assert {(row.system, row.name) for row in results.scores.rows} == {
+        *(("noisy", "p"), ("noisy", "q"), ("wiener", "p"), ("wiener", "q"))
+    }
+    assert Path("results/a/wiener/unseeded/p.wav").exists()
+
+
+def test_a_recipe_trains_on_lists(tmp_path):
+    Path("lists/noise.scp").write_text("n ../disk1/y.wav\n")
+    places = {"clean": Path("lists/clean.scp"), "noise": Path("lists/noise.scp")}
+    pairs = MixedSpeech(2016, **places).open(tmp_path, tmp_path / "cache", RATE, 0)
+    assert pairs.summary.startswith("2 files of speech")
+    assert pairs[0][0].shape == (2016,)
+    kept = {path.name.partition("-")[0] for path in Path("cache").glob("*.json")}
+    assert kept == {"clean.scp", "noise.scp"}  # lists of one folder keep caches of their own
+    again = MixedSpeech(2016, **places).open(tmp_path, tmp_path / "cache", RATE, 0)
+    assert (again[3][1] == pairs[3][1]).all()
+    paired = Paired(2016, clean=places["clean"], noisy=Path("lists/noisy.scp"))
+    clean, noisy = paired.files(tmp_path)
+    assert [path.name for path in clean] == ["one.wav", "two.wav"]
+    assert [path.name for path in noisy] == ["x.v1.wav", "y.wav"]
+    paired.open(tmp_path, tmp_path / "cache", RATE, 0)[0]
+
+
+def test_validation_on_lists_is_named_by_ids(tmp_path):
+    validation = Validation(clean=Path("lists/clean.scp"), noisy=Path("lists/noisy.scp"))
+    assert [pair.name for pair in validation.pairs(tmp_path)] == ["p", "q"]
+    Path("lists/noisy.scp").write_text("q sox a.wav - |\n")
+    with pytest.raises(RecipeError, match=r"validation.noisy: .*line 1: .* is a command"):
+        validation.pairs(tmp_path)
