@@ -100,7 +100,7 @@ def test_zsh(script):
     lines = shell("zsh", "-f", "-c", f"{text}\nt enhance --so")
     assert "(--solver)--solver=[how to sample]:value:(ode ode2 sde sde2 pc)" in lines
     assert any(line.startswith("(-o --output)--output=[") for line in lines)
-    assert "*:recordings, folders of them, or patterns:_files" in lines
+    assert "*:recordings, folders of them, patterns, or lists:_files" in lines
 
 
 def cli_names() -> list[str]:
