@@ -57,8 +57,13 @@ def test_a_round_trip_changes_no_bit(tmp_path, sde):
     assert_same(load(save(ours, tmp_path)), ours)
 
 
-def test_a_round_trip_keeps_the_sampler(tmp_path, solver, grid):
-    ours = replace(checkpoint(), sampler=Sampler(solver, grid, 3))
+def test_a_round_trip_keeps_the_solver(tmp_path, solver):
+    ours = replace(checkpoint(), sampler=Sampler(solver, LogSNR(7), 3))
+    assert_same(load(save(ours, tmp_path)), ours)
+
+
+def test_a_round_trip_keeps_the_grid(tmp_path, grid):
+    ours = replace(checkpoint(), sampler=Sampler(PredictorCorrector(), grid, 3))
     assert_same(load(save(ours, tmp_path)), ours)
 
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from conftest import first_often
+from conftest import OFTEN, first_often
 from problems import Formula, Gaussian, bimodal, noise
 
 from sgmse.checkpoints import CLASSES
@@ -133,6 +133,7 @@ def test_one_recording_is_not_enough():
         quick(OUVE(), held_out=3)
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 @pytest.mark.parametrize("runs", [1, 10])
 def test_never_worse_than_the_usual_grids(sde, runs):
     found = quick(sde, steps=3, runs=runs)

@@ -5,7 +5,7 @@ from math import log
 
 import pytest
 import torch
-from conftest import first_often
+from conftest import OFTEN, first_often
 from problems import (
     Correlated,
     Formula,
@@ -66,6 +66,7 @@ def off(ours: Tensor, exact: Tensor, x0: Tensor) -> float:
     return float((ours - exact).abs().max()) / dimensions(x0)
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 def test_of_a_full_covariance(sde):
     """To 1e-3 nats per dimension after 16 steps, on every process."""
     problem = Correlated(sde, covariance(4), half)
@@ -95,6 +96,7 @@ def test_of_any_law(sde, kind, dtype):
     assert off(nats, density(problem, x0, y), x0) < 2e-5
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 def test_of_fourth_order(sde):
     problem = Gaussian(sde, half, VARIANCES)
     x0, y = data(problem)
@@ -107,6 +109,7 @@ def test_of_fourth_order(sde):
     assert errors[0] < 4e-4
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 def test_the_default_prior(sde):
     """It is exact where the process forgets x0, at a pinned end too, and near to it for VP."""
     problem = Gaussian(sde, half, VARIANCES)

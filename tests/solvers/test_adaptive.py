@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from conftest import first_often
+from conftest import OFTEN, first_often
 from parity_models import sampler_network
 from problems import Formula, Gaussian, Recorded, bimodal, noise, slope, times, vectors
 from proofs import VARIANCES
@@ -42,6 +42,7 @@ def missed(problem, solver, grid=SPAN) -> float:
     return float((solve(problem, y, solver, grid, x=x).x - exact).abs().max())
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 def test_order(sde):
     """Equal steps, without control; on some processes the error falls faster for long."""
     problem, steps = Gaussian(sde, MEAN, VARIANCES), (24, 48)
@@ -88,6 +89,7 @@ def test_order_conditions():
     assert max(missed[4]) > 1e-4
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 def test_the_error_follows_the_tolerance(sde):
     problem, tolerances = Gaussian(sde, MEAN, VARIANCES), (1e-4, 1e-6, 1e-8)
     errors = [missed(problem, DormandPrince(tol, tol)) for tol in tolerances]

@@ -57,6 +57,7 @@ def test_stages_stand_at_their_times(tableau):
     assert sum(tableau.weights) == pytest.approx(1, abs=1e-15)
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 def test_order_of_the_moments_with_churn(sde):
     """Steps whose churn shrinks with them, S_churn / N: mean and variance have the order."""
     problem, steps = Gaussian(sde, MEAN, VARIANCES), (24, 48)
