@@ -130,7 +130,7 @@ def law_errors(
     t, s = times(grid.start), times(grid.end)
     mean, variance = (part.expand_as(y) for part in model.problem.moments(y, t))
     if isinstance(solver, MeanShifted):
-        mean = solver.enter(model, mean, y, t, None, torch.zeros_like)
+        mean = solver.moved(model, mean, y, t)
     if sde.scales(t).sigma == 0:
         variance = torch.ones_like(variance)  # of the noise that a solver draws there
     mean, variance = model.moments(y, mean, variance, t, s, eta)

@@ -13,16 +13,18 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from sgmse._checks import kinds, number
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
-from sgmse.sdes import SDE, expand
+from sgmse.sdes import expand
 from sgmse.solvers import Model, modelled
+from sgmse.solvers._base import Around
 
 
 @dataclass(frozen=True)
-class Blind:
+class Blind(Around):
     """A model that is not shown the observation, for classifier-free guidance.
 
     The observation drops out of x - b y, which is a diffusion of x0 with (a, sigma). This asks the
@@ -35,16 +37,6 @@ class Blind:
     def __post_init__(self) -> None:
         modelled(self.model)
 
-    @property
-    def sde(self) -> SDE:
-        """The process."""
-        return self.model.sde
-
-    @property
-    def latest(self) -> float:
-        """The largest time at which it is asked."""
-        return self.model.latest
-
     def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
         """The estimate at x (batch, ...) and t (batch,), whatever y is but for its part in x."""
         if y is None:
@@ -53,7 +45,7 @@ class Blind:
 
 
 @dataclass(frozen=True)
-class Guided:
+class Guided(Around):
     """A model guided by a weaker one of the same process; any solver takes it for a `Model`.
 
     Autoguidance, where `weak` is a smaller or less trained version of the model (Karras et al.
@@ -96,11 +88,7 @@ class Guided:
             )
 
     @property
-    def sde(self) -> SDE:
-        """The process."""
-        return self.model.sde
-
-    @property
+    @override
     def latest(self) -> float:
         """The largest time at which both are asked, or the model alone where it is not guided."""
         if self.weight == 1 or self.first <= self.weak.latest:

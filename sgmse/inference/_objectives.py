@@ -21,9 +21,8 @@ from typing_extensions import override
 from sgmse._checks import kinds, number, whole
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
-from sgmse.sdes import SDE
 from sgmse.solvers import Trajectory
-from sgmse.solvers._base import Model, Randn, Solver, solve
+from sgmse.solvers._base import Around, Model, Randn, Solver, solve
 from sgmse.solvers._exponential import Exponential
 from sgmse.solvers._grids import Cosine, Fitted, Grid, Karras, LogSNR, Uniform
 
@@ -280,19 +279,11 @@ class GITS(Objective):
 
 
 @dataclass
-class Noted:
+class Noted(Around):
     """A model that keeps its estimates."""
 
     model: Model
     estimates: list[Estimate] = field(default_factory=list)
-
-    @property
-    def sde(self) -> SDE:
-        return self.model.sde
-
-    @property
-    def latest(self) -> float:
-        return self.model.latest
 
     def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
         self.estimates.append(self.model(x, y, t))

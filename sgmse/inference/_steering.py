@@ -31,8 +31,9 @@ from sgmse._checks import arguments, choice, number, whole
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.inference._ensembles import SampleNoise, check, pieces
-from sgmse.sdes import SDE, expand
+from sgmse.sdes import expand
 from sgmse.solvers import Model, Randn, Solver, Wrapping, modelled, solve
+from sgmse.solvers._base import Around, Take, two_timed
 from sgmse.solvers._grids import Grid
 
 #: r(x0, y) of clean audio and the observation, (batch, ...) each, to (batch,) and real.
@@ -117,7 +118,7 @@ class Steering(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Once:
+class Once(Around):
     """A model whose estimate at one state and time is known."""
 
     model: Model
@@ -125,18 +126,12 @@ class Once:
     t: Tensor
     estimate: Estimate
 
-    @property
-    def sde(self) -> SDE:
-        """The process."""
-        return self.model.sde
-
-    @property
-    def latest(self) -> float:
-        """The largest time at which it is asked."""
-        return self.model.latest
-
-    def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
-        """The estimate, without another evaluation if it is the known one."""
+    def __call__(
+        self, x: Tensor, y: Tensor | None, t: Tensor, *, s: Tensor | None = None
+    ) -> Estimate:
+        """The estimate, without another evaluation if it is the known one, which is at one time."""
+        if s is not None:
+            return two_timed(self.model)(x, y, t, s=s)
         known = x is self.x and t is self.t
         return self.estimate if known else self.model(x, y, t)
 
@@ -176,25 +171,19 @@ class Steered(Wrapping):
         return self.solver
 
     @override
-    def enter(
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, memory: object, randn: Randn
-    ) -> Tensor:
-        return x
-
-    @override
-    def step(
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Any, randn: Randn
+    def around(
+        self,
+        take: Take,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        t: Tensor,
+        s: Tensor,
+        memory: Any,
+        randn: Randn,
     ) -> tuple[Tensor, Any]:
         model, x, now = self.drawn(model, x, y, t, memory, randn)
-        x, inner = self.solver.step(model, x, y, t, s, now.inner, randn)
-        return x, now._replace(inner=inner, done=now.done + 1)
-
-    @override
-    def finish(
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Any, randn: Randn
-    ) -> tuple[Tensor, Any]:
-        model, x, now = self.drawn(model, x, y, t, memory, randn)
-        x, inner = self.solver.finish(model, x, y, t, s, now.inner, randn)
+        x, inner = take(model, x, y, t, s, now.inner, randn)
         return x, now._replace(inner=inner, done=now.done + 1)
 
     def drawn(

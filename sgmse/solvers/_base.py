@@ -50,6 +50,22 @@ class TwoTimes(Model, Protocol):
         """See `Model`; s (batch,)."""
 
 
+class Around:
+    """A model around another one, `model`: of its process, and asked as late as that one."""
+
+    model: Model
+
+    @property
+    def sde(self) -> SDE:
+        """The process."""
+        return self.model.sde
+
+    @property
+    def latest(self) -> float:
+        """The largest time at which it is asked."""
+        return self.model.latest
+
+
 class Solver(ABC, Generic[M]):
     """One step of a solver; subclasses are frozen dataclasses without state."""
 
@@ -134,6 +150,10 @@ class Solver(ABC, Generic[M]):
         return None
 
 
+#: A step of a solver: `Solver.step` or `Solver.finish`.
+Take = Callable[[Model, Tensor, Tensor, Tensor, Tensor, Any, Randn], tuple[Tensor, Any]]
+
+
 class Wrapping(Solver):
     """A solver around another one, which takes the steps: what it leaves unsaid is as there."""
 
@@ -143,24 +163,30 @@ class Wrapping(Solver):
         """The solver that takes the steps; its memory is that of the whole."""
 
     @abstractmethod
-    def enter(
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, memory: object, randn: Randn
-    ) -> Tensor:
-        """The state, like x, from which the inner solver takes its step."""
+    def around(
+        self,
+        take: Take,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        t: Tensor,
+        s: Tensor,
+        memory: Any,
+        randn: Randn,
+    ) -> tuple[Tensor, Any]:
+        """A step: what is done beside it, and `take`, the step of the inner solver."""
 
     @override
     def step(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Any, randn: Randn
     ) -> tuple[Tensor, Any]:
-        x = self.enter(model, x, y, t, memory, randn)
-        return self.inner.step(model, x, y, t, s, memory, randn)
+        return self.around(self.inner.step, model, x, y, t, s, memory, randn)
 
     @override
     def finish(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Any, randn: Randn
     ) -> tuple[Tensor, Any]:
-        x = self.enter(model, x, y, t, memory, randn)
-        return self.inner.finish(model, x, y, t, s, memory, randn)
+        return self.around(self.inner.finish, model, x, y, t, s, memory, randn)
 
     @property
     @override
@@ -310,11 +336,11 @@ class Path(ABC):
         """The noise of a step from t to s; numbers, as the grid is made on the host."""
 
 
-class Counted:
+class Counted(Around):
     """A model that counts its evaluations; `blind` hides the observation that there is not."""
 
     def __init__(self, model: Model, blind: bool) -> None:
-        self.model, self.sde, self.latest = model, model.sde, model.latest
+        self.model = model
         self.blind = blind
         self.calls = 0
 

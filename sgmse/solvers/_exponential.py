@@ -128,6 +128,14 @@ class Exponential(Solver[History]):
         if not (0 <= constant <= 1 and 0 <= self.start <= 1):
             raise ArgumentError(f"{self}: eta and start must lie between 0 and 1")
 
+    def refuse_whole(self) -> None:
+        """Refuse the estimate of a whole step, for solvers that ask for estimates at times."""
+        if self.whole:
+            raise ArgumentError(
+                f"{type(self).__name__}: it joins estimates at times, and cannot use those of "
+                "whole steps; leave out whole=True, or use Exponential(whole=True)"
+            )
+
     def weights(self, sde: SDE, t: Tensor, s: Tensor) -> Weights:
         """The weights of a step from t to s, both (batch,)."""
         a_t, _, sigma_t = sde.scales(t)

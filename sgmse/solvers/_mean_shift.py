@@ -6,13 +6,14 @@ its end, a > 0, the samples are off by a part of it at any number of steps.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from sgmse.sdes import SDE, expand
-from sgmse.solvers._base import Model, Randn, Solver, Wrapping
+from sgmse.solvers._base import Model, Randn, Solver, Take, Wrapping
 from sgmse.solvers._multistep import Multistep
 
 
@@ -47,11 +48,23 @@ class MeanShifted(Wrapping):
         return super().once + 1
 
     @override
-    def enter(
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, memory: object, randn: Randn
-    ) -> Tensor:
-        if memory is not None:
-            return x
+    def around(
+        self,
+        take: Take,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        t: Tensor,
+        s: Tensor,
+        memory: Any,
+        randn: Randn,
+    ) -> tuple[Tensor, Any]:
+        if memory is None:
+            x = self.moved(model, x, y, t)
+        return take(model, x, y, t, s, memory, randn)
+
+    def moved(self, model: Model, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """The start x at t, with the estimate at the mean of the prior in place of y in it."""
         a, b, _ = (expand(scale, x) for scale in model.sde.scales(t))
         return x + a * (model((a + b) * y, y, t).x0 - y)
 

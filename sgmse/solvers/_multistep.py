@@ -65,6 +65,7 @@ class Multistep(Exponential):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.refuse_whole()
         if self.order not in (2, 3):
             raise ArgumentError(f"{type(self).__name__}: order must be 2 or 3, not {self.order}")
         choice(f"{type(self).__name__}: coefficients", self.coefficients, ("exact", "bh1", "bh2"))

@@ -15,7 +15,7 @@ from typing_extensions import override
 from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, positive, weighted
-from sgmse.solvers._base import LAST_START, Begun, Model, Randn, Solver, Wrapping
+from sgmse.solvers._base import LAST_START, Begun, Model, Randn, Solver, Take, Wrapping
 from sgmse.solvers._euler import Discretisation, EulerMaruyama, score
 
 
@@ -156,10 +156,20 @@ class PredictorCorrector(Wrapping):
         return self.predictor or Idle()
 
     @override
-    def enter(
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, memory: object, randn: Randn
-    ) -> Tensor:
-        return self.corrector.correct(model, x, y, t, randn) if self.corrector else x
+    def around(
+        self,
+        take: Take,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        t: Tensor,
+        s: Tensor,
+        memory: Any,
+        randn: Randn,
+    ) -> tuple[Tensor, Any]:
+        if self.corrector:
+            x = self.corrector.correct(model, x, y, t, randn)
+        return take(model, x, y, t, s, memory, randn)
 
     @override
     def finish(

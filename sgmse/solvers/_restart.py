@@ -20,7 +20,7 @@ from typing_extensions import override
 from sgmse._checks import whole
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, weighted
-from sgmse.solvers._base import Model, Randn, Solver, Wrapping
+from sgmse.solvers._base import Model, Randn, Solver, Take, Wrapping
 from sgmse.solvers._grids import LogSNR
 from sgmse.solvers._multistep import Multistep
 
@@ -83,25 +83,19 @@ class Restart(Wrapping):
         return self.times * self.steps * self.solver.evaluations + super().once
 
     @override
-    def step(
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Any, randn: Randn
+    def around(
+        self,
+        take: Take,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        t: Tensor,
+        s: Tensor,
+        memory: Any,
+        randn: Randn,
     ) -> tuple[Tensor, Any]:
         x, memory = self.again(model, x, y, t, s, memory, randn)
-        return self.solver.step(model, x, y, t, s, memory, randn)
-
-    @override
-    def finish(
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Any, randn: Randn
-    ) -> tuple[Tensor, Any]:
-        x, memory = self.again(model, x, y, t, s, memory, randn)
-        return self.solver.finish(model, x, y, t, s, memory, randn)
-
-    @override
-    def enter(
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, memory: object, randn: Randn
-    ) -> Tensor:
-        """The state as it is: what is done before a step depends on where it leads."""
-        return x
+        return take(model, x, y, t, s, memory, randn)
 
     def again(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Any, randn: Randn

@@ -47,6 +47,7 @@ class Singlestep(Exponential):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.refuse_whole()
         if not 0 < self.ratio <= 1:
             raise ArgumentError(f"Singlestep: ratio must lie above 0 and up to 1, not {self.ratio}")
 

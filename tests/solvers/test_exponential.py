@@ -11,8 +11,9 @@ from proofs import STEPS, VARIANCES, flow_errors, response
 from scipy.integrate import quad
 from torch import Tensor
 
+from sgmse.errors import ArgumentError
 from sgmse.sdes import OUVE, SBVE, VE, VP, CosineVP
-from sgmse.solvers import Exponential, LogSNR, Multistep, Uniform, solve
+from sgmse.solvers import Exponential, LogSNR, Multistep, Singlestep, Uniform, UniPC, solve
 from sgmse.solvers._exponential import Weights, bend, integrals
 
 PROBLEM = {"mean": 0.5 - 0.3j, "variance": 0.3}
@@ -360,3 +361,9 @@ def test_the_step_is_that_of_the_sde(eta):
     sigma_t = sde.scales(t).sigma
     assert float(w.noise / sigma_t) == pytest.approx(kept, rel=1e-6)
     assert float((w.z / sigma_t) ** 2) == pytest.approx(variance, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Multistep, UniPC, Singlestep])
+def test_what_cannot_use_whole_steps_says_so(kind):
+    with pytest.raises(ArgumentError, match="cannot use those of whole steps"):
+        kind(whole=True)
