@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,8 @@ CORPUS = RESULTS / "corpus-test"
 SUITES = ("corpus-test", "corpus48-test", "settings", "clean-in")
 # Rounding in another order moves a recording's PESQ now and then; means over 95 stay within these.
 TOLERANCES = {"PESQ-WB": 0.01, "STOI": 0.002, "ESTOI": 0.002, "SI-SDR": 0.05}
+#: A path of a machine.
+HERE = r"(?<![\w.*])/(?:tmp|home|root|work|mnt|Users)/\S*"
 SHOWN = ("PESQ-WB", "STOI", "ESTOI", "SI-SDR", "DNSMOS-OVRL")
 #: Measured before there was a benchmark, each peer by a script of its own.
 PEERS = {
@@ -133,3 +136,11 @@ def test_the_suite_gives_the_committed_scores_again(shared, tmp_path):
                 system,
                 name,
             )
+
+
+def test_no_result_names_a_place_of_the_machine_that_made_it():
+    texts = [p for s in (".md", ".json", ".csv", ".tex") for p in RESULTS.rglob(f"*{s}")]
+    assert len(texts) > 20
+    for path in texts:
+        places = re.findall(HERE, path.read_text("utf-8"))
+        assert not places, f"{path}: {places[0]}; name a folder that is relative, or none"
