@@ -17,7 +17,7 @@ from typing import Any
 
 from sgmse.metrics.measures import Measure, select
 from sgmse.report import numbers
-from sgmse.scoring.intervals import Difference, Interval, paired
+from sgmse.scoring.intervals import Difference, Interval, corrected, paired
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -64,9 +64,10 @@ def means(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [numbers.mean(m, Interval(**scores[m.name])) for m in MEASURES]
 
 
-def changes(differences: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Means of differences with half the width of their intervals, and stars."""
-    return [numbers.change(m, Difference(**differences[m.name])) for m in MEASURES]
+def change_cells(rows: Mapping[str, Sequence[Difference]]) -> dict[str, list[str]]:
+    """Differences of `MEASURES` as cells, with the stars of all rows corrected together."""
+    together = iter(corrected([difference for row in rows.values() for difference in row]))
+    return {name: [numbers.change(m, next(together)) for m in MEASURES] for name in rows}
 
 
 def with_intervals(results: Mapping[str, Any]) -> str:
@@ -109,7 +110,7 @@ def against_peers(results: Mapping[str, Any]) -> str:
         scores = {(row["system"], row["name"]): row for row in csv.DictReader(file)}
     names = sorted({name for _, name in scores})
     systems: Systems = results["systems"]
-    rows = []
+    rows = {}
     for peer in sorted(systems, key=lambda system: -systems[system]["PESQ-WB"]["mean"]):
         if peer in ("default", "noisy"):
             continue
@@ -119,20 +120,25 @@ def against_peers(results: Mapping[str, Any]) -> str:
                 [float(scores[system, name][m.name]) for name in names]
                 for system in ("default", peer)
             )
-            cells.append(numbers.change(m, paired(ours, theirs)))
-        rows.append([NAMES.get(peer, peer), *cells])
-    return markdown(["default less", *HEADS], rows)
+            cells.append(paired(ours, theirs))
+        rows[NAMES.get(peer, peer)] = cells
+    return markdown(["default less", *HEADS], [[n, *row] for n, row in change_cells(rows).items()])
 
 
 def against_the_default(results: Mapping[str, Any]) -> str:
     """What other settings of the model change, recording by recording."""
     costs = {name: f"{cost['real_time_factor']:.3f}" for name, cost in results["costs"].items()}
     rows = [["the default", *[""] * len(HEADS), costs["default"]]]
-    rows += [
-        [name, *changes(differences), costs[name]]
-        for name, differences in results["differences"].items()
+    known = ("mean", "low", "high", "count", "p")
+    found = {
+        name: [
+            Difference(**{key: own[m.name][key] for key in known}, p_holm=own[m.name]["p"])
+            for m in MEASURES
+        ]
+        for name, own in results["differences"].items()
         if name != "noisy"
-    ]
+    }
+    rows += [[name, *cells, costs[name]] for name, cells in change_cells(found).items()]
     return markdown(["less the default", *HEADS, "real-time factor"], rows)
 
 

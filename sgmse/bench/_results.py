@@ -132,6 +132,7 @@ class Results:
     def write(self, folder: str | Path, *, command: str = "", parquet: bool = False) -> Path:
         """Write scores.csv, summary.md, summary.json, and for each set SET.tex and its figure.
 
+        Of several systems comparisons.csv, too, their differences from the baseline on each set.
         The figure is called figure.svg, or SET.svg if there are several sets. Each file appears
         whole or not at all, in place of an earlier one. With `parquet` scores.parquet too, which
         needs pyarrow.
@@ -164,6 +165,13 @@ class Results:
             **{f"{name}.tex": text.latex(table) for name, table in self.table.sets.items()},
             **{file: figures[name] for name, file in places.items()},
         }
+        compared = [
+            {"set": name, **record}
+            for name, table in self.table.sets.items()
+            for record in text.comparisons(table)
+        ]
+        if compared:
+            contents["comparisons.csv"] = text.csv_text(compared)
         write_texts(target, contents)
         if parquet:
             write_whole(target / "scores.parquet", text.to_parquet(self.scores))

@@ -20,8 +20,8 @@ A suite is a YAML file:
   baseline: noisy
 
 Relative paths start at its folder; a list, such as a .scp file of lines "ID PATH", stands for a
-folder. The results are enhanced files, OUT_DIR/SET/SYSTEM/SEED/, one
-table of all files, scores.csv, summary.md, summary.json, SET.tex, figure.svg (with several sets
+folder. The results are enhanced files, OUT_DIR/SET/SYSTEM/SEED/, one table of all files,
+scores.csv, comparisons.csv, summary.md, summary.json, SET.tex, figure.svg (with several sets
 SET.svg), and report.html, a page to listen to, if the extra 'report' is installed. A run that was
 interrupted goes on when it is called again: nothing is enhanced or scored twice.
 

@@ -70,8 +70,8 @@ def add(commands: Commands) -> None:
         "--tolerance", "SECONDS", "largest difference in length that is trimmed", float, default=0.1
     )
     parser.output(
-        "write scores.csv, summary.md, summary.tex and summary.json there; what is scored already, "
-        "of unchanged files, is not scored again"
+        "write scores.csv, comparisons.csv, summary.md, summary.tex and summary.json there; what "
+        "is scored already, of unchanged files, is not scored again"
     )
     reports.add(parser, report=False)
     parser.processes()

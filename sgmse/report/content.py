@@ -81,7 +81,7 @@ def _cell(table: Table, system: str, measure: Measure) -> Cell:
     if difference is None:
         return Cell(mean.mean, text, best)
     better = (difference.mean > 0) == measure.higher_is_better
-    mark = ("better" if better else "worse") if stars(difference.p) else ""
+    mark = ("better" if better else "worse") if stars(difference.p_holm) else ""
     return Cell(mean.mean, text, best, numbers.change(measure, difference), mark)
 
 

@@ -6,7 +6,7 @@ from sgmse.scoring.intervals import Difference, Interval, stars
 NOTHING = "-"  # in place of a number that is not known
 EXPLAINED = (
     "Differences over the files that both have, ± half a 95 % bootstrap interval; Wilcoxon signed "
-    "rank, not corrected for the number of comparisons: * p < 0.05, ** p < 0.01, *** p < 0.001."
+    "rank, corrected for all comparisons of a table (Holm): * p < 0.05, ** p < 0.01, *** p < 0.001."
 )
 
 
@@ -26,11 +26,11 @@ def mean(measure: Measure, interval: Interval, files: int | None = None) -> str:
 
 
 def change(measure: Measure, difference: Difference | None) -> str:
-    """A difference from the baseline, half the width of its interval, and its stars."""
+    """A difference from the baseline, half the width of its interval, and the stars of `p_holm`."""
     if difference is None:
         return NOTHING
     half = f"{difference.half_width:.{measure.digits}f}"
-    return f"{difference.mean:+.{measure.digits}f} ± {half} {stars(difference.p)}".rstrip()
+    return f"{difference.mean:+.{measure.digits}f} ± {half} {stars(difference.p_holm)}".rstrip()
 
 
 def number(value: float | None, form: str) -> str:

@@ -169,6 +169,16 @@ def to_csv(scores: Scores) -> str:
     return csv_text(records(scores))
 
 
+def comparisons(table: Table) -> list[dict[str, Any]]:
+    """A flat record for each difference from the baseline, with both p values."""
+    return [
+        {"system": system, "baseline": table.baseline, "measure": measure, **_values(difference)}
+        for system, differences in table.differences.items()
+        for measure, difference in differences.items()
+        if difference is not None
+    ]
+
+
 def csv_text(table: Sequence[Mapping[str, Any]]) -> str:
     """Records of the same keys as CSV; None is empty."""
     text = io.StringIO()
@@ -216,15 +226,14 @@ def provenance(scores: Scores, command: str = "") -> dict[str, Any]:
 def _plain(systems: Mapping[str, Mapping[str, Interval | None]]) -> dict[str, Any]:
     """Intervals or differences as plain values, None for NaN."""
 
-    def plain(interval: Interval | None) -> dict[str, Any] | None:
-        if interval is None:
-            return None
-        return {k: None if v != v else v for k, v in asdict(interval).items()}
-
     return {
-        system: {measure: plain(interval) for measure, interval in intervals.items()}
+        system: {m: None if found is None else _values(found) for m, found in intervals.items()}
         for system, intervals in systems.items()
     }
+
+
+def _values(interval: Interval) -> dict[str, float | None]:
+    return {k: None if v != v else v for k, v in asdict(interval).items()}
 
 
 def write(
@@ -237,7 +246,8 @@ def write(
 ) -> Path:
     """Write scores.csv, summary.md, summary.tex and summary.json, and scores.parquet if asked for.
 
-    Each appears whole or not at all, in place of an earlier one. `parquet` needs pyarrow.
+    Of several systems comparisons.csv, too, their differences from the baseline. Each appears whole
+    or not at all, in place of an earlier one. `parquet` needs pyarrow.
     """
     if parquet:
         require_parquet()
@@ -252,6 +262,8 @@ def write(
         "summary.tex": latex(table),
         "summary.json": json_text(about),
     }
+    if compared := comparisons(table):
+        contents["comparisons.csv"] = csv_text(compared)
     write_texts(target, contents)
     if parquet:
         write_whole(target / "scores.parquet", to_parquet(table.scores))

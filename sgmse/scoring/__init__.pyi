@@ -1,6 +1,8 @@
 from .intervals import (
     Difference as Difference,
     Interval as Interval,
+    corrected as corrected,
+    holm as holm,
     interval as interval,
     paired as paired,
 )

@@ -5,7 +5,7 @@ All draws come from a generator that is seeded here, so that the same scores giv
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,10 +40,13 @@ class Difference(Interval):
     """A mean difference from a baseline over the same files, with how likely it is by chance.
 
     `p` is that of the two-sided Wilcoxon signed-rank test (Wilcoxon 1945; differences of 0 are left
-    out), not corrected for the number of comparisons; 1 where no file differs.
+    out), of this comparison alone; 1 where no file differs. `p_holm` is corrected for all
+    comparisons that are looked at together, see `corrected`; equal to `p` where this is the only
+    one.
     """
 
     p: float
+    p_holm: float
 
 
 def interval(
@@ -80,7 +83,33 @@ def paired(values: ArrayLike, baseline: ArrayLike) -> Difference:
         )
     differences = left - right
     p = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
-    return Difference(**asdict(interval(differences)), p=p)
+    return Difference(**asdict(interval(differences)), p=p, p_holm=p)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """The p values of m tests, corrected so that one limit holds for all of them together.
+
+        p*_(i) = max over j <= i of min(1, (m - j + 1) p_(j)),  p_(1) <= ... <= p_(m)
+
+    The chance that any true null hypothesis has p* below a limit is at most the limit, however the
+    tests depend on each other (Holm 1979, a simple sequentially rejective procedure).
+
+    Raises `ArgumentError` for what is no probability.
+    """
+    values = np.asarray(ps, np.float64)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ArgumentError(f"p values lie between 0 and 1; these are {list(ps)}")
+    order = np.argsort(values, kind="stable")
+    scaled = np.minimum(values[order] * np.arange(values.size, 0, -1), 1)
+    result = np.empty_like(values)
+    result[order] = np.maximum.accumulate(scaled)
+    return [float(p) for p in result]
+
+
+def corrected(differences: Sequence[Difference]) -> list[Difference]:
+    """The differences that are looked at together, each with its `p_holm`."""
+    ps = holm([difference.p for difference in differences])
+    return [replace(d, p_holm=p) for d, p in zip(differences, ps, strict=True)]
 
 
 def stars(p: float) -> str:

@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from typing import NamedTuple
 
 from sgmse.errors import ArgumentError, did_you_mean
-from sgmse.scoring.intervals import Difference, Interval, interval, paired
+from sgmse.scoring.intervals import Difference, Interval, corrected, interval, paired
 from sgmse.scoring.scores import Scores
 
 
@@ -60,14 +60,22 @@ class Table:
     def differences(self) -> dict[str, dict[str, Difference | None]]:
         """From the baseline, recording by recording, by other system and measure.
 
-        None where the two have no recording in common; empty without the baseline.
+        None where the two have no recording in common; empty without the baseline. Their `p_holm`
+        are corrected for all that are here.
         """
         systems = self.scores.systems
-        return {
-            system: {m.name: self._difference(system, m.name) for m in self.scores.measures}
+        found = {
+            (system, m.name): self._difference(system, m.name)
             for system in systems
             if system != self.baseline and self.baseline in systems
+            for m in self.scores.measures
         }
+        known = {place: difference for place, difference in found.items() if difference}
+        final = dict(zip(known, corrected(list(known.values())), strict=True))
+        differences: dict[str, dict[str, Difference | None]] = {}
+        for system, measure in found:
+            differences.setdefault(system, {})[measure] = final.get((system, measure))
+        return differences
 
     @cached_property
     def best(self) -> dict[str, float]:

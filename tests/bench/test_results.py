@@ -101,13 +101,17 @@ def test_files(tmp_path: Path):
     assert result.write(tmp_path / "a/b", command="sgmse bench x") == tmp_path / "a/b"
     names = {path.name for path in (tmp_path / "a/b").iterdir()}
     assert names == {
-        *("scores.csv", "summary.md", "summary.json"),
+        *("scores.csv", "comparisons.csv", "summary.md", "summary.json"),
         *("easy.tex", "hard.tex", "easy.svg", "hard.svg"),
     }
     with (tmp_path / "a/b/scores.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     assert len(table) == 18
     assert (table[3]["system"], table[3]["set"]) == ("good", "hard")
+    with (tmp_path / "a/b/comparisons.csv").open(newline="") as file:
+        compared = {(r["set"], r["system"], r["measure"]): r for r in csv.DictReader(file)}
+    assert {name for name, _, _ in compared} == {"hard", "easy"}
+    assert float(compared["hard", "good", "SI-SDR"]["mean"]) == 7
     text = (tmp_path / "a/b/summary.md").read_text()
     assert text.startswith(result.summary())
     assert text.endswith("`sgmse bench x`\n")

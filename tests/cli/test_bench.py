@@ -72,7 +72,8 @@ def test_a_suite_becomes_tables(run):
     assert out.endswith("the results are in a/b; 4 files were enhanced and 12 scored now\n")
     assert {path.name for path in Path("a/b").iterdir()} == {
         *("mine", "runs.jsonl", "scores.jsonl"),
-        *("scores.csv", "summary.md", "summary.json", "mine.tex", "figure.svg"),
+        *("scores.csv", "comparisons.csv", "summary.md", "summary.json"),
+        *("mine.tex", "figure.svg"),
     }
     assert len(list(Path("a/b/mine/model/unseeded").iterdir())) == 4
     told = json.loads(Path("a/b/summary.json").read_text())

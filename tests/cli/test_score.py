@@ -79,6 +79,7 @@ def test_side_by_side_by_facts_and_into_files(run, folder):
     assert "| against mine |" in out
     assert out.endswith("\nthe results are in a/b\n")
     assert sorted(p.name for p in Path("a/b").iterdir()) == [
+        "comparisons.csv",
         "scores.csv",
         "scores.jsonl",
         "summary.json",

@@ -166,6 +166,8 @@ def test_json_says_it_all(spoilt):
     assert told["systems"]["second"]["PESQ-WB"]["count"] == COUNT - 2
     assert told["baseline"] == "second"
     assert told["differences"]["first_1"]["PESQ-WB"]["p"] == 1.0
+    of_sdr = told["differences"]["first_1"]["SI-SDR"]
+    assert of_sdr["p_holm"] == pytest.approx(2 * of_sdr["p"])  # 3 comparisons; LSD's p is smaller
     assert told["by"]["snr_db"]["2.5"]["first_1"]["SI-SDR"]["count"] == COUNT / 2
     assert told["problems"] == problems(spoilt)
     provenance = told["provenance"]
@@ -185,6 +187,7 @@ def test_files(spoilt, tmp_path):
     assert write(Table(spoilt), folder, command="sgmse score x y") == folder
     write(Table(spoilt), folder, command="sgmse score x y")  # in place of the others
     assert sorted(p.name for p in folder.iterdir()) == [
+        "comparisons.csv",
         "scores.csv",
         "summary.json",
         "summary.md",
@@ -195,6 +198,13 @@ def test_files(spoilt, tmp_path):
     assert "Problems:\n\n- second/f03 (PESQ-WB): too short\n" in text
     assert "`sgmse score x y`" in text
     assert (folder / "scores.csv").read_text(encoding="utf-8") == to_csv(spoilt)
+    with (folder / "comparisons.csv").open(newline="") as file:
+        compared = list(csv.DictReader(file))
+    assert [line["measure"] for line in compared] == ["PESQ-WB", "SI-SDR", "L|SD"]
+    difference = Table(spoilt).differences["second"]["SI-SDR"]
+    assert (compared[1]["system"], compared[1]["baseline"]) == ("second", "first_1")
+    assert float(compared[1]["p"]) == difference.p < difference.p_holm
+    assert float(compared[1]["p_holm"]) == difference.p_holm
     assert (folder / "summary.tex").read_text(encoding="utf-8") == latex(Table(spoilt))
     assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["format"] == 1
 

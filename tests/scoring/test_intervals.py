@@ -1,12 +1,13 @@
 """Intervals and differences against scipy, and what they must not hide."""
 
 import math
+from itertools import chain, combinations
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from sgmse.scoring.intervals import interval, paired, stars
+from sgmse.scoring.intervals import corrected, holm, interval, paired, stars
 
 
 @pytest.fixture
@@ -71,3 +72,38 @@ def test_paired_differences(values):
 @pytest.mark.parametrize(("p", "mark"), [(0.05, ""), (0.049, "*"), (0.005, "**"), (1e-4, "***")])
 def test_stars(p, mark):
     assert stars(p) == mark
+
+
+def test_holm_is_the_closed_test_of_bonferroni():
+    """A hypothesis falls with all intersections that contain it, each by Bonferroni's test."""
+    ps = [0.011, 0.2, 0.012, 0.6, 0.03, 0.012]
+    places = range(len(ps))
+    subsets = list(chain(*(combinations(places, size) for size in range(1, len(ps) + 1))))
+    closed = [
+        max(min(1.0, len(s) * min(ps[j] for j in s)) for s in subsets if i in s) for i in places
+    ]
+    assert holm(ps) == pytest.approx(closed, rel=1e-15)
+    assert holm([0.04]) == [0.04]
+    assert holm([]) == []
+    assert holm([1.0, 0.5, 0.5]) == [1.0, 1.0, 1.0]
+    for bad in ([0.5, -0.1], [math.nan], [1.1]):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            holm(bad)
+
+
+def test_chance_among_many_comparisons_is_found_once_in_twenty_tables():
+    """Of tables of 20 comparisons where nothing differs, 5 % at most have a star, not 64 %."""
+    rng = np.random.default_rng(3)
+    tables = rng.uniform(size=(2000, 20))
+    raw = np.mean([min(ps) < 0.05 for ps in tables])
+    held = np.mean([min(holm(ps)) < 0.05 for ps in tables])
+    assert raw == pytest.approx(1 - 0.95**20, abs=0.03)
+    assert held == pytest.approx(0.05, abs=0.015)
+
+
+def test_corrected_keeps_all_but_the_corrected_value(values):
+    differences = [paired(values + shift, values[::-1]) for shift in (0.0, 0.5, 1.0)]
+    assert [d.p_holm for d in differences] == [d.p for d in differences]
+    found = corrected(differences)
+    assert [d.p_holm for d in found] == holm([d.p for d in differences])
+    assert [(d.mean, d.low, d.p) for d in found] == [(d.mean, d.low, d.p) for d in differences]

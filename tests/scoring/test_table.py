@@ -9,7 +9,7 @@ import pytest
 from sgmse.metrics.measures import select
 from sgmse.report import summary, to_json, write, write_report
 from sgmse.scoring import intervals
-from sgmse.scoring.intervals import interval, paired
+from sgmse.scoring.intervals import corrected, interval, paired
 from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores
 from sgmse.scoring.table import Counts, Table
@@ -50,20 +50,35 @@ def test_means_are_those_of_the_values(scores):
     assert math.isnan(Table(nothing).means["first"]["SI-SDR"].mean)
 
 
+def both(values, baseline):
+    """The difference in SI-SDR, corrected beside that in LSD, which is its negative."""
+    return corrected([paired(values, baseline), paired(-values, -baseline)])[0]
+
+
+def test_p_values_are_corrected_for_all_comparisons_of_a_table(scores):
+    third = tuple(replace(r, system="third") for r in scores.rows_of("first"))
+    found = Table(replace(scores, rows=scores.rows + third)).differences
+    p = paired(B, A).p
+    assert found["second"]["SI-SDR"].p == p
+    assert found["second"]["SI-SDR"].p_holm == pytest.approx(4 * p)  # of two systems, two measures
+    assert (found["third"]["LSD"].p, found["third"]["LSD"].p_holm) == (1.0, 1.0)
+
+
 def test_differences_are_paired_by_name(scores):
     mixed = replace(scores, rows=scores.rows[::-1])
     difference = Table(mixed, "first").differences["second"]["SI-SDR"]
     assert difference.mean == pytest.approx((B - A).mean())
     assert list(Table(scores).differences) == ["second"]  # from the first
-    assert Table(scores).differences["second"]["SI-SDR"] == paired(B, A)
-    assert Table(scores, "second").differences["first"]["SI-SDR"] == paired(A, B)
+    assert Table(scores).differences["second"]["SI-SDR"] == both(B, A)
+    assert Table(scores, "second").differences["first"]["SI-SDR"] == both(A, B)
     with pytest.raises(ValueError, match="no system is called 'third'; there are first, second"):
         Table(scores, "third")
 
 
 def test_differences_over_the_files_that_both_have(spoilt):
     others = [i for i in range(COUNT) if i != 4]
-    assert Table(spoilt).differences["second"]["SI-SDR"] == paired(B[others], A[others])
+    found = Table(spoilt).differences["second"]["SI-SDR"]
+    assert replace(found, p_holm=found.p) == paired(B[others], A[others])
     apart = replace(spoilt, rows=spoilt.rows[:3] + spoilt.rows[COUNT + 10 :])
     assert Table(apart).differences["second"]["SI-SDR"] is None
 
@@ -82,7 +97,7 @@ def test_parts_have_their_rows_and_the_baseline_of_all(scores):
     rows = tuple(replace(r, set="easy" if r.name < "f10" else "hard") for r in scores.rows)
     table = Table(replace(scores, rows=rows[: COUNT + 10]), "first")
     assert list(table.sets) == ["easy", "hard"]
-    assert table.sets["easy"].differences["second"]["SI-SDR"] == paired(B[:10], A[:10])
+    assert table.sets["easy"].differences["second"]["SI-SDR"] == both(B[:10], A[:10])
     assert table.sets["hard"].means["first"]["SI-SDR"] == interval(A[10:])
     by_snr = table.by("snr_db")
     assert list(by_snr) == ["2.5", "10"]
