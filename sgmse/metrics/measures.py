@@ -67,6 +67,10 @@ class Measure:
         extra: of this package that installs what it needs; empty for none.
         packages: what the extra installs for it, by the names that are imported.
         part: the field of the named tuple that the function returns; empty if it is a number.
+        noise: what a score moves without a reason, in its unit: 95 % of the changes that come of
+            cutting the same few milliseconds off the start of both files are smaller.
+            Smaller differences of a file are neither better nor worse. 0 where it is not known:
+            then every difference counts.
         takes_text: whether the text that is spoken, where it is known, replaces the reference.
     """
 
@@ -82,6 +86,7 @@ class Measure:
     packages: tuple[str, ...] = ()
     part: str = ""
     takes_text: bool = False
+    noise: float = 0.0
 
     def __call__(
         self,

@@ -1,7 +1,10 @@
 """Numbers as they are printed, in text and on pages: "1.23 ± 0.04", "+0.12 ± 0.03 **", "-"."""
 
+from collections.abc import Sequence
+
 from sgmse.metrics.measures import Measure
 from sgmse.scoring.intervals import Difference, Interval, stars
+from sgmse.scoring.outcomes import Outcomes
 
 NOTHING = "-"  # in place of a number that is not known
 EXPLAINED = (
@@ -31,6 +34,22 @@ def change(measure: Measure, difference: Difference | None) -> str:
         return NOTHING
     half = f"{difference.half_width:.{measure.digits}f}"
     return f"{difference.mean:+.{measure.digits}f} ± {half} {stars(difference.p_holm)}".rstrip()
+
+
+def harm(outcomes: Outcomes | None) -> str:
+    """Of how many recordings the score got worse: "3 of 95"."""
+    return NOTHING if outcomes is None else f"{outcomes.worse} of {outcomes.count}"
+
+
+def noise(measures: Sequence[Measure]) -> str:
+    """What counts as worse, in words."""
+    known = [f"{m.name} {m.noise:g}{' ' + m.unit if m.unit else ''}" for m in measures if m.noise]
+    unknown = [m.name for m in measures if not m.noise]
+    every = f"; of {', '.join(unknown)}, whose noise is not known, any change counts"
+    return (
+        "Worse: by more than the noise of the measure, what it moves where the start of both files "
+        f"is cut by milliseconds ({', '.join(known) or 'not known'}{every if unknown else ''})."
+    )
 
 
 def number(value: float | None, form: str) -> str:

@@ -23,7 +23,7 @@ from sgmse.errors import ArgumentError
 from sgmse.report.charts import draw, style, swatch
 from sgmse.report.clips import CODINGS, Clip, check, make_clips, select_by_name, select_by_score
 from sgmse.report.content import CostTable, cost_charts, fact_charts, grids
-from sgmse.report.numbers import EXPLAINED
+from sgmse.report.numbers import EXPLAINED, noise
 from sgmse.report.text import notes, problems, provenance
 from sgmse.scoring.journal import Recording
 from sgmse.scoring.scores import Scores, Stages
@@ -100,6 +100,7 @@ def write_report(
         "seeds": len({row.seed for row in scores.rows}),
         "baseline": table.baseline if len(scores.systems) > 1 else None,
         "explained": EXPLAINED,
+        "noise": noise(scores.measures),
         "grids": grids(table, costs or {}),
         "charts": [
             (group, {measure: draw([panel]) for measure, panel in group.panels.items()})

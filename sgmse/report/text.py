@@ -18,6 +18,7 @@ from sgmse._files import write_texts, write_whole
 from sgmse.errors import MissingPackageError
 from sgmse.report import numbers
 from sgmse.scoring.intervals import DRAWS, LEVEL, SEED, Interval
+from sgmse.scoring.outcomes import Outcomes
 from sgmse.scoring.provenance import machine, versions
 from sgmse.scoring.scores import Scores
 from sgmse.scoring.table import Table
@@ -88,6 +89,12 @@ def summary(table: Table, by: Sequence[str] = ()) -> str:
         ]
         parts.append(markdown_table([f"against {table.baseline}", *headings], lines))
         parts.append(numbers.EXPLAINED)
+        lines = [
+            [system, *(numbers.harm(own[m.name]) for m in measures)]
+            for system, own in table.outcomes.items()
+        ]
+        parts.append(markdown_table([f"worse than {table.baseline}", *headings], lines))
+        parts.append(numbers.noise(measures))
     return "\n\n".join(parts)
 
 
@@ -170,12 +177,16 @@ def to_csv(scores: Scores) -> str:
 
 
 def comparisons(table: Table) -> list[dict[str, Any]]:
-    """A flat record for each difference from the baseline, with both p values."""
+    """A flat record for each comparison: the difference from the baseline, and `Outcomes`."""
     return [
-        {"system": system, "baseline": table.baseline, "measure": measure, **_values(difference)}
+        {
+            **{"system": system, "baseline": table.baseline, "measure": measure},
+            **_values(difference),
+            **_values(outcomes),
+        }
         for system, differences in table.differences.items()
         for measure, difference in differences.items()
-        if difference is not None
+        if difference and (outcomes := table.outcomes[system][measure])
     ]
 
 
@@ -197,6 +208,7 @@ def to_json(table: Table, by: Sequence[str] = (), command: str = "") -> dict[str
         "systems": _plain(table.means),
         "baseline": table.baseline if several else None,
         "differences": _plain(table.differences) if several else {},
+        "outcomes": _plain(table.outcomes) if several else {},
         "by": {
             fact: {label: _plain(part.means) for label, part in table.by(fact).items()}
             for fact in by
@@ -223,8 +235,8 @@ def provenance(scores: Scores, command: str = "") -> dict[str, Any]:
     }
 
 
-def _plain(systems: Mapping[str, Mapping[str, Interval | None]]) -> dict[str, Any]:
-    """Intervals or differences as plain values, None for NaN."""
+def _plain(systems: Mapping[str, Mapping[str, Interval | Outcomes | None]]) -> dict[str, Any]:
+    """Intervals, differences or outcomes as plain values, None for NaN."""
 
     return {
         system: {m: None if found is None else _values(found) for m, found in intervals.items()}
@@ -232,8 +244,8 @@ def _plain(systems: Mapping[str, Mapping[str, Interval | None]]) -> dict[str, An
     }
 
 
-def _values(interval: Interval) -> dict[str, float | None]:
-    return {k: None if v != v else v for k, v in asdict(interval).items()}
+def _values(found: Interval | Outcomes) -> dict[str, float | None]:
+    return {k: None if v != v else v for k, v in asdict(found).items()}
 
 
 def write(

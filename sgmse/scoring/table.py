@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from sgmse.errors import ArgumentError, did_you_mean
 from sgmse.scoring.intervals import Difference, Interval, corrected, interval, paired
+from sgmse.scoring.outcomes import Outcomes, outcomes
 from sgmse.scoring.scores import Scores
 
 
@@ -78,6 +79,24 @@ class Table:
         return differences
 
     @cached_property
+    def outcomes(self) -> dict[str, dict[str, Outcomes | None]]:
+        """How many recordings are better or worse than the baseline's by more than the noise.
+
+        By other system and measure, over the recordings of `differences`.
+        """
+        found: dict[str, dict[str, Outcomes | None]] = {}
+        for system in self.differences:
+            found[system] = {}
+            for m in self.scores.measures:
+                values, others = self._pairs(system, m.name)
+                found[system][m.name] = (
+                    outcomes(values, others, noise=m.noise, higher_is_better=m.higher_is_better)
+                    if values
+                    else None
+                )
+        return found
+
+    @cached_property
     def best(self) -> dict[str, float]:
         """The best mean by measure, of those with several means, all over the same recordings."""
         return {
@@ -113,11 +132,14 @@ class Table:
         return Table(scores, whole=self)
 
     def _difference(self, system: str, measure: str) -> Difference | None:
+        values, others = self._pairs(system, measure)
+        return self._paired(values, others) if values else None
+
+    def _pairs(self, system: str, measure: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The scores of a system and of the baseline, of the same recordings."""
         values, others = (self.scores.values(s, measure) for s in (system, self.baseline))
         common = [recording for recording in values if recording in others]
-        if not common:
-            return None
-        return self._paired(tuple(values[r] for r in common), tuple(others[r] for r in common))
+        return tuple(values[r] for r in common), tuple(others[r] for r in common)
 
 
 def checked_baseline(systems: Sequence[str], baseline: str | None) -> str:

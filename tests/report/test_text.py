@@ -60,7 +60,7 @@ def cells(table: str) -> list[list[str]]:
 
 
 def test_the_summary(scores):
-    main, against, explained = summary(Table(scores)).split("\n\n")
+    main, against, explained, worse, noise = summary(Table(scores)).split("\n\n")
     a, b, d = interval(A), interval(B), paired(B, A)
     table = cells(main)
     assert table[0] == ["system", "PESQ-WB", "SI-SDR [dB]", "L\\|SD ↓", "files", "problems"]
@@ -73,6 +73,12 @@ def test_the_summary(scores):
     assert lines[2][2].startswith(f"{d.mean:+.2f} ± {(d.high - d.low) / 2:.2f} *")
     assert lines[2][3] == "-1.0 ± 0.0 ***"
     assert "Wilcoxon" in explained
+    harm = sum(-SDR.noise > B - A)
+    assert cells(worse)[0][0] == "worse than first_1"
+    assert cells(worse)[2] == ["second", "0 of 20", f"{harm} of 20", "0 of 20"]
+    assert noise.endswith("L|SD, whose noise is not known, any change counts).")
+    known = replace(scores, measures=(PESQ, replace(SDR, noise=0.25), LSD))
+    assert "; SI-SDR 0.25 dB" in summary(Table(known)).replace("(", "; ").replace(", ", "; ")
     alone = replace(scores, rows=scores.rows[:COUNT])
     assert "\n\n" not in summary(Table(alone))  # nothing to differ from
 
@@ -170,6 +176,9 @@ def test_json_says_it_all(spoilt):
     assert of_sdr["p_holm"] == pytest.approx(2 * of_sdr["p"])  # 3 comparisons; LSD's p is smaller
     assert told["by"]["snr_db"]["2.5"]["first_1"]["SI-SDR"]["count"] == COUNT / 2
     assert told["problems"] == problems(spoilt)
+    of_sdr = told["outcomes"]["first_1"]["SI-SDR"]
+    assert of_sdr["better"] + of_sdr["worse"] <= of_sdr["count"] == COUNT - 1
+    assert of_sdr["noise"] == SDR.noise
     provenance = told["provenance"]
     assert provenance["command"] == "sgmse score"
     assert provenance["hashes"] == {"second": "abc"}
@@ -204,6 +213,7 @@ def test_files(spoilt, tmp_path):
     difference = Table(spoilt).differences["second"]["SI-SDR"]
     assert (compared[1]["system"], compared[1]["baseline"]) == ("second", "first_1")
     assert float(compared[1]["p"]) == difference.p < difference.p_holm
+    assert int(compared[1]["worse"]) == Table(spoilt).outcomes["second"]["SI-SDR"].worse
     assert float(compared[1]["p_holm"]) == difference.p_holm
     assert (folder / "summary.tex").read_text(encoding="utf-8") == latex(Table(spoilt))
     assert json.loads((folder / "summary.json").read_text(encoding="utf-8"))["format"] == 1

@@ -83,6 +83,17 @@ def test_differences_over_the_files_that_both_have(spoilt):
     assert Table(apart).differences["second"]["SI-SDR"] is None
 
 
+def test_outcomes_count_recordings_beyond_the_noise_of_the_measure(spoilt):
+    measures = tuple(replace(m, noise=0.5) for m in spoilt.measures)
+    found = Table(replace(spoilt, measures=measures)).outcomes["second"]["SI-SDR"]
+    others = [i for i in range(COUNT) if i != 4]
+    gains = (B - A)[others]
+    assert (found.better, found.worse) == (sum(gains > 0.5), sum(gains < -0.5))
+    assert (found.count, found.noise) == (19, 0.5)
+    apart = replace(spoilt, rows=spoilt.rows[:3] + spoilt.rows[COUNT + 10 :])
+    assert Table(apart).outcomes["second"]["SI-SDR"] is None
+
+
 def test_the_best_mean_is_of_the_same_files(scores, spoilt):
     assert Table(scores).best == {"SI-SDR": B.mean(), "LSD": (-B).mean()}
     assert list(Table(spoilt).best) == ["LSD"]
