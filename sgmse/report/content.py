@@ -27,7 +27,7 @@ class Cell:
     best: bool = False
     change: str = ""
     mark: str = ""  # better or worse, where the difference is significant
-    harm: str = ""  # of how many recordings it got worse
+    outcome: str = ""  # of how many recordings it got better and worse
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def _cell(table: Table, system: str, measure: Measure) -> Cell:
         return Cell(mean.mean, text, best)
     better = (difference.mean > 0) == measure.higher_is_better
     mark = ("better" if better else "worse") if stars(difference.p_holm) else ""
-    change, harm = numbers.change(measure, difference), table.outcomes[system][measure.name]
-    return Cell(mean.mean, text, best, change, mark, f"worse: {numbers.harm(harm)}")
+    outcome = numbers.outcome(table.outcomes[system][measure.name])
+    return Cell(mean.mean, text, best, numbers.change(measure, difference), mark, outcome)
 
 
 def _names(costs: CostTable) -> list[str]:

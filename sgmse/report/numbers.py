@@ -36,18 +36,24 @@ def change(measure: Measure, difference: Difference | None) -> str:
     return f"{difference.mean:+.{measure.digits}f} ± {half} {stars(difference.p_holm)}".rstrip()
 
 
-def harm(outcomes: Outcomes | None) -> str:
-    """Of how many recordings the score got worse: "3 of 95"."""
-    return NOTHING if outcomes is None else f"{outcomes.worse} of {outcomes.count}"
+def outcome(outcomes: Outcomes | None) -> str:
+    """The share that got better, its interval, how many got worse: "92 % (84 to 96), 3 worse"."""
+    if outcomes is None:
+        return NOTHING
+    share, low, high = (
+        f"{100 * s:.0f}" for s in (outcomes.share, outcomes.share_low, outcomes.share_high)
+    )
+    return f"{share} % ({low} to {high}), {outcomes.worse} worse"
 
 
 def noise(measures: Sequence[Measure]) -> str:
-    """What counts as worse, in words."""
+    """What counts as better and as worse, in words."""
     known = [f"{m.name} {m.noise:g}{' ' + m.unit if m.unit else ''}" for m in measures if m.noise]
     unknown = [m.name for m in measures if not m.noise]
     every = f"; of {', '.join(unknown)}, whose noise is not known, any change counts"
     return (
-        "Worse: by more than the noise of the measure, what it moves where the start of both files "
+        "Share of the recordings that got better with its 95 % interval (Wilson), and how many got "
+        "worse, by more than the noise of the measure: what it moves where the start of both files "
         f"is cut by milliseconds ({', '.join(known) or 'not known'}{every if unknown else ''})."
     )
 

@@ -90,10 +90,10 @@ def summary(table: Table, by: Sequence[str] = ()) -> str:
         parts.append(markdown_table([f"against {table.baseline}", *headings], lines))
         parts.append(numbers.EXPLAINED)
         lines = [
-            [system, *(numbers.harm(own[m.name]) for m in measures)]
+            [system, *(numbers.outcome(own[m.name]) for m in measures)]
             for system, own in table.outcomes.items()
         ]
-        parts.append(markdown_table([f"worse than {table.baseline}", *headings], lines))
+        parts.append(markdown_table([f"better than {table.baseline}", *headings], lines))
         parts.append(numbers.noise(measures))
     return "\n\n".join(parts)
 

@@ -7,7 +7,7 @@ from .intervals import (
     paired as paired,
 )
 from .journal import Row as Row
-from .outcomes import Outcomes as Outcomes, outcomes as outcomes
+from .outcomes import Outcomes as Outcomes, outcomes as outcomes, wilson as wilson
 from .pair import PairScores as PairScores, score_pair as score_pair
 from .pareto import pareto_front as pareto_front
 from .scores import (

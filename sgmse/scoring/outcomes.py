@@ -1,11 +1,14 @@
 """Of how many recordings a system is better than the baseline, and of how many it is worse."""
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sgmse.errors import ArgumentError
+from sgmse.scoring.intervals import LEVEL
 
 
 @dataclass(frozen=True)
@@ -17,12 +20,17 @@ class Outcomes:
         worse: whose score is worse by more than that.
         count: of all.
         noise: what a score moves without a reason, in its unit.
+        share: better / count, the size of the effect whatever the unit of the score.
+        share_low, share_high: its 95 % interval over recordings, Wilson's.
     """
 
     better: int
     worse: int
     count: int
     noise: float
+    share: float
+    share_low: float
+    share_high: float
 
 
 def outcomes(
@@ -30,7 +38,7 @@ def outcomes(
 ) -> Outcomes:
     """Of scores (n,) and those of the baseline, of the same recordings in the same order.
 
-    Raises `ArgumentError` for different shapes, and values that are not finite.
+    Raises `ArgumentError` for different shapes, no values, and values that are not finite.
     """
     left, right = np.asarray(values, np.float64), np.asarray(baseline, np.float64)
     if left.shape != right.shape or left.ndim != 1:
@@ -41,4 +49,22 @@ def outcomes(
     if not np.isfinite(gains).all():
         raise ArgumentError("only finite scores are better or worse; leave the others out")
     better, worse = int((gains > noise).sum()), int((gains < -noise).sum())
-    return Outcomes(better, worse, gains.size, noise)
+    low, high = wilson(better, gains.size)
+    return Outcomes(better, worse, gains.size, noise, better / gains.size, low, high)
+
+
+def wilson(successes: int, count: int, *, level: float = LEVEL) -> tuple[float, float]:
+    """The interval of a share k / n by the score test (Wilson 1927), z the normal quantile:
+
+        (k + z^2 / 2 -+ z sqrt(k (n - k) / n + z^2 / 4)) / (n + z^2)
+
+    It has a width where all or none succeed, too, where a bootstrap has none.
+
+    Raises `ArgumentError` unless 0 <= k <= n and n > 0.
+    """
+    if not 0 <= successes <= count or count == 0:
+        raise ArgumentError(f"{successes} of {count} is no share")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    half = z * math.sqrt(successes * (count - successes) / count + z * z / 4)
+    low, high = ((successes + z * z / 2 + side) / (count + z * z) for side in (-half, half))
+    return max(low, 0.0), min(high, 1.0)

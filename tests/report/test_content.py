@@ -46,8 +46,8 @@ def test_the_table_says_what_the_statistics_say(scores):
     assert of_second[0].change == f"{d.mean:+.3f} ± {(d.high - d.low) / 2:.3f} {stars(2 * d.p)}"
     assert stars(2 * d.p)  # of two comparisons, and the other has the same p
     assert [cell.text for cell in of_second[2:]] == ["20", "0"]
-    assert of_second[1].harm == f"worse: {sum(LSD.noise < B - A)} of 20"
-    assert of_first[1].harm == ""
+    assert of_second[1].outcome.endswith(f"), {sum(LSD.noise < B - A)} worse")
+    assert of_first[1].outcome == ""
 
 
 def test_better_and_worse_know_the_direction(scores):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from sgmse.data.pairs import Unmatched
 from sgmse.metrics.measures import Measure, select
@@ -73,9 +74,16 @@ def test_the_summary(scores):
     assert lines[2][2].startswith(f"{d.mean:+.2f} ± {(d.high - d.low) / 2:.2f} *")
     assert lines[2][3] == "-1.0 ± 0.0 ***"
     assert "Wilcoxon" in explained
-    harm = sum(-SDR.noise > B - A)
-    assert cells(worse)[0][0] == "worse than first_1"
-    assert cells(worse)[2] == ["second", "0 of 20", f"{harm} of 20", "0 of 20"]
+    better, harm = sum(SDR.noise < B - A), sum(-SDR.noise > B - A)
+    low, high = stats.binomtest(better, COUNT).proportion_ci(method="wilson")
+    share = f"{5 * better} % ({100 * low:.0f} to {100 * high:.0f}), {harm} worse"
+    assert cells(worse)[0][0] == "better than first_1"
+    assert cells(worse)[2] == [
+        "second",
+        "0 % (0 to 16), 0 worse",
+        share,
+        "100 % (84 to 100), 0 worse",
+    ]
     assert noise.endswith("L|SD, whose noise is not known, any change counts).")
     known = replace(scores, measures=(PESQ, replace(SDR, noise=0.25), LSD))
     assert "; SI-SDR 0.25 dB" in summary(Table(known)).replace("(", "; ").replace(", ", "; ")
@@ -177,6 +185,7 @@ def test_json_says_it_all(spoilt):
     assert told["by"]["snr_db"]["2.5"]["first_1"]["SI-SDR"]["count"] == COUNT / 2
     assert told["problems"] == problems(spoilt)
     of_sdr = told["outcomes"]["first_1"]["SI-SDR"]
+    assert of_sdr["share"] == of_sdr["better"] / of_sdr["count"]
     assert of_sdr["better"] + of_sdr["worse"] <= of_sdr["count"] == COUNT - 1
     assert of_sdr["noise"] == SDR.noise
     provenance = told["provenance"]
