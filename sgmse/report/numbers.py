@@ -8,8 +8,9 @@ from sgmse.scoring.outcomes import Outcomes
 
 NOTHING = "-"  # in place of a number that is not known
 EXPLAINED = (
-    "Differences over the files that both have, ± half a 95 % bootstrap interval; Wilcoxon signed "
-    "rank, corrected for all comparisons of a table (Holm): * p < 0.05, ** p < 0.01, *** p < 0.001."
+    "Differences over the files that all systems have in all measures, ± half a 95 % bootstrap "
+    "interval; Wilcoxon signed rank, corrected for all comparisons of a table (Holm): * p < 0.05, "
+    "** p < 0.01, *** p < 0.001."
 )
 
 

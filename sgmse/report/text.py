@@ -25,6 +25,7 @@ from sgmse.scoring.table import Table
 
 FORMAT = 1  # of summary.json
 IDENTITY = ("system", "set", "seed", "name")  # fields of a row, in the order of the columns
+NAMED = 5  # recordings that a note names
 FOUND = ("seconds", "sample_rate", "excess", "delay")
 
 
@@ -63,7 +64,28 @@ def notes(scores: Scores) -> list[str]:
             )
     if not all(scores.is_matched(measure.name) for measure in scores.measures):
         lines.append("the systems have means over different files; their differences do not")
+    if len(scores.systems) > 1 and scores.lacking:
+        lines.append(_left_out(scores))
     return lines
+
+
+def _left_out(scores: Scores) -> str:
+    """Which recordings are in no comparison, and what they lack."""
+    several = len(scores.sets) > 1
+    named = []
+    for (part, name), lacking in list(scores.lacking.items())[:NAMED]:
+        whose = "; ".join(
+            f"{system}: {'all' if len(names) == len(scores.measures) else ', '.join(names)}"
+            for system, names in lacking.items()
+        )
+        named.append(f"{part}/{name} ({whose})" if several else f"{name} ({whose})")
+    more = len(scores.lacking) - len(named)
+    named += [f"and {more} more"] if more else []
+    kept, count = len(scores.complete), len(scores.complete) + len(scores.lacking)
+    return (
+        f"comparisons are over {kept} of {count} recordings, those that all systems have in all "
+        f"measures; left out is what lacks one: {', '.join(named)}"
+    )
 
 
 # For people

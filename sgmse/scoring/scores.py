@@ -9,6 +9,7 @@ A file that cannot be scored keeps its row, with the reason in place of the valu
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
@@ -93,6 +94,32 @@ class Scores:
             if (value := row.values.get(measure)) is not None:
                 values.setdefault(row.recording, []).append(value)
         return {recording: fmean(of_seeds) for recording, of_seeds in values.items()}
+
+    @cached_property
+    def scored(self) -> dict[tuple[str, str], dict[Recording, float]]:
+        """`values` by system and measure, without those that have none."""
+        found = {(s, m.name): self.values(s, m.name) for s in self.systems for m in self.measures}
+        return {place: values for place, values in found.items() if values}
+
+    @cached_property
+    def lacking(self) -> dict[Recording, dict[str, list[str]]]:
+        """By recording and system the measures without a score, of those the system has any of."""
+        lacking: dict[Recording, dict[str, list[str]]] = {}
+        for recording in dict.fromkeys(row.recording for row in self.rows):
+            for (system, measure), values in self.scored.items():
+                if recording not in values:
+                    lacking.setdefault(recording, {}).setdefault(system, []).append(measure)
+        return lacking
+
+    @cached_property
+    def complete(self) -> tuple[Recording, ...]:
+        """The recordings that all systems have a score of in all measures, in order.
+
+        Those over which systems are compared. A measure in which a system has no score at all is
+        not compared and takes no recording away.
+        """
+        recordings = dict.fromkeys(row.recording for row in self.rows)
+        return tuple(recording for recording in recordings if recording not in self.lacking)
 
     def is_matched(self, measure: str) -> bool:
         """Whether all systems have a score of the same recordings."""

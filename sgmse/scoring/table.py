@@ -61,8 +61,9 @@ class Table:
     def differences(self) -> dict[str, dict[str, Difference | None]]:
         """From the baseline, recording by recording, by other system and measure.
 
-        None where the two have no recording in common; empty without the baseline. Their `p_holm`
-        are corrected for all that are here.
+        All are over the same recordings, `scores.complete`. None where there is none, and where one
+        of the two has no score at all; empty without the baseline. Their `p_holm` are corrected for
+        all that are here.
         """
         systems = self.scores.systems
         found = {
@@ -136,10 +137,13 @@ class Table:
         return self._paired(values, others) if values else None
 
     def _pairs(self, system: str, measure: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """The scores of a system and of the baseline, of the same recordings."""
-        values, others = (self.scores.values(s, measure) for s in (system, self.baseline))
-        common = [recording for recording in values if recording in others]
-        return tuple(values[r] for r in common), tuple(others[r] for r in common)
+        """The scores of a system and of the baseline, of the recordings that all have."""
+        places = (system, measure), (self.baseline, measure)
+        if any(place not in self.scores.scored for place in places):
+            return (), ()
+        values, others = (self.scores.scored[place] for place in places)
+        complete = self.scores.complete
+        return tuple(values[r] for r in complete), tuple(others[r] for r in complete)
 
 
 def checked_baseline(systems: Sequence[str], baseline: str | None) -> str:

@@ -75,12 +75,23 @@ def test_differences_are_paired_by_name(scores):
         Table(scores, "third")
 
 
-def test_differences_over_the_files_that_both_have(spoilt):
+def test_all_differences_are_over_the_same_files(spoilt):
+    """What one system lacks in one measure is in no comparison of any, and in each of its means."""
+    third = tuple(replace(r, system="third") for r in spoilt.rows_of("first"))
+    table = Table(replace(spoilt, rows=spoilt.rows + third))
+    found = [d for own in table.differences.values() for d in own.values()]
+    assert [d.count for d in found] == [COUNT - 1] * 4
+    assert table.outcomes["third"]["LSD"].count == COUNT - 1
+    assert table.means["third"]["LSD"].count == COUNT
     others = [i for i in range(COUNT) if i != 4]
     found = Table(spoilt).differences["second"]["SI-SDR"]
     assert replace(found, p_holm=found.p) == paired(B[others], A[others])
     apart = replace(spoilt, rows=spoilt.rows[:3] + spoilt.rows[COUNT + 10 :])
     assert Table(apart).differences["second"]["SI-SDR"] is None
+    silent = [replace(r, values={**r.values, "LSD": None}) for r in spoilt.rows_of("first")]
+    without = Table(replace(spoilt, rows=(*silent, *spoilt.rows[COUNT:]))).differences["second"]
+    assert without["LSD"] is None  # and takes no recording from the other measure
+    assert without["SI-SDR"].count == COUNT - 1
 
 
 def test_outcomes_count_recordings_beyond_the_noise_of_the_measure(spoilt):
