@@ -68,8 +68,13 @@ def _grid(table: Table, costs: CostTable, title: str) -> Grid:
             cost = _cost(costs, system, name)
             cells.append(Cell(cost, numbers.number(cost, ".3g")))
         cells += [Cell(count, str(count)) for count in counts]
+        if rank := table.ranks.get(system):
+            cells.append(Cell(rank.mean, numbers.rank(rank)))
+        elif table.ranks:
+            cells.append(Cell(None, numbers.NOTHING))
         lines.append((system, cells))
-    return Grid(title, [*names, "files", "problems"], lines)
+    ranked = ["mean rank"] if table.ranks else []
+    return Grid(title, [*names, "files", "problems", *ranked], lines)
 
 
 def _cell(table: Table, system: str, measure: Measure) -> Cell:

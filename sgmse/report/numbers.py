@@ -59,6 +59,11 @@ def noise(measures: Sequence[Measure]) -> str:
     )
 
 
+def rank(interval: Interval) -> str:
+    """A mean rank with its interval: "1.4 (1.2 to 1.9)"."""
+    return f"{interval.mean:.1f} ({interval.low:.1f} to {interval.high:.1f})"
+
+
 def number(value: float | None, form: str) -> str:
     """A number in a format of Python's."""
     return NOTHING if value is None else f"{value:{form}}"

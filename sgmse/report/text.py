@@ -117,6 +117,10 @@ def summary(table: Table, by: Sequence[str] = ()) -> str:
         ]
         parts.append(markdown_table([f"better than {table.baseline}", *headings], lines))
         parts.append(numbers.noise(measures))
+        if table.ranks:
+            lines = [[system, numbers.rank(rank)] for system, rank in table.ranks.items()]
+            over = "mean rank over " + ", ".join(m.name for m in table.ranked)
+            parts.append(markdown_table(["system", over], lines))
     return "\n\n".join(parts)
 
 
@@ -231,6 +235,8 @@ def to_json(table: Table, by: Sequence[str] = (), command: str = "") -> dict[str
         "baseline": table.baseline if several else None,
         "differences": _plain(table.differences) if several else {},
         "outcomes": _plain(table.outcomes) if several else {},
+        "ranks": {system: _values(rank) for system, rank in table.ranks.items()},
+        "ranked": [measure.name for measure in table.ranked],
         "by": {
             fact: {label: _plain(part.means) for label, part in table.by(fact).items()}
             for fact in by

@@ -10,6 +10,7 @@ from .journal import Row as Row
 from .outcomes import Outcomes as Outcomes, outcomes as outcomes, wilson as wilson
 from .pair import PairScores as PairScores, score_pair as score_pair
 from .pareto import pareto_front as pareto_front
+from .ranks import mean_ranks as mean_ranks
 from .scores import (
     Scorer as Scorer,
     Scores as Scores,

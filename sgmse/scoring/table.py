@@ -12,8 +12,10 @@ from functools import cache, cached_property
 from typing import NamedTuple
 
 from sgmse.errors import ArgumentError, did_you_mean
+from sgmse.metrics.measures import Measure
 from sgmse.scoring.intervals import Difference, Interval, corrected, interval, paired
 from sgmse.scoring.outcomes import Outcomes, outcomes
+from sgmse.scoring.ranks import mean_ranks
 from sgmse.scoring.scores import Scores
 
 
@@ -43,6 +45,7 @@ class Table:
         self.baseline: str = whole.baseline if whole else checked_baseline(scores.systems, baseline)
         self._interval: Callable[..., Interval] = whole._interval if whole else cache(interval)
         self._paired: Callable[..., Difference] = whole._paired if whole else cache(paired)
+        self._ranks: Callable[..., list[Interval]] = whole._ranks if whole else cache(mean_ranks)
 
     @cached_property
     def means(self) -> dict[str, dict[str, Interval]]:
@@ -96,6 +99,33 @@ class Table:
                     else None
                 )
         return found
+
+    @cached_property
+    def ranks(self) -> dict[str, Interval]:
+        """The mean rank of each system over `ranked`, over `scores.complete`, the best first.
+
+        Empty unless several systems have a score. See `mean_ranks`.
+        """
+        scored, complete = self.scores.scored, self.scores.complete
+        systems = list(dict.fromkeys(system for system, _ in scored))
+        if len(systems) < 2 or not complete or not self.ranked:
+            return {}
+        values = tuple(
+            tuple(tuple(scored[system, m.name][r] for r in complete) for m in self.ranked)
+            for system in systems
+        )
+        found = self._ranks(values, tuple(m.higher_is_better for m in self.ranked))
+        return dict(sorted(zip(systems, found, strict=True), key=lambda pair: pair[1].mean))
+
+    @cached_property
+    def ranked(self) -> tuple[Measure, ...]:
+        """The measures of `ranks`: those that all systems with a score have."""
+        systems = {system for system, _ in self.scores.scored}
+        return tuple(
+            m
+            for m in self.scores.measures
+            if all((s, m.name) in self.scores.scored for s in systems)
+        )
 
     @cached_property
     def best(self) -> dict[str, float]:

@@ -36,7 +36,7 @@ def scores() -> Scores:
 def test_the_table_says_what_the_statistics_say(scores):
     (table,) = grids(Table(scores, "first"), {})
     assert table.title == ""
-    assert table.columns == ["files", "problems"]
+    assert table.columns == ["files", "problems", "mean rank"]
     (first, of_first), (second, of_second) = table.lines
     assert (first, second) == ("first", "second")
     a, b, d = interval(A), interval(B), paired(B, A)
@@ -45,7 +45,10 @@ def test_the_table_says_what_the_statistics_say(scores):
     assert of_second[0].value == b.mean
     assert of_second[0].change == f"{d.mean:+.3f} ± {(d.high - d.low) / 2:.3f} {stars(2 * d.p)}"
     assert stars(2 * d.p)  # of two comparisons, and the other has the same p
-    assert [cell.text for cell in of_second[2:]] == ["20", "0"]
+    assert [cell.text for cell in of_second[2:4]] == ["20", "0"]
+    rank = Table(scores, "first").ranks["second"]
+    assert of_second[4].text == f"1.5 ({rank.low:.1f} to {rank.high:.1f})"
+    assert of_second[4].value == rank.mean == 1.5  # the better one, and the worse one in LSD
     assert of_second[1].outcome.endswith(f"), {sum(LSD.noise < B - A)} worse")
     assert of_first[1].outcome == ""
 
@@ -82,7 +85,7 @@ def test_means_over_fewer_files_say_so_and_are_not_best(scores):
     assert cells[0].text.endswith(" (19)")
     assert not cells[0].best
     assert not table.lines[0][1][0].best
-    assert [cell.text for cell in cells[2:]] == ["20", "1"]
+    assert [cell.text for cell in cells[2:4]] == ["20", "1"]
 
 
 def test_nothing_scored_is_an_empty_cell(scores):
@@ -94,7 +97,9 @@ def test_nothing_scored_is_an_empty_cell(scores):
 def test_costs_are_columns(scores):
     costs = {"second": {"evaluations": 4, "real-time factor": 0.12345, "memory": None}}
     (table,) = grids(Table(scores, "first"), costs)
-    assert table.columns == ["evaluations", "real-time factor", "memory", "files", "problems"]
+    assert table.columns == [
+        *("evaluations", "real-time factor", "memory", "files", "problems", "mean rank")
+    ]
     assert [cell.text for cell in table.lines[0][1][2:5]] == ["-", "-", "-"]
     assert [cell.text for cell in table.lines[1][1][2:5]] == ["4", "0.123", "-"]
     assert table.lines[1][1][3].value == 0.12345

@@ -61,7 +61,7 @@ def cells(table: str) -> list[list[str]]:
 
 
 def test_the_summary(scores):
-    main, against, explained, worse, noise = summary(Table(scores)).split("\n\n")
+    main, against, explained, worse, noise, ranks = summary(Table(scores)).split("\n\n")
     a, b, d = interval(A), interval(B), paired(B, A)
     table = cells(main)
     assert table[0] == ["system", "PESQ-WB", "SI-SDR [dB]", "L\\|SD ↓", "files", "problems"]
@@ -85,6 +85,12 @@ def test_the_summary(scores):
         "100 % (84 to 100), 0 worse",
     ]
     assert noise.endswith("L|SD, whose noise is not known, any change counts).")
+    assert cells(ranks)[0] == ["system", "mean rank over PESQ-WB, SI-SDR, L\\|SD"]
+    first, second = Table(scores).ranks.items()
+    assert (first[0], first[1].mean) == ("second", 3.5 / 3)  # both have the same PESQ-WB
+    assert cells(ranks)[2] == ["second", f"1.2 ({first[1].low:.1f} to {first[1].high:.1f})"]
+    assert cells(ranks)[3][0] == "first_1"
+    assert second[1].mean == 5.5 / 3
     known = replace(scores, measures=(PESQ, replace(SDR, noise=0.25), LSD))
     assert "; SI-SDR 0.25 dB" in summary(Table(known)).replace("(", "; ").replace(", ", "; ")
     alone = replace(scores, rows=scores.rows[:COUNT])
@@ -192,6 +198,8 @@ def test_json_says_it_all(spoilt):
     assert of_sdr["p_holm"] == pytest.approx(2 * of_sdr["p"])  # 3 comparisons; LSD's p is smaller
     assert told["by"]["snr_db"]["2.5"]["first_1"]["SI-SDR"]["count"] == COUNT / 2
     assert told["problems"] == problems(spoilt)
+    assert told["ranked"] == ["PESQ-WB", "SI-SDR", "L|SD"]
+    assert told["ranks"]["second"]["mean"] == 3.5 / 3
     of_sdr = told["outcomes"]["first_1"]["SI-SDR"]
     assert of_sdr["share"] == of_sdr["better"] / of_sdr["count"]
     assert of_sdr["better"] + of_sdr["worse"] <= of_sdr["count"] == COUNT - 2

@@ -11,6 +11,7 @@ from sgmse.report import summary, to_json, write, write_report
 from sgmse.scoring import intervals
 from sgmse.scoring.intervals import corrected, interval, paired
 from sgmse.scoring.journal import Row
+from sgmse.scoring.ranks import mean_ranks
 from sgmse.scoring.scores import Scores
 from sgmse.scoring.table import Counts, Table
 
@@ -103,6 +104,21 @@ def test_outcomes_count_recordings_beyond_the_noise_of_the_measure(spoilt):
     assert (found.count, found.noise) == (19, 0.5)
     apart = replace(spoilt, rows=spoilt.rows[:3] + spoilt.rows[COUNT + 10 :])
     assert Table(apart).outcomes["second"]["SI-SDR"] is None
+
+
+def test_ranks_are_over_the_files_that_all_have(spoilt):
+    others = [i for i in range(COUNT) if i != 4]
+    third = [replace(r, system="third", values={"SI-SDR": 0.0}) for r in spoilt.rows_of("first")]
+    silent = [replace(r, system="silent", values={}) for r in spoilt.rows_of("first")]
+    table = Table(replace(spoilt, rows=(*spoilt.rows, *third, *silent)))
+    assert [m.name for m in table.ranked] == ["SI-SDR"]  # third has no LSD, silent nothing
+    data = np.stack([A[others], B[others], np.zeros(COUNT - 1)])[:, None]
+    found = dict(zip(("first", "second", "third"), mean_ranks(data, [True]), strict=True))
+    assert table.ranks == found
+    assert list(table.ranks) == ["second", "first", "third"]
+    assert Table(replace(spoilt, rows=spoilt.rows[:COUNT])).ranks == {}
+    both = Table(spoilt).ranks  # SI-SDR and LSD, which is its negative and less is better
+    assert [(r.mean, r.count) for r in both.values()] == [(1.0, COUNT - 1), (2.0, COUNT - 1)]
 
 
 def test_the_best_mean_is_of_the_same_files(scores, spoilt):
