@@ -68,7 +68,8 @@ class Measure:
         packages: what the extra installs for it, by the names that are imported.
         part: the field of the named tuple that the function returns; empty if it is a number.
         noise: what a score moves without a reason, in its unit: 95 % of the changes that come of
-            cutting the same few milliseconds off the start of both files are smaller.
+            cutting the same few milliseconds off the start of both files are smaller
+            (benchmarks/score_noise.py).
             Smaller differences of a file are neither better nor worse. 0 where it is not known:
             then every difference counts.
         takes_text: whether the text that is spoken, where it is known, replaces the reference.
@@ -134,19 +135,29 @@ class Measure:
 
 
 MEASURES: tuple[Measure, ...] = (
-    Measure("PESQ-WB", pesq_wb, (16000,), digits=3, extra="metrics", packages=("pesq",)),
-    Measure("PESQ-NB", pesq_nb, (8000, 16000), digits=3, extra="metrics", packages=("pesq",)),
-    Measure("STOI", stoi, digits=3, extra="metrics", packages=("pystoi",)),
-    Measure("ESTOI", estoi, digits=3, extra="metrics", packages=("pystoi",)),
-    Measure("SI-SDR", si_sdr, unit="dB"),
-    Measure("SI-SIR", si_sir, needs_noisy=True, unit="dB"),
-    Measure("SI-SAR", si_sar, needs_noisy=True, unit="dB"),
-    Measure("SegSNR", segmental_snr, unit="dB"),
-    Measure("LSD", lsd, higher_is_better=False, digits=3),
-    Measure("LSD-8k", lsd_high, higher_is_better=False, unit="dB"),
-    Measure("CSIG", composite, (16000,), extra="metrics", packages=("pesq",), part="csig"),
-    Measure("CBAK", composite, (16000,), extra="metrics", packages=("pesq",), part="cbak"),
-    Measure("COVL", composite, (16000,), extra="metrics", packages=("pesq",), part="covl"),
+    Measure(
+        "PESQ-WB", pesq_wb, (16000,), digits=3, extra="metrics", packages=("pesq",), noise=0.12
+    ),
+    Measure(
+        "PESQ-NB", pesq_nb, (8000, 16000), digits=3, extra="metrics", packages=("pesq",), noise=0.15
+    ),
+    Measure("STOI", stoi, digits=3, extra="metrics", packages=("pystoi",), noise=0.0059),
+    Measure("ESTOI", estoi, digits=3, extra="metrics", packages=("pystoi",), noise=0.014),
+    Measure("SI-SDR", si_sdr, unit="dB", noise=0.034),
+    Measure("SI-SIR", si_sir, needs_noisy=True, unit="dB", noise=0.11),
+    Measure("SI-SAR", si_sar, needs_noisy=True, unit="dB", noise=0.055),
+    Measure("SegSNR", segmental_snr, unit="dB", noise=0.089),
+    Measure("LSD", lsd, higher_is_better=False, digits=3, noise=0.056),
+    Measure("LSD-8k", lsd_high, higher_is_better=False, unit="dB", noise=0.098),
+    Measure(
+        "CSIG", composite, (16000,), extra="metrics", packages=("pesq",), part="csig", noise=0.064
+    ),
+    Measure(
+        "CBAK", composite, (16000,), extra="metrics", packages=("pesq",), part="cbak", noise=0.056
+    ),
+    Measure(
+        "COVL", composite, (16000,), extra="metrics", packages=("pesq",), part="covl", noise=0.089
+    ),
     *(
         Measure(
             f"DNSMOS-{part.upper()}",
@@ -156,8 +167,9 @@ MEASURES: tuple[Measure, ...] = (
             extra="mos",
             packages=("speechmos", "librosa", "onnxruntime", "requests"),
             part=part,
+            noise=noise,
         )
-        for part in ("sig", "bak", "ovrl", "p808")
+        for part, noise in (("sig", 0.18), ("bak", 0.28), ("ovrl", 0.21), ("p808", 0.19))
     ),
     Measure(
         "DistillMOS",
@@ -167,13 +179,40 @@ MEASURES: tuple[Measure, ...] = (
         extra="distillmos",
         packages=("distillmos",),
     ),
-    Measure("PESQ-WB-C2", pesq_wb_c2, (16000,), digits=3, extra="pesqc2", packages=("pesqc2",)),
     Measure(
-        "PESQ-NB-C2", pesq_nb_c2, (8000, 16000), digits=3, extra="pesqc2", packages=("pesqc2",)
+        "PESQ-WB-C2",
+        pesq_wb_c2,
+        (16000,),
+        digits=3,
+        extra="pesqc2",
+        packages=("pesqc2",),
+        noise=0.11,
     ),
-    Measure("ViSQOL", visqol, (16000,), extra="visqol", packages=("visqol", "ai_edge_litert")),
     Measure(
-        "PhoneSim", phone_similarity, (16000,), digits=3, extra="words", packages=("pocketsphinx",)
+        "PESQ-NB-C2",
+        pesq_nb_c2,
+        (8000, 16000),
+        digits=3,
+        extra="pesqc2",
+        packages=("pesqc2",),
+        noise=0.15,
+    ),
+    Measure(
+        "ViSQOL",
+        visqol,
+        (16000,),
+        extra="visqol",
+        packages=("visqol", "ai_edge_litert"),
+        noise=0.21,
+    ),
+    Measure(
+        "PhoneSim",
+        phone_similarity,
+        (16000,),
+        digits=3,
+        extra="words",
+        packages=("pocketsphinx",),
+        noise=0.13,
     ),
     Measure(
         "WER-Sphinx",
@@ -184,6 +223,7 @@ MEASURES: tuple[Measure, ...] = (
         extra="words",
         packages=("pocketsphinx",),
         takes_text=True,
+        noise=0.36,
     ),
     Measure(
         "SpeakerSim",
@@ -192,6 +232,7 @@ MEASURES: tuple[Measure, ...] = (
         digits=3,
         extra="speaker",
         packages=("resemblyzer", "librosa"),
+        noise=0.017,
     ),
 )
 ALIASES = {"pesq": "pesq-wb"}

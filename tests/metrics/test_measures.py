@@ -1,9 +1,12 @@
 """The list of measures: names, what each needs, and which share their work."""
 
+import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from sgmse.errors import MetricError
 from sgmse.metrics import DNSMOS, Composite, composite, dnsmos, pesq_nb, si_sir
@@ -34,6 +37,28 @@ def test_the_list():
     ]
     worse_if_higher = [m.name for m in MEASURES if not m.higher_is_better]
     assert worse_if_higher == ["LSD", "LSD-8k", "WER-Sphinx"]
+
+
+def test_the_noise_of_each_measure_is_what_was_measured():
+    """By benchmarks/score_noise.py; 0, not known, of what was not installed there."""
+    path = Path(__file__).parents[2] / "benchmarks" / "results" / "score-noise.json"
+    measured = {name: own["noise"] for name, own in json.loads(path.read_text()).items()}
+    assert {m.name: m.noise for m in MEASURES if m.noise} == measured
+    assert {m.name for m in MEASURES if not m.noise} == {"DistillMOS"}
+
+
+def test_cutting_the_start_moves_a_score_by_less_than_its_noise():
+    (clean, rate), (noisy, _) = (
+        soundfile.read(Path(__file__).parents[1] / "data" / name)
+        for name in ("clean.wav", "noisy.wav")
+    )
+    for measure in select(["si-sdr", "segsnr", "lsd"]):
+        whole = measure(clean, noisy, rate)
+        moves = [
+            abs(measure(clean[cut:], noisy[cut:], rate) - whole)
+            for cut in range(rate // 500, rate // 50, rate // 200)
+        ]
+        assert 0 < np.median(moves) <= measure.noise, measure.name
 
 
 @pytest.mark.parametrize("measure", [*MEASURES, word_errors(heard)], ids=lambda m: m.name)
