@@ -34,6 +34,8 @@ GIVEN = {
     "transform": Spectrogram(62, 16),
     "sample_rate": 16000,
     "points": (1.0, 0.5, 0.0),
+    "times": (0.3, 0.6),
+    "values": (0.1, 0.2),
     "steps": 2,
     "end": 0.5,
 }

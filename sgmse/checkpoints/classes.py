@@ -13,6 +13,7 @@ from sgmse.config import Classes
 KINDS = (
     *(sdes.SDE, estimates.Parametrization, networks.Network),
     *(solvers.Solver, solvers.Strength, solvers.Corrector, solvers.Grid),
+    solvers.PosteriorVariance,
     *(transforms.Spectrogram, transforms.Power, transforms.Log),
 )
 ROOMS: tuple[ModuleType, ...] = (transforms, sdes, estimates, networks, solvers, compat)

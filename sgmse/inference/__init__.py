@@ -1,7 +1,7 @@
 """What else a model says than one clean recording.
 
 A `ScoreModel`, a solver and a grid come in; out come likelihoods of clean audio, latents and what
-is decoded from them, means and deviations over many samples, and grids fitted to the model.
+is decoded from them, means and deviations over many samples, and grids and variances fitted to it.
 """
 
 from sgmse.inference._calibration import Calibration, coverage
@@ -11,6 +11,7 @@ from sgmse.inference._guidance import Blind, Guided
 from sgmse.inference._latent import decode, encode
 from sgmse.inference._likelihood import Exact, Hutchinson, Likelihood, Normal, log_likelihood
 from sgmse.inference._objectives import AYS, GITS, Endpoint, Objective
+from sgmse.inference._posterior_variance import posterior_variance
 from sgmse.inference._steering import Best, Particles, best_of, steer
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "ensemble",
     "fit",
     "log_likelihood",
+    "posterior_variance",
     "steer",
 ]

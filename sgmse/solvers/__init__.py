@@ -6,6 +6,7 @@ processes it refuses; a user's own one needs nothing but that.
 """
 
 from sgmse.solvers._adaptive import DormandPrince, StepControl
+from sgmse.solvers._analytic import PosteriorVariance
 from sgmse.solvers._base import (
     LAST_START,
     Begun,
@@ -87,6 +88,7 @@ __all__ = [
     "Multistep",
     "Path",
     "Polynomial",
+    "PosteriorVariance",
     "PredictorCorrector",
     "ProbabilityFlow",
     "Randn",

@@ -34,6 +34,7 @@ from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, weighted
+from sgmse.solvers._analytic import PosteriorVariance
 from sgmse.solvers._base import Model, Randn, Solver, two_timed
 from sgmse.solvers._strength import Strength
 
@@ -114,11 +115,16 @@ class Exponential(Solver[History]):
         whole: ask a model of two times for the estimate of the whole step from t to s, of average
             velocities (MeanFlow) and consistency trajectories (Kim et al. 2024, arXiv:2310.02279):
             with the exact one a single step is exact.
+        unknown: what the model cannot know of x0, whose variance each step but that to t = 0 then
+            has in its noise: Analytic-DPM's optimal one (Bao et al. 2022, arXiv:2201.06503, eq.
+            7*), and Analytic-DDIM's for eta = 0. Of a Gaussian posterior with one variance for
+            all elements the law at every time of the grid is exact, however few steps there are.
     """
 
     eta: float | Strength = 0.0
     start: float = 1.0
     whole: bool = False
+    unknown: PosteriorVariance | None = None
 
     order = 1
 
@@ -127,6 +133,11 @@ class Exponential(Solver[History]):
         constant = 0.0 if isinstance(self.eta, Strength) else self.eta
         if not (0 <= constant <= 1 and 0 <= self.start <= 1):
             raise ArgumentError(f"{self}: eta and start must lie between 0 and 1")
+        if self.order > 1 and self.unknown is not None:
+            raise ArgumentError(
+                f"{type(self).__name__}: unknown is of steps with one estimate: leave it out, or "
+                "take Exponential"
+            )
 
     def refuse_whole(self) -> None:
         """Refuse the estimate of a whole step, for solvers that ask for estimates at times."""
@@ -169,8 +180,15 @@ class Exponential(Solver[History]):
         w = self.weights(model.sde, t, s)
         terms = [(w.x0, x0), (w.y, y), (w.noise, noise)]
         if self.refreshes(model.sde, memory):
-            terms.append((w.z, randn(x)))
+            terms.append((self.deviation(w, t, s), randn(x)))
         return weighted(*terms), History()
+
+    def deviation(self, w: Weights, t: Tensor, s: Tensor) -> Tensor:
+        """Of the noise in a step from t to s with these weights, (batch,)."""
+        if self.unknown is None:
+            return w.z
+        added = (w.x0 * -torch.expm1(-w.k)) ** 2 * self.unknown.at(t)
+        return torch.where(s > 0, (w.z**2 + added).sqrt(), w.z)
 
     def draws(self, sde: SDE) -> bool:
         """Whether steps of this solver on that process need noise."""
@@ -183,4 +201,4 @@ class Exponential(Solver[History]):
     @property
     def fresh(self) -> bool:
         """Whether there is noise in the middle of the process."""
-        return isinstance(self.eta, Strength) or self.eta > 0
+        return isinstance(self.eta, Strength) or self.eta > 0 or self.unknown is not None
