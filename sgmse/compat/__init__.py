@@ -5,6 +5,7 @@ Processes and solvers as their authors have them, for parity and as baselines. T
 """
 
 from sgmse.compat._bridges import DBIM, DBMSolver, HybridHeun
+from sgmse.compat._extended import ERSDE
 from sgmse.compat._published import (
     DDIM,
     SBODE,
@@ -19,6 +20,7 @@ from sgmse.compat._published import (
 __all__ = [
     "DBIM",
     "DDIM",
+    "ERSDE",
     "SBODE",
     "SBSDE",
     "ConsistencyTrajectory",
