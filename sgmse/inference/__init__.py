@@ -12,6 +12,7 @@ from sgmse.inference._latent import decode, encode
 from sgmse.inference._likelihood import Exact, Hutchinson, Likelihood, Normal, log_likelihood
 from sgmse.inference._objectives import AYS, GITS, Endpoint, Objective
 from sgmse.inference._posterior_variance import posterior_variance
+from sgmse.inference._rewards import Heard, dnsmos_overall, si_sdr_to_observation
 from sgmse.inference._steering import Best, Particles, best_of, steer
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Exact",
     "Fit",
     "Guided",
+    "Heard",
     "Hutchinson",
     "Likelihood",
     "Normal",
@@ -33,10 +35,12 @@ __all__ = [
     "best_of",
     "coverage",
     "decode",
+    "dnsmos_overall",
     "encode",
     "ensemble",
     "fit",
     "log_likelihood",
     "posterior_variance",
+    "si_sdr_to_observation",
     "steer",
 ]
