@@ -161,6 +161,7 @@ def test_the_files(folder):
         "eta": 0.0,
         "start": 0.0,
         "whole": False,
+        "unknown": None,
     }
     card = (folder / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: sgmse\n")
