@@ -12,13 +12,14 @@ have equations of their own. In lambda = ln r, r = a / sigma, with U = (x - b y)
     mean' = (1 + eta^2) (A mean + r B) - eta^2 mean
     variance' = 2 [(1 + eta^2) A - eta^2] variance + 2 eta^2
 
-which start at r = 0, from the end of a bridge or a flow, as well as anywhere. For others the truth
-is what ever finer steps approach.
+which start at r = 0, from the end of a bridge or a flow, as well as anywhere; eta may be a function
+of lambda. For others the truth is what ever finer steps approach.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import log
+from itertools import pairwise
+from math import exp, inf, log
 
 import numpy as np
 import torch
@@ -28,9 +29,12 @@ from torch import Tensor
 
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE, expand
+from sgmse.solvers import Between, Strength
 
 #: From here on the equations are integrated, where they start at r = 0; what is left out is r^2.
 NEAR_ZERO = 1e-6
+#: How near to a jump eta^2 is read.
+EPSILON = 1e-9
 
 
 def with_noise(sde: SDE, x0: Tensor, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
@@ -38,6 +42,22 @@ def with_noise(sde: SDE, x0: Tensor, x: Tensor, y: Tensor | None, t: Tensor) -> 
     a, b, sigma = (expand(scale, x) for scale in sde.scales(t))
     rest = x - a * x0 if y is None else x - a * x0 - b * y
     return Estimate(x0, torch.where(sigma > 0, rest / torch.where(sigma > 0, sigma, 1.0), 0.0))
+
+
+def squared(eta: float | Strength, sde: SDE) -> tuple[Callable[[float], float], list[float]]:
+    """eta^2 as a function of lambda, and where it jumps; there it may be either value."""
+    if not isinstance(eta, Strength):
+        return lambda log_snr: eta**2, []
+    if isinstance(eta, Between):
+        times = torch.tensor([eta.high, eta.low], dtype=torch.float64)
+        first, last = sde.log_snr(times).tolist()
+        return lambda log_snr: eta.eta**2 * (first <= log_snr <= last), [first, last]
+
+    def slope_of_phi(log_snr: float) -> float:
+        grown = exp(-log_snr) ** eta.power
+        return eta.power * grown * exp(grown) / (exp(grown) + eta.offset)
+
+    return slope_of_phi, []
 
 
 @dataclass(frozen=True)
@@ -68,7 +88,13 @@ class Affine:
         return with_noise(self.sde, self.scale * self.problem(x, y, t).x0 + bias, x, y, t)
 
     def moments(
-        self, y: Tensor, mean: Tensor, variance: Tensor, t: Tensor, s: Tensor, eta: float
+        self,
+        y: Tensor,
+        mean: Tensor,
+        variance: Tensor,
+        t: Tensor,
+        s: Tensor,
+        eta: float | Strength,
     ) -> tuple[Tensor, Tensor]:
         """Mean and variance at s of the SDE of strength eta from those at t, all like y.
 
@@ -89,23 +115,30 @@ class Affine:
             held = self.scale * m / (1 + v * r**2)
             return held + self.offset + self.early * (1 - clean) + self.late * clean
 
-        if first == -np.inf:
+        share, jumps = squared(eta, self.sde)
+        if first == -inf:
             first = log(NEAR_ZERO)
-            kept = eta == 0  # the noise of a flow; without a strength it stays
+            kept = share(first) == 0  # the noise of a flow; without a strength it stays
             mean = mean * kept + bias(0.0) * NEAR_ZERO
             variance = variance * kept + (1 - kept)
 
-        def change(log_snr: float, state: np.ndarray) -> np.ndarray:
+        def change(log_snr: float, state: np.ndarray, low: float, high: float) -> np.ndarray:
             r = np.exp(log_snr)
             mean, variance = state.reshape(2, *shape)
             A = self.scale * v * r**2 / (1 + v * r**2)
-            rate = (1 + eta**2) * A - eta**2
-            drift = rate * mean + (1 + eta**2) * r * bias(r)
-            return np.stack([drift, 2 * rate * variance + 2 * eta**2]).ravel()
+            fresh = share(min(max(log_snr, low), high))
+            rate = (1 + fresh) * A - fresh
+            drift = rate * mean + (1 + fresh) * r * bias(r)
+            return np.stack([drift, 2 * rate * variance + 2 * fresh]).ravel()
 
         state = np.stack([mean.astype(complex), variance.astype(complex)]).ravel()
-        ends = solve_ivp(change, (first, last), state, "DOP853", rtol=1e-12, atol=1e-14).y[:, -1]
-        mean, variance = (torch.from_numpy(part) for part in ends.reshape(2, *shape))
+        inside = sorted(jump for jump in jumps if first < jump < last)
+        for part in pairwise([first, *inside, last]):
+            within = (part[0] + EPSILON, part[1] - EPSILON)  # eta^2 is that between the jumps
+            state = solve_ivp(change, part, state, "DOP853", args=within, rtol=1e-12, atol=1e-14).y[
+                :, -1
+            ]
+        mean, variance = (torch.from_numpy(part) for part in state.reshape(2, *shape))
         return sigma * mean + b * y, sigma**2 * variance.real
 
 

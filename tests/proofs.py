@@ -13,6 +13,7 @@ from erring import Affine
 from problems import Gaussian, noise, times
 from torch import Tensor
 
+from sgmse.compat import HybridHeun
 from sgmse.sdes import SDE
 from sgmse.solvers import (
     DormandPrince,
@@ -24,6 +25,7 @@ from sgmse.solvers import (
     ReverseDiffusion,
     Solver,
     Step,
+    Strength,
     Uniform,
     Wrapping,
     solve,
@@ -167,13 +169,15 @@ def finer_errors(
     return [float((end - finer).abs().max()) for end, finer in pairwise(ends)]
 
 
-def strength(solver: Solver) -> float | None:
+def strength(solver: Solver) -> float | Strength | None:
     """eta of the SDE whose steps a solver takes; 0 for the flow, None for EDM's churn."""
     inner = solver.inner if isinstance(solver, Wrapping) else solver
     if isinstance(inner, Heun) and inner.churn:
         return None
     if isinstance(inner, ReverseDiffusion):
         return 1.0
+    if isinstance(inner, HybridHeun):  # a part of each step has eta = 1, the others none
+        return inner.share**0.5
     return getattr(inner, "eta", getattr(inner, "kappa", 0.0))
 
 

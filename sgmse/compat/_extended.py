@@ -48,6 +48,7 @@ class ERSDE(Exponential):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.refuse_whole()
         whole("ERSDE: stages", self.stages, least=1, most=3)
         if self.points is not None:
             whole("ERSDE: points", self.points, least=1)

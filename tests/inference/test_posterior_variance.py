@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from conftest import FAMILIES
-from erring import Affine
-from problems import Gaussian, noise, times
-from proofs import response
+from conftest import FAMILIES, first_often
+from erring import LINEAR, Affine
+from problems import Gaussian, noise, slope, times
+from proofs import law_errors, response
 
 from sgmse.checkpoints import CLASSES
 from sgmse.compat import DDIM
@@ -135,6 +135,19 @@ def test_no_noise_in_the_step_to_zero():
     t, s = times(0.5, 0.5), times(0.0, 0.0)
     end, _ = solver.step(problem, x, y, t, s, (), torch.randn_like)
     torch.testing.assert_close(end, problem(x, y, t).x0)
+
+
+CASES = [(kind, eta, sde) for sde in FAMILIES for eta in (0.7, 0.0, 0.4, 1.0) for kind in LINEAR]
+
+
+@pytest.mark.parametrize(("kind", "eta", "sde"), first_often(1, CASES), ids=repr)
+def test_the_order_is_that_without_it(kind, eta, sde):
+    """On estimates that err: what a step adds is of h^2, so that the law of the SDE stays."""
+    solver = Exponential(eta, unknown=PosteriorVariance([0.1, 0.9], [0.05, 0.3]))
+    assert solver.order == solver.weak_order == 1
+    grid = LogSNR(2, 0.9, 0.1, finish=False)
+    found = law_errors(LINEAR[kind], sde, solver, grid, (64, 128))
+    assert slope([64, 128], found) == pytest.approx(1, abs=0.1)
 
 
 def test_in_files():

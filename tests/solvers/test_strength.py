@@ -2,22 +2,21 @@
 
 from dataclasses import replace
 from itertools import pairwise
-from math import exp
 
 import numpy as np
 import pytest
 import torch
 from conftest import FAMILIES
+from erring import Affine, squared
 from problems import Draws, Gaussian, noise, slope, times
-from proofs import VARIANCES, response
-from scipy.integrate import quad, solve_ivp
+from proofs import VARIANCES, law_errors, response
+from scipy.integrate import quad
 
 from sgmse.checkpoints import CLASSES
 from sgmse.compat import DDIM
 from sgmse.config import from_plain, to_plain
 from sgmse.errors import SgmseError
-from sgmse.estimates import Estimate
-from sgmse.sdes import OUVE, SBVE, VP, FlowMatching, StraightFlow, expand
+from sgmse.sdes import OUVE, SBVE, VP, FlowMatching, StraightFlow
 from sgmse.solvers import (
     Between,
     Exponential,
@@ -36,24 +35,11 @@ STRENGTHS = [Between(0.7, 0.25, 0.6), Extended(), Extended(0.8, 0.5)]
 GRID = LogSNR(2, 0.9, 0.1, finish=False)
 
 
-def eta2(strength, sde):
-    """eta^2 as a function of lambda, and where it jumps."""
-    if isinstance(strength, Between):
-        ends = sde.log_snr(times(strength.high, strength.low)).tolist()
-        return lambda u: strength.eta**2 * (ends[0] <= u <= ends[1]), ends
-
-    def slope_of_phi(u):
-        grown = exp(-u) ** strength.power
-        return strength.power * grown * exp(grown) / (exp(grown) + strength.offset)
-
-    return slope_of_phi, []
-
-
 @pytest.mark.parametrize("strength", STRENGTHS, ids=repr)
 @pytest.mark.parametrize("sde", FAMILIES, ids=repr)
 def test_the_area_is_the_integral(sde, strength):
     """Of eta^2 over lambda, with the jumps of eta; the areas of parts are those of the whole."""
-    density, jumps = eta2(strength, sde)
+    density, jumps = squared(strength, sde)
     t = sde.log_snr(times(0.95, 0.7, 0.5, 0.3, 0.1, 0.01))
     found = strength.area(sde, t[:-1], t[1:])
     for area, (low, high) in zip(found.tolist(), pairwise(t.tolist()), strict=True):
@@ -104,65 +90,14 @@ def test_the_law_is_that_of_the_process(sde, strength):
         assert ((found / exact[0] - 1).abs() < 0.01).all()
 
 
-class Erring(Gaussian):
-    """0.8 of the exact x0_hat and a constant, with the noise that belongs to it."""
-
-    def __call__(self, x, y, t):
-        a, b, sigma = (expand(scale, x) for scale in self.sde.scales(t))
-        x0 = 0.8 * super().__call__(x, y, t).x0 + 0.1 - 0.05j
-        return Estimate(x0, (x - a * x0 - b * y) / sigma)
-
-
-def truth(problem, strength, y):
-    """Mean and variance of the reverse SDE with the erring estimate, by their equations.
-
-    With U = (x - b y) / sigma and r = a / sigma the estimate is x0 = A U / r + B, and
-
-        mean' = [(1 + eta^2) A - eta^2] mean + (1 + eta^2) r B
-        variance' = 2 [(1 + eta^2) A - eta^2] variance + 2 eta^2      over lambda = ln r.
-    """
-    sde, v = problem.sde, VARIANCES[0].numpy()
-    density, jumps = eta2(strength, sde)
-    t = times(GRID.start, GRID.end)
-    (_, b, sigma), (first, last) = sde.scales(t), sde.log_snr(t).tolist()
-    mean, variance = (part[0] for part in problem.moments(y, t[:1]))
-    state = np.stack(
-        [((mean - b[0] * y[0]) / sigma[0]).numpy(), (variance / sigma[0] ** 2).numpy()]
-    )
-
-    def change(u, state):
-        mean, variance = state.reshape(2, -1)
-        r, share = np.exp(u), density(u)
-        A = 0.8 * v * r**2 / (1 + v * r**2)
-        B = 0.8 * MEAN / (1 + v * r**2) + 0.1 - 0.05j
-        rate = (1 + share) * A - share
-        drift = rate * mean + (1 + share) * r * B
-        return np.concatenate([drift, 2 * rate * variance + 2 * share])
-
-    inside = sorted(jump for jump in jumps if first < jump < last)
-    for part in pairwise([first, *inside, last]):
-        state = solve_ivp(change, part, state.ravel(), "DOP853", rtol=1e-11, atol=1e-13).y[:, -1]
-    mean, variance = (torch.from_numpy(part) for part in state.reshape(2, -1))
-    return mean * sigma[1] + b[1] * y[0], variance.real * sigma[1] ** 2
-
-
 @pytest.mark.parametrize("solver", [Multistep(), UniPC(), Singlestep()], ids=repr)
 @pytest.mark.parametrize("strength", STRENGTHS, ids=repr)
 @pytest.mark.parametrize("sde", [OUVE(), SBVE()], ids=repr)
 def test_orders_on_estimates_that_err(sde, strength, solver):
     """Two for mean and variance, also where eta jumps within a step."""
-    problem, y = (
-        Erring(sde, MEAN, VARIANCES),
-        torch.full((1, 16), 0.4 + 0.2j, dtype=torch.complex128),
-    )
-    exact_mean, exact = truth(problem, strength, y)
-    means, variances, steps = [], [], (20, 80)
-    for n in steps:
-        mean, variance = response(problem, replace(solver, eta=strength), replace(GRID, steps=n))
-        means.append(float((mean - exact_mean).abs().max()))
-        variances.append(float((variance / exact - 1).abs().max()))
-    assert slope(steps, means) > solver.weak_order - 0.2
-    assert slope(steps, variances) > solver.weak_order - 0.2
+    steps, ours = (20, 80), replace(solver, eta=strength)
+    found = law_errors(Affine, sde, ours, GRID, steps)
+    assert slope(steps, found) > ours.weak_order - 0.2
 
 
 POINTS = [((q + 1) / 2, w / 2) for q, w in zip(*np.polynomial.legendre.leggauss(40), strict=True)]
