@@ -9,8 +9,8 @@ from sgmse.cli.console import say, stages, warn
 from sgmse.cli.options import Parser, names, positive
 from sgmse.errors import ArgumentError, MissingPackageError
 from sgmse.metrics.measures import Measure, select
-from sgmse.report.clips import select_by_name
 from sgmse.report.page import FILES, MEGABYTES, require
+from sgmse.report.selection import select_by_name
 from sgmse.report.text import notes, problems, require_parquet
 from sgmse.scoring.journal import Recording
 from sgmse.scoring.scores import Scores
@@ -38,8 +38,9 @@ def add(parser: Parser, report: bool | None) -> None:
     parser.value(
         "--report-files",
         "N or NAME,...",
-        "recordings to listen to: how many, evenly spaced from the worst upwards, or which; a "
-        f"name of digits alone with a comma after it (default: {FILES})",
+        "recordings to listen to: how many, half of them those that got worst, the others evenly "
+        "spaced from the worst upwards, or which; a name of digits alone with a comma after it "
+        f"(default: {FILES})",
         _files,
     )
     text = "largest size of the report; fewer recordings are in it if it must be"

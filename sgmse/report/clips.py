@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from sgmse import audio
 from sgmse.audio import BLOCK, RATES
-from sgmse.data.pairs import evenly_spaced
 from sgmse.errors import ArgumentError, AudioError, did_you_mean
 from sgmse.scoring.journal import Recording
-from sgmse.scoring.scores import Scores, Task
+from sgmse.scoring.scores import Task
 
 WINDOW = 0.032  # s
 ROWS, COLUMNS = 128, 400  # of a spectrogram, at most
@@ -75,41 +74,6 @@ def files_by_recording(tasks: Iterable[Task]) -> dict[Recording, dict[str, Path]
         references[recording] = own | references.get(recording, {})
         enhanced.setdefault(recording, {}).setdefault(task.system, task.pair.enhanced)
     return {recording: references[recording] | enhanced[recording] for recording in references}
-
-
-def select_by_score(scores: Scores, recordings: Iterable[Recording], count: int) -> list[Recording]:
-    """`count` recordings, evenly spaced from the worst upwards.
-
-    Their order is that of the mean over systems of the first measure; recordings without a value
-    are not chosen.
-    """
-    measure = scores.measures[0]
-    values: dict[Recording, list[float]] = {}
-    for system in scores.systems:
-        for recording, value in scores.values(system, measure.name).items():
-            values.setdefault(recording, []).append(value)
-    sign = 1 if measure.higher_is_better else -1
-    scored = [recording for recording in dict.fromkeys(recordings) if recording in values]
-    ranked = sorted(scored, key=lambda r: (sign * float(np.mean(values[r])), r))
-    return evenly_spaced(ranked, count)
-
-
-def select_by_name(recordings: Iterable[Recording], names: Iterable[str]) -> list[Recording]:
-    """The recordings of these names, "name" or "set/name", each once, in the order of the names.
-
-    Raises `ArgumentError` for a name that none has.
-    """
-    known = list(recordings)
-    selected: list[Recording] = []
-    for name in names:
-        matches = [key for key in known if name in (key[1], "/".join(key))]
-        if not matches:
-            raise ArgumentError(
-                f"there is no recording {name!r} to listen to; names have no suffix, such as "
-                + ", ".join(repr(key[1]) for key in known[:3])
-            )
-        selected += matches
-    return list(dict.fromkeys(selected))
 
 
 def make_clips(

@@ -10,10 +10,13 @@ from sgmse.report import numbers
 from sgmse.report.charts import Panel, Point, Series, draw, front
 from sgmse.scoring.facts import binned, number, telling
 from sgmse.scoring.intervals import Interval, stars
+from sgmse.scoring.journal import Recording
 from sgmse.scoring.table import Table
 
 #: Of the lines in charts of costs.
 LINES = "Dotted: no system reaches more for less. Dashed: systems without this cost."
+
+WORST = 10  # recordings of each system
 
 CostTable = Mapping[str, Mapping[str, float | None]]  # by system, by name such as "evaluations"
 
@@ -28,6 +31,16 @@ class Cell:
     change: str = ""
     mark: str = ""  # better or worse, where the difference is significant
     outcome: str = ""  # of how many recordings it got better and worse
+
+
+@dataclass(frozen=True)
+class Worst:
+    """A recording in a list of those that got worst."""
+
+    recording: Recording
+    text: str  # its name
+    change: str
+    mark: str  # better or worse, by more than the noise of the measure
 
 
 @dataclass(frozen=True)
@@ -101,6 +114,40 @@ def _cost(costs: CostTable, system: str, name: str) -> float | None:
     """The cost if it is known and finite."""
     cost = costs.get(system, {}).get(name)
     return cost if cost is not None and math.isfinite(cost) else None
+
+
+def worst(table: Table, count: int = WORST) -> dict[str, dict[str, list[Worst]]]:
+    """By measure and system the recordings that got worst against the baseline, in order."""
+    several = len(table.scores.sets) > 1
+    found: dict[str, dict[str, list[Worst]]] = {}
+    for measure in table.scores.measures:
+        for system, own in table.changes.items():
+            if own[measure.name]:
+                found.setdefault(measure.name, {})[system] = [
+                    Worst(
+                        change.recording,
+                        numbers.place(change.recording, several),
+                        numbers.gain(measure, change),
+                        _mark(change.gain, measure.noise),
+                    )
+                    for change in own[measure.name][:count]
+                ]
+    return found
+
+
+def worst_of(table: Table, recording: Recording, count: int = WORST) -> dict[str, str]:
+    """Of which systems a recording is among the worst by the first measure: "2nd, -0.12"."""
+    measure = table.scores.measures[0]
+    found = {}
+    for system, own in table.changes.items():
+        for place, change in enumerate(own[measure.name][:count], 1):
+            if change.recording == recording:
+                found[system] = f"{place}. {numbers.gain(measure, change)}"
+    return found
+
+
+def _mark(gain: float, noise: float) -> str:
+    return "worse" if gain < -noise else "better" if gain > noise else ""
 
 
 # Charts

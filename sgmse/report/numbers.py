@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from sgmse.metrics.measures import Measure
 from sgmse.scoring.intervals import Difference, Interval, stars
-from sgmse.scoring.outcomes import Outcomes
+from sgmse.scoring.journal import Recording
+from sgmse.scoring.outcomes import Change, Outcomes
 
 NOTHING = "-"  # in place of a number that is not known
 EXPLAINED = (
@@ -45,6 +46,16 @@ def outcome(outcomes: Outcomes | None) -> str:
         f"{100 * s:.0f}" for s in (outcomes.share, outcomes.share_low, outcomes.share_high)
     )
     return f"{share} % ({low} to {high}), {outcomes.worse} worse"
+
+
+def gain(measure: Measure, change: Change) -> str:
+    """What a score is above that of the baseline: "-0.123"."""
+    return f"{change.value - change.baseline:+.{measure.digits}f}"
+
+
+def place(recording: Recording, several: bool) -> str:
+    """A recording by its name, with its set where there are several: "corpus/007"."""
+    return "/".join(recording) if several else recording[1]
 
 
 def noise(measures: Sequence[Measure]) -> str:

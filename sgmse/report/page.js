@@ -25,14 +25,15 @@ for (const button of all("table.scores thead button")) {
   });
 }
 
-// Charts: of the chosen measure; systems can be left out of charts and recordings.
-const measure = document.getElementById("measure");
-const choose = () => {
-  for (const figure of all("figure[data-measure]"))
-    figure.classList.toggle("off", measure.value !== "" && figure.dataset.measure !== measure.value);
-};
-if (measure) {
-  measure.addEventListener("change", choose);
+// Charts and lists of the worst: of the chosen measure; systems can be left out of all but scores.
+for (const [id, kind] of [["measure", "measure"], ["worst-measure", "worst"]]) {
+  const select = document.getElementById(id);
+  if (!select) continue;
+  const choose = () => {
+    for (const part of all(`[data-${kind}]`))
+      part.classList.toggle("off", select.value !== "" && part.dataset[kind] !== select.value);
+  };
+  select.addEventListener("change", choose);
   choose();
 }
 for (const box of all(".systems input")) {

@@ -18,12 +18,12 @@ from typing import Any
 
 from sgmse._extras import require as require_package
 from sgmse._files import write_whole
-from sgmse.data.pairs import evenly_spaced
 from sgmse.errors import ArgumentError
 from sgmse.report.charts import draw, style, swatch
-from sgmse.report.clips import CODINGS, Clip, check, make_clips, select_by_name, select_by_score
-from sgmse.report.content import CostTable, cost_charts, fact_charts, grids
+from sgmse.report.clips import CODINGS, Clip, check, make_clips
+from sgmse.report.content import CostTable, cost_charts, fact_charts, grids, worst, worst_of
 from sgmse.report.numbers import EXPLAINED, noise
+from sgmse.report.selection import Selection, select, select_by_name
 from sgmse.report.text import notes, problems, provenance
 from sgmse.scoring.journal import Recording
 from sgmse.scoring.scores import Scores, Stages
@@ -36,10 +36,14 @@ SECONDS = 10.0
 
 @dataclass(frozen=True)
 class _Example:
-    """A recording to listen to; for each clip a score by measure, None where there is none."""
+    """A recording to listen to; for each clip a score by measure, None where there is none.
+
+    `worst_of` are the systems among whose worst it is, with the change of its score.
+    """
 
     recording: Recording
     facts: Mapping[str, str]
+    worst_of: Mapping[str, str]
     clips: list[Clip]
     scores: list[list[float | None]]
 
@@ -72,7 +76,8 @@ def write_report(
             all that have 2 to 12 different labels, and SNRs. More numbers are put into 6 bins.
         title: heading of the page.
         command: that made the scores, shown with their provenance.
-        files: how many recordings to listen to, evenly spaced from the worst upwards, or their
+        files: how many recordings to listen to, half of them those that got worst against the
+            baseline by the first measure, the others evenly spaced from the worst upwards; or their
             names, or "set/name".
         seconds: of each sound, from its start.
         coding: "opus", or "flac" for sounds without loss and about five times as large.
@@ -89,7 +94,7 @@ def write_report(
     if not scores.rows:
         raise ArgumentError("there are no scores to report; score at least one file")
     available = audio or {}
-    wanted = _wanted(scores, available, files)
+    wanted = _wanted(table, available, files)
     check(seconds, coding)
     require()
     kinds = {system: kind for kind, system in enumerate(scores.systems)}
@@ -102,6 +107,7 @@ def write_report(
         "explained": EXPLAINED,
         "noise": noise(scores.measures),
         "grids": grids(table, costs or {}),
+        "worst": worst(table),
         "charts": [
             (group, {measure: draw([panel]) for measure, panel in group.panels.items()})
             for group in (*cost_charts(table, costs or {}, kinds), *fact_charts(table, by, kinds))
@@ -109,7 +115,6 @@ def write_report(
         "kinds": kinds,
         "asked": len(wanted),
         "available": len(available),
-        "chosen_by": scores.measures[0].name if isinstance(files, int) else "",
         "seconds": seconds,
         "coding": CODINGS[coding].name,
         "megabytes": megabytes,
@@ -117,22 +122,24 @@ def write_report(
         "problems": problems(scores),
         "provenance": _provenance(scores, command),
     }
-    examples: list[_Example] = []
+    examples: dict[Recording, _Example] = {}
     tell = progress or (lambda stage, done, total: None)
-    for done, recording in enumerate(wanted):
+    for done, recording in enumerate(wanted.recordings):
         tell("report", done, len(wanted))
         clips = make_clips(available[recording], seconds=seconds, coding=coding)
-        examples.append(_example(scores, recording, clips))
+        examples[recording] = _example(table, recording, clips)
     tell("report", len(wanted), len(wanted))
-    kept = examples
-    while len(page := _page(content, kept)) > megabytes * 1e6:
+    kept = wanted
+    while (
+        len(page := _page(content, kept, examples, _chosen(table, files, kept))) > megabytes * 1e6
+    ):
         size = f"{len(page) / 1e6:.1f} MB"
         if not kept or not isinstance(files, int):
             raise ArgumentError(
                 f"the report has {size}, more than {megabytes:g} MB; allow more, or ask for "
                 "fewer recordings or shorter ones"
             )
-        kept = evenly_spaced(examples, len(kept) - 1)
+        kept = wanted.fewer(len(kept) - 1)
     return write_whole(Path(file), page)
 
 
@@ -146,17 +153,38 @@ def require() -> None:
 
 
 def _wanted(
-    scores: Scores, audio: Mapping[Recording, Mapping[str, Path]], files: int | Sequence[str]
-) -> list[Recording]:
+    table: Table, audio: Mapping[Recording, Mapping[str, Path]], files: int | Sequence[str]
+) -> Selection:
     if isinstance(files, int):
         if files < 0:
             raise ArgumentError(f"the number of recordings must be at least 0, not {files}")
-        return select_by_score(scores, audio, files)
-    scored = {row.recording for row in scores.rows}
-    return select_by_name([recording for recording in audio if recording in scored], files)
+        return select(table, audio, files)
+    scored = {row.recording for row in table.scores.rows}
+    named = select_by_name([recording for recording in audio if recording in scored], files)
+    return Selection([], named)
 
 
-def _example(scores: Scores, recording: Recording, clips: list[Clip]) -> _Example:
+def _chosen(table: Table, files: int | Sequence[str], kept: Selection) -> str:
+    """How the recordings were chosen, in words; "" if they were named."""
+    if not isinstance(files, int):
+        return ""
+    name = table.scores.measures[0].name
+    parts = []
+    if kept.worst:
+        parts.append(
+            f"first {len(kept.worst)} that got worst against {table.baseline} by {name}, the worst "
+            "of each system before the second of each"
+        )
+    if kept.others:
+        count = f"{len(kept.others)} " if kept.worst else ""
+        parts.append(
+            f"{count}evenly spaced from the worst upwards by the mean {name} of all systems"
+        )
+    return ", then ".join(parts)
+
+
+def _example(table: Table, recording: Recording, clips: list[Clip]) -> _Example:
+    scores = table.scores
     rows = [row for row in scores.rows if row.recording == recording]
     values = [
         [scores.values(clip.label, measure.name).get(recording) for measure in scores.measures]
@@ -165,7 +193,7 @@ def _example(scores: Scores, recording: Recording, clips: list[Clip]) -> _Exampl
     known = [set(row.facts.items()) for row in rows]  # what a system took is not of the recording
     common = set.intersection(*known)
     facts = {fact: value for fact, value in rows[0].facts.items() if (fact, value) in common}
-    return _Example(recording, facts, clips, values)
+    return _Example(recording, facts, worst_of(table, recording), clips, values)
 
 
 # The page
@@ -195,7 +223,12 @@ def _provenance(scores: Scores, command: str) -> dict[str, str]:
     }
 
 
-def _page(content: Mapping[str, Any], examples: Sequence[_Example]) -> bytes:
+def _page(
+    content: Mapping[str, Any],
+    kept: Selection,
+    examples: Mapping[Recording, _Example],
+    chosen: str,
+) -> bytes:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -210,7 +243,9 @@ def _page(content: Mapping[str, Any], examples: Sequence[_Example]) -> bytes:
     environment.globals.update(swatch=lambda kind: Markup(swatch(kind)))
     text = environment.get_template("page.html").render(
         **content,
-        examples=examples,
+        examples=[examples[recording] for recording in kept.recordings],
+        places={recording: f"r{place}" for place, recording in enumerate(kept.recordings)},
+        chosen=chosen,
         script=Markup(script),
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
         styles=Markup(style() + _read("page.css")),

@@ -26,6 +26,7 @@ from sgmse.scoring.table import Table
 FORMAT = 1  # of summary.json
 IDENTITY = ("system", "set", "seed", "name")  # fields of a row, in the order of the columns
 NAMED = 5  # recordings that a note names
+SHOWN, KEPT = 3, 10  # of those that got worst: in the summary, in summary.json
 FOUND = ("seconds", "sample_rate", "excess", "delay")
 
 
@@ -117,11 +118,30 @@ def summary(table: Table, by: Sequence[str] = ()) -> str:
         ]
         parts.append(markdown_table([f"better than {table.baseline}", *headings], lines))
         parts.append(numbers.noise(measures))
+        parts += _worst(table)
         if table.ranks:
             lines = [[system, numbers.rank(rank)] for system, rank in table.ranks.items()]
             over = "mean rank over " + ", ".join(m.name for m in table.ranked)
             parts.append(markdown_table(["system", over], lines))
     return "\n\n".join(parts)
+
+
+def _worst(table: Table) -> list[str]:
+    """Which recordings got worst by the first measure, as far as any could be compared."""
+    measure, several = table.scores.measures[0], len(table.scores.sets) > 1
+    lines = [
+        [
+            system,
+            ", ".join(
+                f"{numbers.place(change.recording, several)} ({numbers.gain(measure, change)})"
+                for change in own[measure.name][:SHOWN]
+            ),
+        ]
+        for system, own in table.changes.items()
+        if own[measure.name]
+    ]
+    header = [f"worst against {table.baseline}", measure.name]
+    return [markdown_table(header, lines)] if lines else []
 
 
 def latex(table: Table) -> str:
@@ -235,6 +255,7 @@ def to_json(table: Table, by: Sequence[str] = (), command: str = "") -> dict[str
         "baseline": table.baseline if several else None,
         "differences": _plain(table.differences) if several else {},
         "outcomes": _plain(table.outcomes) if several else {},
+        "worst": _worst_values(table) if several else {},
         "ranks": {system: _values(rank) for system, rank in table.ranks.items()},
         "ranked": [measure.name for measure in table.ranked],
         "by": {
@@ -245,6 +266,21 @@ def to_json(table: Table, by: Sequence[str] = (), command: str = "") -> dict[str
         "problems": problems(scores),
         "notes": notes(scores),
         "provenance": provenance(scores, command),
+    }
+
+
+def _worst_values(table: Table) -> dict[str, dict[str, dict[str, float]]]:
+    """The changes of the recordings that got worst, by system and measure."""
+    several = len(table.scores.sets) > 1
+    return {
+        system: {
+            measure: {
+                numbers.place(change.recording, several): change.value - change.baseline
+                for change in changes[:KEPT]
+            }
+            for measure, changes in own.items()
+        }
+        for system, own in table.changes.items()
     }
 
 

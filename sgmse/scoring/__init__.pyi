@@ -7,7 +7,13 @@ from .intervals import (
     paired as paired,
 )
 from .journal import Row as Row
-from .outcomes import Outcomes as Outcomes, outcomes as outcomes, wilson as wilson
+from .outcomes import (
+    Change as Change,
+    Outcomes as Outcomes,
+    changes as changes,
+    outcomes as outcomes,
+    wilson as wilson,
+)
 from .pair import PairScores as PairScores, score_pair as score_pair
 from .pareto import pareto_front as pareto_front
 from .ranks import mean_ranks as mean_ranks

@@ -1,14 +1,17 @@
-"""Of how many recordings a system is better than the baseline, and of how many it is worse."""
+"""Of how many recordings a system is better than the baseline, and of which it is worst."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from sgmse.errors import ArgumentError
 from sgmse.scoring.intervals import LEVEL
+from sgmse.scoring.journal import Recording
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,38 @@ def outcomes(
     better, worse = int((gains > noise).sum()), int((gains < -noise).sum())
     low, high = wilson(better, gains.size)
     return Outcomes(better, worse, gains.size, noise, better / gains.size, low, high)
+
+
+class Change(NamedTuple):
+    """What became of the score of a recording.
+
+    Args:
+        recording: (set, name).
+        value: the score.
+        baseline: that of the baseline.
+        gain: their difference, below 0 where it got worse, whatever direction is better.
+    """
+
+    recording: Recording
+    value: float
+    baseline: float
+    gain: float
+
+
+def changes(
+    values: Mapping[Recording, float],
+    baseline: Mapping[Recording, float],
+    *,
+    higher_is_better: bool = True,
+) -> list[Change]:
+    """Of the recordings that both have a score of; what got worse most is first."""
+    sign = 1 if higher_is_better else -1
+    found = [
+        Change(recording, value, baseline[recording], sign * (value - baseline[recording]))
+        for recording, value in values.items()
+        if recording in baseline
+    ]
+    return sorted(found, key=lambda change: (change.gain, change.recording))
 
 
 def wilson(successes: int, count: int, *, level: float = LEVEL) -> tuple[float, float]:

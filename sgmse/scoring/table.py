@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sgmse.errors import ArgumentError, did_you_mean
 from sgmse.metrics.measures import Measure
 from sgmse.scoring.intervals import Difference, Interval, corrected, interval, paired
-from sgmse.scoring.outcomes import Outcomes, outcomes
+from sgmse.scoring.outcomes import Change, Outcomes, changes, outcomes
 from sgmse.scoring.ranks import mean_ranks
 from sgmse.scoring.scores import Scores
 
@@ -68,11 +68,9 @@ class Table:
         of the two has no score at all; empty without the baseline. Their `p_holm` are corrected for
         all that are here.
         """
-        systems = self.scores.systems
         found = {
             (system, m.name): self._difference(system, m.name)
-            for system in systems
-            if system != self.baseline and self.baseline in systems
+            for system in self._compared
             for m in self.scores.measures
         }
         known = {place: difference for place, difference in found.items() if difference}
@@ -89,7 +87,7 @@ class Table:
         By other system and measure, over the recordings of `differences`.
         """
         found: dict[str, dict[str, Outcomes | None]] = {}
-        for system in self.differences:
+        for system in self._compared:
             found[system] = {}
             for m in self.scores.measures:
                 values, others = self._pairs(system, m.name)
@@ -99,6 +97,24 @@ class Table:
                     else None
                 )
         return found
+
+    @cached_property
+    def changes(self) -> dict[str, dict[str, list[Change]]]:
+        """The recordings by what became of their scores, the worst first.
+
+        By other system and measure; over those that the system and the baseline have a score of.
+        """
+        return {
+            system: {
+                m.name: changes(
+                    self.scores.scored.get((system, m.name), {}),
+                    self.scores.scored.get((self.baseline, m.name), {}),
+                    higher_is_better=m.higher_is_better,
+                )
+                for m in self.scores.measures
+            }
+            for system in self._compared
+        }
 
     @cached_property
     def ranks(self) -> dict[str, Interval]:
@@ -161,6 +177,12 @@ class Table:
     def part(self, scores: Scores) -> "Table":
         """The table of some of the rows."""
         return Table(scores, whole=self)
+
+    @property
+    def _compared(self) -> list[str]:
+        """The systems but the baseline; none without it."""
+        systems = self.scores.systems
+        return [s for s in systems if s != self.baseline] if self.baseline in systems else []
 
     def _difference(self, system: str, measure: str) -> Difference | None:
         values, others = self._pairs(system, measure)

@@ -10,18 +10,14 @@ import soundfile
 from numpy.testing import assert_allclose
 
 from sgmse.data.pairs import Pair
-from sgmse.metrics.measures import Measure, select
 from sgmse.report import clips as module
 from sgmse.report.clips import (
     files_by_recording,
     make_clips,
     picture,
-    select_by_name,
-    select_by_score,
     spectrogram,
 )
-from sgmse.scoring.journal import Row
-from sgmse.scoring.scores import Scores, Task
+from sgmse.scoring.scores import Task
 
 pytest.importorskip("matplotlib")
 from PIL import Image
@@ -169,34 +165,3 @@ def test_files_by_recording():
     assert files_by_recording([Task(Pair("1", None, Path("e.wav")), "a")]) == {
         ("", "1"): {"a": Path("e.wav")}
     }
-
-
-@pytest.mark.parametrize("higher", [True, False])
-def test_recordings_from_the_worst_to_the_best(higher):
-    measure = select(["si-sdr"])[0] if higher else Measure("SI-SDR", max, higher_is_better=False)
-    order = np.random.default_rng(0).permutation(11)
-    rows = [
-        Row(f"{i:02}", system, values={"SI-SDR": float(order[i]) + 100 * (system == "b")})
-        for i in range(11)
-        for system in "ab"
-    ]
-    rows += [Row("bad", system, values={"SI-SDR": None}) for system in "ab"]
-    scores = Scores(tuple(rows), (measure,))
-    there = [("", f"{i:02}") for i in range(11)] + [("", "bad"), ("", "never scored")]
-    found = [int(order[int(name)]) for _, name in select_by_score(scores, there, 3)]
-    assert found == ([0, 3, 7] if higher else [10, 7, 3])
-    assert len(select_by_score(scores, there, 50)) == 11
-    assert select_by_score(scores, there, 0) == []
-    assert [int(order[int(name)]) for _, name in select_by_score(scores, there, 1)] == [
-        0 if higher else 10
-    ]
-
-
-def test_recordings_by_name():
-    known = [("a", "1"), ("b", "1"), ("b", "c/2")]
-    assert select_by_name(known, ["c/2", "1", "b/1"]) == [known[2], known[0], known[1]]
-    assert select_by_name(known, []) == []
-    for name in ("2", "b", "1.wav"):
-        message = rf"no recording '{name}' to listen to; names have no suffix, such as '1', '1'"
-        with pytest.raises(ValueError, match=message):
-            select_by_name(known, ["1", name])

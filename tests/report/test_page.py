@@ -95,6 +95,11 @@ class Elements(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
+def worst(system: str = "peer") -> str:
+    """The name of the recording that got worst by the first measure."""
+    return Table(made()).changes[system]["PESQ-WB"][0].recording[1]
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write(tmp_path_factory.mktemp("page"), command="sgmse bench suite.yaml")
@@ -125,11 +130,45 @@ def test_what_is_on_the_page(page):
     ]
     charts = [f["data-measure"] for f in found.of("figure") if "data-measure" in f]
     assert charts == [m.name for m in MEASURES] * 4  # two costs, two facts
-    assert "2 of 9 recordings, evenly spaced from the worst upwards" in found.text
+    chosen = "first 1 that got worst against noisy by PESQ-WB, the worst of each system before the"
+    assert f"2 of 9 recordings, {chosen} second of each, then 1 evenly spaced from" in found.text
     assert "time" not in re.findall(r"<span>(\w+) <b>", page)  # is not the same for all systems
     scores = made().rows_of("noisy")[0].values
     for measure in MEASURES:
         assert f"<dd>{scores[measure.name]:.{measure.digits}f}</dd>" in page
+
+
+def test_the_worst_recordings_are_listed_and_lead_to_their_sounds(page):
+    """Of each system and measure, the worst first; those on the page are links to their cards."""
+    table = Table(made())
+    lists = re.findall(r'data-worst="(.*?)">(.*?)</table>', page, re.DOTALL)
+    assert [name for name, _ in lists] == [m.name for m in MEASURES]
+    heard = re.findall(r'<article class="recording" id="(.*?)">\s*<h3><bdi>(.*?)</bdi>', page)
+    assert [name for _, name in heard] == [worst(), "f0"]
+    for measure, (_, listed) in zip(MEASURES, lists, strict=True):
+        rows = re.findall(r'<tr data-kind="(.)">(.*?)</tr>', listed)
+        for (kind, cells), system in zip(rows, SYSTEMS[1:], strict=True):
+            assert SYSTEMS[int(kind)] == system
+            found = table.changes[system][measure.name]
+            assert len(found) == (8 if (system, measure) == ("peer", MEASURES[0]) else COUNT)
+            names = re.findall(r"<bdi>(f.)</bdi>", cells)
+            assert names == [change.recording[1] for change in found]
+            assert found[0].gain == min(change.gain for change in found)
+            shown = re.findall(r">(?:</span> )?([+-][\d.]+)</small>", cells.replace("> ", ">"))
+            digits = measure.digits
+            assert shown == [f"{c.value - c.baseline:+.{digits}f}" for c in found]
+            marks = re.findall(r'class="change ?(\w*) ?"', cells)
+            noise = measure.noise
+            assert marks == [
+                "worse" if c.gain < -noise else "better" if c.gain > noise else "" for c in found
+            ]
+            links = dict(re.findall(r'<a href="#(.*?)"><bdi>(.*?)</bdi></a>', cells))
+            assert links.items() <= dict(heard).items()
+            assert "f0" in links.values()
+    own = re.search(
+        rf"<h3><bdi>{worst()}</bdi>.*?among the worst by PESQ-WB of (.*?)</p>", page, re.S
+    )
+    assert re.search(r"<bdi>peer</bdi> <b>1\. [+-]0\.\d{3}</b>", own[1])
 
 
 def test_each_card_has_its_own_sound_and_picture(tmp_path):
@@ -223,7 +262,7 @@ def test_the_size_is_kept(tmp_path):
     limit = bare + 0.7 * (whole - bare)
     page = write(tmp_path, files=3, megabytes=limit / 1e6, **few)
     assert bare < len(page.encode()) <= limit
-    assert re.findall(r"<h3><bdi>(.*?)</bdi>", page) == ["f0", "f3"]
+    assert re.findall(r"<h3><bdi>(.*?)</bdi>", page) == [worst(), "f0"]
     assert "3 were asked for; more would not fit into" in page
     page = write(tmp_path, files=3, megabytes=(bare + 500) / 1e6, **few)
     assert "3 recordings were asked for; not one fits into" in page
@@ -381,6 +420,20 @@ def test_columns_sort_by_a_click_and_by_the_keyboard(opened):
     for _ in range(2):  # what is empty stays last
         heads.nth(5).click()
         assert opened.column(5)[1:] == ["", ""]
+
+
+def test_the_worst_are_of_the_chosen_measure_and_a_click_leads_to_their_sounds(opened):
+    assert opened.shown("[data-worst]") == opened.shown("[data-worst='PESQ-WB']") == 1
+    opened.page.select_option("#worst-measure", "LSD")
+    assert opened.shown("[data-worst]") == opened.shown("[data-worst=LSD]") == 1
+    opened.page.select_option("#worst-measure", "PESQ-WB")
+    link = opened.page.locator("[data-worst=PESQ-WB] a[href='#r0']").last
+    assert link.inner_text() == worst()
+    link.click()
+    assert opened("location.hash") == "#r0"
+    top = opened("document.querySelector(':target').getBoundingClientRect().top")
+    assert -1 <= top < 900
+    assert opened("document.querySelector(':target audio').ariaLabel") == "clean"
 
 
 def test_charts_are_of_the_chosen_measure(opened):

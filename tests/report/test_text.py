@@ -61,7 +61,7 @@ def cells(table: str) -> list[list[str]]:
 
 
 def test_the_summary(scores):
-    main, against, explained, worse, noise, ranks = summary(Table(scores)).split("\n\n")
+    main, against, explained, worse, noise, worst, ranks = summary(Table(scores)).split("\n\n")
     a, b, d = interval(A), interval(B), paired(B, A)
     table = cells(main)
     assert table[0] == ["system", "PESQ-WB", "SI-SDR [dB]", "L\\|SD ↓", "files", "problems"]
@@ -84,6 +84,13 @@ def test_the_summary(scores):
         share,
         "100 % (84 to 100), 0 worse",
     ]
+    lost = [f"f{i:02} (+{0.0:.3f})" for i in range(3)]  # both have the same PESQ-WB
+    assert cells(worst)[0] == ["worst against first_1", "PESQ-WB"]
+    assert cells(worst)[2] == ["second", ", ".join(lost)]
+    by_sdr = summary(Table(replace(scores, measures=(SDR, LSD)))).split("\n\n")[5]
+    three = np.argsort(B - A)[:3]
+    lost = [f"f{i:02} ({B[i] - A[i]:+.2f})" for i in three]
+    assert cells(by_sdr)[2] == ["second", ", ".join(lost)]
     assert noise.endswith("L|SD, whose noise is not known, any change counts).")
     assert cells(ranks)[0] == ["system", "mean rank over PESQ-WB, SI-SDR, L\\|SD"]
     first, second = Table(scores).ranks.items()
@@ -204,6 +211,9 @@ def test_json_says_it_all(spoilt):
     assert of_sdr["share"] == of_sdr["better"] / of_sdr["count"]
     assert of_sdr["better"] + of_sdr["worse"] <= of_sdr["count"] == COUNT - 2
     assert of_sdr["noise"] == SDR.noise
+    lost = told["worst"]["first_1"]["SI-SDR"]
+    gains = {f"f{i:02}": A[i] - B[i] for i in np.argsort(A - B) if i != 4}  # f04 has none
+    assert list(lost.items()) == list(gains.items())[:10]
     provenance = told["provenance"]
     assert provenance["command"] == "sgmse score"
     assert provenance["hashes"] == {"second": "abc"}

@@ -176,3 +176,22 @@ def test_a_report_draws_each_bootstrap_once(tmp_path, monkeypatch):
     write(table, tmp_path, by=by)
     write_report(table, tmp_path / "report.html", by=by, costs=costs)
     assert len(samples) == len(set(samples)) == 45 + 40 + 225
+
+
+def test_changes_have_the_worst_first_of_what_both_have(spoilt):
+    third = tuple(replace(r, system="third") for r in spoilt.rows_of("first"))
+    table = Table(replace(spoilt, rows=spoilt.rows + third))
+    assert table.changes.keys() == {"second", "third"}
+    found = table.changes["second"]["SI-SDR"]
+    expected = {f"f{i:02}": B[i] - A[i] for i in range(COUNT) if i != 4}
+    assert {c.recording[1]: c.gain for c in found} == expected
+    assert [c.gain for c in found] == sorted(expected.values())
+    first = found[0]
+    assert first.gain == first.value - first.baseline == min(expected.values())
+    # Lower is better in LSD, which is minus the other; what `second` lacks is none of the third's.
+    lsd = table.changes["second"]["LSD"]
+    assert lsd[0].gain == lsd[0].baseline - lsd[0].value
+    assert [c.gain for c in lsd] == sorted(c.gain for c in lsd)
+    assert len(table.changes["third"]["SI-SDR"]) == COUNT
+    assert Table(table.scores, "third").changes.keys() == {"first", "second"}
+    assert Table(replace(spoilt, rows=third)).changes == {}
