@@ -7,7 +7,10 @@ take the fixtures `sde`, `parametrization`, `solver` and `grid` and so run on it
 import importlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
+from inspect import Parameter, signature
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -139,13 +142,60 @@ GRIDS: list[Grid] = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def seeded() -> None:
+def seed() -> None:
     """The same draws for a test, whatever ran before it."""
     # torch.manual_seed would note three stack traces for devices that are not there: 2 ms.
     torch.default_generator.manual_seed(0)
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(0)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    seed()
+
+
+def together(**lists: Iterable[Any]) -> Callable[[Callable], Callable]:
+    """One test of all combinations of these values: a short proof costs less than a test does.
+
+    Each has the draws of a test of its own. All are tried, and those that fail are named; those
+    that are skipped are passed over, unless all are. Values that are marked, as those of OFTEN,
+    make a test of their own with their marks.
+    """
+    param = type(pytest.param())
+    plain, marked, marks = [], [], []
+    for values in product(*lists.values()):
+        own = [mark for value in values if isinstance(value, param) for mark in value.marks]
+        bare = [value.values[0] if isinstance(value, param) else value for value in values]
+        (marked if own else plain).append(dict(zip(lists, bare, strict=True)))
+        marks = own or marks
+    groups = [pytest.param(plain, id="all")] * bool(plain)
+    groups += [pytest.param(marked, marks=marks, id="others")] * bool(marked)
+
+    def decorate(test: Callable) -> Callable:
+        @wraps(test)
+        def run(*, cases: list[dict[str, Any]], **given: Any) -> None:
+            failed, skipped = [], []
+            for case in cases:
+                seed()
+                try:
+                    test(**given, **case)
+                except pytest.skip.Exception as reason:
+                    skipped.append(reason)
+                except (Exception, pytest.fail.Exception) as error:
+                    error.add_note(f"with {case}")
+                    failed.append(error)
+            if len(failed) > 1:
+                raise BaseExceptionGroup(f"{len(failed)} of {len(cases)} cases fail", failed)
+            for error in failed or skipped[: len(skipped) == len(cases)]:
+                raise error
+
+        asked = [p for name, p in signature(test).parameters.items() if name not in lists]
+        both = [*asked, Parameter("cases", Parameter.KEYWORD_ONLY)]
+        run.__signature__ = signature(test).replace(parameters=both)
+        return pytest.mark.parametrize("cases", groups)(run)
+
+    return decorate
 
 
 def each(objects: list) -> Any:

@@ -8,6 +8,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from conftest import together
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "sgmse"
@@ -112,7 +113,7 @@ def test_files_are_found():
     assert {"sgmse/errors.py", "sgmse/solvers/__init__.py"} <= {name(file) for file in FILES}
 
 
-@pytest.mark.parametrize("file", FILES, ids=name)
+@together(file=FILES)
 def test_imports_only_from_below(file):
     own = floor(".".join(file.relative_to(REPOSITORY).with_suffix("").parts))
     used = {floor(module) for module in imports(file) if module.split(".")[0] == "sgmse"}
@@ -144,7 +145,7 @@ def test_no_circles():
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
-@pytest.mark.parametrize("file", FILES, ids=name)
+@together(file=FILES)
 def test_no_guessing(file):
     """No `hasattr`; no keyword arguments that swallow typos.
 

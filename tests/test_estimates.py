@@ -3,6 +3,7 @@ from math import e, pi
 
 import pytest
 import torch
+from conftest import SDES, together
 from problems import noise, times
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -12,7 +13,6 @@ from sgmse.estimates import (
     Additive,
     Data,
     Noise,
-    Parametrization,
     Preconditioned,
     Score,
     Velocity,
@@ -48,6 +48,7 @@ class Kite(SDE):
         return Scales(1 - t, t, t * (1 - t))
 
 
+@together(sde=SDES)
 def test_the_target_gives_back_what_it_was_made_of(sde, parametrization):
     a, _, sigma = (s[:, None, None, None] for s in sde.scales(T))
     for dtype in (torch.complex128, torch.float64):
@@ -62,6 +63,7 @@ def test_the_target_gives_back_what_it_was_made_of(sde, parametrization):
         assert ((estimate.noise - z).abs() * sigma < 5e-14).all()
 
 
+@together(sde=SDES)
 def test_every_estimate_satisfies_the_equation(sde, parametrization):
     x, y, output = (noise(*SHAPE, seed=i) for i in range(3))
     x0, z = parametrization.estimate(output, x, y, T, sde)
@@ -69,20 +71,14 @@ def test_every_estimate_satisfies_the_equation(sde, parametrization):
     torch.testing.assert_close(a * x0 + b * y + sigma * z, x, rtol=1e-12, atol=1e-12)
 
 
-def test_nothing_is_infinite_from_beginning_to_end(sde, parametrization):
+DTYPES = (torch.complex128, torch.complex64, torch.float32)
+
+
+@together(sde=[*SDES, Circle(), Kite()], dtype=DTYPES)
+def test_nothing_is_infinite_from_beginning_to_end(sde, parametrization, dtype):
     """0 times infinity is nowhere, and the equation holds at t = 1 too."""
     if parametrization.refusal(sde):
         return
-    for dtype in (torch.complex128, torch.complex64, torch.float32):
-        check_the_ends(sde, parametrization, dtype)
-
-
-@pytest.mark.parametrize("process", [Circle(), Kite()], ids=repr)
-def test_nothing_is_infinite_where_an_end_has_another_shape(process, parametrization):
-    test_nothing_is_infinite_from_beginning_to_end(process, parametrization)
-
-
-def check_the_ends(sde: SDE, parametrization: Parametrization, dtype: torch.dtype) -> None:
     x0, y, z, output = (noise(6, 3, 2, seed=i, dtype=dtype) for i in range(4))
     one = torch.ones((), dtype=x0.real.dtype)
     before = torch.nextafter(one, 0 * one).tolist()
@@ -106,6 +102,7 @@ def check_the_ends(sde: SDE, parametrization: Parametrization, dtype: torch.dtyp
     assert (residual <= 64 * torch.finfo(dtype).eps * (terms + x.abs())).all()
 
 
+@together(sde=SDES)
 def test_the_data_are_had_back_at_the_end(sde, parametrization):
     """t = 1, where the noise of a bridge is 0 whatever z was."""
     unheard = parametrization == Preconditioned(
@@ -205,7 +202,7 @@ def test_velocity_works_in_inference_mode():
     assert torch.equal(estimate.noise, expected.noise)
 
 
-@pytest.mark.parametrize("sigma_data", [0.1, 0.5])
+@together(sigma_data=[0.1, 0.5])
 def test_edm_is_its_formulas(sde, sigma_data):
     """Karras et al. 2022, eq. 7 and table 1, on (x - b y) / a with the noise level sigma / a."""
     x, y, output = (noise(*SHAPE, seed=i) for i in range(3))
@@ -234,7 +231,7 @@ def test_edm_makes_input_and_target_of_unit_size(sde):
         )
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@together(dtype=[torch.float32, torch.float64])
 def test_the_time_of_edm_is_positive_and_finite(sde, dtype):
     t = times(1e-12, 1e-6, 0.3, 1.0, dtype=dtype)
     time = EDM().inputs(torch.zeros(4, 2, dtype=dtype), torch.zeros(4, 2, dtype=dtype), t, sde)[2]
@@ -320,10 +317,14 @@ def test_who_serves_every_process(sde):
         assert all(parametrization.refusal(other) is None for other in (Kite(), Still()))
 
 
-@pytest.mark.parametrize(
-    "parametrization",
-    [Score(), Score(scaling="1/t"), Noise(), Preconditioned(), Preconditioned(of="mean")],
-    ids=repr,
+@together(
+    parametrization=[
+        Score(),
+        Score(scaling="1/t"),
+        Noise(),
+        Preconditioned(),
+        Preconditioned(of="mean"),
+    ]
 )
 def test_who_divides_by_a_is_refused_where_it_is_0(sde, parametrization):
     for process in (sde, Kite()):
@@ -334,7 +335,7 @@ def test_who_divides_by_a_is_refused_where_it_is_0(sde, parametrization):
             assert why.endswith("use a parametrization that estimates the data, such as Data()")
 
 
-@pytest.mark.parametrize("parametrization", [Score(), Noise(), Preconditioned()], ids=repr)
+@together(parametrization=[Score(), Noise(), Preconditioned()])
 def test_who_divides_by_a_is_refused_up_to_the_latest_time_alone(sde, parametrization):
     assert parametrization.refusal(sde, 0.999) is None
     t = times(0.999)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import GRIDS, OFTEN, PARAMETRIZATIONS
+from conftest import GRIDS, OFTEN, PARAMETRIZATIONS, SDES, together
 from parity_models import CONFIGS, SIMPLER, configurations, model_of
 from problems import Gaussian, noise, times
 from tiny import Predictive, regeneration
@@ -44,6 +44,7 @@ class Informed(ScoreModel):
         return super().forward(x, y, t)
 
 
+@together(sde=SDES)
 def test_reads_the_output_as_parametrized(sde, parametrization):
     problem = Gaussian(sde, mean=0.3 - 0.1j, variance=0.2)
     if why := parametrization.refusal(sde):
@@ -85,6 +86,7 @@ def check_samples(sde, parametrization, solver, grid):
 
 
 @pytest.mark.slow  # thousands of short runs
+@together(sde=SDES)
 def test_every_combination_samples_as_the_exact_model(sde, solver):
     """Process x solver x parametrization, and process x solver x grid."""
     for parametrization in PARAMETRIZATIONS:
@@ -93,11 +95,12 @@ def test_every_combination_samples_as_the_exact_model(sde, solver):
         check_samples(sde, EDM(), solver, grid)
 
 
+@together(sde=SDES)
 def test_every_parametrization_samples_as_the_exact_model(sde, parametrization):
     check_samples(sde, parametrization, Multistep(eta=0.5), Uniform(5))
 
 
-@pytest.mark.parametrize("sde", OFTEN, ids=repr)
+@together(sde=OFTEN)
 def test_every_solver_samples_from_a_model_as_from_the_exact_one(sde, solver):
     check_samples(sde, EDM(), solver, LogSNR(5))
 

@@ -5,7 +5,7 @@ from math import pi
 
 import pytest
 import torch
-from conftest import OFTEN
+from conftest import OFTEN, SDES, together
 from problems import (
     Correlated,
     Gaussian,
@@ -75,6 +75,7 @@ def states(problem: Problem, dtype: torch.dtype, t: torch.Tensor = T):
     return problem.sde.sample(problem.draw(y, y), y, t, z), y
 
 
+@together(sde=SDES)
 def test_the_score_is_the_gradient_of_the_log_density(sde, case):
     dtype, kind = case
     problem = kind(sde)
@@ -89,6 +90,7 @@ def test_the_score_is_the_gradient_of_the_log_density(sde, case):
     torch.testing.assert_close(problem.score(x, y, T), expected, rtol=1e-9, atol=1e-9)
 
 
+@together(sde=SDES)
 def test_the_estimate_is_tweedies(sde, case):
     """noise = -sigma score, and x0 is what the equation leaves: (x - b y + sigma^2 score) / a."""
     dtype, kind = case
@@ -101,6 +103,7 @@ def test_the_estimate_is_tweedies(sde, case):
     torch.testing.assert_close(z, -sigma * problem.score(x, y, T), rtol=1e-12, atol=1e-12)
 
 
+@together(sde=SDES)
 @pytest.mark.parametrize("name", ["gaussian", "mixture"])
 def test_bayes_by_quadrature(sde, name):
     """Density and x0_hat of real x are the integrals of p(x0) N(x; a x0 + b y, sigma^2) over x0."""
@@ -163,6 +166,7 @@ def test_correlated_draws_have_their_covariance(dtype):
 
 
 @COMPLEX_AND_REAL
+@together(sde=SDES)
 def test_a_full_covariance_by_linear_algebra(sde, dtype):
     """x0_hat = m + a C (a^2 C + sigma^2)^-1 r, and ln p by the determinant."""
     cov, t = covariance(4, dtype=dtype), times(0.5)
@@ -183,6 +187,7 @@ def test_a_full_covariance_by_linear_algebra(sde, dtype):
 
 
 @COMPLEX_AND_REAL
+@together(sde=SDES)
 def test_a_diagonal_covariance_is_a_gaussian(sde, dtype):
     correlated = Correlated(sde, torch.diag(VARIANCES.flatten()).to(dtype), half)
     gaussian = Gaussian(sde, half, VARIANCES)
@@ -196,7 +201,7 @@ def test_a_diagonal_covariance_is_a_gaussian(sde, dtype):
         torch.testing.assert_close(ours.expand_as(x), theirs.to(dtype=ours.dtype).expand_as(x))
 
 
-@pytest.mark.parametrize("sde", OFTEN, ids=repr)
+@together(sde=OFTEN)
 @pytest.mark.parametrize(
     ("dtype", "name"),
     [
@@ -238,6 +243,7 @@ def test_only_known_flows():
         Mixture(VE(), (-1.0, 1.0), 0.1, joint=True).flow(x.real, None, t, t)
 
 
+@together(sde=SDES)
 def test_the_ends_of_time(sde, case):
     """Estimates are finite and obey the equation at t = 0 and 1; a density may be infinite."""
     dtype, kind = case
@@ -298,6 +304,7 @@ def test_the_benchmark():
     torch.testing.assert_close(variance, times(0.08**2 + 0.25**2)[None])
 
 
+@together(sde=SDES)
 def test_an_item_does_not_see_the_others(sde, case):
     dtype, kind = case
     problem = kind(sde)

@@ -5,7 +5,7 @@ from inspect import isabstract, isclass
 
 import pytest
 import torch
-from conftest import FAMILIES, OFTEN, SOLVERS
+from conftest import FAMILIES, OFTEN, SDES, SOLVERS, together
 from erring import LINEAR, OTHER
 from problems import Gaussian, noise, slope, times
 from proofs import VARIANCES, errors, fair, finer_errors, law_errors, response, silent, strength
@@ -42,7 +42,7 @@ def startable(solver: Solver, sde, grid):
     return replace(grid, start=LAST_START) if solver.refusal(sde, grid.start) else grid
 
 
-@pytest.mark.parametrize("sde", OFTEN, ids=repr)
+@together(sde=OFTEN)
 def test_order(sde, solver):
     """At least the declared one; the orders at more steps are in benchmarks/results."""
     if solver.refusal(sde, 0.9):
@@ -85,6 +85,7 @@ def test_order_of_the_path_for_estimates_that_err(sde, solver, kind):
     assert found == pytest.approx(solver.order, abs=CLOSE.get(solver.order, 0.1))
 
 
+@together(sde=SDES)
 def test_draws_what_it_says(sde, solver):
     y, drawn = noise(1, 3), 0
 
@@ -104,6 +105,7 @@ def test_draws_what_it_says(sde, solver):
     assert silent(sde, solver) == (not solver.draws(VP()))
 
 
+@together(sde=SDES)
 def test_costs_what_it_says(sde, solver):
     grid = startable(solver, sde, Uniform(6))
     if solver.refusal(sde, grid.start):
@@ -125,7 +127,7 @@ def test_remembers_that_it_has_begun(solver):
         assert memory is not None
 
 
-@pytest.mark.parametrize("sde", OFTEN, ids=repr)
+@together(sde=OFTEN)
 def test_sde_solvers_end_in_the_posterior(sde, solver):
     """Mean and variance of their samples, and so those of the flow, are those of the process."""
     if solver.refusal(sde, 0.9) or solver.order == 0 or isinstance(solver, DormandPrince):

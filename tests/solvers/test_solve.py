@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from conftest import OFTEN
+from conftest import GRIDS, OFTEN, together
 from problems import Gaussian, Recorded, noise
 
 from sgmse.sdes import OUVE, SBVE, SDE, VE
@@ -51,8 +51,7 @@ def draws(*shape: int, dtype: torch.dtype = torch.complex128) -> list[torch.Tens
     return [noise(*shape, seed=100 + i, dtype=dtype) for i in range(7)]
 
 
-@pytest.mark.parametrize("sde", OFTEN, ids=repr)
-@pytest.mark.parametrize("dtype", [torch.complex64, torch.float32])
+@together(sde=OFTEN, dtype=[torch.complex64, torch.float32])
 def test_real_and_complex_in_any_precision(sde, solver, dtype):
     """Float32 and float64 give the same, on a bridge from its very end."""
     mean = MEAN if dtype.is_complex else MEAN.real
@@ -72,7 +71,7 @@ def test_real_and_complex_in_any_precision(sde, solver, dtype):
     assert (x.to(double) - exact).abs().max() < 1e-4 * scale
 
 
-@pytest.mark.parametrize("sde", [OUVE(), SBVE(), VE()], ids=repr)
+@together(sde=[OUVE(), SBVE(), VE()], grid=GRIDS)
 def test_counts_every_evaluation(sde, solver, grid):
     model = Recorded(Gaussian(sde, MEAN, VARIANCE))
     grid = suited(grid, solver, sde)
@@ -111,7 +110,7 @@ def test_a_deterministic_solver_asks_for_no_noise(sde):
         solve(Gaussian(sde), noise(1, 2), solver, Uniform(4), x=noise(1, 2, seed=1), randn=refuse)
 
 
-@pytest.mark.parametrize("sde", OFTEN, ids=repr)
+@together(sde=OFTEN)
 def test_an_item_does_not_see_the_others(sde, solver):
     problem, y, z = Gaussian(sde, MEAN, VARIANCE), noise(3, 2, 4, seed=1), draws(3, 2, 4)
     grid = suited(LogSNR(4), solver, sde)
@@ -142,6 +141,7 @@ def test_arguments_are_left_alone(solver):
     assert torch.equal(x, copies[1])
 
 
+@together(grid=GRIDS)
 def test_callback_counts_the_steps(solver, grid):
     seen = []
     solve(Gaussian(OUVE()), noise(1, 2), solver, grid, callback=seen.append)
