@@ -23,6 +23,7 @@ from typing_extensions import override
 from sgmse._extras import missing
 from sgmse.bench._systems import EnhanceSignal, Signal, SignalEnhancer
 from sgmse.errors import ArgumentError, SystemFailedError
+from sgmse.scoring.provenance import About
 
 Frames = NDArray[np.int16]  # (frames, samples of 10 ms)
 
@@ -50,6 +51,11 @@ class Peer(SignalEnhancer):
         """With the version of the package, and the licence."""
         licence = {"licence": self.licence} if self.licence else {}
         return {**super().conditions(), self.package: version(self.package), **licence}
+
+    @override
+    def about(self, conditions: Mapping[str, str]) -> About:
+        """With the package, its version, and the licence."""
+        return About(repr(self), f"{self.package} {conditions[self.package]}", self.licence)
 
     def loaded(self) -> Any:
         """What is loaded once for many recordings: the module, if nothing else is."""

@@ -16,7 +16,7 @@ from sgmse import audio
 from sgmse._files import whole
 from sgmse.bench._systems import EnhanceFile, System, Usage
 from sgmse.errors import ArgumentError, SystemFailedError
-from sgmse.scoring.provenance import combined, digest
+from sgmse.scoring.provenance import About, combined, digest
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ class Command(System):
             "system": f"Command({self.line!r}, {self.timeout})",
             "files": combined({str(i): digest(path) for i, path in enumerate(files)}),
         }
+
+    @override
+    def about(self, conditions: Mapping[str, str]) -> About:
+        """The line, and its program by the start of the digest."""
+        return About(self.line, f"digest {conditions['files'][:8]}")
 
     @override
     def load(self) -> EnhanceFile:

@@ -16,6 +16,7 @@ from sgmse.report.charts import standalone
 from sgmse.report.content import LINES, cost_figure
 from sgmse.report.page import FILES, MEGABYTES, write_report
 from sgmse.scoring.journal import Recording
+from sgmse.scoring.provenance import About
 from sgmse.scoring.scores import Scores, Stages
 from sgmse.scoring.table import Table
 from sgmse.scoring.thresholds import Threshold, failures
@@ -39,6 +40,7 @@ class Results:
         workers: processes.
         enhanced: how many files were enhanced now, not earlier.
         audio: the files of each recording by label, as `files_by_recording` gives them.
+        about: what a reader is told of each system.
     """
 
     suite: Suite
@@ -49,6 +51,7 @@ class Results:
     workers: int = 0
     enhanced: int = 0
     audio: Mapping[Recording, Mapping[str, Path]] = field(default_factory=dict)
+    about: Mapping[str, About] = field(default_factory=dict)
 
     @cached_property
     def table(self) -> Table:
@@ -85,13 +88,17 @@ class Results:
         return {name: standalone(svg) for name, svg in svgs.items() if svg}
 
     def summary(self) -> str:
-        """Markdown: for each set the scores, the breakdowns, the differences and the costs."""
+        """Markdown: for each set the scores, the breakdowns, the differences and the costs.
+
+        At the end what was run.
+        """
         parts = ["\n".join(f"- {line}" for line in self.checks)] if self.checks else []
         for name, table in self.table.sets.items():
             parts += [f"## {name}"] if len(self.suite.sets) > 1 else []
             parts.append(text.summary(table, self.by(name)))
             if costs := self.costs(name):
                 parts += [_cost_table(costs), _cost_explanation(costs, self.workers)]
+        parts += [text.systems(self.about)] if self.about else []
         return "\n\n".join(parts)
 
     def missed(self, thresholds: Sequence[Threshold]) -> list[str]:
@@ -127,6 +134,7 @@ class Results:
             "seeds": list(self.suite.seeds),
             "workers": self.workers,
             "systems": {name: dict(conditions) for name, conditions in self.conditions.items()},
+            "about": {name: about._asdict() for name, about in self.about.items()},
         }
 
     def write(self, folder: str | Path, *, command: str = "", parquet: bool = False) -> Path:
@@ -196,6 +204,7 @@ class Results:
             file,
             audio=self.audio,
             costs=self.charted(),
+            about=self.about,
             by=self.suite.by or None,
             command=command,
             files=files,

@@ -23,7 +23,7 @@ from sgmse import audio
 from sgmse._files import whole
 from sgmse.data.pairs import Pair, match_names, recordings_by_name
 from sgmse.errors import ArgumentError, ArgumentTypeError, SystemFailedError
-from sgmse.scoring.provenance import versions
+from sgmse.scoring.provenance import About, versions
 
 Signal = NDArray[np.float32]  # (samples,)
 
@@ -81,6 +81,10 @@ class System:
     def conditions(self) -> Mapping[str, str]:
         """What the enhanced files depend on beside the noisy ones and the seed."""
         return {"system": repr(self), **versions()}
+
+    def about(self, conditions: Mapping[str, str]) -> About:
+        """What a reader of the tables is told of it, and of its `conditions`."""
+        return About(repr(self))
 
     def files(self, pairs: Sequence[Pair], set_name: str) -> Mapping[str, Path] | None:
         """Finished ones of a set, by the names of its pairs; None if they are to be made.
@@ -150,6 +154,10 @@ class Noisy(System):
         """Nothing that the files do not show."""
         return {"system": "the noisy recordings"}
 
+    @override
+    def about(self, conditions: Mapping[str, str]) -> About:
+        return About("the noisy recordings as they are")
+
 
 @dataclass(frozen=True)
 class Folder(System):
@@ -177,6 +185,11 @@ class Folder(System):
     def conditions(self) -> Mapping[str, str]:
         """Nothing that the files do not show."""
         return {"system": "finished files"}
+
+    @override
+    def about(self, conditions: Mapping[str, str]) -> About:
+        """Not where they lie."""
+        return About("finished files")
 
 
 def rooted_paths(value: Any, folder: Path) -> dict[str, Any]:

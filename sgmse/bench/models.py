@@ -9,7 +9,7 @@ from functools import cached_property
 from math import ceil
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from typing_extensions import override
@@ -30,12 +30,20 @@ from sgmse.checkpoints.hub import HUB
 from sgmse.checkpoints.native import CONFIG, WEIGHTS
 from sgmse.enhancer import Enhancer, load
 from sgmse.errors import ArgumentError, RecordingWarning
-from sgmse.scoring.provenance import combined, digest, versions
+from sgmse.scoring.provenance import About, combined, digest, versions
 from sgmse.solvers import Grid, Solver
 
 AT_ONCE = 32  # recordings on a GPU; fewer in a batch where its memory does not suffice
 #: Keys of a config.json that change no sample of a result.
 SAID = ("licence", "training", "samplers")
+
+
+class _Sampled(NamedTuple):
+    """How a model is sampled: its solver on its grid, with all else that decides the sound."""
+
+    sampler: str
+    all: str
+    draws: bool  # noise
 
 
 @dataclass(frozen=True)
@@ -81,8 +89,8 @@ class Model(System):
         _ = self._sampler
 
     @cached_property
-    def _sampler(self) -> tuple[str, bool]:
-        """What the model and its sampler are, and whether it draws noise."""
+    def _sampler(self) -> "_Sampled":
+        """How the model is sampled."""
         enhancer = self.enhancer()
         sampler, sde = enhancer.sampler, enhancer.model.sde
         device = next(enhancer.model.parameters(), torch.empty(0)).device.type
@@ -92,13 +100,13 @@ class Model(System):
             f"{front.padding}, {front.multiple}, {front.tail}, {front.level}, {sampler.shifts}"
         )
         draws = sampler.solver.draws(sde) or not (sde.pinned and sampler.grid.start == 1)
-        return f"{sampler}, {pieces}, {framing}, {device}", draws
+        return _Sampled(f"{sampler}", f"{sampler}, {pieces}, {framing}, {device}", draws)
 
     @property
     @override
     def seeded(self) -> bool:
         """Whether the solver, or the start of the process, draws noise."""
-        return self._sampler[1]
+        return self._sampler.draws
 
     @override
     def conditions(self) -> Mapping[str, str]:
@@ -106,16 +114,28 @@ class Model(System):
         return {
             "model": Path(self.model).name,
             "weights": model_digest(locate(self.model)),
-            "sampler": self._sampler[0],
+            "sampler": self._sampler.all,
             **versions(),
         }
+
+    @override
+    def about(self, conditions: Mapping[str, str]) -> About:
+        """The model and its sampler, the version of the library, the weights by their digest."""
+        place, own = locate(self.model), "sgmse-toolkit"
+        config = {} if place.is_file() else json.loads((place / CONFIG).read_text("utf-8"))
+        parts = [f"{own} {conditions[own]}"] if own in conditions else []
+        return About(
+            f"{conditions['model']}: {self._sampler.sampler}",
+            ", ".join([*parts, f"weights {conditions['weights'][:8]}"]),
+            config.get("licence", ""),
+        )
 
     @property
     @override
     def at_once(self) -> int:
         if self.together is not None:
             return self.together
-        return 1 if self._sampler[0].endswith(", cpu") else AT_ONCE
+        return 1 if self._sampler.all.endswith(", cpu") else AT_ONCE
 
     @override
     def on(self, device: str) -> Self:

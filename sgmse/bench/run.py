@@ -164,6 +164,7 @@ def start(plan: Plan, *, workers: int = 0, progress: Stages | None = None) -> Re
         workers,
         len(waiting),
         files_by_recording(tasks),
+        {name: s.about(plan.conditions[name]) for name, s in plan.suite.systems.items()},
     )
 
 

@@ -24,8 +24,9 @@ from sgmse.report.clips import CODINGS, Clip, check, make_clips
 from sgmse.report.content import CostTable, cost_charts, fact_charts, grids, worst, worst_of
 from sgmse.report.numbers import EXPLAINED, noise
 from sgmse.report.selection import Selection, select, select_by_name
-from sgmse.report.text import notes, problems, provenance
+from sgmse.report.text import ABOUT, notes, problems, provenance
 from sgmse.scoring.journal import Recording
+from sgmse.scoring.provenance import About
 from sgmse.scoring.scores import Scores, Stages
 from sgmse.scoring.table import Table
 
@@ -54,6 +55,7 @@ def write_report(
     *,
     audio: Mapping[Recording, Mapping[str, Path]] | None = None,
     costs: CostTable | None = None,
+    about: Mapping[str, About] | None = None,
     by: Sequence[str] | None = None,
     title: str = "Speech enhancement, side by side",
     command: str = "",
@@ -72,6 +74,7 @@ def write_report(
             such as "clean", as `files_by_recording` gives them. Without it the page has no sounds.
         costs: numbers by system, of which less is better, such as {"evaluations": 4,
             "real-time factor": 0.2}: columns of the table, and each a chart of what it buys.
+        about: what was run, by system: a table of the page.
         by: facts of the recordings over which the measures are drawn, numbers as lines; if absent
             all that have 2 to 12 different labels, and SNRs. More numbers are put into 6 bins.
         title: heading of the page.
@@ -120,6 +123,8 @@ def write_report(
         "megabytes": megabytes,
         "notes": notes(scores),
         "problems": problems(scores),
+        "about": {name: own for name, own in (about or {}).items() if name in kinds},
+        "headings": ABOUT,
         "provenance": _provenance(scores, command),
     }
     examples: dict[Recording, _Example] = {}

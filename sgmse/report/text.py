@@ -19,7 +19,7 @@ from sgmse.errors import MissingPackageError
 from sgmse.report import numbers
 from sgmse.scoring.intervals import DRAWS, LEVEL, SEED, Interval
 from sgmse.scoring.outcomes import Outcomes
-from sgmse.scoring.provenance import machine, versions
+from sgmse.scoring.provenance import About, machine, versions
 from sgmse.scoring.scores import Scores
 from sgmse.scoring.table import Table
 
@@ -27,6 +27,7 @@ FORMAT = 1  # of summary.json
 IDENTITY = ("system", "set", "seed", "name")  # fields of a row, in the order of the columns
 NAMED = 5  # recordings that a note names
 SHOWN, KEPT = 3, 10  # of those that got worst: in the summary, in summary.json
+ABOUT = ("what was run", "version", "licence")
 FOUND = ("seconds", "sample_rate", "excess", "delay")
 
 
@@ -142,6 +143,12 @@ def _worst(table: Table) -> list[str]:
     ]
     header = [f"worst against {table.baseline}", measure.name]
     return [markdown_table(header, lines)] if lines else []
+
+
+def systems(about: Mapping[str, About]) -> str:
+    """Markdown: what was run."""
+    header = ["system", *ABOUT]
+    return markdown_table(header, [[s, *(cell or "-" for cell in own)] for s, own in about.items()])
 
 
 def latex(table: Table) -> str:

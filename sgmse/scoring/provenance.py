@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 # Whose versions can change a score; those that are not installed are left out.
 PACKAGES = (
@@ -15,6 +16,20 @@ PACKAGES = (
     *("ai-edge-litert", "pocketsphinx", "resemblyzer"),
 )
 ABSENT = "unreadable"  # in place of the digest of a file that cannot be read
+
+
+class About(NamedTuple):
+    """What a reader of a table is told of a system; "" for what is not known.
+
+    Args:
+        what: was run, with its settings.
+        version: of the package, or of the weights.
+        licence: of the weights; of the code where there are none.
+    """
+
+    what: str
+    version: str = ""
+    licence: str = ""
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -82,10 +83,23 @@ def test_conditions_tell_weights_and_samplers_apart():
 def test_what_the_sound_depends_on_is_in_the_conditions():
     """They are in the fingerprints of journals: what was made in another way is made again."""
     assert Model("model", device="cpu").conditions()["sampler"] == (
-        "Exponential(eta=0.0, start=0.0, whole=False) "
+        "Exponential(eta=0.0, start=0.0, whole=False, unknown=None) "
         "on Uniform(steps=1, start=1.0, end=0.0, finish=True), "
         "20.0 s, 1.0 s, zero, 1, cover, kept, 1, cpu"
     )
+
+
+def test_what_is_told_of_a_model():
+    save(replace(tiny.checkpoint(), licence="CC0"), "model")
+    model = Model(str(Path("model").absolute()), steps=3)
+    about = model.about(conditions := model.conditions())
+    assert about.what == (
+        "model: Exponential(eta=0.0, start=0.0, whole=False, unknown=None) "
+        "on Uniform(steps=3, start=1.0, end=0.0, finish=True)"
+    )
+    weights = conditions["weights"][:8]
+    assert about.version == f"sgmse-toolkit {version('sgmse-toolkit')}, weights {weights}"
+    assert about.licence == "CC0"
 
 
 def test_models_are_found():

@@ -59,8 +59,11 @@ def test_a_package_that_is_not_there():
         Absent().require()
 
 
-def test_the_version_of_the_package_is_a_condition():
+def test_the_version_of_the_package_is_a_condition_and_told():
     assert Late().conditions()["numpy"] == np.__version__
+    assert Late().about(Late().conditions()) == ("Late()", f"numpy {np.__version__}", "")
+    about = NoiseReduce(share=0.5).about({"noisereduce": "3.0"})
+    assert about == ("NoiseReduce(stationary=False, share=0.5)", "noisereduce 3.0", "MIT")
 
 
 @pytest.mark.parametrize("arguments", [{"level": 0}, {"level": 5}])

@@ -93,3 +93,6 @@ def test_conditions_of_a_command_tell_its_script():
     assert first == command(COPY).conditions()
     assert first != command(COPY + "; pass").conditions()
     assert first != command(COPY, "{input} {output} fast").conditions()
+    about = command(COPY).about(first)
+    assert about.what == command(COPY).line
+    assert about.version == f"digest {first['files'][:8]}"

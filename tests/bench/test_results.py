@@ -14,6 +14,7 @@ from sgmse.bench._systems import Noisy
 from sgmse.bench.suite import NoisySet, Suite
 from sgmse.metrics.measures import select
 from sgmse.scoring.journal import Row
+from sgmse.scoring.provenance import About
 from sgmse.scoring.scores import Scores
 from sgmse.scoring.thresholds import Threshold
 
@@ -42,7 +43,10 @@ def outcome(suite: Suite = SUITE, **changes) -> Results:
     keys = [(s, system, n) for system in suite.systems for s in suite.sets for n in "012"]
     rows = tuple(row(*key) for key in keys)
     runs = tuple(run(*key) for key in keys if key[1] != "noisy")
-    fields = {"scores": Scores(rows, MEASURES), "runs": runs, "conditions": {"good": {"w": "1"}}}
+    fields = {
+        **{"scores": Scores(rows, MEASURES), "runs": runs, "conditions": {"good": {"w": "1"}}},
+        "about": {"good": About("Good()", "good 1.2", "MIT"), "noisy": About("as it is")},
+    }
     return Results(suite, **fields | changes)
 
 
@@ -62,6 +66,8 @@ def test_sets_are_apart():
     assert "| snr_db | system" in easy
     assert "| snr_db" not in hard  # where no one tells
     assert "in 2 processes of one thread each" in easy
+    told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in hard.splitlines()[-2:]]
+    assert told == [["good", "Good()", "good 1.2", "MIT"], ["noisy", "as it is", "-", "-"]]
 
 
 def test_costs():
@@ -122,6 +128,7 @@ def test_files(tmp_path: Path):
     assert told["sets"]["easy"]["by"].keys() == {"snr_db"}
     assert told["sets"]["hard"]["by"] == {}
     assert told["systems"] == {"good": {"w": "1"}}
+    assert told["about"]["good"] == {"what": "Good()", "version": "good 1.2", "licence": "MIT"}
     assert (told["workers"], told["seeds"], told["checks"]) == (2, [0], ["easy agrees"])
     assert "13.00" in (tmp_path / "a/b/easy.tex").read_text()
 
@@ -194,6 +201,8 @@ def test_a_report_of_all_sets(tmp_path: Path):
     ]
     assert re.search(r'class="baseline"><th scope="row" data-value="noisy"', page)
     assert "sgmse bench x" in page
+    _, told = page.split("<h2>Systems</h2>")
+    assert re.findall(r"<td><bdi>(.*?)</bdi>", told)[:3] == ["Good()", "good 1.2", "MIT"]
     unasked = outcome(replace(SUITE, by=()), scores=Scores(rows, MEASURES))
     page = unasked.report(tmp_path / "report.html").read_text("utf-8")
     assert "Quality by noise" in page
