@@ -188,6 +188,11 @@ class Enhancer:
     def __post_init__(self) -> None:
         kinds(self)
         self.front.delays(self.sampler.shifts)  # says where there are too many
+        if self.sampler.grid.steps == 0 and self.model.parts.get("predictor") is None:
+            raise ArgumentError(
+                "steps must be at least 1, not 0: the model has no predictor that says anything "
+                "before the first one"
+            )
         if why := refusal(self.sampler, self.model.sde, self.samplers):
             if not self.force:
                 raise ArgumentError(f"{why}; to hear it all the same use --force (force=True)")
@@ -559,6 +564,8 @@ class Enhancer:
         model, anchor = self.model.observe(self.spectrogram(delayed))
         solver, grid = self.sampler.solver, self.sampler.grid
         x = solve(model, anchor, solver, grid, randn=randn, callback=report).x
+        if grid.steps == 0:  # what was predicted, after which nothing was called
+            report(Step(1, 1, grid.start, grid.start, x, x))
         return self.audio(x, delayed.shape[1])[:, delay:]
 
     def spectrogram(self, audio: Tensor) -> Tensor:

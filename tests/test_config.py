@@ -105,7 +105,7 @@ def test_what_is_absent_has_its_default():
         ({"class": "OUVE", "theta": -1.0}, "OUVE: theta must be positive, not -1.0"),
         ({"class": "OUVE", "theta": "1.5"}, "^theta must be a number, not '1.5'"),
         ({"class": "Exponential", "eta": [1]}, "^eta must be a number"),
-        ({"class": "Uniform", "steps": 0}, "steps must be at least 1"),
+        ({"class": "Uniform", "steps": -1}, "steps must be at least 0"),
         ({"class": "SlimUNet", "channels": [4, 4], "blocks": [1]}, "must name the same levels"),
         ({"class": "SlimUNet", "channels": 4}, "^channels must be a list"),
         (

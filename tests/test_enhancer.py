@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from lightning_files import official
 from tiny import (
+    FRONT,
     RATE,
     TRANSFORM,
     Gain,
@@ -35,9 +36,9 @@ from sgmse.enhancer import Draws, Enhancer
 from sgmse.errors import AudioError, ClippingWarning, DeviceError, SgmseError
 from sgmse.estimates import Data
 from sgmse.metrics import si_sdr
-from sgmse.model import ScoreModel
-from sgmse.networks import Network
-from sgmse.sdes import OUVE
+from sgmse.model import Regeneration, ScoreModel
+from sgmse.networks import Network, SlimUNet
+from sgmse.sdes import OUVE, SBVE
 from sgmse.solvers import NAMED, Exponential, Multistep, PredictorCorrector, Sampler, Uniform, solve
 from sgmse.transforms import Spectrogram
 
@@ -460,6 +461,21 @@ def test_an_enhancer_is_shown_on_a_few_lines():
 def test_help_begins_with_what_load_does():
     text = pydoc.plain(pydoc.render_doc(sgmse.load))
     assert text.index("Load a model, ready to enhance.") < 500
+
+
+def test_no_steps_are_what_a_predictor_says():
+    net = SlimUNet(channels=(4, 8), blocks=(1, 1), dual_paths=1, embedding=8, observations=2)
+    model = Regeneration(Gain(0.5), ScoreModel(net.eval(), SBVE(), Data()))
+    sampler = Sampler(Exponential(start=0.0), Uniform(steps=0, end=0.0))
+    front, done = replace(FRONT, level="published"), []
+    audio = sound(RATE)
+    out = Enhancer(model, front, sampler)(audio, RATE, progress=done.append)
+    np.testing.assert_allclose(out, 0.5 * audio, atol=1e-6)
+    assert sum(done) == pytest.approx(1.0)
+    # A fresh refiner leaves that as it is, in any number of steps.
+    for steps in (1, 3):
+        more = Enhancer(model, front, sampler).with_sampler(steps=steps)
+        np.testing.assert_allclose(more(audio, RATE), out, atol=1e-5)
 
 
 def test_another_sampler():

@@ -198,15 +198,16 @@ class Model(System):
 
     @override
     def load(self) -> EnhanceFile:
-        """The evaluations are those of the network that refines, for each piece of a recording."""
+        """The evaluations are those of all its networks, for each piece of a recording."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RecordingWarning)  # `require` has said what matters
             enhancer = self.enhancer()
             rate = enhancer.front.sample_rate
             replace(enhancer, force=True)(warm_up(rate), rate)
         calls = Counter[str]()
-        network = enhancer.model.parts["network"]
-        network.register_forward_hook(lambda *_: calls.update(network=1))
+        for part in ("network", "predictor"):
+            if (network := enhancer.model.parts.get(part)) is not None:
+                network.register_forward_hook(lambda *_: calls.update(network=1))
 
         def enhance(source: Path, target: Path, seed: int) -> Usage:
             noisy, about = audio.read(source)

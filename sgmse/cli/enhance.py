@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, cast
 import sgmse
 from sgmse.audio import CLIP_MODES, SUFFIXES, seekable
 from sgmse.cli import console
-from sgmse.cli.options import Commands, Parser, command, count, decibels, positive, share
+from sgmse.cli.options import Commands, Parser, command, count, decibels, positive, share, whole
 from sgmse.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -110,8 +110,13 @@ def _add_sampler(parser: Parser) -> None:
         "model's own)",
         choices=SOLVERS,
     )
-    text = "steps of the solver: more take longer (default: the model's own)"
-    parser.value("--steps", "N", text, count)
+    parser.value(
+        "--steps",
+        "N",
+        "steps of the solver: more take longer; 0 is what a predictor says alone, of a model that "
+        "has one (default: the model's own)",
+        whole,
+    )
     parser.value(
         "--shifts",
         "N",

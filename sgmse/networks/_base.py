@@ -50,6 +50,19 @@ class Network(nn.Module):
         """The arguments of the constructor, of whose `locals()` they are a part."""
         return {name: _listed(scope[name]) for name in signature(type(self)).parameters}
 
+    def inherit(self, other: "Network") -> None:
+        """Start with the weights of another network, but for those that make the output.
+
+        So a network that refines what another has predicted begins with all that the other has
+        learned of sound, and with an output that needs no training.
+
+        Raises:
+            ValueError: it cannot, or not from one of that shape.
+        """
+        raise ArgumentError(
+            f"{type(self).__name__} does not start from another network; leave the choice out"
+        )
+
     def published_keys(self) -> dict[str, str]:
         """The key of each of ours in the files of the published network of which this is a copy.
 

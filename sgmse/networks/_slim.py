@@ -11,7 +11,11 @@ The output is a masked sum of what is already there and a correction,
 
 with m_x, m_k, r complex and of the shape of x, and zeros beyond the first frame and the last. With
 several taps a bin is a linear combination of the frames around it, so that a voice keeps its fine
-structure where frames overlap (deep filtering; Mack and Habets 2019, arXiv:1904.08369).
+structure where frames overlap (deep filtering; Mack and Habets 2019, arXiv:1904.08369). Of several
+observations each has a mask, and the last one the taps.
+
+An untrained network is the identity on its last observation: the recording, or what a predictor has
+made of it (`Regeneration`), so that from there training can only gain.
 """
 
 from collections.abc import Sequence
@@ -115,7 +119,7 @@ class DualPath(nn.Module):
 
 
 class SlimUNet(Network):
-    """net(x, y, t): x, y complex (batch, 1, frequency, frame), t (batch,), the output like x.
+    """net(x, y, t): x complex (batch, 1, frequency, frame), t (batch,), the output like x.
 
     Args:
         channels: one number a level, from the full resolution to the bottom; each level below the
@@ -126,6 +130,7 @@ class SlimUNet(Network):
         hidden: width of their LSTMs, in each of two directions; half the channels there if absent.
         embedding: width of the embedding of t.
         taps: frames of y in the sum, an odd number.
+        observations: spectrograms in y, (batch, observations, frequency, frame).
     """
 
     def __init__(
@@ -136,6 +141,7 @@ class SlimUNet(Network):
         embedding: int = 64,
         hidden: int | None = None,
         taps: int = 1,
+        observations: int = 1,
     ) -> None:
         super().__init__()
         channels, blocks = tuple(channels), tuple(blocks)
@@ -148,13 +154,16 @@ class SlimUNet(Network):
             raise ArgumentError(f"hidden must be at least 1, not {hidden}")
         if taps < 1 or taps % 2 == 0:
             raise ArgumentError(f"taps must be an odd number of frames, not {taps}")
+        if observations < 1:
+            raise ArgumentError(f"observations must be at least 1, not {observations}")
         self.divisor = (2 ** (len(channels) - 1), 2)
         self.config = self.arguments(locals())
         self.taps = taps
+        self.observations = observations
         levels = range(1, len(channels))
         last = len(channels) - 1
         self.embed = TimeEmbedding(embedding)
-        self.stem = nn.Conv2d(4, channels[0], 3, padding=1)
+        self.stem = nn.Conv2d(2 * (1 + observations), channels[0], 3, padding=1)
         self.down = nn.ModuleList(
             nn.Conv2d(channels[i - 1], channels[i], 4, stride=(2, 2), padding=1)
             if i == last
@@ -173,11 +182,11 @@ class SlimUNet(Network):
             Blocks(channels[i - 1], blocks[i - 1], embedding) for i in levels
         )
         self.norm = ChannelNorm(channels[0])
-        self.head = nn.Conv2d(channels[0], 6 + 2 * (taps - 1), 3, padding=1)
+        self.head = nn.Conv2d(channels[0], 2 * (2 + observations + taps - 1), 3, padding=1)
         nn.init.zeros_(self.head.weight)
-        # At first the output is y, the best guess that needs no training.
+        # At first the output is the last observation, the best guess that needs no training.
         first = torch.zeros(self.head.out_channels)
-        first[1] = 1.0
+        first[observations] = 1.0
         self.head.bias = nn.Parameter(first)
 
     @override
@@ -199,12 +208,40 @@ class SlimUNet(Network):
         # Masks and correction, the real parts before the imaginary ones, as in weights that were
         # saved before there were taps; then a pair for each other frame.
         answer = self.head(functional.silu(self.norm(h))).to(x.real.dtype)
-        real_x, real_y, real, imag_x, imag_y, imag = answer[:, :6].split(1, dim=1)
-        mask_x, mask_y = torch.complex(real_x, imag_x), torch.complex(real_y, imag_y)
-        out = mask_x * x + mask_y * y + torch.complex(real, imag)
+        terms = 2 + self.observations
+        factors, others = torch.complex(answer[:, :terms], answer[:, terms : 2 * terms]), 2 * terms
+        mask_x, masks_y, correction = factors[:, :1], factors[:, 1:-1], factors[:, -1:]
+        out: Tensor = mask_x * x + (masks_y * y).sum(dim=1, keepdim=True) + correction
         beyond, frames = self.taps // 2, y.shape[-1]
-        around = functional.pad(y, (beyond, beyond))
+        around = functional.pad(y[:, -1:], (beyond, beyond))
         for i, k in enumerate(k for k in range(self.taps) if k != beyond):
-            mask = torch.complex(answer[:, 6 + 2 * i, None], answer[:, 7 + 2 * i, None])
+            real, imag = answer[:, others + 2 * i, None], answer[:, others + 2 * i + 1, None]
+            mask = torch.complex(real, imag)
             out = out + mask * around[..., k : k + frames]
         return out
+
+    @override
+    def inherit(self, other: Network) -> None:
+        """Start with all but the head of a network of the same levels and dual paths.
+
+        What the other one reads of its state and of its observation, this one reads of its state
+        and of its first observation; of further ones it reads nothing yet.
+        """
+        own, given = self.state_dict(), other.state_dict()
+        weights = {n: w for n, w in given.items() if n in own and not n.startswith("head.")}
+        stem = torch.zeros_like(own["stem.weight"])
+        read, size = 1 + other.observations, 1 + self.observations
+        common = min(read, size)
+        if "stem.weight" in given and given["stem.weight"].shape[::2] == stem.shape[::2]:
+            for part in range(2):  # real and imaginary
+                stem[:, part * size : part * size + common] = given["stem.weight"][
+                    :, part * read : part * read + common
+                ]
+            weights["stem.weight"] = stem
+        wrong = [n for n in own if n not in weights or own[n].shape != weights[n].shape]
+        if lacking := [n for n in wrong if not n.startswith("head.")]:
+            raise ArgumentError(
+                f"{type(other).__name__} has no {lacking[0]} of this SlimUNet; give both networks "
+                "the same channels, blocks, dual_paths, hidden and embedding"
+            )
+        self.load_state_dict(weights, strict=False)

@@ -26,7 +26,7 @@ class Grid(ABC):
     """Times of `steps` steps.
 
     Args:
-        steps: number of steps.
+        steps: number of steps; 0 stay at the start, where a `Regeneration` has its prediction.
         start: time of the start, 1 for the whole process.
         end: last time before 0; many processes have no score at 0 itself.
         finish: whether a last step leads from `end` to 0.
@@ -39,7 +39,7 @@ class Grid(ABC):
 
     def __post_init__(self) -> None:
         kinds(self)
-        whole("steps", self.steps, least=1)
+        whole("steps", self.steps, least=0)
         if not 0 <= self.end < self.start <= 1:
             raise ArgumentError(
                 f"a grid needs 0 <= end < start <= 1, not end {self.end}, start {self.start}"
@@ -47,6 +47,8 @@ class Grid(ABC):
 
     def times(self, sde: SDE) -> Tensor:
         """Descending times (steps + 1,) in float64."""
+        if self.steps == 0:
+            return torch.tensor([self.start], dtype=torch.float64)
         if not self.finish or self.end == 0:
             return self.inner(sde, self.steps + 1)
         if self.steps == 1:

@@ -27,8 +27,9 @@ class SamplerRange:
     Args:
         solvers: one of these, with just these constants; any if absent.
         grids: one of these, with just these constants but for the steps; any if absent.
-        steps: just these numbers of steps; if absent any from `fewest` on, and from
-            `Solver.fewest_steps` on, with which a solver is better than the observation.
+        steps: just these numbers of steps, 0 for what a predictor says alone; if absent any from
+            `fewest` on, and from `Solver.fewest_steps` on, with which a solver is better than the
+            observation.
         earliest, latest: times from and to which the network is asked.
     """
 
@@ -47,10 +48,9 @@ class SamplerRange:
             an("solvers", solver, Solver, "Exponential()")
         for grid in self.grids or ():
             an("grids", grid, Grid, "Uniform(steps=1)")
-        for number in (self.fewest, *(self.steps or ())):
-            whole("steps", number)
-        if min((self.fewest, *(self.steps or ()))) < 1:
-            raise ArgumentError(f"steps must be at least 1, not {self.fewest}, {self.steps}")
+        whole("fewest", self.fewest, least=1)
+        for number in self.steps or ():
+            whole("steps", number, least=0)
         if not 0 <= self.earliest <= self.latest <= 1:
             raise ArgumentError(
                 f"a range of times needs 0 <= earliest <= latest <= 1, not {self.earliest} to "
@@ -71,8 +71,8 @@ class SamplerRange:
         from t = 1 is asked there alone.
         """
         return cls(
-            fewest=ceil(sampler.grid.steps / 2),
-            earliest=min(asked(sampler.grid, sde)),
+            fewest=max(ceil(sampler.grid.steps / 2), 1),
+            earliest=min(asked(sampler.grid, sde), default=0.0),
             latest=latest,
         )
 
@@ -89,7 +89,7 @@ class SamplerRange:
         if steps < self.fewest:
             yield f"the model is not made for so few steps ({steps})"
         if self.steps is not None and steps not in self.steps:
-            yield f"the model is not made for {steps} step{'s' * (steps > 1)}"
+            yield f"the model is not made for {steps} step{'s' * (steps != 1)}"
         for t in asked(grid, sde):
             if not self.earliest - SAME <= t <= self.latest + SAME:
                 yield f"the model is not made to be asked at t = {t:.3g}"

@@ -4,9 +4,10 @@
     weights <- optimiser(grad loss(model(x_t, y, t), (x0, z)))
     average <- EMA(weights),     and the recipe's `averages` likewise
 
-With a predictor D its estimate takes the place of y in x_t, and grad loss(D(y), x0) is added. Where
-the recipe says so (`Unrolled`), the loss is that of a sampler's result, in place of the estimate.
-And where it says so (`Adversarial`), discriminators learn beside the network and add to the loss.
+With a predictor D its estimate takes the place of y in x_t, and if it is trained, too, grad
+loss(D(y), x0) is added. Where the recipe says so (`Unrolled`), the loss is that of a sampler's
+result, in place of the estimate. And where it says so (`Adversarial`), discriminators learn beside
+the network and add to the loss.
 
 All that is random in step n comes from (seed, n, rank), so that a training which resumes at step n
 is the one that was never interrupted.
@@ -232,7 +233,7 @@ class Training(LightningModule):
         # A result has no time to be weighted by.
         plain = drawn.weights is None or steps is not None
         terms = dict(recipe.loss(estimate, truth) if plain else self.weigh(estimate, truth, drawn))
-        if recipe.predictor is not None:
+        if recipe.predictor is not None and recipe.predictor.trained:
             prediction = Estimate(x0=anchor, noise=torch.zeros_like(truth.z))
             terms = joint(terms, recipe.predictor.loss(prediction, truth))
         if self.adversary is not None:
@@ -387,9 +388,18 @@ class Training(LightningModule):
         self.position = state.position
 
     def start_from(self, model: ScoreModel | Regeneration) -> None:
-        """Take the weights of a model. Raises `RecipeError` for those of another network."""
+        """Take the weights of a model, which may become the predictor of this one.
+
+        Raises `RecipeError` for those of another network.
+        """
+        predictor = self.recipe.predictor
         for own in (self.model, self.averaged):
-            fill(own.trained, model.trained.state_dict())
+            if predictor is None or not self.recipe.becomes_predictor(model.parts):
+                fill(own.trained, model.trained.state_dict())
+                continue
+            fill(own.parts["predictor"], model.network.state_dict())
+            if predictor.inherited:
+                own.network.inherit(model.network)
 
 
 def item(estimate: Estimate, truth: Truth, i: int) -> tuple[Estimate, Truth]:

@@ -19,7 +19,7 @@ from sgmse._files import write_whole
 from sgmse.checkpoints import Checkpoint
 from sgmse.errors import RecipeError, ResultError
 from sgmse.training.module import Training
-from sgmse.training.recipe import RECIPE, Recipe, dump_recipe, model_of
+from sgmse.training.recipe import RECIPE, Recipe, dump_recipe
 from sgmse.training.session import BEST, LAST, STATE, Session
 from sgmse.training.state import REMEDY, TrainingState, load_state, one_line
 from sgmse.training.validation import check
@@ -64,8 +64,12 @@ def prepare(
     """
     state = _state_of(folder, recipe, resume)
     if origin is not None:
-        remedy = "change the recipe, or start from another model"
-        recipe.check_model(model_of(origin), f"{owner} has", remedy)
+        recipe.check_origin(origin, owner)
+    elif state is None and recipe.predictor is not None and not recipe.predictor.trained:
+        raise RecipeError(
+            "predictor.trained: one that is not trained has the weights of a model; name it with "
+            "--from"
+        )
     validation = recipe.validation
     if validation is not None:
         validation.require()

@@ -19,7 +19,7 @@ from sgmse.config import Classes, errors_as, from_plain, to_plain
 from sgmse.data.degradations import DEGRADATIONS
 from sgmse.data.training_pairs import MixedSpeech, Paired, TrainingData
 from sgmse.errors import ArgumentError, ConfigError, RecipeError, did_you_mean
-from sgmse.estimates import Parametrization
+from sgmse.estimates import Data, Parametrization
 from sgmse.front import FrontEnd
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
 from sgmse.networks import Network
@@ -56,21 +56,29 @@ RECIPE_CLASSES: Classes = {
 class Prediction:
     """The predictor of a `Regeneration`, trained together with the network of the process.
 
-    Its loss is added to that of the process, whose gradients reach the predictor, too.
+    Its loss is added to that of the process, whose gradients reach the predictor, too. One that is
+    not trained keeps the weights of the model that the training starts from.
 
     Args:
         network: its shape.
         conditioning: what the network of the process sees beside the state.
         loss: of the prediction, an estimate of clean audio like any other.
+        trained: whether it is trained, too.
+        inherited: whether the network of the process starts with the weights of the predictor where
+            that comes from a model (`Network.inherit`); of its own ones, if not.
     """
 
     network: Network
     conditioning: Conditioning = "both"
     loss: losses.Reconstruction = field(default_factory=losses.Reconstruction)
+    trained: bool = True
+    inherited: bool = False
 
     def __post_init__(self) -> None:
         if why := self.loss.untimed():
             raise ArgumentError(why)
+        if not self.trained and self.loss != losses.Reconstruction():
+            raise ArgumentError("predictor.loss: a predictor that is not trained has none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +153,8 @@ class Recipe:
             torch.manual_seed(self.trainer.seed)
             made = {n: type(p)(**p.config) for n, p in self.parts.items() if isinstance(p, Network)}
         model = assemble(**self.parts | made)
+        if self.predictor is not None and not self.predictor.trained:
+            made["predictor"].requires_grad_(False)
         if self.trainer.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
@@ -166,7 +176,9 @@ class Recipe:
         """
         ranges: list[SamplerRange] = []
         if self.unrolled is not None:
-            solver, grid, steps = self.sampler.solver, self.sampler.grid, self.unrolled.steps
+            solver, grid = self.sampler.solver, self.sampler.grid
+            # What is predicted is a result, too.
+            steps = {*self.unrolled.steps, *((0,) if self.predictor else ())}
             ranges.append(SamplerRange((solver,), (grid,), tuple(sorted(steps))))
         if self.timed and self.samplers is not None:
             ranges += self.samplers
@@ -195,12 +207,28 @@ class Recipe:
 
     def check_model(self, model: Mapping[str, Any], owner: str, remedy: str) -> None:
         """Raise `RecipeError`, "<owner> <what differs> ...", for weights of another model."""
-        model = {"latest": 1.0} | dict(model)  # as those had it that do not say
-        for name, here in self.model.items():
-            if _complete(model.get(name)) != here:
-                raise RecipeError(
-                    f"{owner} {name} {model.get(name)}, the recipe has {here}; {remedy}"
-                )
+        _check_alike(self.model, model, owner, remedy)
+
+    def check_origin(self, origin: Checkpoint, owner: str) -> None:
+        """Raise `RecipeError` for a model that the training cannot start from.
+
+        It has the same parts; or it has no predictor and becomes that of the recipe.
+        """
+        model, here = model_of(origin), self.model
+        if self.becomes_predictor(origin.model.parts):
+            data = to_plain(Data(), RECIPE_CLASSES)  # D(y) is an output that estimates x0
+            kept = {name: here[name] for name in ("sample_rate", "transform")}
+            here = kept | {"network": here["predictor"], "parametrization": data}
+        _check_alike(here, model, f"{owner} has", "change the recipe, or start from another model")
+        if self.predictor is not None and self.predictor.inherited:
+            try:
+                type(self.network)(**self.network.config).inherit(origin.model.network)
+            except ArgumentError as error:
+                raise RecipeError(f"predictor.inherited: {error}") from error
+
+    def becomes_predictor(self, parts: Mapping[str, Any]) -> bool:
+        """Whether a model of these parts, which a training starts from, is its predictor."""
+        return self.predictor is not None and parts.get("predictor") is None
 
 
 def model_of(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -229,6 +257,16 @@ def _plain_model(front: FrontEnd, parts: Mapping[str, Any]) -> dict[str, Any]:
     return {"sample_rate": front.sample_rate} | {
         name: to_plain(part, RECIPE_CLASSES) for name, part in tied.items()
     }
+
+
+def _check_alike(
+    here: Mapping[str, Any], model: Mapping[str, Any], owner: str, remedy: str
+) -> None:
+    """Raise `RecipeError`, "<owner> <what differs> ...", for a model of other parts."""
+    model = {"latest": 1.0} | dict(model)  # as those had it that do not say
+    for name, part in here.items():
+        if _complete(model.get(name)) != part:
+            raise RecipeError(f"{owner} {name} {model.get(name)}, the recipe has {part}; {remedy}")
 
 
 def _complete(part: Any) -> Any:
@@ -277,6 +315,8 @@ def load_recipe(
         values = sections(config.read_yaml(path))
     if origin is not None:
         own = _like(origin)
+        if "predictor" in values and "predictor" not in own:
+            del own["samplers"]  # those of what is the predictor now
         given = {name: values.get(name, {}) for name in ("front", "sampler")}
         shared = {name: own[name] | keys for name, keys in given.items() if isinstance(keys, dict)}
         values = own | values | shared

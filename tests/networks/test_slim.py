@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sgmse.networks import SlimUNet
+from sgmse.networks import NCSNpp, SlimUNet
 
 SMALL = {"channels": [8, 12, 16], "blocks": [1, 2, 2], "dual_paths": 1, "embedding": 16}
 
@@ -66,6 +66,55 @@ def test_a_fresh_filter_answers_with_the_observation_and_learns():
     assert torch.equal(out, y)
     (out - x).abs().square().sum().backward()
     assert (network.head.weight.grad.abs().sum(dim=(1, 2, 3)) > 0).all()
+
+
+@pytest.mark.parametrize("taps", [1, 3])
+def test_of_two_observations_each_has_a_mask_and_the_last_is_the_first_answer(taps):
+    x, y, t = inputs()
+    seen = torch.cat([y, 2 * x], dim=1)
+    assert torch.equal(SlimUNet(**SMALL, taps=taps, observations=2)(x, seen, t), 2 * x)
+    network = awake(taps=taps, observations=2)
+    m = torch.randn(4, dtype=torch.complex64, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.zero_()
+        network.head.bias[:8] = torch.view_as_real(m).T.flatten()
+    expected = m[0] * x + m[1] * y + m[2] * 2 * x + m[3]
+    torch.testing.assert_close(network(x, seen, t), expected)
+    out = awake(taps=taps, observations=2)
+    whole = out(x, seen, t)
+    for i in range(2):  # and it reads both
+        changed = seen.clone()
+        changed[:, i] = 0
+        assert (out(x, changed, t) - whole).abs().max() > 1e-3
+    with pytest.raises(ValueError, match="with 2 in place of the 1"):
+        network(x, y, t)
+    with pytest.raises(ValueError, match="observations must be at least 1, not 0"):
+        SlimUNet(**SMALL, observations=0)
+
+
+def test_a_network_inherits_all_but_the_answer():
+    parent, heir = awake(taps=3), SlimUNet(**SMALL, observations=2)
+    heir.inherit(parent)
+    x, y, t = inputs()
+    seen = torch.cat([y, x], dim=1)
+    assert torch.equal(heir(x, seen, t), x)  # the answer is that of a fresh one
+    with torch.no_grad():  # what it has seen is what the parent saw of x and y
+        for network in (parent, heir):
+            network.head = torch.nn.Conv2d(8, 8, 3, padding=1, bias=False)
+            torch.nn.init.dirac_(network.head.weight)
+    parent.taps, heir.taps = 2, 1
+    features = []
+    for network in (parent, heir):
+        network.norm.register_forward_hook(lambda *a: features.append(a[-1]))
+    parent(x, y, t), heir(x, seen, t)
+    assert torch.equal(*features)
+    for other in (awake(channels=[8, 12, 20]), awake(dual_paths=2), awake(embedding=8)):
+        fresh = SlimUNet(**SMALL | {"dual_paths": 3}) if other.bottom[1:] else SlimUNet(**SMALL)
+        with pytest.raises(ValueError, match="give both networks the same channels"):
+            fresh.inherit(other)
+    with pytest.raises(ValueError, match="NCSNpp does not start from another network"):
+        NCSNpp(channels=8, multipliers=[1], blocks=1, attention_resolutions=[]).inherit(parent)
 
 
 @pytest.mark.parametrize("taps", [0, 2, -1])

@@ -151,6 +151,11 @@ def test_fitted_times_descend(points, message):
         replace(FITTED, points=points)
 
 
+def test_no_steps_stay_at_the_start():
+    for grid in (Uniform(steps=0), Uniform(steps=0, end=0.0, start=0.7), LogSNR(steps=0)):
+        assert grid.times(OUVE()).tolist() == [grid.start]
+
+
 def test_rho_is_positive():
     for rho in (0.0, -1.0, float("inf"), float("nan")):
         with pytest.raises(ValueError, match=f"Karras: rho must be positive, not {rho}"):
@@ -160,7 +165,7 @@ def test_rho_is_positive():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"steps": -1}, "steps must be at least 0, not -1"),
         ({"start": 1.1}, "0 <= end < start <= 1, not end 0.03, start 1.1"),
         ({"start": 0.03}, "end < start"),
         ({"end": -0.1}, "end -0.1"),

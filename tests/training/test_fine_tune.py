@@ -11,6 +11,7 @@ pytest.importorskip("lightning")
 from sgmse import checkpoints
 from sgmse.checkpoints import Checkpoint
 from sgmse.errors import RecipeError
+from sgmse.estimates import EDM
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.networks import SlimUNet
 from sgmse.training import load_recipe, train
@@ -99,3 +100,71 @@ def test_a_model_with_a_predictor_gives_both_networks(finished):
     recipe.check_model(recipe.model, "it", "")
     assert isinstance(recipe.build_model(), Regeneration)
     assert isinstance(plain, Checkpoint)
+
+
+REFINE = """
+predictor:
+  network: {class: SlimUNet, channels: [4, 8], blocks: [1, 1], dual_paths: 1, embedding: 8}
+  trained: false
+  inherited: true
+network:
+  class: SlimUNet
+  channels: [4, 8]
+  blocks: [1, 1]
+  dual_paths: 1
+  embedding: 8
+  observations: 2
+"""
+
+
+@pytest.fixture
+def refine(recipe, tmp_path):
+    """The tiny recipe with a second network that refines what the first one says."""
+    path = tmp_path / "refine.yaml"
+    start = recipe.index("network:"), recipe.index("sde:")
+    sampler = "unrolled: {steps: [1, 2]}\nsde:"
+    times = recipe.index("times:"), recipe.index("loss:")
+    text = recipe[: start[0]] + REFINE + recipe[start[1] : times[0]] + recipe[times[1] :]
+    path.write_text(text.replace("sde:", sampler))
+    return path
+
+
+def test_a_model_becomes_the_predictor_of_another(finished, corpus, refine, tmp_path):
+    options = {"data": corpus, "from_": finished / "best"}
+    before = checkpoints.load(finished / "best").model.network.state_dict()
+    run = train(refine, output=tmp_path / "run", **options)
+    after = checkpoints.load(run / "last")
+    assert isinstance(after.model, Regeneration)
+    kept = after.model.predictor.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in before.items())
+    # The refiner has begun with them, and the sampler may leave it out.
+    moved = after.model.network.state_dict()
+    change = {n: (moved[n] - v).norm() / v.norm() for n, v in before.items() if "lstm" in n}
+    assert 0 < max(change.values()) < 0.2
+    assert after.ranges[0].steps == (0, 1, 2)
+    # Before the first update the refined is the predicted.
+    start = load_recipe(refine).build_model()
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(start.predictor.state_dict(), before)
+    # It goes on without the model, whose weights are in its state.
+    train(output=run, resume=True, overrides=["trainer.steps=9"])
+    again = checkpoints.load(run / "last").model.predictor.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in before.items())
+
+
+def test_what_cannot_become_a_predictor(finished, corpus, refine, tmp_path):
+    options = {"data": corpus, "output": tmp_path / "run"}
+    with pytest.raises(RecipeError, match=r"predictor.trained: .* name it with --from"):
+        train(refine, **options)
+    options["from_"] = finished / "best"
+    with pytest.raises(RecipeError, match=r"has network .* the recipe has .*'taps': 3"):
+        train(refine, overrides=["predictor.network.taps=3"], **options)
+    with pytest.raises(RecipeError, match=r"predictor.inherited: .* give both networks the same"):
+        train(refine, overrides=["network.dual_paths=2"], **options)
+    with pytest.raises(RecipeError, match=r"predictor.loss: a predictor that is not trained has"):
+        train(refine, overrides=["predictor.loss={class: Reconstruction, complex: 2}"], **options)
+    tiny = checkpoints.load(finished / "best")
+    other = ScoreModel(tiny.model.network, tiny.model.sde, EDM())
+    checkpoints.save(replace(tiny, model=other, samplers=()), tmp_path / "other")
+    with pytest.raises(RecipeError, match=r"has parametrization .*EDM.* the recipe has .*Data"):
+        train(refine, **options | {"from_": tmp_path / "other"})
