@@ -153,12 +153,13 @@ class SDE(ABC):
     def rates(self, t: Tensor) -> Scales:
         """a', b', sigma' at t, by automatic differentiation of `scales`; constants for autograd.
 
-        sigma' is infinite where sigma leaves or reaches 0 like a square root.
+        sigma' is infinite where sigma leaves or reaches 0 like a square root. Their own slopes are
+        known to forward mode (`torch.func.jvp`), where those of the scales are.
         """
         # Forward mode would name infinity itself, but takes a millisecond for these few numbers.
         with torch.inference_mode(False), torch.enable_grad():
             step = torch.zeros(t.shape, dtype=t.dtype, device=t.device, requires_grad=True)
-            a, b, sigma = (_slope(scale, step) for scale in self.scales(t.detach().clone() + step))
+            a, b, sigma = (_slope(scale, step) for scale in self.scales(t.clone() + step))
         # The chain rule reads 0 times infinity at a square root of 0.
         infinite = torch.where(t < 0.5, torch.inf, -torch.inf)
         return Scales(a, b, torch.where(sigma.isnan(), infinite, sigma))

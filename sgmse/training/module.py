@@ -154,16 +154,15 @@ class Training(LightningModule):
         # 1. The rate of this step, and what is random in it.
         generator = self.seed()
         rate = self.set_rate()
-        randn = draws_of(generator)
         # 2. The truth: clean audio, noise, times.
         x0, y = (recipe.front.transform.forward(audio)[:, None] for audio in (clean, noisy))
         drawn = self.draw(len(x0), generator)
         t = drawn.t
         u = None if self.learned is None else self.learned(t)
-        truth = Truth(x0, randn(x0), clean, recipe.front.transform, t, recipe.sde, u)
+        truth = Truth(x0, draws_of(generator)(x0), clean, recipe.front.transform, t, recipe.sde, u)
         # 3. The estimate at these times, or the result of a sampler of so many steps.
         steps = self.sampler_steps()
-        estimate, anchor = self.estimate(truth, y, steps, randn)
+        estimate, anchor, truth = self.estimate(truth, y, steps, generator)
         # 4. What they are apart.
         terms = self.compare(estimate, anchor, truth, steps, drawn)
         # 5. New weights.
@@ -210,20 +209,23 @@ class Training(LightningModule):
         return None if unrolled is None else unrolled.draw(key)
 
     def estimate(
-        self, truth: Truth, y: Tensor, steps: int | None, randn: Randn
-    ) -> tuple[Estimate, Tensor]:
-        """The estimate, and the anchor that the process starts from: y, or what is predicted of it.
+        self, truth: Truth, y: Tensor, steps: int | None, generator: torch.Generator
+    ) -> tuple[Estimate, Tensor, Truth]:
+        """The estimate; the anchor that the process starts from: y, or what is predicted of it; and
+        the truth as the loss has it for that estimate (`Loss.ask`).
 
         The networks alone compute in bfloat16; the transform and the loss need float32.
         """
-        recipe, x0, t = self.recipe, truth.x0, truth.t
+        recipe = self.recipe
         half = recipe.trainer.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, half):
             model, anchor = self.model.observe(y)
             if recipe.unrolled is None or steps is None:
-                return model(recipe.sde.sample(x0, anchor, t, truth.z), anchor, t), anchor
-            grid = replace(recipe.sampler.grid, steps=steps)
-            return recipe.unrolled.result(model, anchor, recipe.sampler.solver, grid, randn), anchor
+                estimate, truth = recipe.loss.ask(model, anchor, truth, generator)
+                return estimate, anchor, truth
+            grid, randn = replace(recipe.sampler.grid, steps=steps), draws_of(generator)
+            result = recipe.unrolled.result(model, anchor, recipe.sampler.solver, grid, randn)
+            return result, anchor, truth
 
     def compare(
         self, estimate: Estimate, anchor: Tensor, truth: Truth, steps: int | None, drawn: Drawn
@@ -405,9 +407,9 @@ class Training(LightningModule):
 def item(estimate: Estimate, truth: Truth, i: int) -> tuple[Estimate, Truth]:
     """One item of a batch, as a batch of it alone."""
     only = slice(i, i + 1)
-    u = None if truth.u is None else truth.u[only]
+    u, s = (None if times is None else times[only] for times in (truth.u, truth.s))
     x0, z, audio, t = truth.x0[only], truth.z[only], truth.audio[only], truth.t[only]
-    one = truth._replace(x0=x0, z=z, audio=audio, t=t, u=u)
+    one = truth._replace(x0=x0, z=z, audio=audio, t=t, u=u, s=s)
     return Estimate(estimate.x0[only], estimate.noise[only]), one
 
 

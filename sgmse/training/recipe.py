@@ -44,6 +44,7 @@ RECIPE_CLASSES: Classes = {
         *(MixedSpeech, Paired),
         *DEGRADATIONS,
         *(losses.ScoreMatching, losses.Denoising, losses.VelocityMatching, losses.Reconstruction),
+        *(losses.MeanFlow, losses.Composition),
         *(losses.Unweighted, losses.SigmaSquared, losses.EDMWeighting, losses.Uncertainty),
         *(optimisation.Adam, optimisation.AdamW, optimisation.Muon),
         *(times.UniformTime, times.LogNormal, times.LogitNormal, times.UniformLogSNR),
@@ -348,6 +349,7 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     if why := recipe.sampler.solver.refusal(recipe.sde, recipe.sampler.grid.start):
         yield f"sampler.grid.start: {why}"
     yield from _latest(recipe)
+    yield from _two_times(recipe)
     yield from _unrolled(recipe)
     if recipe.adversarial is not None:
         times = recipe.times if recipe.unrolled is None else None
@@ -384,6 +386,29 @@ def _latest(recipe: Recipe) -> Iterator[str]:
             yield (
                 f"{key}: the network is asked up to t = {latest:g} (latest), not {t:g}; "
                 f"set {key}={remedy:g}"
+            )
+
+
+def _two_times(recipe: Recipe) -> Iterator[str]:
+    """Whole steps are asked of a network that is told where they lead, and has learned them."""
+    told = recipe.network.two_times and recipe.predictor is None
+    takes = 'the network takes one time; set network.end="length" of NCSNpp'
+    trained = recipe.timed and recipe.loss.two_times
+    if trained:
+        name = type(recipe.loss).__name__
+        if recipe.predictor is not None:
+            yield f"predictor: {name} trains no refiner; leave it out, or use another loss"
+        if not told:
+            yield f"loss: {name} trains estimates of whole steps, and {takes}, or use another loss"
+        if recipe.adversarial is not None:
+            yield f"adversarial: it judges no whole steps of {name}; leave it out"
+    if recipe.sampler.solver.whole:
+        if not told:
+            yield f"sampler.solver: it asks for whole steps, and {takes}, or solver.whole=false"
+        if not (trained or recipe.unrolled or recipe.samplers):
+            yield (
+                "sampler.solver: it asks for whole steps, and the loss trains none; set "
+                "solver.whole=false, or loss={class: MeanFlow}"
             )
 
 

@@ -136,6 +136,33 @@ def test_weights_of_another_network_are_refused(training):
         fill(training().model.trained, {"no": torch.zeros(1)})
 
 
+@pytest.mark.parametrize("loss", ["MeanFlow", "Composition"])
+def test_a_loss_says_what_it_asks_the_model(training, loss):
+    """Of whole steps, also where each item has a weight of its own, which here is 1."""
+    network = "{class: NCSNpp, channels: 4, multipliers: [1, 2], blocks: 1, bins: 64, end: length}"
+    ways = [
+        f"network={network}",
+        "sde={class: StraightFlow}",
+        "parametrization={class: Velocity}",
+        f"loss={{class: {loss}, share: 0.5}}",
+        "sampler.solver={class: Exponential, whole: true}",
+        "times={low: 0.02, high: 1}",
+        "trainer.steps=2",
+    ]
+    plain, weighed = training(*ways), training(*ways, "times.weighting={class: EvenTime}")
+    for module in (plain, weighed):
+        fit(module)
+        assert set(module.curves[0]) == {"loss", "velocity", "gradient", "lr"}
+    for one, other in zip(plain.curves, weighed.curves, strict=True):
+        torch.testing.assert_close(one["velocity"], other["velocity"])
+        torch.testing.assert_close(one["loss"], other["loss"])
+    recipe, (truth, y, generator) = plain.recipe, drawn(plain)
+    model = recipe.build_model()
+    terms = recipe.loss(*recipe.loss.ask(model, y, truth, generator))
+    torch.testing.assert_close(plain.curves[0]["loss"], terms["loss"].detach())
+    assert plain.enhancer().sampler.solver.whole
+
+
 UNCERTAIN = "loss={class: Denoising, weighting: {class: Uncertainty, of: {class: EDMWeighting}}}"
 
 

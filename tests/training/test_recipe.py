@@ -9,6 +9,7 @@ from sgmse.checkpoints import load, locate
 from sgmse.data.degradations import Clip, Room
 from sgmse.errors import RecipeError
 from sgmse.model import Regeneration
+from sgmse.solvers import SamplerRange
 from sgmse.training.losses import Denoising, Reconstruction
 from sgmse.training.losses.weightings import EDMWeighting, SigmaSquared, Uncertainty, Unweighted
 from sgmse.training.recipe import RECIPE_CLASSES, dump_recipe, load_recipe, model_of, shipped
@@ -377,3 +378,45 @@ def test_times_that_have_no_effect_are_refused(recipe_file, overrides, message):
     with pytest.raises(RecipeError, match=message) as caught:
         load_recipe(recipe_file, overrides)
     assert "\n" not in str(caught.value)
+
+
+#: In place of the network of the tiny recipe one of two times, sampled in whole steps.
+WHOLE = [
+    "network={class: NCSNpp, channels: 4, multipliers: [1, 2], blocks: 1, bins: 64, end: length}",
+    "sde={class: StraightFlow}",
+    "parametrization={class: Velocity}",
+    "sampler.solver={class: Exponential, whole: true}",
+]
+
+
+@pytest.mark.parametrize("loss", ["MeanFlow", "Composition"])
+def test_losses_of_whole_steps_need_a_network_of_two_times(recipe_file, loss):
+    given = [*WHOLE, f"loss={{class: {loss}}}"]
+    recipe = load_recipe(recipe_file, given)
+    assert recipe.sampler.solver.whole
+    assert recipe.covered == (SamplerRange(earliest=0.02, latest=1.0),)
+    bridge = ["sde={class: SBVE}", "parametrization={class: Data}"]
+    predictor = PREDICTOR.replace("8], ", "8], embedding: 8, ")
+    for overrides, message in [
+        (["network.end=null"], f"loss: {loss} trains estimates of whole steps, and the network "),
+        (["network.end=null"], 'set network.end="length" of NCSNpp, or use another loss'),
+        ([f"predictor={predictor}"], f"predictor: {loss} trains no refiner; leave it out"),
+        (["adversarial={}"], f"adversarial: it judges no whole steps of {loss}; leave it out"),
+        (["unrolled={}"], f"{loss} compares whole steps from a time; use Reconstruction"),
+        (bridge, f"{loss}: the velocity of SBVE.* is infinite at t = 1; train and start at"),
+    ]:
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(recipe_file, [*given, *overrides])
+
+
+def test_samplers_of_whole_steps_need_a_network_that_has_learned_them(recipe_file):
+    with pytest.raises(
+        RecipeError, match=r"sampler\.solver: it asks for whole steps, and the netw"
+    ):
+        load_recipe(recipe_file, WHOLE[-1:])
+    with pytest.raises(
+        RecipeError, match=r"the loss trains none; set solver\.whole=false, or loss="
+    ):
+        load_recipe(recipe_file, WHOLE)
+    # of results of the sampler, whole steps are trained by any loss
+    assert load_recipe(recipe_file, [*WHOLE, "unrolled={}"]).sampler.solver.whole

@@ -15,11 +15,14 @@ from sgmse.training.losses.weightings import (
     Unweighted,
     Weighting,
 )
+from sgmse.training.losses.whole_steps import Composition, MeanFlow, WholeSteps
 
 __all__ = [
+    "Composition",
     "Denoising",
     "EDMWeighting",
     "Loss",
+    "MeanFlow",
     "Reconstruction",
     "ScoreMatching",
     "SigmaSquared",
@@ -28,4 +31,5 @@ __all__ = [
     "Unweighted",
     "VelocityMatching",
     "Weighting",
+    "WholeSteps",
 ]

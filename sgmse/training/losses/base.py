@@ -4,11 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Generator, Tensor
 from typing_extensions import override
 
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE
+from sgmse.solvers import Model
 from sgmse.training.losses.weightings import LogVariance, Weighting
 from sgmse.transforms import Spectrogram
 
@@ -17,8 +18,8 @@ class Truth(NamedTuple):
     """What the estimate is compared with.
 
     Shapes: x0, z complex (batch, 1, frequency, frame); audio (batch, samples), of which x0 is the
-    spectrogram; t, u (batch,): the times, and what the weighting has learned about them, if it
-    does.
+    spectrogram; t, u, s (batch,): the times, what the weighting has learned about them, if it does,
+    and where the whole steps lead whose estimates are compared.
     """
 
     x0: Tensor
@@ -28,6 +29,7 @@ class Truth(NamedTuple):
     t: Tensor
     sde: SDE
     u: Tensor | None = None
+    s: Tensor | None = None
 
 
 class Loss(ABC):
@@ -49,6 +51,21 @@ class Loss(ABC):
     def untimed(self) -> str | None:
         """Why it cannot judge a result, which has no time or noise, with the remedy, or None."""
         return f"{type(self).__name__} compares estimates at a time; use Reconstruction"
+
+    @property
+    def two_times(self) -> bool:
+        """Whether it trains estimates of whole steps, of a network that is told where they lead."""
+        return False
+
+    def ask(
+        self, model: Model, y: Tensor, truth: Truth, generator: Generator
+    ) -> tuple[Estimate, Truth]:
+        """The estimate that is trained, and what with it is compared: that at x_t, and the truth.
+
+        The gradient goes through the estimate alone. y (like x0) is what the process leads to, and
+        the generator, on the device of the times, draws what else is random.
+        """
+        return model(truth.sde.sample(truth.x0, y, truth.t, truth.z), y, truth.t), truth
 
     @abstractmethod
     def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:
