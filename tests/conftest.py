@@ -4,6 +4,7 @@ Who adds a process, a parametrization, a solver or a grid adds one line here; th
 take the fixtures `sde`, `parametrization`, `solver` and `grid` and so run on it by themselves.
 """
 
+import gc
 import importlib
 import os
 import sys
@@ -79,6 +80,21 @@ def first_often(count: int, cases: Iterable[Any]) -> list[Any]:
     ]
 
 
+def in_turn(first: list[Any], *others: list[Any]) -> list[Any]:
+    """All combinations: those of the others with one of the first, in turn, the rest as slow tests.
+
+    So at once there is every combination of the others, and every value of the first.
+    """
+    numbers = product(*(range(len(values)) for values in (first, *others)))
+    return [
+        pytest.param(
+            *(values[i] for values, i in zip((first, *others), places, strict=True)),
+            marks=[pytest.mark.slow] * (sum(places) % len(first) > 0),
+        )
+        for places in numbers
+    ]
+
+
 PARAMETRIZATIONS: list[Parametrization] = [
     estimates.Score(),
     estimates.Score(sign=-1),
@@ -150,6 +166,16 @@ def seed() -> None:
         torch.cuda.manual_seed_all(0)
 
 
+def pytest_collection() -> None:
+    """Thousands of tests are made and kept, which no search for garbage needs to look at."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     seed()
@@ -166,7 +192,14 @@ def together(**lists: Iterable[Any]) -> Callable[[Callable], Callable]:
     plain, marked, marks = [], [], []
     for values in product(*lists.values()):
         own = [mark for value in values if isinstance(value, param) for mark in value.marks]
-        bare = [value.values[0] if isinstance(value, param) else value for value in values]
+        bare = [
+            value
+            if not isinstance(value, param)
+            else value.values[0]
+            if len(value.values) == 1
+            else value.values
+            for value in values
+        ]
         (marked if own else plain).append(dict(zip(lists, bare, strict=True)))
         marks = own or marks
     groups = [pytest.param(plain, id="all")] * bool(plain)

@@ -6,6 +6,7 @@ alone tell one SDE from another.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 
 import torch
@@ -196,6 +197,7 @@ def fair(solver: Solver, steps: int) -> Solver:
     return solver
 
 
+@cache
 def silent(sde: SDE, solver: Solver) -> bool:
     """Whether the solver draws nothing in the middle of the process, after its first step.
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from conftest import SDES, together
 from facts import check_parity
 from parity_models import PublishedSBVE, network_of
 from problems import Gaussian, noise, slope, times, vectors
@@ -317,7 +318,7 @@ def test_the_textbook_ddim(sde, eta):
     torch.testing.assert_close(ours, x, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+@together(sde=SDES, eta=[0.0, 0.4, 1.0])
 def test_ddim_at_the_ends(sde, eta):
     """Finite everywhere, without noise the same as, and at both ends of eta equal to our step."""
     t, s = times(1.0, 1.0, 0.5, 0.5, 0.5), times(0.6, 0.0, 0.0, 0.5, 0.2)

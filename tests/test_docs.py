@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import together
 from scipy.integrate import quad
 from scipy.special import expi
 
@@ -159,7 +160,7 @@ def spans() -> list[str]:
     return sorted(set(re.findall(rf"`((?:{name})(?:[.(][^`]*)?)`", text)))
 
 
-@pytest.mark.parametrize("span", spans())
+@together(span=spans())
 def test_what_is_named_exists(span):
     """`OUVE`, `Solver.refusal`, and `Exponential(eta=1.0)` with its arguments."""
     eval(span, dict(NAMES))

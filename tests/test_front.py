@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from conftest import together
 
 from sgmse.errors import SgmseError
 from sgmse.front import FrontEnd
@@ -10,10 +11,8 @@ from sgmse.transforms import Log, Spectrogram
 FRONT = FrontEnd(Spectrogram(62, 16), 16000)
 
 
-@pytest.mark.parametrize("padding", ["zero", "reflect"])
-@pytest.mark.parametrize("ends", ["zero", "reflect"])
 @pytest.mark.parametrize(("multiple", "divisor"), [(1, 1), (4, 1), (1, 8), (4, 6)])
-@pytest.mark.parametrize("samples", [1, 40, 700, 704])
+@together(padding=["zero", "reflect"], ends=["zero", "reflect"], samples=[1, 40, 700, 704])
 def test_there_and_back(samples, multiple, divisor, ends, padding):
     torch.manual_seed(0)
     audio = torch.randn(3, samples, dtype=torch.float64)

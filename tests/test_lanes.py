@@ -84,7 +84,7 @@ def test_a_failure_ends_what_is_under_way(four_threads):
     assert len(ended) <= 3
 
 
-@pytest.mark.parametrize("seconds", [0.05, 0.5])  # one segment, several
+@pytest.mark.parametrize("seconds", [0.05, 0.2])  # one segment, three
 @pytest.mark.parametrize("steps", [1, 3])
 def test_a_result_does_not_depend_on_threads(four_threads, seconds, steps):
     """Not even where noise is drawn: it belongs to a segment and a place of the frames."""

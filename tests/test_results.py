@@ -1,5 +1,6 @@
 """The numbers that are quoted are those that the committed script gave, and gives again."""
 
+import csv
 import importlib
 import json
 import re
@@ -126,18 +127,28 @@ def test_the_orders_are_at_least_the_declared_ones(monkeypatch):
 
 @pytest.mark.slow
 def test_the_suite_gives_the_committed_scores_again(shared, tmp_path):
+    """Of every fourth recording, whose means may be twice as far off as those of all."""
     measures = ("pesq-wb", "stoi", "estoi", "si-sdr")
     given = load_suite(REPOSITORY / "benchmarks" / "corpus_test.yaml")
     ours = {name: given.systems[name] for name in ("noisy", "default")}
-    suite = replace(given, systems=ours, measures=measures)
+    suite = replace(given, systems=ours, measures=measures, files=24)
     run_suite(suite, tmp_path, workers=2).write(tmp_path)
-    committed = means(CORPUS / "summary.json")
-    for system, scores in means(tmp_path / "summary.json").items():
+    again, committed = (by_recording(folder / "scores.csv") for folder in (tmp_path, CORPUS))
+    assert len(again) == 2 * 24
+    for system in ours:
         for name, tolerance in TOLERANCES.items():
-            assert scores[name] == pytest.approx(committed[system][name], abs=tolerance), (
-                system,
-                name,
-            )
+            off = [
+                float(row[name]) - float(committed[key][name])
+                for key, row in again.items()
+                if key[0] == system
+            ]
+            assert abs(sum(off) / 24) < 2 * tolerance, (system, name)
+
+
+def by_recording(file: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """The rows of scores, by system and recording."""
+    with file.open(newline="", encoding="utf-8") as stream:
+        return {(row["system"], row["name"]): row for row in csv.DictReader(stream)}
 
 
 def test_no_result_names_a_place_of_the_machine_that_made_it():

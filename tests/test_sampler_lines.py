@@ -47,6 +47,7 @@ def ours() -> Enhancer:
     return sgmse.load(SHIPPED)
 
 
+@cache
 def text(path: Path) -> str:
     """Of a notebook its cells; of code its docstrings, in which examples are."""
     content = path.read_text("utf-8")
@@ -60,8 +61,10 @@ def text(path: Path) -> str:
     return content
 
 
-def calls(page: str) -> Iterator[ast.Call]:
+@cache
+def calls(page: str) -> list[ast.Call]:
     """Of blocks, and of lines that are Python by themselves."""
+    found: list[ast.Call] = []
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
     for source in [*blocks, *(line.strip() for line in page.splitlines())]:
         if not re.search(r"solve\(|steps=|solver=|shifts=", source):
@@ -70,7 +73,8 @@ def calls(page: str) -> Iterator[ast.Call]:
             tree = ast.parse(source)
         except (SyntaxError, ValueError):
             continue
-        yield from (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+        found += (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return found
 
 
 def value(node: ast.expr) -> object:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import together
+from conftest import in_turn, together
 
 
 def groups(test):
@@ -81,3 +81,12 @@ def test_each_has_the_draws_of_a_test_of_its_own():
 
     run(proof)
     assert torch.equal(*draws)
+
+
+def test_in_turn():
+    cases = in_turn([1, 2], ["a", "b", "c"], [0.1, 0.2])
+    assert len(cases) == 12
+    often = [case.values for case in cases if not case.marks]
+    assert len({case[1:] for case in often}) == len(often) == 6
+    assert {case[0] for case in often} == {1, 2}
+    assert all(mark.name == "slow" for case in cases for mark in case.marks)

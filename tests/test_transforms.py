@@ -1,5 +1,6 @@
 import pytest
 import torch
+from conftest import together
 from problems import noise, vectors
 
 from sgmse.transforms import Log, Power, Spectrogram
@@ -41,9 +42,9 @@ def test_parity(parity, name, transform):
     close(transform.inverse(modified, samples), v["mod_audio"])
 
 
-@pytest.mark.parametrize("compression", COMPRESSIONS, ids=repr)
 @pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
 @pytest.mark.parametrize(("n_fft", "hop"), [(510, 128), (64, 32), (66, 7)])
+@together(compression=COMPRESSIONS)
 def test_round_trip(compression, dtype, tolerance, n_fft, hop):
     transform = Spectrogram(n_fft, hop, compression)
     for samples in (transform.shortest, 1000, 1025):

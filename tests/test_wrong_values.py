@@ -6,6 +6,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 import numpy as np
 import pytest
 import torch
+from conftest import together
 from tiny import RATE, checkpoint, enhancer, network
 
 import sgmse
@@ -41,20 +42,20 @@ GIVEN = {
 }
 
 
-def settings() -> list:
+def settings() -> list[tuple[type, str]]:
     """Each field of each public dataclass of the rooms of objects."""
     found = []
     for room in ROOMS:
         for name in getattr(room, "__all__", dir(room)):
             kind = getattr(room, name)
             if isinstance(kind, type) and is_dataclass(kind) and not inspect.isabstract(kind):
-                own = [f for f in fields(kind) if f.init]
-                found += [pytest.param(kind, f.name, id=f"{name}-{f.name}") for f in own]
+                found += [(kind, f.name) for f in fields(kind) if f.init]
     return found
 
 
-@pytest.mark.parametrize(("kind", "name"), settings())
-def test_settings_of_a_wrong_kind(kind, name):
+@together(setting=settings())
+def test_settings_of_a_wrong_kind(setting):
+    kind, name = setting
     fine = {
         f.name: GIVEN[f.name]
         for f in fields(kind)
@@ -220,16 +221,12 @@ FINE = {
 }
 
 
-@pytest.mark.parametrize(
-    ("call", "name"),
-    [
-        pytest.param(call, name, id=f"{call}-{name}")
-        for call, (_, _, names) in CALLS.items()
-        for name in names.split()
-    ],
+@together(
+    argument=[(call, name) for call, (_, _, names) in CALLS.items() for name in names.split()]
 )
-def test_arguments_of_a_wrong_kind(call, name, tmp_path, monkeypatch):
+def test_arguments_of_a_wrong_kind(argument, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    call, name = argument
     function, given, _ = CALLS[call]
     for what, wrong in WRONG.items():
         if name in FINE[what].split():

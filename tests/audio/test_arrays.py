@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from conftest import together
 
 from sgmse.audio import InMemory
 from sgmse.errors import ClippingWarning, RecordingWarning, SgmseError
@@ -23,10 +24,10 @@ def again(audio):
     return held.like(held.rows)
 
 
-@pytest.mark.parametrize(
-    "shape", [(1,), (5,), (1, 1), (1, 5), (1, LONG), (2, LONG), (64, LONG), (70, 1200)]
+@together(
+    shape=[(1,), (5,), (1, 1), (1, 5), (1, LONG), (2, LONG), (64, LONG), (70, 1200)],
+    dtype=["f2", "f4", "f8", ">f4", ">f8", "g"],
 )
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4", ">f8", "g"])
 def test_arrays_become_rows(shape, dtype):
     audio = np.linspace(-1, 1, int(np.prod(shape))).reshape(shape).astype(dtype)
     found = rows(audio)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import first_often
 
 from sgmse.audio import Info, Writer, info, read, resample, write, written_as
 from sgmse.errors import AudioError, RecordingWarning
@@ -46,22 +47,22 @@ def sounds():
 # suffix, kb/s, rate, channels, and how near it gets (MP3 has constant rates; Opus and Vorbis vary)
 RATES = [
     ("mp3", 192, 48000, 2, 0.02),
-    ("mp3", 64, 48000, 1, 0.02),
-    ("mp3", 320, 44100, 2, 0.02),
-    ("mp3", 48, 16000, 1, 0.05),
     ("mp3", 32, 8000, 1, 0.09),
     ("mp3", 71, 44100, 1, 0.1),  # a mean that no constant rate is near
     ("opus", 32, 16000, 1, 0.05),
-    ("opus", 96, 48000, 2, 0.1),
     ("opus", 160, 24000, 2, 0.1),
-    ("ogg", 64, 48000, 1, 0.1),
-    ("ogg", 160, 48000, 2, 0.1),
     ("ogg", 48, 16000, 1, 0.1),
+    ("ogg", 160, 48000, 2, 0.1),
+    ("ogg", 64, 48000, 1, 0.1),
+    ("opus", 96, 48000, 2, 0.1),
+    ("mp3", 64, 48000, 1, 0.02),
+    ("mp3", 320, 44100, 2, 0.02),
+    ("mp3", 48, 16000, 1, 0.05),
 ]
 
 
 @pytest.mark.parametrize("kind", ["speech", pytest.param("noise", marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("suffix", "wanted", "rate", "channels", "near"), RATES)
+@pytest.mark.parametrize(("suffix", "wanted", "rate", "channels", "near"), first_often(7, RATES))
 def test_what_is_asked_for_is_measured(
     tmp_path, sounds, suffix, wanted, rate, channels, near, kind
 ):

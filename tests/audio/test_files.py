@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from conftest import together
 
 from sgmse.audio import (
     Info,
@@ -413,8 +414,7 @@ def test_a_full_disk(tmp_path, suffix):
 # Resampling
 
 
-@pytest.mark.parametrize("source", RATES)
-@pytest.mark.parametrize("target", RATES)
+@together(source=RATES, target=RATES)
 def test_lengths(source, target):
     for n in LENGTHS:
         there = resample(torch.ones(2, n), source, target)
@@ -424,8 +424,7 @@ def test_lengths(source, target):
         assert resample(there, target, source, length=n).shape == (2, n)
 
 
-@pytest.mark.parametrize("source", RATES)
-@pytest.mark.parametrize("target", RATES)
+@together(source=RATES, target=RATES)
 def test_a_sine_stays_where_it_is(source, target):
     """Sample k is the signal at k / target: no delay, no gain, in closed form."""
     frequency = 0.35 * min(source, target)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from conftest import together
 
 from sgmse.audio import Info, info, read
 from sgmse.errors import AudioError, RecordingWarning
@@ -63,8 +64,8 @@ def riff(content: bytes, size: int) -> bytes:
     return put(content, 4, struct.pack(f"{order}I", min(size + at, 0xFFFFFFFF)))
 
 
-@pytest.mark.parametrize("placeholder", PLACEHOLDERS)
 @pytest.mark.parametrize(("container", "coding"), WAVS)
+@together(placeholder=PLACEHOLDERS)
 def test_wav_from_a_pipe(container, coding, placeholder):
     for channels in (1, 2, 3, 6):
         if channels > 2 and "ADPCM" in coding:

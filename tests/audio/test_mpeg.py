@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from conftest import together
 
 from sgmse.audio import blocks, info, read
 from sgmse.audio._mpeg import kind_of
@@ -232,10 +233,7 @@ def silent(version: int, layer: int, bitrate: int, rate: int, mode: int = 3) -> 
     return head.ljust(kind_of(head[1], head[2] & 0xC).sizes[head[2]], b"\0")
 
 
-@pytest.mark.parametrize("version", [3, 2, 0], ids=["MPEG 1", "MPEG 2", "MPEG 2.5"])
-@pytest.mark.parametrize("layer", [1, 2, 3])
-@pytest.mark.parametrize("rate", [0, 1, 2])
-@pytest.mark.parametrize("count", [1, 2, 40])
+@together(version=[3, 2, 0], layer=[1, 2, 3], rate=[0, 1, 2], count=[1, 2, 40])
 def test_every_layer_and_version(version, layer, rate, count):
     """At bit rates that vary from large to small, one frame included."""
     samples = {1: 384, 2: 1152}.get(layer, 1152 if version == 3 else 576)

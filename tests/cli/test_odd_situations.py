@@ -96,9 +96,16 @@ def test_a_reader_of_the_result_who_goes_ends_the_command_without_a_word(
     assert "error" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_what_ends_a_command_leaves_no_part_of_a_file(name, run, monkeypatch):
-    number = signal.Signals[name]
+@pytest.fixture(params=["SIGTERM", "SIGHUP"])
+def number(request):
+    """Of a signal that is not ignored, though these tests may have been started by nohup."""
+    number = signal.Signals[request.param]
+    before = signal.signal(number, signal.SIG_DFL)
+    yield number
+    signal.signal(number, before)
+
+
+def test_what_ends_a_command_leaves_no_part_of_a_file(number, run, monkeypatch):
     make("a.wav")
 
     def ended(*_):
@@ -111,6 +118,21 @@ def test_what_ends_a_command_leaves_no_part_of_a_file(name, run, monkeypatch):
     assert "interrupted; finished files are kept" in err[-1]
     assert os.listdir() == ["a.wav"]  # noqa: PTH208
     assert signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_what_nohup_ignores_stays_ignored(number, run, monkeypatch):
+    signal.signal(number, signal.SIG_IGN)
+    make("a.wav")
+    drawn = Enhancer._drawn
+
+    def told(*given):
+        os.kill(os.getpid(), number)
+        return drawn(*given)
+
+    monkeypatch.setattr(Enhancer, "_drawn", told)
+    assert run("a.wav")[0] == 0
+    assert sorted(os.listdir()) == ["a.wav", "a_enhanced.wav"]  # noqa: PTH208
+    assert signal.getsignal(number) == signal.SIG_IGN
 
 
 def test_a_failure_has_no_speed():

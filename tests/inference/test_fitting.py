@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from conftest import OFTEN, first_often
+from conftest import OFTEN, first_often, in_turn
 from problems import Formula, Gaussian, bimodal, noise
 
 from sgmse.checkpoints import CLASSES
@@ -140,10 +140,12 @@ def test_never_worse_than_the_usual_grids(sde, runs):
     assert found.inside <= min(found.standard_inside.values())
 
 
-@pytest.mark.parametrize("finish", [True, False])
-@pytest.mark.parametrize("steps", [1, 2, 6])
-@pytest.mark.parametrize(("start", "end"), [(1.0, 0.03), (0.9, 0.0)])
-def test_the_grid_is_what_was_asked_for(steps, start, end, finish):
+@pytest.mark.parametrize(
+    ("finish", "ends", "steps"),
+    in_turn([True, False], [(0.9, 0.0), (1.0, 0.03)], [1, 2, 6]),
+)
+def test_the_grid_is_what_was_asked_for(finish, ends, steps):
+    start, end = ends
     for sde in (OUVE(), SBVE()):
         grid = quick(sde, steps=steps, start=start, end=end, finish=finish).grid
         t = grid.times(sde)
@@ -171,7 +173,7 @@ def test_the_same_for_the_same_noise():
         return noise(*like.shape, seed=2)
 
     for sde in (OUVE(), SBVE()):  # the noise of the start, and of the first step
-        first, second, other = (quick(sde, randn=r) for r in (randn, draw(2), draw(5)))
+        first, second, other = (quick(sde, randn=r, runs=5) for r in (randn, draw(2), draw(5)))
         assert first == second
         assert first.error != other.error
     assert draws == [(2, 8), (1, 8)] * 2  # one for all runs, and one for those held out

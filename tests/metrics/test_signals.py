@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from conftest import together
 
 from sgmse import metrics
 from sgmse.errors import MetricError
@@ -95,7 +96,6 @@ def test_tensors_and_float32(metric, pair):
     assert np.array_equal(noisy, before[1])
 
 
-@pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -109,6 +109,7 @@ def test_tensors_and_float32(metric, pair):
         (lambda s, e: (s, 0 * e), "estimate is silent"),
     ],
 )
+@together(metric=METRICS)
 def test_signals_that_cannot_be_compared(metric, change, words, pair):
     clean, noisy, rate = pair
     with pytest.raises(MetricError, match=words):

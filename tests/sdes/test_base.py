@@ -11,6 +11,7 @@ from math import pi
 
 import pytest
 import torch
+from conftest import OFTEN
 from facts import INSIDE
 from hypothesis import given, strategies as st
 from problems import noise, times
@@ -122,6 +123,7 @@ def test_marginals_solve_the_moment_equations(sde):
     assert solution.y[:, -1] == pytest.approx(moments(end), rel=1e-6, abs=1e-8)
 
 
+@pytest.mark.parametrize("sde", OFTEN, ids=repr)
 def test_simulated_paths_have_the_marginals(sde):
     """Euler-Maruyama of dx = (f x + h y) dt + g dw from one x0."""
     paths, steps, end = 4000, 400, 0.8

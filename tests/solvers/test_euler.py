@@ -4,6 +4,7 @@ from itertools import count
 
 import pytest
 import torch
+from conftest import SDES, together
 from problems import Gaussian, noise, slope, times
 from proofs import STEPS, VARIANCES, errors, response
 
@@ -122,7 +123,7 @@ def test_without_eta_nothing_is_drawn():
     assert all(solver.draws(OUVE()) for solver in (EulerMaruyama(), ReverseDiffusion()))
 
 
-@pytest.mark.parametrize("solver", [EulerMaruyama(), ReverseDiffusion()], ids=repr)
+@together(sde=SDES, solver=[EulerMaruyama(), ReverseDiffusion()])
 def test_refused_exactly_where_the_drift_or_the_score_is_infinite(sde, solver):
     for start in (1.0, 0.999):
         t = times(start)

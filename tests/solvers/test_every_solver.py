@@ -5,7 +5,7 @@ from inspect import isabstract, isclass
 
 import pytest
 import torch
-from conftest import FAMILIES, OFTEN, SDES, SOLVERS, together
+from conftest import FAMILIES, OFTEN, SOLVERS, together
 from erring import LINEAR, OTHER
 from problems import Gaussian, noise, slope, times
 from proofs import VARIANCES, errors, fair, finer_errors, law_errors, response, silent, strength
@@ -85,7 +85,7 @@ def test_order_of_the_path_for_estimates_that_err(sde, solver, kind):
     assert found == pytest.approx(solver.order, abs=CLOSE.get(solver.order, 0.1))
 
 
-@together(sde=SDES)
+@together(sde=OFTEN)
 def test_draws_what_it_says(sde, solver):
     y, drawn = noise(1, 3), 0
 
@@ -105,7 +105,7 @@ def test_draws_what_it_says(sde, solver):
     assert silent(sde, solver) == (not solver.draws(VP()))
 
 
-@together(sde=SDES)
+@together(sde=OFTEN)
 def test_costs_what_it_says(sde, solver):
     grid = startable(solver, sde, Uniform(6))
     if solver.refusal(sde, grid.start):

@@ -5,7 +5,7 @@ from math import exp, log, pi
 
 import pytest
 import torch
-from conftest import OFTEN
+from conftest import OFTEN, SDES, together
 from problems import Gaussian, noise, slope, times
 from proofs import STEPS, VARIANCES, flow_errors, response
 from scipy.integrate import quad
@@ -300,7 +300,7 @@ def test_weights_keep_their_precision():
         assert all(part.dtype == dtype for part in w)
 
 
-@pytest.mark.parametrize("eta", [0.0, 0.1, 0.4, 0.7, 1.0])
+@together(sde=SDES, eta=[0.0, 0.1, 0.4, 0.7, 1.0])
 def test_two_steps_are_one(sde, eta):
     """With a constant estimate, as of any SDE: the step over both is that to the middle and on."""
     t, m, s = times(0.8), times(0.45), times(0.2)
@@ -313,8 +313,7 @@ def test_two_steps_are_one(sde, eta):
     torch.testing.assert_close(first.k + second.k, whole.k)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("eta", [0.0, 0.4, 0.7, 1.0])
+@together(sde=SDES, dtype=[torch.float32, torch.float64], eta=[0.0, 0.4, 0.7, 1.0])
 def test_weights_at_the_ends_and_of_no_step(sde, eta, dtype):
     """From t = 1, to t = 0, and of steps down to a rounding: finite, with the right limits."""
     t = times(1.0, 1.0, 0.5, 0.5, 0.5, 1e-6, dtype=dtype)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import OFTEN
+from conftest import OFTEN, SDES, together
 from hypothesis import given, settings, strategies as st
 from problems import times
 
@@ -184,7 +184,7 @@ def test_polynomial_steps_are_equal_in_the_root():
     torch.testing.assert_close(Polynomial(8, rho=1.0).times(OUVE()), uniform)
 
 
-@pytest.mark.parametrize("scale", [0.25, 1.0, 4.0])
+@together(sde=SDES, scale=[0.25, 1.0, 4.0])
 def test_asinh_steps_are_equal(sde, scale):
     t = AsinhSNR(12, start=0.95, end=0.05, finish=False, scale=scale).times(sde)
     a, _, sigma = sde.scales(t)

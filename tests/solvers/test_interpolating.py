@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from conftest import SDES, together
 from problems import Formula, Gaussian, Recorded, noise, slope, times
 from proofs import STEPS, VARIANCES, errors, response
 
@@ -50,7 +51,7 @@ def linear(sde: SDE) -> Formula:
     return Formula(sde, estimate)
 
 
-@pytest.mark.parametrize("kappa", [0.0, 0.3])
+@together(sde=SDES, kappa=[0.0, 0.3])
 def test_exact_for_a_score_linear_in_time(sde, kappa):
     t, s = 0.8, 0.2
     x, y, z = (noise(1, 4, seed=i) for i in range(3))

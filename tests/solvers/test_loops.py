@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from conftest import together
 from problems import Draws, bimodal, noise
 from test_docs import DOCS, blocks
 
@@ -59,8 +60,7 @@ def named(value: object) -> str:
     return value.__name__ if callable(value) and not isinstance(value, Solver) else repr(value)[:60]
 
 
-@pytest.mark.parametrize("sde", PROCESSES, ids=repr)
-@pytest.mark.parametrize("grid", [Uniform(5, 0.9), LogSNR(6, 0.9, finish=False)], ids=repr)
+@together(sde=PROCESSES, grid=[Uniform(5, 0.9), LogSNR(6, 0.9, finish=False)])
 @pytest.mark.parametrize(("loop", "settings", "solver"), PAIRS, ids=named)
 def test_a_loop_is_its_solver(loop, settings, solver, grid, sde: SDE):
     model, x, y = bimodal(sde), noise(2, 3), noise(2, 3, seed=1)

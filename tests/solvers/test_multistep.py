@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from conftest import OFTEN
+from conftest import OFTEN, together
 from problems import Gaussian, Mixture, Recorded, bimodal, noise, slope, times
 from proofs import VARIANCES, response
 
@@ -104,7 +104,7 @@ def test_dpm_solver_to_third_order_in_a_step(eta):
     assert slope([1 / length for length in lengths], gaps) == pytest.approx(3, abs=0.1)
 
 
-@pytest.mark.parametrize("eta", [0.0, 0.4, 1.0])
+@together(eta=[0.0, 0.4, 1.0])
 def test_a_step_is_the_polynomial_through_the_estimates(sde, eta):
     """Through two and three of any values, at distances in lambda without a pattern."""
     x, y, z, x0_v, x0_u = (noise(1, 5, seed=i) for i in range(5))
@@ -250,9 +250,11 @@ def test_a_far_estimate_weighs_nothing():
         torch.testing.assert_close(far[-1], step(*known), rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize("solver", [Multistep(), Multistep(order=3), UniPC(), UniPC(order=3)])
-@pytest.mark.parametrize("eta", [0.0, 1.0])
-@pytest.mark.parametrize("sde", [SBVE(), BBED(), FlowMatching(), StraightFlow(), CosineVP()])
+@together(
+    solver=[Multistep(), Multistep(order=3), UniPC(), UniPC(order=3)],
+    eta=[0.0, 1.0],
+    sde=[SBVE(), BBED(), FlowMatching(), StraightFlow(), CosineVP()],
+)
 def test_two_steps_of_first_order_from_an_infinite_lambda(sde, solver, eta):
     """a(1) = 0: as no line leads there, the first two steps are those of order 1."""
     solver = type(solver)(eta, order=solver.order)
@@ -288,7 +290,7 @@ def test_the_flow_from_a_point_keeps_an_error_of_first_order():
     assert slopes[1.0] == pytest.approx(2, abs=0.15)
 
 
-@pytest.mark.parametrize("solver", [Multistep(eta=0.5, order=3), UniPC(order=3)], ids=repr)
+@together(solver=[Multistep(eta=0.5, order=3), UniPC(order=3)])
 def test_the_last_step_returns_the_estimate(sde, solver):
     """Neither a polynomial nor a correction reaches over a step of infinite length."""
     model = Recorded(bimodal(sde))
@@ -297,7 +299,7 @@ def test_the_last_step_returns_the_estimate(sde, solver):
         torch.testing.assert_close(x, model.estimates[-1].x0, rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize("solver", [Multistep(order=3), UniPC(order=3)], ids=repr)
+@together(solver=[Multistep(order=3), UniPC(order=3)])
 def test_single_precision_down_to_tiny_steps(sde, solver):
     """Where distances in lambda are roundings, or 0, they are divided by each other to no harm."""
     problem, items, generator = bimodal(sde), 200, torch.Generator().manual_seed(0)

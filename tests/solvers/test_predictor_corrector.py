@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from conftest import in_turn
 from parity_models import sampler_network
 from problems import Draws, Gaussian, noise, times, vectors
 
@@ -118,9 +119,11 @@ PREDICTORS = [
 CORRECTORS = {None: 0.0, AnnealedLangevin(0.3): 0.08, Langevin(0.3, 2): 0.2}
 
 
-@pytest.mark.parametrize("corrector", CORRECTORS, ids=repr)
-@pytest.mark.parametrize("predictor", PREDICTORS, ids=repr)
-@pytest.mark.parametrize("sde", [OUVE(), SBVE()], ids=repr)
+@pytest.mark.parametrize(
+    ("sde", "predictor", "corrector"),
+    in_turn([OUVE(), SBVE()], PREDICTORS, [*CORRECTORS]),
+    ids=repr,
+)
 def test_moments_of_the_posterior(sde, predictor, corrector):
     """Any predictor with any corrector ends in the distribution of the end."""
     problem, samples, start, end = Gaussian(sde, 0.5 - 0.3j, 0.2), 6000, 0.95, 0.05

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from conftest import SDES, together
 from erring import Affine, with_noise
 from problems import Gaussian, Recorded, bimodal, noise, slope, times
 from proofs import VARIANCES, flow_errors, law_errors, response
@@ -75,8 +76,7 @@ class Constant(Recorded):
         return with_noise(self.sde, 0.3 * torch.ones_like(x), x, y, t)
 
 
-@pytest.mark.parametrize("ratio", [0.3, 0.5, 0.8])
-@pytest.mark.parametrize("eta", [0.3, 1.0])
+@together(sde=SDES, ratio=[0.3, 0.5, 0.8], eta=[0.3, 1.0])
 def test_the_middle_is_on_the_path(sde, eta, ratio):
     """With a constant estimate, whose SDE is known: the joint law of both states is that of it."""
     t, s, x = times(0.6), times(0.45), noise(1, 1, dtype=torch.float64)
@@ -120,7 +120,7 @@ def reached(sde, solver, t, s):
     return (sde.log_snr(m) - sde.log_snr(t)) / (sde.log_snr(s) - sde.log_snr(t))
 
 
-@pytest.mark.parametrize("ratio", [0.25, 0.5, 0.75])
+@together(sde=SDES, ratio=[0.25, 0.5, 0.75])
 def test_where_the_time_on_the_way_lies(sde, ratio):
     solver = Singlestep(ratio=ratio)
     # q(r) meets lambda at both ends and in the middle; what is left of a short step is h^2.
@@ -159,7 +159,7 @@ def test_any_ratio_is_of_second_order_in_the_moments():
         assert slope((48, 96), errors) == pytest.approx(2, abs=0.1)
 
 
-@pytest.mark.parametrize("solver", [Singlestep(), Singlestep(eta=1.0, ratio=0.3)], ids=repr)
+@together(solver=[Singlestep(), Singlestep(eta=1.0, ratio=0.3)])
 def test_the_step_to_zero_is_one_evaluation(sde, solver):
     for steps in (1, 4):
         for grid in (Uniform(steps), LogSNR(steps, end=1e-4)):

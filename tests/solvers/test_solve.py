@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from conftest import GRIDS, OFTEN, together
+from conftest import GRIDS, OFTEN, in_turn, together
 from problems import Gaussian, Recorded, noise
 
 from sgmse.sdes import OUVE, SBVE, SDE, VE
@@ -71,8 +71,9 @@ def test_real_and_complex_in_any_precision(sde, solver, dtype):
     assert (x.to(double) - exact).abs().max() < 1e-4 * scale
 
 
-@together(sde=[OUVE(), SBVE(), VE()], grid=GRIDS)
-def test_counts_every_evaluation(sde, solver, grid):
+@together(turn=in_turn([OUVE(), SBVE(), VE()], GRIDS))
+def test_counts_every_evaluation(solver, turn):
+    sde, grid = turn
     model = Recorded(Gaussian(sde, MEAN, VARIANCE))
     grid = suited(grid, solver, sde)
     solution = solve(model, noise(2, 3), solver, grid)

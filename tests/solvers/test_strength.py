@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from conftest import FAMILIES
+from conftest import FAMILIES, in_turn
 from erring import Affine, squared
 from problems import Draws, Gaussian, noise, slope, times
 from proofs import VARIANCES, law_errors, response
@@ -90,9 +90,11 @@ def test_the_law_is_that_of_the_process(sde, strength):
         assert ((found / exact[0] - 1).abs() < 0.01).all()
 
 
-@pytest.mark.parametrize("solver", [Multistep(), UniPC(), Singlestep()], ids=repr)
-@pytest.mark.parametrize("strength", STRENGTHS, ids=repr)
-@pytest.mark.parametrize("sde", [OUVE(), SBVE()], ids=repr)
+@pytest.mark.parametrize(
+    ("sde", "strength", "solver"),
+    in_turn([OUVE(), SBVE()], STRENGTHS, [Multistep(), UniPC(), Singlestep()]),
+    ids=repr,
+)
 def test_orders_on_estimates_that_err(sde, strength, solver):
     """Two for mean and variance, also where eta jumps within a step."""
     steps, ours = (20, 80), replace(solver, eta=strength)

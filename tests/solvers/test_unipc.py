@@ -5,6 +5,7 @@ from math import factorial
 
 import pytest
 import torch
+from conftest import SDES, together
 from problems import Formula, Gaussian, bimodal, noise, slope, times
 from proofs import VARIANCES
 
@@ -164,7 +165,7 @@ def influence(sde, solver, steps):
     return x / sde.scales(times(0.1)).a
 
 
-@pytest.mark.parametrize("eta", [0.0, 1.0])
+@together(sde=SDES, eta=[0.0, 1.0])
 def test_order_2_only_interpolates(sde, eta):
     """Its state is a mean of the estimates and of the start: none has a weight below 0."""
     for steps in (2, 5):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import together
 from lightning_files import official
 
 from sgmse.checkpoints import convert, load
@@ -60,8 +61,7 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: type(family).__name__)
-@pytest.mark.parametrize("held", ODD, ids=range(len(ODD)))
+@together(family=FAMILIES, held=ODD)
 def test_no_family_stumbles_over_files_of_others(family, held):
     assert family.recognises(held) is False
 
