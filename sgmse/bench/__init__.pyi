@@ -1,3 +1,4 @@
+from ._again import read_results as read_results
 from ._network_peers import (
     DTLN as DTLN,
     GTCRN as GTCRN,

@@ -47,7 +47,7 @@ class Run:
         if not self.duration:
             return {}
         counted = {} if self.evaluations is None else {"evaluations": f"{self.evaluations:g}"}
-        return {"real_time_factor": f"{self.seconds / self.duration:.4g}", **counted}
+        return {"real_time_factor": f"{self.seconds / self.duration:.6g}", **counted}
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,7 @@ class Results:
             text.require_parquet()
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
+        command = command or str(self.scores.origin.get("command", ""))
         plain = self.to_json(command)
         parts = [self.summary()]
         try:

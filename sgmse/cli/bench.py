@@ -23,12 +23,14 @@ Relative paths start at its folder; a list, such as a .scp file of lines "ID PAT
 folder. The results are enhanced files, OUT_DIR/SET/SYSTEM/SEED/, one table of all files,
 scores.csv, comparisons.csv, summary.md, summary.json, SET.tex, figure.svg (with several sets
 SET.svg), and report.html, a page to listen to, if the extra 'report' is installed. A run that was
-interrupted goes on when it is called again: nothing is enhanced or scored twice.
+interrupted goes on when it is called again: nothing is enhanced or scored twice. Of a folder of
+results, in place of a suite, tables and figures are made anew, from scores.csv and summary.json.
 
 examples:
   sgmse bench suite.yaml --files 5                    a try with 5 recordings of each set
   sgmse bench suite.yaml -o results/ -j 4
   sgmse bench suite.yaml --fail-under default:pesq-wb=1.9
+  sgmse bench results/ -o again/                      the tables of what was scored, made anew
   sgmse bench solvers --help                          another command: the samplers of one model
 """
 
@@ -52,8 +54,9 @@ def add(commands: Commands) -> None:
     """Describe the command."""
     fails = "a mean under its bar, or a system without any score"
     parser = command(commands, "bench", run, __doc__, fails)
-    parser.value("suite", "SUITE.yaml", "what to compare on what")
-    parser.output("(default: runs/bench/NAME of the suite)", metavar="OUT_DIR")
+    parser.value("suite", "SUITE.yaml", "what to compare on what; or a folder of finished results")
+    text = "(default: runs/bench/NAME of the suite, or the folder itself)"
+    parser.output(text, metavar="OUT_DIR")
     parser.files()
     text = "of the suite, which alone are run and compared (default: all)"
     parser.value("--systems", "NAME,...", text, names)
@@ -65,6 +68,8 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run a suite; all that can be refused is refused before the work."""
+    if Path(options.suite).is_dir():
+        return _again(options)
     from sgmse.bench.run import run_suite
     from sgmse.bench.suite import load_suite
 
@@ -95,6 +100,27 @@ def run(options: argparse.Namespace) -> int:
         reports.write_page(options, partial(results.report, output / reports.NAME))
     elif options.report is None and not options.quiet:
         say(f"no report.html: {reports.missing()}")
+    return FAILED if faults else 0
+
+
+def _again(options: argparse.Namespace) -> int:
+    """The tables of a folder, made anew; a page, which has no sounds, only if it is asked for."""
+    from sgmse.bench._again import read_results
+
+    for name in ("files", "systems", "device", "jobs"):
+        if getattr(options, name) is not None:
+            raise ArgumentError(f"--{name} goes with a suite, not with a folder of results")
+    results = read_results(options.suite)
+    thresholds, _ = reports.checked(options, results.suite.measures, results.suite.systems)
+    output = Path(options.output or options.suite)
+    results.write(output, parquet=options.parquet)
+    print(results.summary())
+    if not options.quiet:
+        print(f"\nthe results are in {output}; nothing was scored")
+    if faults := results.missed(thresholds):
+        complain("; ".join(faults))
+    if options.report:
+        results.report(output / reports.NAME)
     return FAILED if faults else 0
 
 

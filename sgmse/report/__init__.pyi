@@ -1,5 +1,6 @@
 from .clips import files_by_recording as files_by_recording
 from .page import write_report as write_report
+from .reading import from_csv as from_csv
 from .text import (
     latex as latex,
     summary as summary,

@@ -219,7 +219,7 @@ def _provenance(scores: Scores, command: str) -> dict[str, str]:
     bootstrap = about["bootstrap"]
     return {
         "made": about["time"],
-        **({"command": command} if command else {}),
+        **({"command": about["command"]} if about["command"] else {}),
         "versions": ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
         "machine": ", ".join(f"{name}: {value}" for name, value in about["machine"].items()),
         "alignment": "delays compensated" if scores.align else "delays not compensated",

@@ -303,6 +303,7 @@ def provenance(scores: Scores, command: str = "") -> dict[str, Any]:
         "tolerance": scores.tolerance,
         "bootstrap": {"level": LEVEL, "draws": DRAWS, "seed": SEED},
         "hashes": dict(scores.hashes),
+        **scores.origin,
     }
 
 

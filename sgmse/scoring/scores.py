@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from sgmse._checks import arguments, path as as_path
 from sgmse.data.pairs import Pair, Unmatched, facts_beside, match, read_index
@@ -58,6 +59,8 @@ class Scores:
             "noisy references".
         align, tolerance: as `Scorer` has them.
         reused: rows that were not scored again.
+        origin: of scores that were read from files: the command, time, versions and machine that
+            made them. Empty of those that were made here.
     """
 
     rows: tuple[Row, ...]
@@ -67,6 +70,7 @@ class Scores:
     align: bool = False
     tolerance: float = TOLERANCE
     reused: int = 0
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def systems(self) -> tuple[str, ...]:

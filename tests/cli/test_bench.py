@@ -222,3 +222,29 @@ def test_an_interrupt_says_how_to_go_on(run, monkeypatch):
     code, out, err = run("-o", "out")
     assert (code, out) == (130, "")
     assert err == ["sgmse: interrupted; what is done is kept in out: call again to go on"]
+
+
+def test_the_tables_of_a_folder_are_made_anew(run, call, folder):
+    run("-o", "out", "--no-report", "-q")
+    made = Path("out/summary.md").read_text("utf-8")
+    for name in ("summary.md", "comparisons.csv", "figure.svg"):
+        Path("out", name).unlink()
+    for name in ("clean", "noisy", "done"):  # no recording is needed
+        Path(name).rename(f"gone-{name}")
+    code, out, _ = call("bench", "out", "--fail-under", "done:si-sdr=99")
+    assert code == 1
+    assert out.startswith("| system")
+    assert out.endswith("the results are in out; nothing was scored\n")
+    assert Path("out/summary.md").read_text("utf-8") == made
+    assert Path("out/comparisons.csv").exists()
+    code, _, _ = call("bench", "out", "-o", "other", "-q")
+    assert code == 0
+    assert Path("other/scores.csv").read_bytes() == Path("out/scores.csv").read_bytes()
+    assert Path("other/summary.md").read_text("utf-8") == made
+    for options, says in (
+        (("out", "--files", "2"), "--files goes with a suite, not with a folder of results"),
+        (("model",), "model has no results of a suite, scores.csv and summary.json"),
+    ):
+        code, _, err = call("bench", *options)
+        assert code != 0
+        assert says in err[-1]
