@@ -51,7 +51,7 @@ from sgmse.audio import (
     resampled_length,
     seekable,
 )
-from sgmse.checkpoints import Checkpoint, load_model
+from sgmse.checkpoints import Checkpoint, QualityName, load_model
 from sgmse.config import Classes, abridged
 from sgmse.errors import (
     ArgumentError,
@@ -589,6 +589,7 @@ def load(
     name_or_path: str | Path = "default",
     *,
     device: str | torch.device | None = None,
+    quality: QualityName | None = None,
     solver: Solver | str | None = None,
     steps: int | None = None,
     shifts: int | None = None,
@@ -603,6 +604,8 @@ def load(
             ("file.ckpt"), or "hf://owner/name" for a repository on the Hugging Face hub.
         device: where it runs; with CUDA where there is a GPU for it, else on the CPU. Others, such
             as "mps", only on request.
+        quality: "fast", "balanced" or "best": how much time goes into a result, of a model that
+            offers it, as the default does (`sgmse info`).
         solver, steps, shifts: in place of the recommended ones; see `Enhancer.__call__`.
         compat: "sgmse" for the arithmetic of the published sampler, of a published checkpoint.
         force: take a sampler that the model is not made for, and keep results that are noise.
@@ -610,11 +613,11 @@ def load(
 
     Raises:
         CheckpointError: there is no such model, or it is damaged.
-        ValueError: there is no such device, or the model is not to be sampled so.
+        ValueError: there is no such device or quality, or the model is not to be sampled so.
     """
     if not isinstance(device, str | torch.device | None):
         raise ArgumentTypeError(f"device must be 'cpu', 'cuda:0' or such, not {shown(device)}")
-    checkpoint = load_model(name_or_path, compat=compat, classes=classes)
+    checkpoint = load_model(name_or_path, compat=compat, quality=quality, classes=classes)
     enhancer = Enhancer.of(checkpoint).with_sampler(solver, steps, shifts, force=force)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -630,8 +633,8 @@ def load(
 
 
 @cache
-def _default() -> Enhancer:
-    return load()
+def _default(quality: QualityName | None) -> Enhancer:
+    return load(quality=quality)
 
 
 def enhance(
@@ -642,14 +645,15 @@ def enhance(
     dry: float = 0.0,
     max_attenuation: float | None = None,
     upper_band: bool = True,
+    quality: QualityName | None = None,
     steps: int | None = None,
     solver: Solver | str | None = None,
     shifts: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Audio:
-    """Enhance a recording with the default model; see `Enhancer.__call__`."""
-    return _default()(
+    """Enhance a recording with the default model; see `load` and `Enhancer.__call__`."""
+    return _default(quality)(
         audio,
         sample_rate,
         seed=seed,

@@ -25,7 +25,7 @@ from sgmse.bench._systems import (
     write_exact,
 )
 from sgmse.bench._together import Together
-from sgmse.checkpoints import PACKAGED, locate
+from sgmse.checkpoints import PACKAGED, QualityName, load_model, locate
 from sgmse.checkpoints.hub import HUB
 from sgmse.checkpoints.native import CONFIG, WEIGHTS
 from sgmse.enhancer import Enhancer, load
@@ -35,7 +35,7 @@ from sgmse.solvers import Grid, Solver
 
 AT_ONCE = 32  # recordings on a GPU; fewer in a batch where its memory does not suffice
 #: Keys of a config.json that change no sample of a result.
-SAID = ("licence", "training", "samplers")
+SAID = ("licence", "training", "samplers", "qualities")
 
 
 class _Sampled(NamedTuple):
@@ -58,6 +58,7 @@ class Model(System):
         device: where it runs; CUDA where there is a GPU for it, else the CPU, if absent.
         force: sample it as it is not made for.
         together: recordings that are enhanced at once; 32 on a GPU and one on a CPU, if absent.
+        quality: "fast", "balanced" or "best", of a model that offers it.
     """
 
     model: str = "default"
@@ -69,6 +70,7 @@ class Model(System):
     device: str | None = None
     force: bool = False
     together: int | None = None
+    quality: QualityName | None = None
 
     def __post_init__(self) -> None:
         if self.grid is not None and self.steps is not None:
@@ -103,6 +105,14 @@ class Model(System):
         return _Sampled(f"{sampler}", f"{sampler}, {pieces}, {framing}, {device}", draws)
 
     @property
+    def sampled(self) -> str:
+        """The name of the model that is sampled: another one, where a quality has one."""
+        if self.quality is None:
+            return self.model
+        chosen = load_model(self.model, compat=self.compat).qualities.get(self.quality)
+        return self.model if chosen is None or chosen.model is None else chosen.model
+
+    @property
     @override
     def seeded(self) -> bool:
         """Whether the solver, or the start of the process, draws noise."""
@@ -113,7 +123,7 @@ class Model(System):
         """The digest of the model, and the sampler."""
         return {
             "model": Path(self.model).name,
-            "weights": model_digest(locate(self.model)),
+            "weights": model_digest(locate(self.sampled)),
             "sampler": self._sampler.all,
             **versions(),
         }
@@ -192,7 +202,7 @@ class Model(System):
 
     def enhancer(self) -> Enhancer:
         """The model with its sampler. Raises `ValueError` as `require` does."""
-        enhancer = load(self.model, device=self.device, compat=self.compat)
+        enhancer = load(self.model, device=self.device, quality=self.quality, compat=self.compat)
         sampler = (self.solver, self.steps, self.shifts, self.grid)
         return enhancer.with_sampler(*sampler, force=self.force)
 

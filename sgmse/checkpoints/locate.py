@@ -1,12 +1,13 @@
 """Where a model is: in the package, in a folder or a published file, or in a hub repository."""
 
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 from sgmse._checks import arguments
 from sgmse.checkpoints import native, published
 from sgmse.checkpoints.hub import HUB, fetch
-from sgmse.checkpoints.native import Checkpoint
+from sgmse.checkpoints.native import Checkpoint, QualityName
 from sgmse.config import Classes
 from sgmse.errors import ArgumentError, CheckpointError, did_you_mean
 
@@ -18,6 +19,7 @@ def load_model(
     name_or_path: str | Path,
     *,
     compat: str | None = None,
+    quality: QualityName | None = None,
     classes: Classes | None = None,
 ) -> Checkpoint:
     """The model of that name (see `locate`), native or published; on the CPU.
@@ -25,22 +27,39 @@ def load_model(
     Args:
         name_or_path: a name or a folder for the native format, a file for a published checkpoint.
         compat: "sgmse" for the arithmetic of the published sampler, which only such files have.
+        quality: "fast", "balanced" or "best", of a model that says what it is then
+            (`Checkpoint.qualities`): it has that sampler as the recommended one, or is another one.
         classes: names of classes; `CLASSES`, which you extend by your own, if absent.
 
     Raises:
         CheckpointError: there is no such model, or it is damaged.
-        ValueError: `compat` is unknown, or the model is a native one.
+        ValueError: `compat` is unknown, or the model is a native one; the model has no such
+            quality.
     """
     arguments(load_model, locals())
     path = locate(name_or_path)
     if path.is_file():
-        return published.read(path, compat)
+        checkpoint = published.read(path, compat)
+        return checkpoint if quality is None else _of_quality(checkpoint, quality, name_or_path)
     if compat is not None:
         raise ArgumentError(
             f"{name_or_path} is no published checkpoint, which alone have a sampler with "
             f"compat={compat!r}; leave it out"
         )
-    return native.load(path, classes=classes)
+    checkpoint = native.load(path, classes=classes)
+    return checkpoint if quality is None else _of_quality(checkpoint, quality, name_or_path)
+
+
+def _of_quality(checkpoint: Checkpoint, name: QualityName, model: str | Path) -> Checkpoint:
+    """The model as it is used for a quality. Raises `ArgumentError`."""
+    if name not in checkpoint.qualities:
+        offered = ", ".join(checkpoint.qualities)
+        remedy = f"it has {offered}" if offered else "choose its steps and shifts"
+        raise ArgumentError(f"the model {model} has no quality {name!r}; {remedy}")
+    chosen = checkpoint.qualities[name]
+    if chosen.model is not None:
+        checkpoint = load_model(chosen.model)
+    return checkpoint if chosen.sampler is None else replace(checkpoint, sampler=chosen.sampler)
 
 
 def locate(name_or_path: str | Path) -> Path:

@@ -7,6 +7,7 @@ examples:
   sgmse enhance wav.scp -o clean/              the recordings of a list, named by its ids
   sgmse enhance recordings/ -o clean/ --skip-existing    goes on after an interrupt
   ffmpeg -i talk.mkv -f wav - | sgmse enhance - --format flac > clean.flac
+  sgmse enhance noisy.wav --quality best       takes more time for a better result
   sgmse enhance '*.mp3' --max-attenuation 12   leaves some of the noise, 12 dB lower
 """
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from sgmse.cli.jobs import Job, Outcome
     from sgmse.enhancer import Enhancer, Progress
 
-# Those of `sgmse.solvers.NAMED`, for which the help does not wait.
+# Those of `QualityName` and of `sgmse.solvers.NAMED`, for which the help does not wait.
+QUALITIES = ("fast", "balanced", "best")
 SOLVERS = ("ode", "ode2", "sde", "sde2", "pc")
 
 
@@ -102,6 +104,13 @@ def add(commands: Commands) -> None:
 def _add_sampler(parser: Parser) -> None:
     parser.model()
     parser.compat()
+    parser.value(
+        "--quality",
+        "QUALITY",
+        "fast, balanced or best: how much time goes into a good result, of a model that offers it, "
+        "as the default does; sgmse info says what each costs and brings (default: balanced)",
+        choices=QUALITIES,
+    )
     parser.value(
         "--solver",
         "SOLVER",
@@ -211,6 +220,7 @@ def _loaded(options: argparse.Namespace, workers: int) -> "Enhancer":
         enhancer = sgmse.load(
             options.model,
             device=options.device,
+            quality=options.quality,
             solver=options.solver,
             steps=options.steps,
             shifts=options.shifts,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sgmse.cli.options import MODEL, Commands, command
 
 if TYPE_CHECKING:
-    from sgmse.checkpoints import Checkpoint
+    from sgmse.checkpoints import Checkpoint, Quality
     from sgmse.model import Regeneration, ScoreModel
 
 
@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
         "grid": checkpoint.sampler.grid,
         "shifts": checkpoint.sampler.shifts,
         "samplers": ", or ".join(map(str, checkpoint.ranges)),
+        **{f"quality {name}": _worth(own) for name, own in checkpoint.qualities.items()},
         "licence": checkpoint.licence or "not stated",
     } | {f"training: {key}": value for key, value in training.items()}
     if options.json:
@@ -55,6 +56,16 @@ def run(options: argparse.Namespace) -> int:
     for key, value in rows.items():
         print(f"{key:{width}}  {value}")
     return 0
+
+
+def _worth(quality: "Quality") -> str:
+    """What a quality is, costs and brings."""
+    sampler = quality.sampler
+    how = "" if sampler is None else f"{sampler.grid.steps} step{'s' * (sampler.grid.steps != 1)}"
+    shifts = "" if sampler is None else f"{sampler.shifts} shift{'s' * (sampler.shifts != 1)}"
+    model = "" if quality.model is None else f"the model {quality.model}"
+    measured = [f"{name} {value:g}" for name, value in quality.measured.items()]
+    return ", ".join(part for part in (model, how, shifts, *measured) if part)
 
 
 def _networks(model: "ScoreModel | Regeneration") -> dict[str, str]:
@@ -69,7 +80,9 @@ def _networks(model: "ScoreModel | Regeneration") -> dict[str, str]:
 
 def _facts(name: str, checkpoint: "Checkpoint") -> dict[str, object]:
     """What the rows say, for programs: objects as configs have them."""
-    from sgmse.checkpoints import CLASSES, locate
+    from collections.abc import Mapping
+
+    from sgmse.checkpoints import CLASSES, Quality, locate
     from sgmse.config import to_plain
 
     model, front, training = checkpoint.model, checkpoint.front, dict(checkpoint.training)
@@ -94,6 +107,7 @@ def _facts(name: str, checkpoint: "Checkpoint") -> dict[str, object]:
         "grid": to_plain(checkpoint.sampler.grid, CLASSES),
         "shifts": checkpoint.sampler.shifts,
         "samplers": [str(item) for item in checkpoint.ranges],
+        "qualities": to_plain(checkpoint.qualities, CLASSES, Mapping[str, Quality]),
         "licence": checkpoint.licence or None,
         "training": training,
     }

@@ -86,7 +86,7 @@ class SamplerRange:
         if steps < solver.fewest_steps and self.steps is None:
             name = type(solver).__name__
             yield f"{name} makes recordings worse in fewer than {solver.fewest_steps} steps"
-        if steps < self.fewest:
+        if steps < self.fewest and self.steps is None:
             yield f"the model is not made for so few steps ({steps})"
         if self.steps is not None and steps not in self.steps:
             yield f"the model is not made for {steps} step{'s' * (steps != 1)}"

@@ -9,9 +9,13 @@ from recordings import RATE
 
 from sgmse.audio import Info, read
 from sgmse.bench.models import Model, pieces
-from sgmse.checkpoints import save
+from sgmse.checkpoints import Quality, save
 from sgmse.enhancer import Enhancer
-from sgmse.solvers import Exponential, Uniform
+from sgmse.estimates import Data
+from sgmse.model import Regeneration, ScoreModel
+from sgmse.networks import SlimUNet
+from sgmse.sdes import SBVE
+from sgmse.solvers import Exponential, SamplerRange, Uniform
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +46,33 @@ def test_a_model_is_its_enhancer():
 )
 def test_samplers(system, evaluations):
     assert system.load()(Path("noisy.flac"), Path("out.wav"), 0).evaluations == evaluations
+
+
+def test_a_quality_is_what_its_model_says():
+    tiny_model = tiny.checkpoint()
+    offered = {
+        "fast": Quality(replace(tiny_model.sampler, shifts=3)),
+        "best": Quality(model="default"),
+    }
+    save(replace(tiny_model, qualities=offered), "offering")
+    plain, fast, best = (Model("offering", quality=q) for q in (None, "fast", "best"))
+    assert fast.load()(Path("noisy.flac"), Path("out.wav"), 0).evaluations == 3
+    digests = [system.conditions()["weights"] for system in (Model("model"), plain, fast, best)]
+    assert digests[0] == digests[1] == digests[2]  # what is offered changes no sound
+    assert digests[3] == Model().conditions()["weights"]
+    assert len({system.conditions()["sampler"] for system in (plain, fast, best)}) == 3
+    with pytest.raises(ValueError, match="has no quality 'balanced'"):
+        Model("offering", quality="balanced").require()
+
+
+def test_the_predictor_is_evaluated_too():
+    first = tiny.network()
+    second = SlimUNet(**first.config | {"observations": 2})
+    model = Regeneration(first, ScoreModel(second, SBVE(), Data()))
+    save(replace(tiny.checkpoint(), model=model, samplers=(SamplerRange(steps=(0, 1, 2)),)), "both")
+    for steps in (0, 2):
+        usage = Model("both", steps=steps).load()(Path("noisy.flac"), Path("out.wav"), 0)
+        assert usage.evaluations == steps + 1
 
 
 @pytest.mark.parametrize(("channels", "sample_rate"), [(1, 16000), (5, 16000), (2, 44100)])

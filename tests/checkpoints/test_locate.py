@@ -1,7 +1,9 @@
 """Where a model is found."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import huggingface_hub
 import pytest
@@ -10,10 +12,10 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from lightning_files import official
 from tiny import checkpoint
 
-from sgmse.checkpoints import load_model, locate, save
+from sgmse.checkpoints import Quality, QualityName, load_model, locate, save
 from sgmse.compat import SBODE
-from sgmse.errors import CheckpointError
-from sgmse.solvers import Exponential
+from sgmse.errors import ArgumentError, CheckpointError
+from sgmse.solvers import Exponential, refusal
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +33,41 @@ def test_the_default_model_is_in_the_package():
 
 def test_the_default_model_fits_into_a_package():
     assert sum(p.stat().st_size for p in locate("default").iterdir()) < 30e6
+
+
+def test_a_model_of_a_quality():
+    tiny = checkpoint()
+    slow = replace(tiny.sampler, shifts=2)
+    offered = {
+        "balanced": Quality(slow, measured={"PESQ-WB": 2.5}),
+        "best": Quality(model="default"),
+    }
+    save(replace(tiny, qualities=offered), "tiny")
+    plain, balanced = load_model("tiny"), load_model("tiny", quality="balanced")
+    assert plain.qualities == balanced.qualities == offered
+    assert (plain.sampler, balanced.sampler) == (tiny.sampler, slow)
+    assert balanced.model.network.config == tiny.model.network.config
+    best = load_model("tiny", quality="best")
+    assert best.model.network.config == load_model("default").model.network.config
+    with pytest.raises(ArgumentError, match="tiny has no quality 'fast'; it has balanced, best"):
+        load_model("tiny", quality="fast")
+    save(tiny, "without")
+    with pytest.raises(ArgumentError, match="no quality 'best'; choose its steps and shifts"):
+        load_model("without", quality="best")
+    torch.save(official(), "file.ckpt")
+    with pytest.raises(ArgumentError, match=r"file.ckpt has no quality 'best'"):
+        load_model("file.ckpt", quality="best")
+    with pytest.raises(ArgumentError, match="called fast, balanced, best, not 'good'"):
+        replace(tiny, qualities={"good": Quality()})
+
+
+def test_the_qualities_of_the_default_cost_more_and_more():
+    fast, balanced, best = (load_model("default", quality=name) for name in get_args(QualityName))
+    assert balanced.sampler == load_model("default").sampler
+    assert 2 * fast.sampler.shifts * fast.sampler.grid.steps <= balanced.sampler.shifts
+    assert best.sampler.shifts >= balanced.sampler.shifts
+    for one in (fast, balanced, best):  # each is a sampler that its model is made for
+        assert refusal(one.sampler, one.model.sde, one.ranges) is None
 
 
 @pytest.mark.parametrize("name", ["model", "deep/model", "./model", "a/b.c/d"])

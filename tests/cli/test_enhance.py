@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from tiny import RATE, enhancer
 
 import sgmse
 from sgmse.audio import Info, _media, info, read, write
-from sgmse.cli.enhance import SOLVERS
+from sgmse.checkpoints import QualityName
+from sgmse.cli.enhance import QUALITIES, SOLVERS
 from sgmse.cli.main import main
 from sgmse.enhancer import Enhancer
 from sgmse.errors import RecordingWarning
@@ -277,6 +279,7 @@ def test_options_reach_the_enhancer(run):
         "pc": PredictorCorrector(),
     }
     assert dict(NAMED) == solvers
+    assert get_args(QualityName) == QUALITIES
     assert tuple(NAMED) == SOLVERS  # which the parser knows without torch
     for name, solver in solvers.items():
         steps = max(3, solver.fewest_steps)
@@ -296,6 +299,30 @@ def test_an_ode_is_deterministic_on_a_bridge(run, solver):
     for seed in ("1", "2"):
         assert run("a.wav", "-o", f"{seed}.wav", "--solver", solver, "--steps", "3", "--seed", seed)
     np.testing.assert_array_equal(read("1.wav")[0], read("2.wav")[0])
+
+
+def test_a_quality_is_its_sampler(call):
+    make("a.wav", samples=2000)
+    results = {}
+    for name, options in {
+        "fast": ("--quality", "fast"),
+        "one": ("--shifts", "1"),
+        "balanced": ("--quality", "balanced"),
+        "plain": (),
+    }.items():
+        assert call("enhance", "a.wav", "-o", f"{name}.wav", *options)[0] == 0
+        results[name] = read(f"{name}.wav")[0]
+    assert np.array_equal(results["fast"], results["one"])
+    assert np.array_equal(results["balanced"], results["plain"])
+    assert not np.array_equal(results["fast"], results["plain"])
+
+
+def test_a_model_without_qualities_says_so(run):
+    make("a.wav")
+    code, out, err = run("a.wav", "--quality", "best")
+    assert (code, out, len(err)) == (1, [], 1)
+    assert "has no quality 'best'; choose its steps and shifts" in err[0]
+    assert not Path("a_enhanced.wav").exists()
 
 
 def test_a_solver_that_needs_more_steps_is_refused_before_any_work(run):
