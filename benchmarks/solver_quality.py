@@ -14,10 +14,12 @@ covariances, complex and real; heavy tails, four Gaussians of deviations 0.05 to
 "three modes, rough" has sin(40 x) / 50 added; the distance is to the exact law there, too.
 
 Each solver takes as many steps as its evaluations allow, on the grid of ten that was best for it
-in other draws of "two modes"; the other laws had no say in it.
+in other draws of "two modes"; the other laws had no say in it. On a grid without a time in the
+interval of `Restart()`, in few steps, that is `Multistep()`. `ERSDE` is of `sgmse.compat`.
 """
 
 import json
+import re
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -33,7 +35,7 @@ from scipy.stats import t as student
 from tqdm import tqdm
 from writing import arguments, paragraph, write
 
-from sgmse import sdes, solvers
+from sgmse import compat, sdes, solvers
 from sgmse.sdes import SDE
 from sgmse.solvers import LAST_START, Grid, Solver, solve
 
@@ -61,6 +63,13 @@ SOLVERS: tuple[Solver, ...] = (
     solvers.Heun(churn=0.1),
     solvers.RungeKutta4(),
     solvers.InterpolatingSDE(),
+    solvers.Restart(),
+    solvers.Multistep(eta=solvers.Between(1.0, 0.2, 0.8)),
+    solvers.Multistep(eta=solvers.Extended()),
+    solvers.Multistep(coefficients="bh2"),
+    solvers.UniPC(eta=1.0),
+    solvers.UniPC(eta=solvers.Between(1.0, 0.2, 0.8), order=3),
+    compat.ERSDE(),
 )
 SHIFTED = tuple(
     solvers.MeanShifted(inner)
@@ -91,7 +100,19 @@ DUELS = [
     ("InterpolatingSDE()", "Multistep(eta=0.5)"),
     ("MeanShifted()", "Multistep()"),
     ("MeanShifted()", "Multistep(eta=1.0)"),
+    ("Multistep(coefficients='bh2')", "Multistep()"),
+    ("Multistep(eta=Between(low=0.2, high=0.8))", "Multistep()"),
+    ("Multistep(eta=Between(low=0.2, high=0.8))", "Multistep(eta=1.0)"),
+    ("Multistep(eta=Extended())", "Multistep(eta=1.0)"),
+    ("ERSDE()", "Multistep(eta=Extended())"),
+    ("UniPC(eta=1.0)", "Multistep(eta=1.0)"),
+    ("UniPC(eta=Between(low=0.2, high=0.8), order=3)", "Multistep()"),
+    ("Restart()", "Multistep()"),
+    ("Restart()", "Multistep(eta=1.0)"),
+    ("Restart()", "MeanShifted()"),
 ]
+#: In the figure, the others in grey.
+PICTURED = list(dict.fromkeys(name for pair in DUELS[:15] for name in pair))
 
 
 @cache
@@ -128,13 +149,13 @@ def sample(
     return [round(w1, 6) for w1 in law.distance(x, seeds)], nfe
 
 
-def most_steps(sde: SDE, solver: Solver, start: float, budget: int) -> int | None:
-    """The most steps that stay within the evaluations; None if not even two do."""
+def filled(sde: SDE, solver: Solver, grid: Grid, budget: int) -> Grid | None:
+    """The grid with as many steps as the evaluations allow; None if not even two do."""
     y = torch.full((1, 2, 1), 0.4, dtype=torch.complex64)
     for steps in range(budget // solver.evaluations + 1, 1, -1):
-        grid = solvers.Uniform(steps, start)
+        grid = replace(grid, steps=steps)
         if solve(Model(sde, LAWS["two modes"]), y, solver, grid).nfe <= budget:
-            return steps
+            return grid
     return None
 
 
@@ -143,10 +164,10 @@ def measured(task: tuple[SDE, Solver, int]) -> dict[str, Any] | None:
     torch.set_num_threads(1)
     sde, solver, budget = task
     start = LAST_START if solver.refusal(sde, 1.0) else 1.0
-    steps = most_steps(sde, solver, start, budget)
-    if steps is None:
+    grids = [filled(sde, solver, replace(grid, start=start), budget) for grid in GRIDS]
+    grids = [grid for grid in grids if grid]
+    if not grids:
         return None
-    grids = [replace(grid, steps=steps, start=start) for grid in GRIDS]
     tried = [np.mean(sample(sde, solver, g, LAWS["two modes"], 1, 2)[0]) for g in grids]
     grid = grids[int(np.argmin(tried))]
     runs = {name: sample(sde, solver, grid, law) for name, law in LAWS.items()}
@@ -296,15 +317,14 @@ def plot(numbers: dict[str, Any], file: Path) -> None:
     """W1 of "two modes" against evaluations, a panel a process."""
     from matplotlib import pyplot
 
-    pictured = list(dict.fromkeys(name for pair in DUELS for name in pair))
     figure, panels = pyplot.subplots(2, 2, figsize=(12, 10), sharex=True, sharey=True)
     for panel, (process, rows) in zip(panels.flat, numbers["runs"].items(), strict=True):
         for name, runs in rows.items():
             points = [(r["nfe"], *interval(r["w1"]["two modes"])) for r in runs if r]
             nfe, mean, half = zip(*points, strict=True)
-            if name in pictured:
-                colour = f"C{pictured.index(name) % 10}"
-                style = "-" if pictured.index(name) < 10 else "--"
+            if name in PICTURED:
+                colour = f"C{PICTURED.index(name) % 10}"
+                style = "-" if PICTURED.index(name) < 10 else "--"
                 panel.errorbar(nfe, mean, half, fmt=style, color=colour, label=name, capsize=2)
             else:
                 panel.plot(nfe, mean, color="0.85", linewidth=1, zorder=1)
@@ -320,38 +340,51 @@ def plot(numbers: dict[str, Any], file: Path) -> None:
     figure.savefig(file, dpi=80)
 
 
-def measure(workers: int) -> dict[str, Any]:
-    """Every solver on every process with every budget."""
+def measure(workers: int, before: dict[str, Any], only: str) -> dict[str, Any]:
+    """Every solver whose name has the pattern, on every process with every budget."""
     tasks = [
         (sde, solver, budget)
         for sde in PROCESSES
         for solver in (*SOLVERS, *(SHIFTED if isinstance(sde, sdes.OUVE) else ()))
         for budget in BUDGETS
-        if not solver.refusal(sde, LAST_START)
+        if re.search(only, short(solver)) and not solver.refusal(sde, LAST_START)
     ]
-    runs: dict[str, dict[str, list[Any]]] = {}
+    names = [short(sde) for sde in PROCESSES]
+    fresh: dict[tuple[str, str], list[Any]] = {}
     with ProcessPoolExecutor(workers) as pool:
-        flows, grids = list(pool.map(flow, PROCESSES)), list(pool.map(on_grids, PROCESSES))
+        if not before:
+            flows, grids = list(pool.map(flow, PROCESSES)), list(pool.map(on_grids, PROCESSES))
+            before = {
+                "budgets": BUDGETS,
+                "floor": {name: lowest(name, flows) for name in LAWS},
+                "flow": dict(zip(names, flows, strict=True)),
+                "grids": dict(zip(names, grids, strict=True)),
+                "runs": {},
+            }
         done = tqdm(pool.map(measured, tasks), total=len(tasks), unit="run")
         for (sde, solver, _), run in zip(tasks, done, strict=True):
-            runs.setdefault(short(sde), {}).setdefault(short(solver), []).append(run)
-    names = [short(sde) for sde in PROCESSES]
-    return {
-        "budgets": BUDGETS,
-        "floor": {name: lowest(name, flows) for name in LAWS},
-        "flow": dict(zip(names, flows, strict=True)),
-        "grids": dict(zip(names, grids, strict=True)),
-        "runs": runs,
+            fresh.setdefault((short(sde), short(solver)), []).append(run)
+    known = {
+        (sde, name): runs for sde, rows in before["runs"].items() for name, runs in rows.items()
     }
+    known |= fresh
+    order = [short(solver) for solver in (*SOLVERS, *SHIFTED)]
+    runs = {
+        sde: {name: known[sde, name] for name in order if (sde, name) in known} for sde in names
+    }
+    return before | {"runs": runs}
 
 
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("-j", "--workers", type=int, default=2)
     parser.add_argument("--redraw", action="store_true", help="table and figure of what was found")
+    parser.add_argument("--only", help="solvers whose names have this pattern; others as measured")
     options = parser.parse_args()
     file = options.output / "solver-quality.json"
-    numbers = json.loads(file.read_text()) if options.redraw else measure(options.workers)
+    numbers = json.loads(file.read_text()) if options.redraw or options.only else {}
+    if not options.redraw:
+        numbers = measure(options.workers, numbers, options.only or "")
     write(options.output, "solver-quality", page(numbers), numbers, None)
     plot(numbers, options.output / "solver-quality.png")
 

@@ -46,6 +46,18 @@ def test_a_duel_is_that_of_the_run(quality, row):
     assert [len(duel[key]) for key in ("better", "worse", "neither")] == [int(n) for n in told]
 
 
+def test_where_noise_in_the_middle_and_restart_are_nearer(quality):
+    script, results = quality
+    between, restart = (
+        script.duel(results, first, "Multistep()", 10)["better"]
+        for first in ("Multistep(eta=Between(low=0.2, high=0.8))", "Restart()")
+    )
+    assert {f"OUVE(): {law}" for law in script.LAWS} <= {*between} & {*restart}
+    others = [place for place in restart if not place.startswith("OUVE")]
+    assert others
+    assert all(place.endswith((", shrunk", ", rough")) for place in others)
+
+
 def test_second_order_against_first():
     errors = found("solver-order")["errors"]
     (least,) = numbers(r"error of `Multistep\(\)` at 32 steps is at most 1/(\d+) of that of")

@@ -153,6 +153,22 @@ def test_everything_public_has_its_place(module, kind):
     assert not missing, f"theory.md does not mention {sorted(missing)}"
 
 
+def test_docstrings_mark_numbers_of_equations_as_the_page_does():
+    """Without an asterisk stand those alone that theory.md has without one."""
+    found = set()
+    for file in (DOCS.parent / "sgmse").rglob("*.py"):
+        if file.parent.name != "audio":  # tables of formats
+            text = " ".join(file.read_text("utf-8").split())
+            found |= set(re.findall(r"\b(?:eq\.|algorithms?|table) \d+(?![\d*])", text))
+    checked = {
+        "eq. 46": "[Song21] eq. 46)",
+        "eq. 5": "[EDM] eq. 5)",
+        "eq. 7": "[EDM] eq. 7, table 1",
+    }
+    assert found == {*checked, "table 1"}
+    assert all(citation in THEORY for citation in checked.values())
+
+
 def spans() -> list[str]:
     """Code in the text of theory.md that starts like the name of a class."""
     text = re.sub(r"^```.*?^```$", "", THEORY, flags=re.M | re.S)

@@ -108,7 +108,7 @@ class DDIM(Exponential):
 
     Args:
         eta: the share, 0 to 1, of the standard deviation of x_s given x_t and x0.
-        start: as for `Exponential`.
+        start, whole, unknown: as for `Exponential`.
     """
 
     eta: float = 0.0
@@ -177,7 +177,7 @@ class PublishedBridge(Solver[Begun]):
 
 @dataclass(frozen=True)
 class SBODE(PublishedBridge):
-    """The published SB-ODE (Jukic et al. 2024, arXiv:2407.16074, eq. 11, with alpha = 1).
+    """The published SB-ODE (Jukic et al. 2024, arXiv:2407.16074, eq. 11*, with alpha = 1).
 
         p = s_s v_s / (s_t v_t + eps)
         x_s = p x + [v_s^2 - v_t s_s v_s / (s_t + eps)] / (s_1^2 + eps) x0_s
@@ -213,7 +213,7 @@ class SBODE(PublishedBridge):
 
 @dataclass(frozen=True)
 class SBSDE(PublishedBridge):
-    """The published SB-SDE (Jukic et al. 2024, arXiv:2407.16074, eq. 10, with alpha = 1).
+    """The published SB-SDE (Jukic et al. 2024, arXiv:2407.16074, eq. 10*, with alpha = 1).
 
         q = s_s^2 / (s_t^2 + eps),      x_s = q x + (1 - q) x0_s + s_s sqrt(1 - q) z
 

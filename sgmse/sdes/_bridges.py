@@ -75,7 +75,7 @@ class BBED(SDE):
 
 @dataclass(frozen=True)
 class SBVE(SDE):
-    """Schroedinger bridge with exploding variance (Jukic et al. 2024, arXiv:2407.16074, table 1).
+    """Schroedinger bridge with exploding variance (Jukic et al. 2024, arXiv:2407.16074, table 1*).
 
     s_t^2 = c (k^2t - 1) / (2 ln k),   v_t = s_1^2 - s_t^2
     a = v_t / s_1^2,   b = s_t^2 / s_1^2,   sigma^2 = s_t^2 v_t / s_1^2
@@ -101,7 +101,7 @@ class SBVE(SDE):
 
 @dataclass(frozen=True)
 class SBVP(LinearBeta, SDE):
-    """Schroedinger bridge, variance preserving (Jukic et al. 2024, arXiv:2407.16074, table 1).
+    """Schroedinger bridge, variance preserving (Jukic et al. 2024, arXiv:2407.16074, table 1*).
 
     Tied to y, the process with f = -beta / 2 and g^2 = c beta; beta rises linearly, B is its
     integral from 0 to t, and C from t to 1:

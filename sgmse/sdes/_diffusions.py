@@ -17,7 +17,7 @@ from sgmse.sdes._base import SDE, LinearBeta, Scales, positive, rising
 
 @dataclass(frozen=True)
 class VE(SDE):
-    """Variance exploding (Song et al. 2021, arXiv:2011.13456, eq. 31): a = 1, b = 0.
+    """Variance exploding (Song et al. 2021, arXiv:2011.13456, eq. 31*): a = 1, b = 0.
 
     sigma = sigma_min (sigma_max / sigma_min)^t
     """
@@ -53,7 +53,7 @@ class LinearVE(SDE):
 
 @dataclass(frozen=True)
 class VP(LinearBeta, SDE):
-    """Variance preserving, linear beta (Song et al. 2021, arXiv:2011.13456, eq. 33): b = 0.
+    """Variance preserving, linear beta (Song et al. 2021, arXiv:2011.13456, eq. 33*): b = 0.
 
     a = exp(-B / 2),   sigma^2 = 1 - a^2,   B = t beta_min + t^2 (beta_max - beta_min) / 2
     """
@@ -79,7 +79,7 @@ class SubVP(LinearBeta, SDE):
 
 @dataclass(frozen=True)
 class CosineVP(SDE):
-    """Variance preserving, cosine schedule (Nichol, Dhariwal 2021, arXiv:2102.09672, eq. 17).
+    """Variance preserving, cosine schedule (Nichol, Dhariwal 2021, arXiv:2102.09672, eq. 17*).
 
     a = cos(w (t + s)) / cos(w s),   sigma^2 = 1 - a^2,   b = 0,   w = pi / (2 (1 + s))
 
@@ -105,7 +105,7 @@ class CosineVP(SDE):
 
 @dataclass(frozen=True)
 class FlowMatching(SDE):
-    """Conditional flow matching from pure noise (Lipman et al. 2023, arXiv:2210.02747, eq. 20).
+    """Conditional flow matching from pure noise (Lipman et al. 2023, arXiv:2210.02747, eq. 20*).
 
     a = 1 - t,   sigma = sigma_min + (1 - sigma_min) t,   b = 0
 

@@ -100,7 +100,7 @@ class Exponential(Solver[History]):
     """The exact step for a constant estimate.
 
     DDIM (VP), SB-ODE and DBIM (bridges) and the Euler step of a straight flow for eta = 0,
-    ancestral sampling and SB-SDE for eta = 1 (Song, Meng, Ermon 2021, arXiv:2010.02502, eq. 12;
+    ancestral sampling and SB-SDE for eta = 1 (Song, Meng, Ermon 2021, arXiv:2010.02502, eq. 12*;
     Jukic et al. 2024, arXiv:2407.16074; Zheng et al. 2024, arXiv:2405.15885).
 
     DDIM's own eta between 0 and 1, whose step is of no SDE, is `sgmse.compat.DDIM`.

@@ -32,7 +32,7 @@ class Restart(Wrapping):
         x_u = r x + (b_u - r b_t) y + q z,      r = a_u / a_t,      q^2 = sigma_u^2 - r^2 sigma_t^2
 
     then `steps` steps of the solver from u = `high` back to t, at equal distances in lambda: once
-    of `times` such ways (Xu et al. 2023, arXiv:2306.14878, section 3.1, with the process's own
+    of `times` such ways (Xu et al. 2023, arXiv:2306.14878, section 3.1*, with the process's own
     chain for their sqrt(t_max^2 - t_min^2)). t is the last time of the grid that is not below
     `low`; nothing happens if that is not below `high`, or is the last of all.
 

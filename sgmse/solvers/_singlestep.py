@@ -20,7 +20,7 @@ class Singlestep(Exponential):
         x_s = a_s (x0 + p m_1 (x0_m - x0)) + b_s y + sqrt(sigma_s^2 - tau^2) noise + tau z
 
     with p = (lambda_s - lambda_t) / (lambda_m - lambda_t): DPM-Solver++(2S) (Lu et al. 2022,
-    arXiv:2211.01095, algorithm 1) with the exact integral m_1. For eta > 0 both states are on one
+    arXiv:2211.01095, algorithm 1*) with the exact integral m_1. For eta > 0 both states are on one
     path of the SDE, which takes a second draw z': of the noise of the step, m has seen a part,
 
         z_m = rho z + sqrt(1 - rho^2) z',

@@ -147,7 +147,7 @@ class Schedule:
     Args:
         warmup: steps of the rise.
         settle: steps n after which the plateau falls as sqrt(n / step); never if absent (Karras et
-            al. 2024, arXiv:2312.02696, eq. 67).
+            al. 2024, arXiv:2312.02696, eq. 67*).
         decay: share of the whole training, at its end, in which the factor falls.
         final: what it falls to.
     """

@@ -281,3 +281,18 @@ def test_langevin_is_stationary_for_large_items_alone(elements, ratio, most):
         if step >= 60:
             found.append(float(x.abs().square().mean() / variance[0, 0]))
     assert sum(found) / len(found) == pytest.approx(ratio, abs=most)
+
+
+@pytest.mark.parametrize("snr", [0.3, 0.5])
+def test_the_law_that_annealed_langevin_leads_to(snr):
+    """In closed form, w / (1 - snr^2 sigma^2 / w), by what is left of each draw."""
+    problem, steps = Gaussian(OUVE(), 0.0, 0.02), 40
+    t = times(0.5).expand(steps + 1)
+    y = torch.zeros(steps + 1, 1, dtype=torch.complex128)
+    sigma, w = problem.sde.scales(t[:1]).sigma, problem.moments(y, t)[1][0]
+    draws = iter(torch.eye(steps + 1, dtype=y.dtype)[1:, :, None])
+    x = AnnealedLangevin(snr, steps).correct(problem, y, y, t, lambda like: next(draws))
+    found = x.abs().square().sum()
+    torch.testing.assert_close(
+        found, (w / (1 - (snr * sigma) ** 2 / w)).squeeze(), rtol=1e-3, atol=0
+    )

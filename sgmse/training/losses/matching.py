@@ -22,7 +22,7 @@ from sgmse.training.losses.weightings import SigmaSquared, Unweighted, Weighting
 
 @dataclass(frozen=True)
 class ScoreMatching(WeightedLoss):
-    """mean lambda(sigma) |score - grad log p(x_t | x0, y)|^2 (Song et al. 2021, eq. 7).
+    """mean lambda(sigma) |score - grad log p(x_t | x0, y)|^2 (Song et al. 2021, eq. 7*).
 
     With score = -noise / sigma it is  mean lambda / sigma^2 |noise - z|^2,  and for lambda =
     sigma^2, as published, mean |noise - z|^2. Where sigma = 0 there is no noise to learn.
@@ -76,7 +76,7 @@ class Denoising(WeightedLoss):
 class VelocityMatching(Loss):
     """mean |v - v(x0, y, z)|^2 for v = a' x0 hat + b' y + sigma' noise hat: flow matching.
 
-    Lipman et al. 2023, arXiv:2210.02747, eq. 9; b' y is no error. It needs finite a' and sigma'.
+    Lipman et al. 2023, arXiv:2210.02747, eq. 9*; b' y is no error. It needs finite a' and sigma'.
     """
 
     @override

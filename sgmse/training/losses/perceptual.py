@@ -27,7 +27,7 @@ QUIET_FRAME = 1e7  # audible power below which a frame of the reference is silen
 def _tables(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(bands of each bin, response of the input filter, thresholds, exponents of loudness)."""
     frequency = torch.linspace(0, SAMPLE_RATE / 2, N_FFT // 2 + 1, dtype=torch.float64)
-    # Traunmueller 1990, eq. 6
+    # Traunmueller 1990, eq. 6*
     bark = (26.81 * frequency / (1960 + frequency) - 0.53).clamp(min=0)
     edges = torch.linspace(0, float(bark[-1]) + 1e-9, BANDS + 1, dtype=torch.float64)
     band = torch.bucketize(bark, edges, right=True).clamp(1, BANDS) - 1

@@ -93,7 +93,7 @@ class Reconstruction(WeightedLoss):
 
 
 def negative_si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
-    """-log10 of the scale-invariant signal-to-distortion ratio (Le Roux et al. 2019, eq. 3).
+    """-log10 of the scale-invariant signal-to-distortion ratio (Le Roux et al. 2019, eq. 3*).
 
     Shape: (..., samples) twice -> (...). Energies are kept above 1e-8 and the ratio above -40 dB,
     where there is nothing left to learn from it.

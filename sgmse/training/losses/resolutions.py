@@ -36,7 +36,7 @@ def magnitudes(audio: Tensor, window: int) -> Tensor:
 
 
 def multi_resolution_loss(estimate: Tensor, reference: Tensor) -> Tensor:
-    """The mean over the windows of spectral convergence and log distance (eq. 4 to 6).
+    """The mean over the windows of spectral convergence and log distance (eq. 4* to 6*).
 
         | |X| - |X0| | / | |X0| |  +  mean | log |X| - log |X0| |
 
