@@ -167,7 +167,10 @@ def test_import_is_light():
 import sys
 sys.path[:] = {sys.path!r}
 import sgmse
+sgmse.__version__
+assert "torch" not in sys.modules
 [getattr(sgmse, name) for name in sgmse.__all__]  # some may load when they are first asked for
+assert sgmse.solvers.Uniform().steps == 30  # a module that nobody has imported
 print(*sys.modules)
 """
     command = [sys.executable, "-c", script]

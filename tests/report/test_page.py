@@ -34,6 +34,9 @@ FILES = {"clean": DATA / "clean.wav", "noisy": DATA / "noisy.wav", "peer": DATA 
 COSTS = {"ours, 4 steps": {"evaluations": 4, "real-time factor": 0.1}, "peer": {"evaluations": 1}}
 COUNT = 9
 
+#: Where no chart is looked at, which take the longest to be drawn.
+PLAIN: dict[str, Any] = {"costs": None, "by": []}
+
 HOSTILE = (
     '<img src=x onerror="hacked=1">',
     '"><script>hacked=1</script>',
@@ -172,7 +175,7 @@ def test_the_worst_recordings_are_listed_and_lead_to_their_sounds(page):
 
 
 def test_each_card_has_its_own_sound_and_picture(tmp_path):
-    found = Elements(write(tmp_path, coding="flac", files=["f0"]))
+    found = Elements(write(tmp_path, coding="flac", files=["f0"], **PLAIN))
     expected = make_clips(FILES, seconds=0.4, coding="flac")
     assert [a["src"] for a in found.of("audio")] == [clip.sound for clip in expected]
     assert [a["src"] for a in found.of("img")] == [clip.picture for clip in expected]
@@ -221,7 +224,7 @@ def test_names_are_text_wherever_they_come_from(tmp_path):
 
 
 def test_scores_alone_make_a_page(tmp_path):
-    page = write(tmp_path, audio=None, costs=None, files=6)
+    page = write(tmp_path, audio=None, files=6, **PLAIN)
     assert "Recordings</h2>" not in page
     assert not Elements(page).of("audio")
     scores = replace(made(), rows=tuple(replace(r, facts={}) for r in made().rows_of("peer")))
@@ -234,29 +237,30 @@ def test_scores_alone_make_a_page(tmp_path):
 def test_seeds_count_once(tmp_path):
     scores = made()
     more = [replace(row, seed=1) for row in scores.rows]
-    page = write(tmp_path, replace(scores, rows=scores.rows + tuple(more)), files=0, by=[])
+    page = write(tmp_path, replace(scores, rows=scores.rows + tuple(more)), files=0, **PLAIN)
     assert "with its mean over 2 seeds" in page
-    assert "seeds" not in write(tmp_path, files=0, by=[])
+    assert "seeds" not in write(tmp_path, files=0, **PLAIN)
 
 
 def test_a_file_that_cannot_be_read_is_on_the_page(tmp_path):
     scores = made()
-    page = write(tmp_path, audio=made_audio(scores, {**FILES, "peer": tmp_path / "gone.wav"}))
+    audio = made_audio(scores, {**FILES, "peer": tmp_path / "gone.wav"})
+    page = write(tmp_path, audio=audio, **PLAIN)
     assert page.count("no such file") == 2
     assert len(Elements(page).of("audio")) == 4
 
 
 def test_recordings_by_name(tmp_path):
-    page = write(tmp_path, files=["f3"])
+    page = write(tmp_path, files=["f3"], **PLAIN)
     assert re.findall(r"<h3><bdi>(.*?)</bdi>", page) == ["f3"]
     assert "1 of 9 recordings; the first 0.4 s of each" in page
     with pytest.raises(ValueError, match=r"no recording 'f3\.wav' to listen to"):
-        write(tmp_path, files=["f3.wav"])
+        write(tmp_path, files=["f3.wav"], **PLAIN)
 
 
 def test_the_size_is_kept(tmp_path):
     """The limit takes recordings away, evenly, and the page tells; a limit too small is refused."""
-    few = {"costs": None, "by": []}  # no charts
+    few = PLAIN
     bare = len(write(tmp_path, files=0, **few).encode())
     whole = len(write(tmp_path, files=3, **few).encode())
     limit = bare + 0.7 * (whole - bare)
@@ -289,11 +293,11 @@ def test_bad_arguments_are_refused_before_any_work(tmp_path, monkeypatch):
 
 def test_a_report_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "new" / "report.html"
-    assert write_report(Table(made()), path) == path
+    assert write_report(Table(made()), path, by=[]) == path
     before = path.read_bytes()
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OSError, match="full"):
-        write_report(Table(made()), path, title="another")
+        write_report(Table(made()), path, title="another", by=[])
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["report.html"]
 
@@ -311,7 +315,7 @@ def test_packages_are_asked_for(package, monkeypatch, tmp_path):
 
 def test_progress_is_told(tmp_path):
     told = []
-    write(tmp_path, by=[], progress=lambda *stage: told.append(stage))
+    write(tmp_path, **PLAIN, progress=lambda *stage: told.append(stage))
     assert told == [("report", 0, 2), ("report", 1, 2), ("report", 2, 2)]
 
 
@@ -493,7 +497,7 @@ def test_everything_can_be_reached_by_keyboard(opened):
 
 
 def test_flac_plays_too(chromium, tmp_path):
-    write(tmp_path, coding="flac", files=1, seconds=1.0)
+    write(tmp_path, coding="flac", files=1, seconds=1.0, **PLAIN)
     opened = Opened(chromium, tmp_path / "report.html")
     opened("document.querySelector('audio').play()")
     assert opened("document.querySelector('audio').duration") == pytest.approx(1)

@@ -23,7 +23,7 @@ from sgmse.solvers import (
     solve,
 )
 
-STEPS = (24, 48)
+STEPS = (16, 32)
 #: By order, the numbers of steps from which the slope is that of the limit, and not of rounding;
 #: and how near it is there, if not to a tenth: at more steps order 5 meets the rounding.
 FINE = {3: (192, 384), 4: (64, 128), 5: (48, 96)}
