@@ -18,6 +18,7 @@ import sgmse.inference
 import sgmse.model
 import sgmse.sdes
 import sgmse.solvers
+import sgmse.training.losses
 from sgmse.bench import load_suite
 from sgmse.cli import main as cli
 from sgmse.data import LAYOUTS
@@ -37,6 +38,7 @@ MODULES = (
     sgmse.model,
     sgmse.inference,
     sgmse.compat,
+    sgmse.training.losses,
 )
 NAMES = {name: value for module in MODULES for name, value in vars(module).items()}
 

@@ -54,7 +54,7 @@ class WholeSteps(Loss):
     """mean w |u - u*|^2 for the average velocity u; subclasses say what the model is pulled to.
 
     w = 1 / (L + floor)^power, of the L = mean |u - u*|^2 of each item, and no gradient goes through
-    it (Geng et al. 2025, arXiv:2505.13447, eq. 22*): items whose target is far off pull less. The
+    it (Geng et al. 2025, arXiv:2505.13447): items whose target is far off pull less. The
     curves show mean L as `velocity`.
     """
 
@@ -156,7 +156,7 @@ class WholeSteps(Loss):
 class MeanFlow(WholeSteps):
     """The end of a step stays where it is along the flow: d/dt x_s(x_t, y, t) = 0.
 
-    Geng et al. 2025 (arXiv:2505.13447, eq. 10*) have it for the average velocity u, which it is
+    Geng et al. 2025 (arXiv:2505.13447) have it for the average velocity u, which it is
 
         u* = v - (t - s) d/dt u = u + d/dt x_s,      d/dt = d/dt + (v d/dx),
 
