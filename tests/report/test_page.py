@@ -182,7 +182,7 @@ def test_each_card_has_its_own_sound_and_picture(tmp_path):
     assert [a["aria-label"] for a in found.of("audio")] == [clip.label for clip in expected]
 
 
-def test_names_are_text_wherever_they_come_from(tmp_path):
+def test_names_are_text_wherever_they_come_from(tmp_path, monkeypatch):
     systems = (HOSTILE[0], HOSTILE[1], HOSTILE[2])
     names = [*HOSTILE, "bad \udcff bytes"]
     scores = made(names, systems)
@@ -202,6 +202,8 @@ def test_names_are_text_wherever_they_come_from(tmp_path):
         systems[1]: DATA / "noisy.wav",
         systems[2]: Path(HOSTILE[0]),
     }
+    clips = make_clips(files, seconds=0.4)  # all recordings have the same files
+    monkeypatch.setattr(module, "make_clips", lambda *_, **__: clips)
     page = write(
         tmp_path,
         scores,
@@ -258,8 +260,10 @@ def test_recordings_by_name(tmp_path):
         write(tmp_path, files=["f3.wav"], **PLAIN)
 
 
-def test_the_size_is_kept(tmp_path):
+def test_the_size_is_kept(tmp_path, monkeypatch):
     """The limit takes recordings away, evenly, and the page tells; a limit too small is refused."""
+    clips = make_clips(FILES, seconds=0.4)  # all recordings have the same files
+    monkeypatch.setattr(module, "make_clips", lambda *_, **__: clips)
     few = PLAIN
     bare = len(write(tmp_path, files=0, **few).encode())
     whole = len(write(tmp_path, files=3, **few).encode())

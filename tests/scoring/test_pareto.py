@@ -7,7 +7,8 @@ from hypothesis import given, settings, strategies as st
 from sgmse.scoring.pareto import pareto_front
 
 PLACES = st.dictionaries(
-    st.text(max_size=2), st.tuples(st.integers(1, 4).map(float), st.integers(0, 4).map(float))
+    st.sampled_from("abcdefgh"),
+    st.tuples(st.integers(1, 4).map(float), st.integers(0, 4).map(float)),
 )
 
 
