@@ -221,13 +221,17 @@ class Composition(WholeSteps):
     (Yang et al. 2025, COSE, arXiv:2509.15952). It takes two more evaluations of the items with
     s < t, and no derivative.
 
+    Any flow fulfils it, also one that is far from the data: with a power of 1 those items, whose L
+    is soon 0, would outweigh the velocities, which alone say where the data are.
+
     Args:
         share: of the items with s < t; the others train the velocity, s = t.
-        power, floor: of the weights, see `WholeSteps`.
+        power, floor: of the weights, see `WholeSteps`; COSE trains the two kinds in turns, and has
+            the power 0.5.
     """
 
     share: float = 0.5
-    power: float = 0.5
+    power: float = 0.0
     floor: float = 1e-3
 
     @override
