@@ -64,7 +64,7 @@ from sgmse.errors import (
     SamplerWarning,
 )
 from sgmse.front import FrontEnd
-from sgmse.model import Regeneration, ScoreModel
+from sgmse.model import Regeneration, ScoreModel, check_steps
 from sgmse.postprocessing import (
     LIKELY,
     POSSIBLE,
@@ -188,11 +188,7 @@ class Enhancer:
     def __post_init__(self) -> None:
         kinds(self)
         self.front.delays(self.sampler.shifts)  # says where there are too many
-        if self.sampler.grid.steps == 0 and self.model.parts.get("predictor") is None:
-            raise ArgumentError(
-                "steps must be at least 1, not 0: the model has no predictor that says anything "
-                "before the first one"
-            )
+        check_steps(self.model, self.sampler.grid.steps)
         if why := refusal(self.sampler, self.model.sde, self.samplers):
             if not self.force:
                 raise ArgumentError(f"{why}; to hear it all the same use --force (force=True)")

@@ -233,6 +233,15 @@ class Refinement:
         return self.model(x, y, t, self.y)
 
 
+def check_steps(model: ScoreModel | Regeneration, steps: int) -> None:
+    """Refuse none for a model without a predictor, of which they would be the recording."""
+    if steps == 0 and model.parts.get("predictor") is None:
+        raise ArgumentError(
+            "steps must be at least 1, not 0: the model has no predictor that says anything before "
+            "the first one"
+        )
+
+
 def assemble(
     network: Network,
     sde: SDE,

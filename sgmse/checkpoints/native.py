@@ -22,7 +22,7 @@ from sgmse.config import Classes, from_plain, to_plain
 from sgmse.errors import ArgumentError, CheckpointError, ConfigError
 from sgmse.estimates import Parametrization
 from sgmse.front import FrontEnd
-from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble
+from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble, check_steps
 from sgmse.networks import Network
 from sgmse.sdes import SDE
 from sgmse.solvers import Sampler, SamplerRange, refusal
@@ -91,6 +91,7 @@ class Checkpoint:
             known = ", ".join(get_args(QualityName))
             raise ArgumentError(f"qualities are called {known}, not {odd[0]!r}")
         self.front.delays(self.sampler.shifts)  # says where there are too many
+        check_steps(self.model, self.sampler.grid.steps)
         if not isinstance(self.training, Mapping):
             raise ArgumentError(f"training must be a table of values, not {self.training!r}")
 

@@ -108,6 +108,7 @@ def fit(
             f"{solver} draws noise in every step, and few of them have no path of many to keep to: "
             "fit the grid of a deterministic solver, such as the same with eta=0"
         )
+    whole("steps", steps, least=1)
     if runs < 1 or reference < 2 * steps:
         raise ArgumentError(
             f"fit needs runs >= 1 and reference >= 2 x steps, not runs {runs}, reference "
