@@ -44,6 +44,7 @@ def test_pages_quote_the_results(monkeypatch):
     pages = importlib.import_module("pages").pages()
     assert {page.relative_to(REPOSITORY).as_posix() for page in pages} == {
         *("README.md", "sgmse/pretrained/default/README.md"),
+        "sgmse/pretrained/default/config.json",
     }
     for page, text in pages.items():
         assert page.read_text("utf-8") == text, f"{page}: run python benchmarks/pages.py"
