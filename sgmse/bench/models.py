@@ -122,7 +122,7 @@ class Model(System):
     def conditions(self) -> Mapping[str, str]:
         """The digest of the model, and the sampler."""
         return {
-            "model": Path(self.model).name,
+            "model": Path(self.sampled).name,
             "weights": model_digest(locate(self.sampled)),
             "sampler": self._sampler.all,
             **versions(),
@@ -131,7 +131,7 @@ class Model(System):
     @override
     def about(self, conditions: Mapping[str, str]) -> About:
         """The model and its sampler, the version of the library, the weights by their digest."""
-        place, own = locate(self.model), "sgmse-toolkit"
+        place, own = locate(self.sampled), "sgmse-toolkit"
         config = {} if place.is_file() else json.loads((place / CONFIG).read_text("utf-8"))
         parts = [f"{own} {conditions[own]}"] if own in conditions else []
         return About(

@@ -32,7 +32,8 @@ def load_model(
         classes: names of classes; `CLASSES`, which you extend by your own, if absent.
 
     Raises:
-        CheckpointError: there is no such model, or it is damaged.
+        CheckpointError: there is no such model, or it is damaged, or its quality is of a model that
+            is not in the package.
         ValueError: `compat` is unknown, or the model is a native one; the model has no such
             quality.
     """
@@ -58,6 +59,11 @@ def _of_quality(checkpoint: Checkpoint, name: QualityName, model: str | Path) ->
         raise ArgumentError(f"the model {model} has no quality {name!r}; {remedy}")
     chosen = checkpoint.qualities[name]
     if chosen.model is not None:
+        if chosen.model not in PACKAGED:  # a file from elsewhere must not choose what is loaded
+            raise CheckpointError(
+                f"the quality {name!r} of {model} is of the model {chosen.model!r}, which is not "
+                f"in the package ({', '.join(PACKAGED)}); name that model itself"
+            )
         checkpoint = load_model(chosen.model)
     return checkpoint if chosen.sampler is None else replace(checkpoint, sampler=chosen.sampler)
 

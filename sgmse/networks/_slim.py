@@ -15,7 +15,7 @@ structure where frames overlap (deep filtering; Mack and Habets 2019, arXiv:1904
 observations each has a mask, and the last one the taps.
 
 An untrained network is the identity on its last observation: the recording, or what a predictor has
-made of it (`Regeneration`), so that from there training can only gain.
+made of it (`Regeneration`), which is where training begins.
 """
 
 from collections.abc import Sequence

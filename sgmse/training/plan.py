@@ -65,11 +65,12 @@ def prepare(
     state = _state_of(folder, recipe, resume)
     if origin is not None:
         recipe.check_origin(origin, owner)
-    elif state is None and recipe.predictor is not None and not recipe.predictor.trained:
-        raise RecipeError(
-            "predictor.trained: one that is not trained has the weights of a model; name it with "
-            "--from"
-        )
+    elif state is None and recipe.predictor is not None:
+        named = "the weights of a model; name it with --from"
+        if not recipe.predictor.trained:
+            raise RecipeError(f"predictor.trained: one that is not trained has {named}")
+        if recipe.predictor.inherited:
+            raise RecipeError(f"predictor.inherited: what is inherited are {named}")
     validation = recipe.validation
     if validation is not None:
         validation.require()

@@ -66,7 +66,8 @@ class Prediction:
         loss: of the prediction, an estimate of clean audio like any other.
         trained: whether it is trained, too.
         inherited: whether the network of the process starts with the weights of the predictor where
-            that comes from a model (`Network.inherit`); of its own ones, if not.
+            that comes from a model (`Network.inherit`); of its own ones, if not. A training that
+            starts from a whole `Regeneration` has the weights of both of it.
     """
 
     network: Network
@@ -216,12 +217,13 @@ class Recipe:
         It has the same parts; or it has no predictor and becomes that of the recipe.
         """
         model, here = model_of(origin), self.model
-        if self.becomes_predictor(origin.model.parts):
+        becomes = self.becomes_predictor(origin.model.parts)
+        if becomes:
             data = to_plain(Data(), RECIPE_CLASSES)  # D(y) is an output that estimates x0
             kept = {name: here[name] for name in ("sample_rate", "transform")}
             here = kept | {"network": here["predictor"], "parametrization": data}
         _check_alike(here, model, f"{owner} has", "change the recipe, or start from another model")
-        if self.predictor is not None and self.predictor.inherited:
+        if becomes and self.predictor is not None and self.predictor.inherited:
             try:
                 type(self.network)(**self.network.config).inherit(origin.model.network)
             except ArgumentError as error:

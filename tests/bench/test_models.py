@@ -60,6 +60,8 @@ def test_a_quality_is_what_its_model_says():
     digests = [system.conditions()["weights"] for system in (Model("model"), plain, fast, best)]
     assert digests[0] == digests[1] == digests[2]  # what is offered changes no sound
     assert digests[3] == Model().conditions()["weights"]
+    said = best.about(best.conditions())
+    assert (said.what.split(":")[0], said.licence) == ("default", "cc-by-sa-4.0")
     assert len({system.conditions()["sampler"] for system in (plain, fast, best)}) == 3
     with pytest.raises(ValueError, match="has no quality 'balanced'"):
         Model("offering", quality="balanced").require()

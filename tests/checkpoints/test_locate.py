@@ -51,6 +51,10 @@ def test_a_model_of_a_quality():
     assert best.model.network.config == load_model("default").model.network.config
     with pytest.raises(ArgumentError, match="tiny has no quality 'fast'; it has balanced, best"):
         load_model("tiny", quality="fast")
+    for elsewhere in ("tiny", "hf://someone/tiny", "file.ckpt"):
+        save(replace(tiny, qualities={"best": Quality(model=elsewhere)}), "leading")
+        with pytest.raises(CheckpointError, match=r"not in the package .*; name that model itself"):
+            load_model("leading", quality="best")
     save(tiny, "without")
     with pytest.raises(ArgumentError, match="no quality 'best'; choose its steps and shifts"):
         load_model("without", quality="best")

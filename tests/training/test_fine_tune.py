@@ -156,6 +156,8 @@ def test_what_cannot_become_a_predictor(finished, corpus, refine, tmp_path):
     options = {"data": corpus, "output": tmp_path / "run"}
     with pytest.raises(RecipeError, match=r"predictor.trained: .* name it with --from"):
         train(refine, **options)
+    with pytest.raises(RecipeError, match=r"predictor.inherited: .* name it with --from"):
+        train(refine, overrides=["predictor.trained=true"], **options)
     options["from_"] = finished / "best"
     with pytest.raises(RecipeError, match=r"has network .* the recipe has .*'taps': 3"):
         train(refine, overrides=["predictor.network.taps=3"], **options)

@@ -32,6 +32,15 @@ class Truth(NamedTuple):
     s: Tensor | None = None
 
 
+def infinite_velocity(sde: SDE, t: Tensor) -> str | None:
+    """That a' or sigma' is infinite at one of the times (batch,), and at which; None if at none."""
+    a, _, sigma = sde.rates(t)
+    odd = ~(a.isfinite() & sigma.isfinite())
+    if not odd.any():
+        return None
+    return f"the velocity of {sde} is infinite at t = {float(t[odd][0]):g}"
+
+
 class Loss(ABC):
     """A frozen dataclass of weights."""
 

@@ -16,7 +16,7 @@ from typing_extensions import override
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE, weighted
-from sgmse.training.losses.base import Loss, Truth, WeightedLoss
+from sgmse.training.losses.base import Loss, Truth, WeightedLoss, infinite_velocity
 from sgmse.training.losses.weightings import SigmaSquared, Unweighted, Weighting, level
 
 
@@ -81,14 +81,8 @@ class VelocityMatching(Loss):
 
     @override
     def refusal(self, sde: SDE, t: Tensor) -> str | None:
-        a, _, sigma = sde.rates(t)
-        odd = ~(a.isfinite() & sigma.isfinite())
-        if not odd.any():
-            return None
-        return (
-            f"VelocityMatching: the velocity of {sde} is infinite at t = {float(t[odd][0]):g}; "
-            "train at other times, or use Reconstruction"
-        )
+        why = infinite_velocity(sde, t)
+        return why and f"VelocityMatching: {why}; train at other times, or use Reconstruction"
 
     @override
     def __call__(self, estimate: Estimate, truth: Truth) -> Mapping[str, Tensor]:

@@ -30,7 +30,7 @@ from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE, Scales, expand, weighted
 from sgmse.solvers import Model, TwoTimes, two_timed
-from sgmse.training.losses.base import Loss, Truth
+from sgmse.training.losses.base import Loss, Truth, infinite_velocity
 
 #: Below this length the mean slope of a scale is that in the middle, where a difference has lost
 #: more digits of single precision than that is off.
@@ -82,13 +82,9 @@ class WholeSteps(Loss):
 
     @override
     def refusal(self, sde: SDE, t: Tensor) -> str | None:
-        a, _, sigma = sde.rates(t)
-        odd = ~(a.isfinite() & sigma.isfinite())
-        if not odd.any():
-            return None
-        return (
-            f"{type(self).__name__}: the velocity of {sde} is infinite at t = "
-            f"{float(t[odd][0]):g}; train and start at earlier times (times.high and "
+        why = infinite_velocity(sde, t)
+        return why and (
+            f"{type(self).__name__}: {why}; train and start at earlier times (times.high and "
             "sampler.grid.start), or use another process"
         )
 
