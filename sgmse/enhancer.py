@@ -75,7 +75,7 @@ from sgmse.postprocessing import (
     share_of,
     whole_band,
 )
-from sgmse.solvers import Callback, Grid, Sampler, SamplerRange, Solver, Step, refusal, solve
+from sgmse.solvers import Callback, Grid, Randn, Sampler, SamplerRange, Solver, Step, refusal, solve
 
 Audio = TypeVar("Audio", NDArray[Any], Tensor)
 #: Called with the seconds of audio that are done since the last call.
@@ -557,12 +557,27 @@ class Enhancer:
     def _drawn(self, audio: Tensor, delay: int, randn: Draws, report: Callback) -> Tensor:
         """Channels (batch, samples), enhanced with the frames `delay` samples earlier."""
         delayed = torch.nn.functional.pad(audio, (delay, 0))
-        model, anchor = self.model.observe(self.spectrogram(delayed))
+        x, length = self.spectrogram(delayed), delayed.shape[1]
+        return self.sampled(x, length, randn, report)[:, delay:]
+
+    def sampled(self, spectrogram: Tensor, samples: int, randn: Randn, report: Callback) -> Tensor:
+        """What the sampler makes of the `spectrogram` of so many samples: audio (batch, samples).
+
+        After no steps that is what the predictor said, without the noise of a start.
+        """
+        moved, divisor = self.model.delay(self.front.transform.hop), self.model.divisor[1]
+
+        def later(x: Tensor) -> Tensor:
+            return self.front.later(x, samples, moved, divisor)
+
+        model, anchor = self.model.observe(spectrogram, later)
         solver, grid = self.sampler.solver, self.sampler.grid
-        x = solve(model, anchor, solver, grid, randn=randn, callback=report).x
-        if grid.steps == 0:  # what was predicted, after which nothing was called
+        if grid.steps == 0:
+            x = anchor
             report(Step(1, 1, grid.start, grid.start, x, x))
-        return self.audio(x, delayed.shape[1])[:, delay:]
+        else:
+            x = solve(model, anchor, solver, grid, randn=randn, callback=report).x
+        return self.audio(x, samples + moved)[:, moved:]
 
     def spectrogram(self, audio: Tensor) -> Tensor:
         """(batch, samples) to (batch, 1, frequency, frame), padded and placed for the network."""

@@ -99,5 +99,12 @@ class FrontEnd:
         own = self.transform.frames(padded) if self.tail == "cover" else None
         return self.transform.inverse(spectrogram[:, 0, :, :own], padded)[:, :samples]
 
+    def later(self, spectrogram: Tensor, samples: int, delay: int, divisor: int = 1) -> Tensor:
+        """The same sound `delay` samples later, so that its frames lie elsewhere in it.
+
+        It is of `samples + delay` samples; the first ones are silent.
+        """
+        return self.forward(pad(self.inverse(spectrogram, samples), (delay, 0)), divisor)
+
     def _covering(self, samples: int) -> int:
         return self.transform.covering(samples) if self.tail == "cover" else samples

@@ -5,6 +5,9 @@ A model of the library is a `ScoreModel`, whose process leads to the observation
 
     model, anchor = model.observe(y)
     x = solve(model, anchor, solver, grid).x
+
+A `Regeneration` may refine in frames that lie elsewhere in the sound than those of its prediction.
+Then the result is that sound in those frames, and `observe` needs to be told how they are made.
 """
 
 from collections.abc import Callable
@@ -93,9 +96,13 @@ class ScoreModel(nn.Module):
         """grad log p_t(x | y) = -noise / sigma, in the complex (Wirtinger) convention, like x."""
         return -self(x, y, t).noise / expand(self.sde.scales(t).sigma, x)
 
-    def observe(self, y: Tensor) -> tuple["ScoreModel", Tensor]:
+    def observe(self, y: Tensor, later: "Later | None" = None) -> tuple["ScoreModel", Tensor]:
         """What `solve` takes for y: a model and the observation to which its process leads."""
         return self, y
+
+    def delay(self, hop: int) -> int:
+        """Samples by which its results are later than y: none (`Regeneration.delay`)."""
+        return 0
 
     @property
     def divisor(self) -> tuple[int, int]:
@@ -124,6 +131,7 @@ class ScoreModel(nn.Module):
 
 
 Conditioning = Literal["noisy", "post", "both"]
+Later = Callable[[Tensor], Tensor]  # spectrograms of some sound to those of it some samples later
 
 
 class Regeneration(nn.Module):
@@ -139,17 +147,26 @@ class Regeneration(nn.Module):
         refiner: the model of the process between x0 and the anchor.
         conditioning: what the network of the refiner sees beside the state: y ("noisy"), the anchor
             ("post"), or y and the anchor ("both"), for which it must take two observations.
+        moved: how much later than the frames of the prediction those of the refiner lie, as a share
+            of the distance between two frames, at least 0 and less than 1. What a network makes of
+            a sound depends a little on where its frames lie; at 1/2 a refiner sees what the
+            predictor has done to it from between them.
 
     Its process, parametrization and latest time are those of the refiner.
 
     Raises:
-        ValueError: an unknown conditioning, or networks that take another number of observations.
+        ValueError: an unknown conditioning, networks that take another number of observations, or
+            no such share.
     """
 
     __call__: Callable[..., Estimate]
 
     def __init__(
-        self, predictor: Network, refiner: ScoreModel, conditioning: Conditioning = "both"
+        self,
+        predictor: Network,
+        refiner: ScoreModel,
+        conditioning: Conditioning = "both",
+        moved: float = 0.0,
     ) -> None:
         super().__init__()
         an("predictor", predictor, nn.Module, "NCSNpp()")
@@ -162,9 +179,16 @@ class Regeneration(nn.Module):
                     f"conditioning {conditioning!r} needs a {name} of {wanted[name]} observations, "
                     f"not {network.observations}"
                 )
+        real("moved", moved)
+        if not 0 <= moved < 1:
+            raise ArgumentError(
+                f"moved must be a share of the distance between two frames, at least 0 and less "
+                f"than 1, not {moved!r}"
+            )
         self.predictor = predictor
         self.refiner = refiner
         self.conditioning = conditioning
+        self.moved = moved
         self.sde = refiner.sde
         self.parametrization = refiner.parametrization
         self.latest = refiner.latest
@@ -182,9 +206,31 @@ class Regeneration(nn.Module):
         seen = noisy if self.conditioning == "noisy" else torch.cat([noisy, anchor], dim=1)
         return self.refiner(x, anchor, t, seen)
 
-    def observe(self, y: Tensor) -> tuple["Refinement", Tensor]:
-        """What `solve` takes for y: a model and the anchor to which its process leads."""
-        return Refinement(self, y), self.predict(y)
+    def observe(self, y: Tensor, later: Later | None = None) -> tuple["Refinement", Tensor]:
+        """What `solve` takes for y: a model and the anchor to which its process leads.
+
+        Args:
+            y: the observation.
+            later: makes of spectrograms of some sound, like y, those of the same sound `delay`
+                samples later (`sgmse.front.FrontEnd.later`); for one whose frames are moved, and
+                ignored by others.
+
+        Raises:
+            ValueError: the frames are moved, and there is nothing that moves them.
+        """
+        anchor = self.predict(y)
+        if self.moved == 0:
+            return Refinement(self, y), anchor
+        if later is None:
+            raise ArgumentError(
+                f"the refiner's frames lie elsewhere (moved={self.moved:g}): observe(y, later) "
+                "needs to be told how they are made, as FrontEnd.later does"
+            )
+        return Refinement(self, later(y)), later(anchor)
+
+    def delay(self, hop: int) -> int:
+        """Samples by which its results are later than y, of frames that are `hop` samples apart."""
+        return round(self.moved * hop)
 
     @property
     def network(self) -> Network:
@@ -208,6 +254,7 @@ class Regeneration(nn.Module):
         return self.refiner.parts | {
             "predictor": self.predictor,
             "conditioning": self.conditioning,
+            "moved": self.moved,
         }
 
 
@@ -249,7 +296,8 @@ def assemble(
     latest: float = 1.0,
     predictor: Network | None = None,
     conditioning: Conditioning = "both",
+    moved: float = 0.0,
 ) -> ScoreModel | Regeneration:
     """The model of these parts: a `Regeneration` if there is a predictor."""
     model = ScoreModel(network, sde, parametrization, latest)
-    return model if predictor is None else Regeneration(predictor, model, conditioning)
+    return model if predictor is None else Regeneration(predictor, model, conditioning, moved)

@@ -28,6 +28,7 @@ from tiny import (
     regeneration,
     with_front,
 )
+from torch.nn.functional import pad
 
 import sgmse
 from sgmse import audio as files
@@ -38,7 +39,7 @@ from sgmse.enhancer import Draws, Enhancer
 from sgmse.errors import AudioError, ClippingWarning, DeviceError, SgmseError
 from sgmse.estimates import Data
 from sgmse.metrics import si_sdr
-from sgmse.model import Regeneration, ScoreModel
+from sgmse.model import Refinement, Regeneration, ScoreModel
 from sgmse.networks import Network, SlimUNet
 from sgmse.sdes import OUVE, SBVE
 from sgmse.solvers import NAMED, Exponential, Multistep, PredictorCorrector, Sampler, Uniform, solve
@@ -472,6 +473,9 @@ def test_no_steps_are_what_a_predictor_says():
     out = Enhancer(model, front, sampler)(audio, RATE, progress=done.append)
     np.testing.assert_allclose(out, 0.5 * audio, atol=1e-6)
     assert sum(done) == pytest.approx(1.0)
+    # Without the noise with which another process starts.
+    noisy = Regeneration(Gain(0.5), ScoreModel(net.eval(), OUVE(), Data()))
+    np.testing.assert_array_equal(Enhancer(noisy, front, sampler)(audio, RATE), out)
     # A fresh refiner leaves that as it is, in any number of steps.
     for steps in (1, 3):
         more = Enhancer(model, front, sampler).with_sampler(steps=steps)
@@ -580,6 +584,40 @@ def test_a_regeneration_refines_its_prediction_channel_by_channel(conditioning):
     predicted = peak * model.audio(anchor, 700)[0].numpy()
     assert np.abs(out[0] - predicted).max() > 0.01 * peak  # both matter
     assert np.abs(predicted - audio[0]).max() > 0.01 * peak
+
+
+def test_moved_frames_see_what_was_predicted_from_between_those_of_the_prediction():
+    model = replace(NOISY, model=regeneration(moved=0.5).double()).with_sampler(shifts=2)
+    audio = sound(2, 700)
+    hop, rate = model.front.transform.hop, {"rtol": 0, "atol": 1e-9}
+    peaks = np.abs(audio).max(axis=1, keepdims=True)
+    heard = torch.from_numpy(audio / peaks)
+    expected = torch.zeros_like(heard)
+    for shift in range(2):
+        delay = round(shift * hop / 2)
+        y = model.spectrogram(pad(heard, (delay, 0)))
+        first = model.audio(model.model.predict(y), 700 + delay)
+        again = [pad(each, (hop // 2, 0)) for each in (pad(heard, (delay, 0)), first)]
+        noisy, anchor = map(model.spectrogram, again)
+        state = Refinement(model.model, noisy)
+        randn = Draws(0, 0, place=shift)
+        x = solve(state, anchor, model.sampler.solver, model.sampler.grid, randn=randn).x
+        expected += model.audio(x, 700 + delay + hop // 2)[:, delay + hop // 2 :] / 2
+    np.testing.assert_allclose(model(audio, RATE), peaks * expected.numpy(), **rate)
+    plain = replace(model, model=regeneration().double())
+    assert np.abs(model(audio, RATE) - plain(audio, RATE)).max() > 0.01
+
+
+@pytest.mark.parametrize("samples", [1, 40, 64, 700, 1000])
+@pytest.mark.parametrize("moved", [0.25, 0.5, 0.999])
+def test_what_is_predicted_comes_back_in_its_place_from_moved_frames(samples, moved):
+    audio = sound(2, samples)
+    sampler = Sampler(Exponential(start=0.0), Uniform(steps=0, end=0.0))
+    front = replace(FRONT, level="published")
+    ours, theirs = (
+        Enhancer(regeneration(moved=share), front, sampler)(audio, RATE) for share in (moved, 0.0)
+    )
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)  # rounding in float32
 
 
 def test_a_spectrogram_is_in_the_precision_of_the_network():

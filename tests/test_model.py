@@ -8,6 +8,7 @@ from problems import Gaussian, noise, times
 from tiny import Predictive, regeneration
 from torch import nn
 
+from sgmse.errors import ArgumentError, ArgumentTypeError
 from sgmse.estimates import EDM, Data, Preconditioned, Score, Velocity
 from sgmse.inference import ensemble
 from sgmse.model import Regeneration, ScoreModel, assemble
@@ -279,6 +280,19 @@ def test_a_regeneration_is_solved_as_the_process_to_its_anchor(conditioning):
     assert ours.nfe == exact.nfe
 
 
+def test_moved_frames_need_somebody_who_moves_them():
+    model, y = regeneration(moved=0.5), noise(2, 1, 32, 4, dtype=torch.complex64)
+    with pytest.raises(ArgumentError, match=r"observe\(y, later\) needs to be told how"):
+        model.observe(y)
+    seeing, anchor = model.observe(y, lambda x: x.roll(1, -1))
+    assert torch.equal(seeing.y, y.roll(1, -1))
+    assert torch.equal(anchor, model.predict(y).roll(1, -1))
+    assert [m.delay(9) for m in (model, regeneration(), regeneration().refiner)] == [4, 0, 0]
+    for moved in (-0.1, 1.0, float("nan"), "half", True):
+        with pytest.raises((ArgumentError, ArgumentTypeError), match="moved must be"):
+            regeneration(moved=moved)
+
+
 def test_several_samples_of_one_observation():
     seeing, anchor = regeneration().observe(noise(1, 1, 32, 4, dtype=torch.complex64))
     result = ensemble(seeing, anchor, Exponential(eta=1.0), Uniform(3), count=3, batch=2)
@@ -300,7 +314,9 @@ def test_gradients_reach_predictor_and_refiner(conditioning):
 
 
 def test_the_parts_of_a_model_make_it_again():
-    for model in (regeneration(), regeneration("post"), regeneration().refiner):
+    moved = regeneration(moved=0.5)
+    assert assemble(**moved.parts).moved == 0.5
+    for model in (regeneration(), regeneration("post"), moved, regeneration().refiner):
         again = assemble(**model.parts)
         assert type(again) is type(model)
         assert again.parts == model.parts

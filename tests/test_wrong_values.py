@@ -160,7 +160,7 @@ CALLS = {
     "Regeneration": (
         Regeneration,
         {"predictor": NET, "refiner": MODEL},
-        "predictor refiner conditioning",
+        "predictor refiner conditioning moved",
     ),
     "encode": (sgmse.inference.encode, {"model": MODEL, "x0": X, "y": X, **SAMPLER}, "model x0 y"),
     "decode": (

@@ -77,7 +77,7 @@ class Predictive(Network):
         return self.gain * y * y.abs() ** 0.1
 
 
-def regeneration(conditioning: str = "both") -> Regeneration:
+def regeneration(conditioning: str = "both", moved: float = 0.0) -> Regeneration:
     """A random NCSN++ that refines what a pointwise predictor makes of the input."""
     torch.manual_seed(0)
     seen = 2 if conditioning == "both" else 1
@@ -88,7 +88,7 @@ def regeneration(conditioning: str = "both") -> Regeneration:
                 parameter.copy_(0.2 * torch.randn_like(parameter))
         for parameter in net.output.parameters():
             parameter.mul_(0.1)  # the result is quieter than the input
-    model = Regeneration(Predictive(), ScoreModel(net, OUVE(), Data()), conditioning)
+    model = Regeneration(Predictive(), ScoreModel(net, OUVE(), Data()), conditioning, moved)
     return model.eval().requires_grad_(False)
 
 

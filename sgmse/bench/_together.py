@@ -17,7 +17,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from sgmse.enhancer import Draws, Enhancer
-from sgmse.solvers import Callback, Step, solve
+from sgmse.solvers import Callback, Step
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,10 +25,11 @@ R = TypeVar("R")
 
 @dataclass(eq=False)
 class Request:
-    """Spectrograms (batch, 1, frequency, frame) of a recording that are to be enhanced."""
+    """Spectrograms (batch, 1, frequency, frame) of so many samples that are to be enhanced."""
 
     key: tuple[Any, ...]
     observation: Tensor
+    samples: int
     randn: Draws
     report: Callback
     done: threading.Event = field(default_factory=threading.Event)
@@ -115,10 +116,10 @@ class Together(Enhancer):
     def _drawn(self, audio: Tensor, delay: int, randn: Draws, report: Callback) -> Tensor:
         delayed = torch.nn.functional.pad(audio, (delay, 0))
         observation = self.spectrogram(delayed)
-        key = (observation.shape[2:], randn.seed, randn.segment, randn.place)
-        request = Request(key, observation, randn, report)
-        x = self.meeting(request, self._run)
-        return self.audio(x, delayed.shape[1])[:, delay:]
+        samples = delayed.shape[1]
+        key = (observation.shape[2:], samples, randn.seed, randn.segment, randn.place)
+        request = Request(key, observation, samples, randn, report)
+        return self.meeting(request, self._run)[:, delay:]
 
     @torch.inference_mode()
     def _run(self, requests: list[Request]) -> None:
@@ -153,15 +154,13 @@ class Together(Enhancer):
 
     def _solve(self, group: list[Request]) -> None:
         observations = torch.cat([request.observation for request in group])
-        model, anchor = self.model.observe(observations)
 
         def report(step: Step) -> None:
             for request in group:
                 request.report(step)
 
-        solver, grid = self.sampler.solver, self.sampler.grid
-        solution = solve(model, anchor, solver, grid, randn=group[0].randn, callback=report)
-        parts = torch.split(solution.x, [len(request.observation) for request in group])
+        audio = self.sampled(observations, group[0].samples, group[0].randn, report)
+        parts = torch.split(audio, [len(request.observation) for request in group])
         self.meeting.batches.append(len(observations))
-        for request, x in zip(group, parts, strict=True):
-            request.result = x
+        for request, part in zip(group, parts, strict=True):
+            request.result = part

@@ -118,6 +118,7 @@ class Config:
     latest: float = 1.0
     predictor: Network | None = None
     conditioning: Conditioning = "both"
+    moved: float = 0.0
     licence: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
     samplers: tuple[SamplerRange, ...] | None = None
@@ -126,7 +127,7 @@ class Config:
     def checkpoint(self) -> Checkpoint:
         """What it describes; its weights are random."""
         core = (self.network, self.sde, self.parametrization, self.latest)
-        model = assemble(*core, self.predictor, self.conditioning)
+        model = assemble(*core, self.predictor, self.conditioning, self.moved)
         about = self.licence, self.training, self.samplers, self.qualities
         return Checkpoint(model, self.front, self.sampler, *about)
 

@@ -155,11 +155,14 @@ class Training(LightningModule):
         generator = self.seed()
         rate = self.set_rate()
         # 2. The truth: clean audio, noise, times.
-        x0, y = (recipe.front.transform.forward(audio)[:, None] for audio in (clean, noisy))
+        transform = recipe.front.transform
+        y = transform.forward(noisy)[:, None]
+        clean = self.later(clean)
+        x0 = transform.forward(clean)[:, None]
         drawn = self.draw(len(x0), generator)
         t = drawn.t
         u = None if self.learned is None else self.learned(t)
-        truth = Truth(x0, draws_of(generator)(x0), clean, recipe.front.transform, t, recipe.sde, u)
+        truth = Truth(x0, draws_of(generator)(x0), clean, transform, t, recipe.sde, u)
         # 3. The estimate at these times, or the result of a sampler of so many steps.
         steps = self.sampler_steps()
         estimate, anchor, truth = self.estimate(truth, y, steps, generator)
@@ -218,14 +221,29 @@ class Training(LightningModule):
         """
         recipe = self.recipe
         half = recipe.trainer.precision == "bf16"
+        transform, samples = recipe.front.transform, truth.audio.shape[-1]
+
+        def later(x: Tensor) -> Tensor:
+            with torch.autocast(self.device.type, enabled=False):
+                sound = transform.inverse(x[:, 0], samples)
+                return transform.forward(self.later(sound))[:, None]
+
         with torch.autocast(self.device.type, torch.bfloat16, half):
-            model, anchor = self.model.observe(y)
+            model, anchor = self.model.observe(y, later)
             if recipe.unrolled is None or steps is None:
                 estimate, truth = recipe.loss.ask(model, anchor, truth, generator)
                 return estimate, anchor, truth
             grid, randn = replace(recipe.sampler.grid, steps=steps), draws_of(generator)
             result = recipe.unrolled.result(model, anchor, recipe.sampler.solver, grid, randn)
             return result, anchor, truth
+
+    def later(self, audio: Tensor) -> Tensor:
+        """Audio where the frames of the results lie (`Regeneration.moved`): later, cut at the end.
+
+        Like audio (batch, samples); as long, so that it has as many frames.
+        """
+        delay = self.model.delay(self.recipe.front.transform.hop)
+        return nn.functional.pad(audio, (delay, 0))[..., : audio.shape[-1]]
 
     def compare(
         self, estimate: Estimate, anchor: Tensor, truth: Truth, steps: int | None, drawn: Drawn

@@ -63,6 +63,7 @@ class Prediction:
     Args:
         network: its shape.
         conditioning: what the network of the process sees beside the state.
+        moved: how much later its frames lie than those of the prediction (`Regeneration`).
         loss: of the prediction, an estimate of clean audio like any other.
         trained: whether it is trained, too.
         inherited: whether the network of the process starts with the weights of the predictor where
@@ -75,6 +76,7 @@ class Prediction:
     loss: losses.Reconstruction = field(default_factory=losses.Reconstruction)
     trained: bool = True
     inherited: bool = False
+    moved: float = 0.0
 
     def __post_init__(self) -> None:
         if why := self.loss.untimed():
@@ -146,7 +148,9 @@ class Recipe:
         }
         p = self.predictor
         return model | (
-            {} if p is None else {"predictor": p.network, "conditioning": p.conditioning}
+            {}
+            if p is None
+            else {"predictor": p.network, "conditioning": p.conditioning, "moved": p.moved}
         )
 
     def build_model(self) -> ScoreModel | Regeneration:
@@ -243,9 +247,9 @@ def _like(origin: Checkpoint) -> dict[str, Any]:
     """The values of a recipe that a model has, those that are not None."""
     values = model_of(origin)
     del values["sample_rate"], values["transform"]
-    predictor, conditioning = values.pop("predictor"), values.pop("conditioning")
-    if predictor is not None:
-        values["predictor"] = {"network": predictor, "conditioning": conditioning}
+    regeneration = {name: values.pop(name) for name in _REGENERATION}
+    if predictor := regeneration.pop("predictor"):
+        values["predictor"] = {"network": predictor} | regeneration
     return values | {
         "front": to_plain(origin.front, RECIPE_CLASSES, FrontEnd),
         "sampler": to_plain(origin.sampler, RECIPE_CLASSES, Sampler),
@@ -254,8 +258,11 @@ def _like(origin: Checkpoint) -> dict[str, Any]:
     }
 
 
+_REGENERATION = ("predictor", "conditioning", "moved")
+
+
 def _plain_model(front: FrontEnd, parts: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("network", "sde", "parametrization", "latest", "predictor", "conditioning")
+    names = ("network", "sde", "parametrization", "latest", *_REGENERATION)
     tied = {name: parts.get(name) for name in names} | {"transform": front.transform}
     return {"sample_rate": front.sample_rate} | {
         name: to_plain(part, RECIPE_CLASSES) for name, part in tied.items()
@@ -266,7 +273,9 @@ def _check_alike(
     here: Mapping[str, Any], model: Mapping[str, Any], owner: str, remedy: str
 ) -> None:
     """Raise `RecipeError`, "<owner> <what differs> ...", for a model of other parts."""
-    model = {"latest": 1.0} | dict(model)  # as those had it that do not say
+    # As those had it that do not say.
+    moved = None if model.get("predictor") is None else 0.0
+    model = {"latest": 1.0, "moved": moved} | dict(model)
     for name, part in here.items():
         if _complete(model.get(name)) != part:
             raise RecipeError(f"{owner} {name} {model.get(name)}, the recipe has {part}; {remedy}")

@@ -45,6 +45,16 @@ def test_results_are_those_of_one_by_one_in_batches(enhancer):
     assert np.abs(made[0] - made[1]).max() > 1e-3
 
 
+def test_frames_of_a_refiner_that_lie_elsewhere_meet_too(enhancer):
+    own = replace(enhancer, model=tiny.regeneration(moved=0.5))
+    together = Together.like(own, 8)
+    audio = recordings()
+    made = together.map(lambda samples: together(samples, tiny.RATE, seed=3), audio)
+    for samples, result in zip(audio, made, strict=True):
+        np.testing.assert_allclose(result, own(samples, tiny.RATE, seed=3), atol=1e-4)
+    assert max(together.meeting.batches) > 1
+
+
 def test_a_batch_has_no_more_than_is_said_and_halves_where_memory_ends(enhancer, monkeypatch):
     together = Together.like(enhancer, 3)
     solve = Together._solve

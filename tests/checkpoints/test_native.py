@@ -80,17 +80,19 @@ def test_a_round_trip_of_the_published_network(tmp_path):
     assert_same(load(save(ours, tmp_path)), ours)
 
 
-def regenerating(conditioning: str = "both") -> Checkpoint:
+def regenerating(conditioning: str = "both", moved: float = 0.0) -> Checkpoint:
     front = FrontEnd(Spectrogram(62, 16), 16000, multiple=64, tail="published")
-    return Checkpoint(regeneration(conditioning), front, Sampler(PredictorCorrector(), Uniform(5)))
+    sampler = Sampler(PredictorCorrector(), Uniform(5))
+    return Checkpoint(regeneration(conditioning, moved), front, sampler)
 
 
 @pytest.mark.parametrize("conditioning", ["noisy", "post", "both"])
 def test_a_round_trip_of_a_model_with_a_predictor(tmp_path, conditioning):
-    ours = regenerating(conditioning)
+    ours = regenerating(conditioning, 0.25)
     assert_same(load(save(ours, tmp_path, classes=OWN), classes=OWN), ours)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["predictor"] == {"class": "Predictive", "gain": 0.7}
+    assert config["moved"] == 0.25
     assert (config["conditioning"], config["front"]["multiple"]) == (conditioning, 64)
     assert (config["format"], config["network"]["class"]) == (2, "NCSNpp")
 
@@ -101,6 +103,7 @@ def test_a_round_trip_of_a_model_with_a_predictor(tmp_path, conditioning):
         ({"conditioning": "late"}, "conditioning must be 'noisy' or 'post' or 'both', not 'late'"),
         ({"conditioning": "post"}, "needs a network of 1 observations, not 2"),
         ({"conditioning": ["both"]}, "conditioning must be"),
+        ({"moved": 1.5}, "moved must be a share of the distance between two frames, .* not 1.5"),
         ({"predictor": {"class": "OUVE"}}, "predictor.class: unknown 'OUVE'; it may be DCUNet"),
         ({"predictor": "Predictive"}, "predictor: write {class: NAME, .*, not 'Predictive'"),
         ({"predictor": None}, "does not fit its config"),

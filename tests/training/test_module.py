@@ -484,6 +484,30 @@ def test_a_predictor_is_trained_on_its_own_loss_and_on_that_of_the_process(train
         assert_same_gradients(getattr(module.model, name), getattr(model, name))
 
 
+def test_what_is_refined_in_moved_frames_is_compared_there(training):
+    """The loss of its formulas, with speech, noise and prediction half a hop later."""
+    module = training(*STORM, "predictor.moved=0.5", "trainer.steps=1", "trainer.clip=null")
+    recipe, model, (_, y, _) = module.recipe, awake(module), drawn(module)
+    transform, hop = recipe.front.transform, recipe.front.transform.hop
+    pairs = [module.pairs[j] for j in range(2)]
+    clean, noisy = (torch.stack(side) for side in zip(*pairs, strict=True))
+    samples = clean.shape[-1]
+    said = transform.inverse(model.predictor(y, y, torch.ones(2))[:, 0], samples)
+    later = [
+        transform.forward(torch.cat([torch.zeros(2, hop // 2), a], 1)[:, :samples])[:, None]
+        for a in (clean, noisy, said)
+    ]
+    generator = generator_of(0)
+    t = recipe.times.draw(2, generator, recipe.sde)
+    z = torch.randn(y.shape, dtype=y.dtype, generator=generator)
+    x0, y, anchor = later
+    a, b, sigma = (s[:, None, None, None] for s in recipe.sde.scales(t))
+    score = -model.network(a * x0 + b * anchor + sigma * z, torch.cat([y, anchor], dim=1), t)
+    loss = (sigma * score + z).abs().square().mean()
+    fit(module)
+    torch.testing.assert_close(module.curves[0]["refiner/loss"], loss.detach(), rtol=1e-4, atol=0)
+
+
 def assert_same_gradients(ours: torch.nn.Module, theirs: torch.nn.Module) -> None:
     one, two = (
         torch.cat([p.grad.flatten() for p in network.parameters() if p.requires_grad])
