@@ -56,6 +56,15 @@ class Parametrization(ABC):
         """Why there is no estimate at all times up to `latest`, with the remedy; None if so."""
         return None
 
+    @property
+    def data_size(self) -> float | None:
+        """What observation and output are divided by where an output estimates x0 from y alone.
+
+        None if no output does. A predictor, divided so, is a start for such a network
+        (`Network.imitate`).
+        """
+        return None
+
 
 REMEDY = "use a parametrization that estimates the data, such as Data()"
 
@@ -150,6 +159,11 @@ class Data(Parametrization):
     @override
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:
         return x0
+
+    @property
+    @override
+    def data_size(self) -> float:
+        return 1.0
 
 
 def inverse(sigma: Tensor) -> Tensor:
@@ -251,6 +265,13 @@ class EDM(Parametrization):
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:
         _, p, q = self.unit(x0, y, t, sde)
         return q / self.sigma_data * x0 - p * z
+
+    @property
+    @override
+    def data_size(self) -> float:
+        """sigma_data: x0 = sigma_data (p u + q F) is then the estimate of y and, with the less
+        noise, the state, p^2 + q^2 = 1."""
+        return self.sigma_data
 
     def unit(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:
         """u, and p and q shaped to multiply it."""

@@ -63,6 +63,21 @@ class Network(nn.Module):
             f"{type(self).__name__} does not start from another network; leave the choice out"
         )
 
+    def imitate(self, other: "Network", size: float = 1.0) -> None:
+        """Start as what another network, a predictor, says of the observation y alone:
+
+            net(x, y / size, t) = other(y, y, 1) / size     for all x and t
+
+        So a model of a process begins with an estimate of clean audio at all its times. `size` is
+        what its parametrization divides observation and output by (`Parametrization.data_size`).
+
+        Raises:
+            ValueError: it cannot, or not so as one of that shape.
+        """
+        raise ArgumentError(
+            f"{type(self).__name__} does not start as another network; leave the choice out"
+        )
+
     def published_keys(self) -> dict[str, str]:
         """The key of each of ours in the files of the published network of which this is a copy.
 

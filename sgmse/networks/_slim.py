@@ -58,9 +58,14 @@ class TimeEmbedding(nn.Module):
         )
 
     def forward(self, t: Tensor) -> Tensor:
-        phase = t[:, None] * self.frequencies
-        embedding: Tensor = self.layers(torch.cat([phase.cos(), phase.sin()], dim=1))
+        embedding: Tensor = self.layers[-1](self.before(t))
         return embedding
+
+    def before(self, t: Tensor) -> Tensor:
+        """What the second linear layer says."""
+        phase = t[:, None] * self.frequencies
+        said: Tensor = self.layers[:-1](torch.cat([phase.cos(), phase.sin()], dim=1))
+        return said
 
 
 class Residual(nn.Module):
@@ -245,3 +250,30 @@ class SlimUNet(Network):
                 "the same channels, blocks, dual_paths, hidden and embedding"
             )
         self.load_state_dict(weights, strict=False)
+
+    @override
+    def imitate(self, other: Network, size: float = 1.0) -> None:
+        """Start as what a network of the same shape says of the observation alone.
+
+        That is exact: what reads the state and what multiplies it goes to the observation, and the
+        embedding of the time to that of t = 1; it is sums of these that a training takes apart.
+        """
+        if not isinstance(other, SlimUNet) or other.config != self.config or other.observations > 1:
+            raise ArgumentError(
+                f"a SlimUNet starts as one of its own shape, {self.config}, with one observation, "
+                f"not as {type(other).__name__}({getattr(other, 'config', '')})"
+            )
+        weights = {name: value.clone() for name, value in other.state_dict().items()}
+        stem = weights["stem.weight"]  # it reads Re x, Re y, Im x, Im y
+        for x, y in ((0, 1), (2, 3)):
+            stem[:, y] = size * (stem[:, x] + stem[:, y])
+            stem[:, x] = 0.0
+        for name in ("head.weight", "head.bias"):  # Re and Im of m_x, m_y, r, and further m_y
+            head = weights[name]
+            for x, y, r in ((0, 1, 2), (3, 4, 5)):
+                head[y] += head[x]
+                head[x] = 0.0
+                head[r] /= size
+        weights["embed.layers.2.bias"] = other.embed.before(stem.new_ones(1))[0].detach()
+        weights["embed.layers.2.weight"].zero_()
+        self.load_state_dict(weights)

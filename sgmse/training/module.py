@@ -408,12 +408,15 @@ class Training(LightningModule):
         self.position = state.position
 
     def start_from(self, model: ScoreModel | Regeneration) -> None:
-        """Take the weights of a model, which may become the predictor of this one.
+        """Take the weights of a model, which may become the predictor or the start of this one.
 
         Raises `RecipeError` for those of another network.
         """
         predictor = self.recipe.predictor
         for own in (self.model, self.averaged):
+            if self.recipe.imitates(model.parts):
+                self.recipe.imitate(own.network, model.network)
+                continue
             if predictor is None or not self.recipe.becomes_predictor(model.parts):
                 fill(own.trained, model.trained.state_dict())
                 continue

@@ -65,6 +65,8 @@ def prepare(
     state = _state_of(folder, recipe, resume)
     if origin is not None:
         recipe.check_origin(origin, owner)
+    elif state is None and recipe.inherited:
+        raise RecipeError("inherited: the network starts as a model; name it with --from")
     elif state is None and recipe.predictor is not None:
         named = "the weights of a model; name it with --from"
         if not recipe.predictor.trained:

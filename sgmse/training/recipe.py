@@ -97,6 +97,10 @@ class Recipe:
         latest: the largest time at which the network is asked, `ScoreModel.latest`; less than 1
             for the score of a bridge, which has none at its end.
         predictor: what the process starts from, in place of the noisy audio if there is one.
+        inherited: whether the network starts as a predictor, a model of one step, from which the
+            training starts: as what that one says of the recording, at all times
+            (`Network.imitate`). A training that starts from a model of its own kind takes all of
+            that one's weights.
         loss: what it is trained for.
         trainer: how.
         validation: what it is judged by; none if absent, and then the last weights are the best.
@@ -119,6 +123,7 @@ class Recipe:
     trainer: Trainer
     latest: float = 1.0
     predictor: Prediction | None = None
+    inherited: bool = False
     validation: Validation | None = None
     times: Times = field(default_factory=Times)
     unrolled: Unrolled | None = None
@@ -218,20 +223,45 @@ class Recipe:
     def check_origin(self, origin: Checkpoint, owner: str) -> None:
         """Raise `RecipeError` for a model that the training cannot start from.
 
-        It has the same parts; or it has no predictor and becomes that of the recipe.
+        It has the same parts; or it has no predictor and becomes that of the recipe, or what the
+        network starts as.
         """
         model, here = model_of(origin), self.model
         becomes = self.becomes_predictor(origin.model.parts)
-        if becomes:
+        imitated = self.imitates(origin.model.parts)
+        if becomes or imitated:
             data = to_plain(Data(), RECIPE_CLASSES)  # D(y) is an output that estimates x0
             kept = {name: here[name] for name in ("sample_rate", "transform")}
-            here = kept | {"network": here["predictor"], "parametrization": data}
+            network = here["network" if imitated else "predictor"]
+            here = kept | {"network": network, "parametrization": data}
         _check_alike(here, model, f"{owner} has", "change the recipe, or start from another model")
         if becomes and self.predictor is not None and self.predictor.inherited:
             try:
                 type(self.network)(**self.network.config).inherit(origin.model.network)
             except ArgumentError as error:
                 raise RecipeError(f"predictor.inherited: {error}") from error
+        if imitated:
+            try:
+                self.imitate(type(self.network)(**self.network.config), origin.model.network)
+            except ArgumentError as error:
+                raise RecipeError(f"inherited: {error}") from error
+
+    def imitates(self, parts: Mapping[str, Any]) -> bool:
+        """Whether the network starts as a model of these parts, which is of another kind."""
+        if not self.inherited or parts.get("predictor") is not None:
+            return False
+        own = self.parts
+        return any(parts[name] != own[name] for name in ("sde", "parametrization"))
+
+    def imitate(self, network: Network, predictor: Network) -> None:
+        """Let a network of the recipe start as a predictor."""
+        size = self.parametrization.data_size
+        if size is None:
+            raise ArgumentError(
+                f"an output of {self.parametrization} does not estimate clean audio; use EDM or "
+                "Data, or leave it out"
+            )
+        network.imitate(predictor, size)
 
     def becomes_predictor(self, parts: Mapping[str, Any]) -> bool:
         """Whether a model of these parts, which a training starts from, is its predictor."""
@@ -359,6 +389,8 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     bins, frames = assemble(**recipe.parts).divisor
     if why := recipe.sampler.solver.refusal(recipe.sde, recipe.sampler.grid.start):
         yield f"sampler.grid.start: {why}"
+    if recipe.inherited and recipe.predictor is not None:
+        yield "inherited: the other network of a predictor starts so; set predictor.inherited"
     yield from _latest(recipe)
     yield from _two_times(recipe)
     yield from _unrolled(recipe)

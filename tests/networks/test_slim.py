@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tiny import Identity
 
 from sgmse.networks import NCSNpp, SlimUNet
 
@@ -115,6 +116,27 @@ def test_a_network_inherits_all_but_the_answer():
             fresh.inherit(other)
     with pytest.raises(ValueError, match="NCSNpp does not start from another network"):
         NCSNpp(channels=8, multipliers=[1], blocks=1, attention_resolutions=[]).inherit(parent)
+
+
+@pytest.mark.parametrize("size", [1.0, 0.3])
+def test_a_network_imitates_what_another_says_of_the_observation(size):
+    other, own = awake(taps=3), awake(taps=3)
+    x, y, t = inputs()
+    expected = other(y, y, torch.ones_like(t)) / size
+    assert (own(x, y / size, t) - expected).abs().max() > 0.1
+    own.imitate(other, size)
+    torch.testing.assert_close(own(x, y / size, t), expected, rtol=0, atol=1e-5)  # float32
+    # From there it learns from the state and the time, too.
+    weights = other.state_dict()
+    own(x, y / size, t).abs().square().sum().backward()
+    assert own.stem.weight.grad[:, 0].abs().max() > 0
+    assert own.embed.layers[2].weight.grad.abs().max() > 0
+    assert all(torch.equal(weights[n], w) for n, w in other.state_dict().items())
+    for wrong in (awake(), awake(taps=3, observations=2), Identity()):
+        with pytest.raises(ValueError, match="a SlimUNet starts as one of its own shape"):
+            own.imitate(wrong)
+    with pytest.raises(ValueError, match="NCSNpp does not start as another network"):
+        NCSNpp(channels=8, multipliers=[1], blocks=1, attention_resolutions=[]).imitate(other)
 
 
 @pytest.mark.parametrize("taps", [0, 2, -1])

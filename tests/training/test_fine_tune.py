@@ -152,6 +152,51 @@ def test_a_model_becomes_the_predictor_of_another(finished, corpus, refine, tmp_
     assert all(torch.equal(value, again[name]) for name, value in before.items())
 
 
+@pytest.mark.parametrize("parametrization", ["{class: EDM, sigma_data: 0.3}", "{class: Data}"])
+def test_the_network_of_a_process_starts_as_a_predictor(
+    finished, corpus, recipe, tmp_path, parametrization
+):
+    path = tmp_path / "score.yaml"
+    path.write_text(recipe)
+    changes = ["inherited=true", f"parametrization={parametrization}", "sde={class: OUVE}"]
+    options = {"data": corpus, "from_": finished / "best"}
+    tiny = ["optimiser.lr=1e-30", "trainer.steps=1", "sampler.grid.end=0.02"]
+    run = train(path, output=tmp_path / "run", overrides=[*changes, *tiny], **options)
+    before, after = (checkpoints.load(f).model for f in (finished / "best", run / "last"))
+    size = after.parametrization.data_size
+    y = torch.randn(1, 1, 32, 4, dtype=torch.complex64)
+    x, t = torch.randn_like(y), torch.tensor([0.3])
+    said = before.network(y, y, torch.ones(1)) / size
+    torch.testing.assert_close(after.network(x, y / size, t), said, rtol=0, atol=1e-4)
+    # A model of its own kind has weights of its own.
+    again = train(
+        path,
+        output=tmp_path / "again",
+        overrides=[*changes, *tiny],
+        **options | {"from_": run / "last"},
+    )
+    ours, theirs = (checkpoints.load(f / "last").model.state_dict() for f in (run, again))
+    for name, value in ours.items():
+        torch.testing.assert_close(theirs[name], value, rtol=0, atol=1e-20)
+
+
+def test_what_a_network_cannot_start_as(finished, corpus, recipe, refine, tmp_path):
+    path = tmp_path / "score.yaml"
+    path.write_text(recipe)
+    options = {"data": corpus, "output": tmp_path / "run"}
+    own = ["inherited=true", "sde={class: OUVE}", "sampler.grid.end=0.02"]
+    with pytest.raises(RecipeError, match="inherited: the network starts as a model; name it with"):
+        train(path, overrides=own, **options)
+    with pytest.raises(RecipeError, match=r"inherited: the other .* set predictor.inherited"):
+        train(refine, overrides=own[:1], **options)
+    options["from_"] = finished / "best"
+    score = [*own, "loss={class: ScoreMatching}", "parametrization={class: Score}"]
+    with pytest.raises(RecipeError, match=r"inherited: an output of Score\(.* does not estimate"):
+        train(path, overrides=score, **options)
+    with pytest.raises(RecipeError, match=r"has network .* the recipe has .*'taps': 3"):
+        train(path, overrides=[*own, "network.taps=3"], **options)
+
+
 def test_what_cannot_become_a_predictor(finished, corpus, refine, tmp_path):
     options = {"data": corpus, "output": tmp_path / "run"}
     with pytest.raises(RecipeError, match=r"predictor.trained: .* name it with --from"):

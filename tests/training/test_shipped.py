@@ -216,8 +216,11 @@ def small(name: str) -> list[str]:
         sizes.append("predictor.loss={class: Reconstruction, complex: 20}")
         # One that is not trained would need a model to start from, as in test_fine_tune.
         sizes += ["predictor.trained=true", "predictor.inherited=false"]
+    if values.get("inherited"):
+        sizes.append("inherited=false")
     transform = recipe_of(name).front.transform
     power = transform.compression
+    steps = 1000 if name == "score" else 250  # noise of every level, and a network without blocks
     factor = power.factor * (transform.n_fft / 62) ** power.exponent  # a tone's in full frames
     return [
         *sizes,
@@ -231,7 +234,7 @@ def small(name: str) -> list[str]:
         "ema={decay: 0.98}",
         "schedule={warmup: 20}",
         "optimiser.lr=5e-3",
-        "trainer={batch: 4, steps: 250, clip: 1, accelerator: cpu, workers: 0, threads: 1,"
+        f"trainer={{batch: 4, steps: {steps}, clip: 1, accelerator: cpu, workers: 0, threads: 1,"
         " log_every: 10}",
     ]
 
