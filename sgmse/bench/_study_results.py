@@ -22,16 +22,17 @@ from sgmse.scoring.pareto import pareto_front
 
 FORMAT = 1  # of study.json
 OWN = "own sampler"  # that which the model recommends
+REFERENCE = "reference"  # with which the others are compared, if it is not that one
 FIGURE = "figure.svg"
 EXPLANATION = (
     "A point is a sampler: the same network with another solver, share of fresh noise eta, grid or "
     "number of steps. Lines join those that differ in their steps alone. Bars are 95 % bootstrap "
-    f"intervals of the difference to the {OWN}, recording by recording; the intervals in the table "
-    "are of the means over recordings, and wider, as recordings differ."
+    "intervals of the difference to the {baseline}, recording by recording; the intervals in the "
+    "table are of the means over recordings, and wider, as recordings differ."
 )
 CAPTION = (
     "Dotted: the Pareto front, the best that a cost or less buys. Bars: 95 % intervals of the "
-    f"difference to the {OWN}."
+    "difference to the {baseline}."
 )
 ABOUT_FRONTS = (
     "No other sampler costs as little and is as good. Where evaluations are equal, real-time "
@@ -97,7 +98,8 @@ class StudyResults:
 
     Args:
         model: what was sampled.
-        settings: all that were swept, also those that were refused or are the same as others.
+        settings: all that were swept, also those that were refused or are the same as others; the
+            first is the one with which they are compared.
         suite_results: of the suite that ran the others.
         load: processes that wanted a core when it began, on average over the last minute; None
             where the system does not say. They make real-time factors larger.
@@ -107,6 +109,11 @@ class StudyResults:
     settings: tuple[Setting, ...]
     suite_results: Results
     load: float | None = None
+
+    @property
+    def baseline(self) -> str:
+        """The name of the sampler with which the others are compared."""
+        return self.settings[0].name
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -123,13 +130,13 @@ class StudyResults:
     def point(self, name: str, cost: Cost, measure: Measure) -> Point:
         """The mean of a sampler over a cost, NaN for what is not known.
 
-        Its interval is that of the difference to `OWN`: recordings differ among each other by much
-        more than samplers do on each of them.
+        Its interval is that of the difference to the baseline: recordings differ among each other
+        by much more than samplers do on each of them.
         """
         x = getattr(self.costs[name], cost)
         x = math.nan if x is None else x
         y = self.suite_results.table.means[name][measure.name].mean
-        if name == OWN:
+        if name == self.baseline:
             return Point(x, y, y, y)
         change = self._change(name, measure)
         if change is None:
@@ -149,7 +156,7 @@ class StudyResults:
         return fronts
 
     def lines(self) -> dict[str, list[str]]:
-        """The samplers that differ in their steps alone, by rising steps; `OWN` is the first.
+        """The samplers that differ in their steps alone, by rising steps; the baseline first.
 
         One that is the same computation as another is there by the name of that one.
         """
@@ -175,8 +182,12 @@ class StudyResults:
         }
 
     def _change(self, name: str, measure: Measure) -> Difference | None:
-        """From `OWN`, recording by recording."""
-        return None if name == OWN else self.suite_results.table.differences[name][measure.name]
+        """From the baseline, recording by recording."""
+        return (
+            None
+            if name == self.baseline
+            else self.suite_results.table.differences[name][measure.name]
+        )
 
     # Files
 
@@ -217,7 +228,8 @@ class StudyResults:
             steps = front(series, measure.higher_is_better)
             heading = numbers.heading(measure)
             panels.append(Panel(series, label, heading, log=True, joined=True, front=steps))
-        return standalone(draw(panels, columns=len(COSTS), legend=True, caption=CAPTION))
+        caption = CAPTION.format(baseline=self.baseline)
+        return standalone(draw(panels, columns=len(COSTS), legend=True, caption=caption))
 
     def to_json(self, command: str = "") -> dict[str, Any]:
         """All of it, and where it comes from; plain values."""
@@ -226,7 +238,7 @@ class StudyResults:
         return {
             "format": FORMAT,
             "model": self.model,
-            "weights": results.conditions[OWN]["weights"],
+            "weights": results.conditions[self.baseline]["weights"],
             "settings": [self._record(setting) for setting in self.settings],
             "fronts": self.fronts,
             **{key: plain[key] for key in ("systems", "differences", "baseline")},
@@ -296,7 +308,7 @@ class StudyResults:
         return text.markdown_table(header, lines)
 
     def _front_tables(self) -> list[str]:
-        """For each measure its front over each cost, with the differences to `OWN`."""
+        """For each measure its front over each cost, with the differences to the baseline."""
         tables = []
         for m in self.measures:
             lines = [
@@ -310,7 +322,13 @@ class StudyResults:
                 for cost, title in COSTS.items()
                 for name in self.fronts[m.name][cost]
             ]
-            header = ["front over", "sampler", "cost", numbers.heading(m), f"against {OWN}"]
+            header = [
+                "front over",
+                "sampler",
+                "cost",
+                numbers.heading(m),
+                f"against {self.baseline}",
+            ]
             tables.append(text.markdown_table(header, lines))
         return tables
 
@@ -330,7 +348,7 @@ class StudyResults:
         times = f"{ABOUT_TIMES} {enhanced} by the last call"
         if self.load is not None:
             times += f"; when it began, {self.load:.1f} processes wanted a core"
-        parts = [f"# Samplers of {self.model}", EXPLANATION, figure]
+        parts = [f"# Samplers of {self.model}", EXPLANATION.format(baseline=self.baseline), figure]
         parts += [self.summary()]
         if plain["problems"]:
             parts += ["## Problems", _items(plain["problems"])]

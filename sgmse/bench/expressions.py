@@ -12,7 +12,7 @@ from typing import Any
 from sgmse.checkpoints import CLASSES
 from sgmse.config import errors_as, from_plain
 from sgmse.errors import SuiteError
-from sgmse.solvers import Fitted, Grid, Solver
+from sgmse.solvers import Fitted, Grid, Sampler, Solver
 
 #: Those that may make sense with few steps; what a process refuses is left out, with the reason.
 SOLVERS = "Exponential, Multistep, Multistep(eta=0, start=1), UniPC, Singlestep, Heun, MeanShifted"
@@ -46,6 +46,24 @@ def grids(text: str, like: Grid, option: str = "grids") -> dict[str, Grid]:
         with errors_as(SuiteError):
             named[name] = from_plain(Grid, ends | value, CLASSES, option)
     return named
+
+
+def sampler(text: str, like: Grid, option: str) -> Sampler:
+    """Of a solver and a grid with its steps, as "Heun, Uniform(steps=30)"; the rest as `grids`.
+
+    Raises `SuiteError`, naming the option, for what is none.
+    """
+    plain = list(_plain_values(text, option).items())
+    if len(plain) != 2 or "steps" not in plain[1][1]:
+        raise SuiteError(
+            f"{option}: {text!r} is no sampler; write a solver and a grid with its steps, such as "
+            "'PredictorCorrector, Uniform(steps=30)'"
+        )
+    (_, solver), (_, grid) = plain
+    with errors_as(SuiteError):
+        ends = {"start": like.start, "end": like.end, "finish": like.finish}
+        made = from_plain(Grid, ends | grid, CLASSES, option)
+        return Sampler(from_plain(Solver, solver, CLASSES, option), made)
 
 
 def usual_grids(own: Grid) -> dict[str, Grid]:

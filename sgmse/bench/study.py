@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from sgmse import solvers
-from sgmse.bench._study_results import OWN, Setting, StudyResults
+from sgmse.bench._study_results import OWN, REFERENCE, Setting, StudyResults
 from sgmse.bench._systems import Noisy, System
 from sgmse.bench.models import Model
 from sgmse.bench.run import run_suite
@@ -43,7 +43,8 @@ SAME = 1e-7  # relative: two ways to compute one thing differ by roundings of fl
 
 @dataclass(frozen=True)
 class Study:
-    """What is swept. The sampler that the model recommends always takes part, as `OWN`.
+    """What is swept. The sampler that the model recommends always takes part, as `OWN`, and is what
+    the others are compared with, if there is no other `REFERENCE`.
 
     Args:
         solvers: by name; one with `eta` is taken with each of `etas`. `start`, the share of fresh
@@ -54,6 +55,7 @@ class Study:
         fixed: more solvers by name, taken as they are.
         model: "default", a folder, a published checkpoint or "hf://owner/name".
         device: where it runs, see `Model`.
+        reference: the sampler that the others are compared with, such as the published one.
 
     Raises `SuiteError` for names and numbers that cannot be.
     """
@@ -65,6 +67,7 @@ class Study:
     fixed: Mapping[str, Solver] = field(default_factory=dict)
     model: str = "default"
     device: str | None = None
+    reference: Sampler | None = None
 
     def __post_init__(self) -> None:
         if twice := set(self.solvers) & set(self.fixed):
@@ -86,7 +89,9 @@ class Study:
         return self._own.enhancer()
 
     def settings(self) -> list[Setting]:
-        """All that is swept, possible or not, in the order of the tables; `OWN` is the first.
+        """All that is swept, possible or not, in the order of the tables.
+
+        The first is that with which the others are compared.
 
         One that is the same computation as an earlier one has its name in `same_as`.
         """
@@ -114,8 +119,11 @@ class Study:
         return Model(self.model, device=self.device)
 
     def _swept(self) -> Iterator[Setting]:
-        """`OWN`, and solvers x shares of fresh noise x grids x steps."""
-        own = self.enhancer.sampler
+        """`REFERENCE`, `OWN`, and solvers x shares of fresh noise x grids x steps."""
+        own, other = self.enhancer.sampler, self.reference
+        if other is not None:
+            setting = Setting(REFERENCE, REFERENCE, "", None, "", other.grid.steps, self._own)
+            yield self._completed(setting, other.solver, other.grid)
         yield Setting(OWN, OWN, "", None, "", own.grid.steps, self._own, str(own))
         swept: list[tuple[str, float | None, Solver]] = [
             (name, eta, solver)
@@ -127,14 +135,16 @@ class Study:
             share = "" if eta is None else f" eta {eta:g}"
             line = f"{name}{share} {grid}"
             label = f"{line}, {steps} step{'s' * (steps > 1)}"
-            yield self._completed(Setting(label, line, name, eta, grid, steps, self._own), solver)
+            setting = Setting(label, line, name, eta, grid, steps, self._own)
+            try:
+                placed = replace(self.grids[grid], steps=steps)
+            except ValueError as error:
+                yield replace(setting, refused=str(error))
+            else:
+                yield self._completed(setting, solver, placed)
 
-    def _completed(self, setting: Setting, solver: Solver) -> Setting:
-        """With its sampler, or why there is none."""
-        try:
-            grid = replace(self.grids[setting.grid], steps=setting.steps)
-        except ValueError as error:
-            return replace(setting, refused=str(error))
+    def _completed(self, setting: Setting, solver: Solver, grid: Grid) -> Setting:
+        """With its sampler, or why it is not run."""
         model = self.enhancer
         outside = solvers.refusal(Sampler(solver, grid), model.model.sde, model.samplers)
         system = replace(setting.system, solver=solver, grid=grid, force=True)
@@ -177,10 +187,17 @@ def run_study(
     Raises as `run_suite`, before any work.
     """
     settings = study.settings()
+    if settings[0].refused:
+        raise SuiteError(f"reference: {settings[0].refused}")
     systems: dict[str, System] = {NOISY: Noisy()}
     systems |= {setting.name: setting.system for setting in settings if setting.is_run}
     suite = Suite(
-        {SET: recordings}, systems, seeds=seeds, measures=measures, baseline=OWN, files=files
+        {SET: recordings},
+        systems,
+        seeds=seeds,
+        measures=measures,
+        baseline=settings[0].name,
+        files=files,
     )
     load = _load()
     with warnings.catch_warnings():

@@ -59,6 +59,12 @@ def add(commands: Commands) -> None:
         "with start, end and finish of the model's own one unless they are given (default: its "
         "kind, Uniform and AsinhSNR)",
     )
+    parser.value(
+        "--reference",
+        "SOLVER, GRID",
+        "what the others are compared with, such as 'PredictorCorrector, Uniform(steps=30)' "
+        "(default: the sampler that the model recommends)",
+    )
     parser.files()
     text = "as for 'sgmse score' (default: pesq-wb,estoi,si-sdr)"
     parser.value("--measures", "NAME,...", text, names)
@@ -121,6 +127,7 @@ def _study(options: argparse.Namespace) -> "Study":
         grids = expressions.usual_grids(own)
     else:
         grids = expressions.grids(options.grids, own, "--grids")
+    reference = options.reference
     return Study(
         solvers,
         grids,
@@ -129,4 +136,5 @@ def _study(options: argparse.Namespace) -> "Study":
         fixed=fixed,
         model=options.model,
         device=options.device,
+        reference=reference and expressions.sampler(reference, own, "--reference"),
     )

@@ -76,6 +76,23 @@ def test_again_does_nothing_twice_and_work_may_lie_elsewhere(run):
     assert {path.name for path in sde.iterdir()} == {"1", "2"}
 
 
+def test_others_are_compared_with_a_reference(run):
+    options = (*QUICK, "--solvers", "Exponential", "--files", "3", "-o", "out")
+    code, out, err = run(*options, "--reference", "Multistep(eta=1.0), Uniform(steps=3, end=0.1)")
+    assert (code, err) == (0, [])
+    assert "against reference" in out
+    told = json.loads(Path("out/study.json").read_text())
+    first, own = told["settings"][:2]
+    assert (told["baseline"], first["name"], own["name"]) == ("reference", "reference", study.OWN)
+    assert (first["steps"], first["evaluations"]) == (3, 3)
+    assert first["sampler"].endswith("Uniform(steps=3, start=1.0, end=0.1, finish=True)")
+    # Differences are those of the scores, recording by recording.
+    means = {name: told["systems"][name]["LSD"]["mean"] for name in ("reference", study.OWN)}
+    change = told["differences"][study.OWN]["LSD"]["mean"]
+    assert change == pytest.approx(means[study.OWN] - means["reference"])
+    assert "difference to the reference" in Path("out/study.md").read_text()
+
+
 def test_without_saying_where(run):
     code, out, _ = run(*QUICK, "--solvers", "Exponential", "--grids", "Uniform(end=0.03)")
     assert code == 0
@@ -104,6 +121,12 @@ def test_a_known_set(run):
         ((*FOLDERS, "--layout", "DNS-2020"), "give clean and noisy"),
         (("--clean", "clean", "--noisy", "nosy"), "no folder nosy"),
         (("--set", "clean", "--layout", "VB"), "VB"),
+        (
+            (*FOLDERS, "--reference", "Heun"),
+            "--reference: 'Heun' is no sampler; write",
+        ),
+        ((*FOLDERS, "--reference", "Heun, Uniform"), "a grid with its steps"),
+        ((*FOLDERS, "--reference", "Heun, Uniform(steps=2)"), "reference: Heun needs the"),
         ((*FOLDERS, "--solvers", "Huen"), "unknown 'Huen' (did you mean 'Heun'"),
         ((*FOLDERS, "--grids", "Fitted"), "--grids: Fitted holds for one number of steps"),
         ((*FOLDERS, "--etas", "2"), "etas must be different numbers from 0 to 1"),
