@@ -25,11 +25,20 @@ ROOT = HERE.parent
 RESULTS = HERE / "results"
 README, CARD = ROOT / "README.md", ROOT / "sgmse" / "pretrained" / "default" / "README.md"
 CONFIG = CARD.with_name("config.json")
+REFINE = ROOT / "sgmse" / "pretrained" / "refine" / "README.md"
 MEASURES = select(["pesq-wb", "stoi", "estoi", "si-sdr", "dnsmos-ovrl"])
 FULL_BAND = select(["pesq-wb", "stoi", "estoi", "si-sdr", "lsd-8k", "dnsmos-ovrl"])
-#: The qualities of the default model, and what the suite of settings calls them.
-QUALITIES = {"fast": "1 place of the frames", "balanced": "default", "best": "4 places"}
-WORTH = select(["pesq-wb", "estoi", "si-sdr", "dnsmos-ovrl"])
+QUALITIES = ("fast", "balanced", "best")
+WORTH = select(["pesq-wb", "estoi", "si-sdr", "dnsmos-ovrl", "distillmos", "phonesim"])
+#: Numbers of evaluations of the same weights, and with which they are compared.
+EVALUATIONS = (
+    ("2 evaluations", "fast"),
+    ("4 evaluations", "2 evaluations"),
+    ("2 evaluations", "balanced"),
+    ("best", "2 evaluations"),
+    ("best", "balanced"),
+)
+KNOWN = ("mean", "low", "high", "count", "p")  # of a difference
 HEADS = (*map(numbers.heading, MEASURES[:-1]), "DNSMOS")
 NAMES = {"default": "**sgmse**, default", "Wiener": "Wiener (Lim and Oppenheim)"}
 
@@ -131,8 +140,8 @@ def against_peers(results: Mapping[str, Any]) -> str:
 def by_quality(results: Mapping[str, Any]) -> str:
     """What each quality costs and brings."""
     rows = []
-    for name, system in QUALITIES.items():
-        cost, own = results["costs"][system], results["systems"][system]
+    for name in QUALITIES:
+        cost, own = results["costs"][name], results["systems"][name]
         factor, evaluations = f"{cost['real_time_factor']:.3f}", f"{cost['evaluations']:g}"
         scores = [f"{own[m.name]['mean']:.{m.digits}f}" for m in WORTH]
         rows.append([f"`{name}`", evaluations, factor, *scores])
@@ -140,12 +149,27 @@ def by_quality(results: Mapping[str, Any]) -> str:
     return markdown(heads, rows)
 
 
+def by_evaluations(scores: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
+    """What more evaluations change, recording by recording."""
+    names = sorted({name for _, name in scores})
+    found = {
+        f"{more} less {fewer}": [
+            paired(*([float(scores[s, name][m.name]) for name in names] for s in (more, fewer)))
+            for m in WORTH
+        ]
+        for more, fewer in EVALUATIONS
+    }
+    together = iter(corrected([difference for row in found.values() for difference in row]))
+    rows = [[name, *(numbers.change(m, next(together)) for m in WORTH)] for name in found]
+    return markdown(["", *map(numbers.heading, WORTH)], rows)
+
+
 def measured(config: str, results: Mapping[str, Any]) -> str:
     """The config of the default model with what its qualities cost and bring."""
     values = json.loads(config)
-    for name, system in QUALITIES.items():
-        own = {"real-time factor": round(results["costs"][system]["real_time_factor"], 2)}
-        means = results["systems"][system]
+    for name in QUALITIES:
+        own = {"real-time factor": round(results["costs"][name]["real_time_factor"], 2)}
+        means = results["systems"][name]
         own |= {m.name: round(means[m.name]["mean"], m.digits) for m in WORTH}
         values["qualities"][name]["measured"] = own
     return json.dumps(values, indent=2) + "\n"
@@ -161,10 +185,9 @@ def against_the_default(results: Mapping[str, Any]) -> str:
     """What other settings of the model change, recording by recording."""
     costs = {name: f"{cost['real_time_factor']:.3f}" for name, cost in results["costs"].items()}
     rows = [["the default", *[""] * len(HEADS), costs["default"]]]
-    known = ("mean", "low", "high", "count", "p")
     found = {
         name: [
-            Difference(**{key: own[m.name][key] for key in known}, p_holm=own[m.name]["p"])
+            Difference(**{key: own[m.name][key] for key in KNOWN}, p_holm=own[m.name]["p"])
             for m in MEASURES
         ]
         for name, own in results["differences"].items()
@@ -192,9 +215,14 @@ def pages() -> dict[Path, str]:
         full_band = sets_of("corpus48-test")["corpus48-test"]
         tables[README]["full band"] = beside_peers(full_band, FULL_BAND)
     made = {}
-    found = sets_of("settings")["valid"]
-    tables[README]["qualities"] = tables[CARD]["qualities"] = by_quality(found)
-    made[CONFIG] = measured(CONFIG.read_text(encoding="utf-8"), found)
+    if (RESULTS / "qualities").exists():
+        found = sets_of("qualities")["corpus-test"]
+        qualities = {"qualities": by_quality(found)}
+        tables[README] |= qualities
+        tables[CARD] |= qualities
+        evaluations = {"evaluations": by_evaluations(scores_of("qualities"))}
+        tables[REFINE] = qualities | evaluations
+        made[CONFIG] = measured(CONFIG.read_text(encoding="utf-8"), found)
     for page, parts in tables.items():
         text = page.read_text(encoding="utf-8")
         for name, table in parts.items():

@@ -14,11 +14,12 @@ from proofs import strength
 
 from sgmse.bench import Model, load_suite, run_suite
 from sgmse.checkpoints import locate
+from sgmse.scoring.intervals import Difference, paired
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
 CORPUS = RESULTS / "corpus-test"
-SUITES = ("corpus-test", "corpus48-test", "settings", "clean-in")
+SUITES = ("corpus-test", "corpus48-test", "settings", "clean-in", "qualities")
 # Rounding in another order moves a recording's PESQ now and then; means over 95 stay within these.
 TOLERANCES = {"PESQ-WB": 0.01, "STOI": 0.002, "ESTOI": 0.002, "SI-SDR": 0.05}
 #: A path of a machine.
@@ -44,7 +45,7 @@ def test_pages_quote_the_results(monkeypatch):
     pages = importlib.import_module("pages").pages()
     assert {page.relative_to(REPOSITORY).as_posix() for page in pages} == {
         *("README.md", "sgmse/pretrained/default/README.md"),
-        "sgmse/pretrained/default/config.json",
+        *("sgmse/pretrained/refine/README.md", "sgmse/pretrained/default/config.json"),
     }
     for page, text in pages.items():
         assert page.read_text("utf-8") == text, f"{page}: run python benchmarks/pages.py"
@@ -52,8 +53,12 @@ def test_pages_quote_the_results(monkeypatch):
 
 @pytest.mark.parametrize("name", [name for name in SUITES if (RESULTS / name).exists()])
 def test_the_committed_results_are_those_of_the_committed_weights(name):
-    told = json.loads((RESULTS / name / "summary.json").read_text())["systems"]["default"]
-    assert told["weights"] == Model().conditions()["weights"]
+    told = json.loads((RESULTS / name / "summary.json").read_text())["systems"]
+    ours = load_suite(REPOSITORY / "benchmarks" / f"{name.replace('-', '_')}.yaml").systems
+    models = {system: own for system, own in ours.items() if isinstance(own, Model)}
+    assert models
+    for system, own in models.items():
+        assert told[system]["weights"] == own.conditions()["weights"], system
 
 
 def test_the_default_model_is_good_enough():
@@ -158,3 +163,32 @@ def test_no_result_names_a_place_of_the_machine_that_made_it():
     for path in texts:
         places = re.findall(HERE, path.read_text("utf-8"))
         assert not places, f"{path}: {places[0]}; name a folder that is relative, or none"
+
+
+def test_more_evaluations_are_better(monkeypatch):
+    """The bars of the shipped models, recording by recording: two evaluations against one, four
+    against two, in no measure worse by more than is heard."""
+    monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
+    script = importlib.import_module("pages")
+    scores = script.scores_of("qualities")
+    names = sorted({name for _, name in scores})
+    harm = {"PESQ-WB": 0.02, "ESTOI": 0.002, "SI-SDR": 0.2, "DNSMOS-OVRL": 0.02}
+    harm |= {"DistillMOS": 0.02, "PhoneSim": 0.01}
+
+    def change(more: str, fewer: str, measure: str) -> Difference:
+        values = ([float(scores[s, n][measure]) for n in names] for s in (more, fewer))
+        return paired(*values)
+
+    two = change("2 evaluations", "fast", "PESQ-WB")
+    assert two.mean >= 0.05
+    assert two.p < 0.01
+    for four in ("best", "4 evaluations"):
+        assert change(four, "2 evaluations", "PESQ-WB").mean > -0.01
+    for more, fewer in script.EVALUATIONS:
+        for measure, most in harm.items():
+            told = change(more, fewer, measure)
+            assert told.mean > -most or told.p > 0.01, (more, fewer, measure)
+    told = json.loads((RESULTS / "qualities" / "summary.json").read_text())["sets"]["corpus-test"]
+    factors = {name: cost["real_time_factor"] for name, cost in told["costs"].items()}
+    assert factors["best"] <= 0.5
+    assert factors["fast"] < 0.65 * factors["balanced"]

@@ -9,11 +9,13 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from numpy.typing import NDArray
 
@@ -22,17 +24,20 @@ from sgmse import solvers
 from sgmse.audio import read
 from sgmse.bench import Model
 from sgmse.bench.suite import SUITE_CLASSES
+from sgmse.checkpoints import PACKAGED, QualityName
 from sgmse.cli import main as cli
 from sgmse.config import from_plain
 from sgmse.enhancer import Enhancer
+from sgmse.front import FrontEnd
 from sgmse.metrics import si_sdr
+from sgmse.model import Regeneration, ScoreModel
 from sgmse.solvers import Sampler
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = "default"
 #: Pages, and what help texts and docstrings are made of.
 TEXTS = [
     *(ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "sgmse/pretrained/default/README.md"),
+    ROOT / "sgmse/pretrained/refine/README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "notebooks").glob("*.ipynb")),
     *sorted((ROOT / "sgmse").rglob("*.py")),
@@ -43,8 +48,8 @@ NAMES = {name: value for name, value in vars(solvers).items() if not name.starts
 
 
 @cache
-def ours() -> Enhancer:
-    return sgmse.load(SHIPPED)
+def ours(model: str = "default", quality: QualityName | None = None) -> Enhancer:
+    return sgmse.load(model, quality=quality)
 
 
 @cache
@@ -91,19 +96,19 @@ def by_command(page: str) -> Iterator[tuple[str, Enhancer]]:
             options = cli.parsed(shlex.split(words)[1:])
         except (SystemExit, ValueError):  # prose that only begins so, see test_docs
             continue
-        if options.model == SHIPPED:
+        if options.model in PACKAGED:
             keys = ("solver", "steps", "shifts", "force")
             changes = {key: getattr(options, key) for key in keys}
-            yield words, ours().with_sampler(**changes)
+            yield words, ours(options.model, options.quality).with_sampler(**changes)
 
 
 def by_suite(page: str) -> Iterator[tuple[str, Enhancer]]:
     """name: {class: Model, steps: 2}"""
     for line in re.findall(r"\{class: Model\b.*\}", page):
         system = from_plain(Model, yaml.safe_load(line), SUITE_CLASSES)
-        if system.model == SHIPPED and not system.force:
+        if system.model in PACKAGED and not system.force:
             changes = (system.solver, system.steps, system.shifts, system.grid)
-            yield line, ours().with_sampler(*changes)
+            yield line, ours(system.model, system.quality).with_sampler(*changes)
 
 
 def by_solve(page: str) -> Iterator[tuple[str, Enhancer]]:
@@ -125,12 +130,16 @@ def by_call(page: str) -> Iterator[tuple[str, Enhancer]]:
         name = ast.unparse(call.func).rpartition(".")[2]
         if name not in ("enhancer", "enhance", "enhance_file", "load", "with_sampler"):
             continue
-        if name == "load" and call.args and ast.unparse(call.args[0]) != "'default'":
-            continue
-        given = {k.arg: k.value for k in call.keywords if k.arg in ("solver", "steps", "shifts")}
-        if given:
-            changes = {key: value(node) for key, node in given.items()}
-            yield ast.unparse(call), ours().with_sampler(**changes)
+        model = "default"
+        if name == "load" and call.args:
+            if ast.unparse(call.args[0]).strip("'") not in PACKAGED:
+                continue
+            model = str(value(call.args[0]))
+        keys = ("solver", "steps", "shifts", "quality")
+        changes = {k.arg: value(k.value) for k in call.keywords if k.arg in keys}
+        if changes:
+            quality = changes.pop("quality", None)
+            yield ast.unparse(call), ours(model, quality).with_sampler(**changes)
 
 
 def lines() -> list[tuple[str, str, Enhancer]]:
@@ -150,19 +159,32 @@ def excerpt() -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     return noisy, clean
 
 
-@cache
-def gain(sampler: Sampler) -> float:
+def gain(enhancer: Enhancer) -> float:
     """In SI-SDR, dB; with one place of the frames, as more of them only help."""
+    return gained(enhancer.model, enhancer.front, replace(enhancer.sampler, shifts=1))
+
+
+@cache
+def gained(model: ScoreModel | Regeneration, front: FrontEnd, sampler: Sampler) -> float:
     noisy, clean = excerpt()
-    enhancer = ours().with_sampler(sampler.solver, shifts=1, grid=sampler.grid)
+    enhancer = Enhancer(model, front, sampler)
     return si_sdr(clean, enhancer(noisy, 16000), 16000) - si_sdr(clean, noisy, 16000)
+
+
+def test_refine_predicts_as_the_default():
+    parts = ours("refine").model.parts
+    for name, value in ours().model.parts["network"].state_dict().items():
+        assert torch.equal(parts["predictor"].state_dict()[name], value)
+    assert parts["moved"] == 0.5
+    best = sgmse.load(quality="best")
+    assert best.sampler == ours("refine").sampler
+    assert isinstance(best.model, Regeneration)
 
 
 def test_the_lines_are_better_than_the_recording():
     found = lines()
     for source, line, enhancer in found:
-        sampler = Sampler(enhancer.sampler.solver, enhancer.sampler.grid)
-        assert gain(sampler) > 2, f"{source}: {line}"
+        assert gain(enhancer) > 2, f"{source}: {line}"
     places = {source for source, _, _ in found}
     assert places >= {"README.md", "sgmse/cli/bench.py", "sgmse/cli/enhance.py"}
     assert {e.sampler.grid.steps for _, _, e in found} >= {1, 2}
@@ -192,10 +214,11 @@ def test_what_the_model_is_made_for_is_better_than_the_recording():
     for solver in few.solvers:
         for grid in few.grids:
             for steps in few.steps:
-                made = enhancer.with_sampler(solver, steps, grid=grid).sampler
-                assert gain(Sampler(made.solver, made.grid)) > 3
+                assert gain(enhancer.with_sampler(solver, steps, grid=grid)) > 3
     assert one.steps == (1,)
     assert one.earliest == 1
     for solver in ("sde", "sde2", solvers.UniPC(), solvers.Singlestep()):
-        made = enhancer.with_sampler(solver).sampler
-        assert gain(Sampler(made.solver, made.grid)) > 3
+        assert gain(enhancer.with_sampler(solver)) > 3
+    (both,) = ours("refine").samplers
+    for steps in both.steps:
+        assert gain(ours("refine").with_sampler(steps=steps)) > 3

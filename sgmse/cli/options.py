@@ -19,8 +19,8 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 T = TypeVar("T")
 
 MODEL = (
-    "default, a folder, a published checkpoint such as file.ckpt, or hf://owner/name for a "
-    "repository on the Hugging Face hub"
+    "default, refine, a folder, a published checkpoint such as file.ckpt, or "
+    "hf://owner/name for a repository on the Hugging Face hub"
 )
 
 
