@@ -46,9 +46,9 @@ def test_results_are_those_of_one_by_one_in_batches(enhancer):
 
 
 def test_frames_of_a_refiner_that_lie_elsewhere_meet_too(enhancer):
-    own = replace(enhancer, model=tiny.regeneration(moved=0.5))
+    own = replace(enhancer, model=tiny.regeneration(moved=0.5)).with_sampler(steps=1, shifts=1)
     together = Together.like(own, 8)
-    audio = recordings()
+    audio = [samples[:4000] for samples in recordings()[:4]]
     made = together.map(lambda samples: together(samples, tiny.RATE, seed=3), audio)
     for samples, result in zip(audio, made, strict=True):
         np.testing.assert_allclose(result, own(samples, tiny.RATE, seed=3), atol=1e-4)
