@@ -1,5 +1,6 @@
 """docs/choosing-a-solver.md: each statement of the guide is what the committed runs say."""
 
+import csv
 import importlib
 import json
 import re
@@ -44,6 +45,23 @@ def test_a_duel_is_that_of_the_run(quality, row):
     first, second, budget, *told = row
     duel = script.duel(results, first, second, int(budget))
     assert [len(duel[key]) for key in ("better", "worse", "neither")] == [int(n) for n in told]
+
+
+def test_what_a_second_network_brings():
+    with (RESULTS / "qualities" / "scores.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    def mean(system: str, measure: str) -> float:
+        values = [float(row[measure]) for row in rows if row["system"] == system]
+        return sum(values) / len(values)
+
+    told = numbers(r"has PESQ ([\d.]+) and DNSMOS ([\d.]+) above that in one step")
+    for number, measure, tolerance in zip(
+        told, ("PESQ-WB", "DNSMOS-OVRL"), (6e-4, 6e-3), strict=True
+    ):
+        found = mean("2 evaluations", measure) - mean("fast", measure)
+        assert found == pytest.approx(number, abs=tolerance)
+    assert mean("best", "PESQ-WB") > mean("4 evaluations", "PESQ-WB")
 
 
 def test_where_noise_in_the_middle_and_restart_are_nearer(quality):
