@@ -261,7 +261,7 @@ class SlimUNet(Network):
         if not isinstance(other, SlimUNet) or other.config != self.config or other.observations > 1:
             raise ArgumentError(
                 f"a SlimUNet starts as one of its own shape, {self.config}, with one observation, "
-                f"not as {type(other).__name__}({getattr(other, 'config', '')})"
+                f"not as another {type(other).__name__}"
             )
         weights = {name: value.clone() for name, value in other.state_dict().items()}
         stem = weights["stem.weight"]  # it reads Re x, Re y, Im x, Im y
