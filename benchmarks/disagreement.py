@@ -1,6 +1,6 @@
-"""Where samples disagree, and where they are wrong: python benchmarks/disagreement.py CORPUS
+"""Where samples disagree, and where they err: python benchmarks/disagreement.py CORPUS --model M
 
-Enhances recordings of CORPUS/valid COUNT times each with the score model, by noise of other seeds,
+Enhances recordings of CORPUS/valid COUNT times each with a score model, by noise of other seeds,
 and compares the deviation of these samples in every bin of the spectrogram with the error of their
 mean there, |mean - clean|. If the samples are those of the posterior, the mean square error is the
 variance times 1 + 1 / COUNT; the ranks of both say where to be careful whatever their scale. A loud
@@ -29,7 +29,7 @@ EVERY = 5  # of the recordings of valid: 12
 SECONDS = 4
 PAGE = """# Where samples disagree, and where they are wrong
 
-Made by `python benchmarks/disagreement.py CORPUS`.
+Made by `python benchmarks/disagreement.py CORPUS --model MODEL`.
 
 {about}
 
@@ -67,7 +67,7 @@ def bins(model: sgmse.Enhancer, clean: Path, noisy: Path) -> tuple[Values, Value
 
 def main() -> None:
     parser = arguments(__doc__, "valid/clean and valid/noisy")
-    parser.add_argument("--model", default="score", help="a model that draws noise")
+    parser.add_argument("--model", required=True, help="a folder with a score model")
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = sgmse.load(options.model)
