@@ -65,6 +65,7 @@ from sgmse.errors import (
 )
 from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel, check_steps
+from sgmse.networks import BandGains
 from sgmse.postprocessing import (
     LIKELY,
     POSSIBLE,
@@ -72,6 +73,7 @@ from sgmse.postprocessing import (
     Finish,
     Plausibility,
     Remarks,
+    UpperBand,
     share_of,
     whole_band,
 )
@@ -170,6 +172,8 @@ class Enhancer:
         overlap: seconds of the fades.
         samplers: with which samplers the model makes speech; of one without any, nothing is known.
         force: take another sampler all the same, and results that are like no recording.
+        upper_band: says what stays of sound above the band of the model; if absent, that gets the
+            gains of the band below it.
 
     Raises `ArgumentError` for a sampler of which noise is to be expected.
 
@@ -184,6 +188,7 @@ class Enhancer:
     overlap: float = 1.0
     samplers: tuple[SamplerRange, ...] = ()
     force: bool = False
+    upper_band: BandGains | None = None
 
     def __post_init__(self) -> None:
         kinds(self)
@@ -206,7 +211,11 @@ class Enhancer:
         """The enhancer of a checkpoint, with its recommended sampler."""
         an("checkpoint", checkpoint, Checkpoint, "that of sgmse.checkpoints.load(folder)")
         return cls(
-            checkpoint.model, checkpoint.front, checkpoint.sampler, samplers=checkpoint.ranges
+            checkpoint.model,
+            checkpoint.front,
+            checkpoint.sampler,
+            samplers=checkpoint.ranges,
+            upper_band=checkpoint.upper_band,
         )
 
     def with_sampler(
@@ -460,6 +469,7 @@ class Enhancer:
         upper_band = options.upper_band and sample_rate > rate
         # What is lost on the way there and back: the band above, and a little below half a rate.
         tracks = upper_band or (options.least > 0 and sample_rate != rate)
+        network = self.upper_band if upper_band else None
         finish = Finish(
             rate,
             level=self.front.level == "kept",
@@ -485,6 +495,9 @@ class Enhancer:
 
             if sample_rate == rate:
                 yield from in_segments(blocks, process, *cuts)
+            elif network is not None:
+                band = UpperBand(network, sample_rate, rate)
+                yield from band.stream(blocks, there_and_back, options.least)
             elif tracks:
                 yield from whole_band(blocks, there_and_back)
             else:

@@ -242,36 +242,47 @@ class EDM(Parametrization):
     [e^-5, e^5]: it is positive and finite also where s is 0 or infinite, and its logarithm, which
     some networks embed in place of the time, is Karras' c_noise = ln(s) / 4.
 
+    Where the observation is near the data, as what a predictor makes of it is, most of x0 is known,
+    and the rest is what is to be learnt: x0 = y + r (Mardani et al. 2023, arXiv:2309.15214). Then
+    r, of size sigma_data, takes the place of x0 in all of the above, and x^ - y = r + s noise that
+    of x^; the observation, which is of another size, is left as it is. A network that says nothing,
+    F = 0, is exact for a normal r.
+
     Args:
-        sigma_data: sqrt(E|x0|^2) over the points of the data, of the compressed spectrogram.
+        sigma_data: sqrt(E|x0|^2) over the points of the data, of the compressed spectrogram; of
+            x0 - y, if residual.
+        residual: whether the network estimates x0 - y.
     """
 
     sigma_data: float = 0.1
+    residual: bool = False
 
     def __post_init__(self) -> None:
+        kinds(self)
         positive(self, sigma_data=self.sigma_data)
 
     @override
     def inputs(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:
         time = (-sde.log_snr(t) / 4).clamp(-5, 5).exp()
-        return self.unit(x, y, t, sde)[0], (1 / self.sigma_data) * y, time
+        return self.unit(x, y, t, sde)[0], y if self.residual else (1 / self.sigma_data) * y, time
 
     @override
     def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:
         u, p, q = self.unit(x, y, t, sde)
-        return Estimate(self.sigma_data * p * u + self.sigma_data * q * output, q * u - p * output)
+        x0 = self.sigma_data * p * u + self.sigma_data * q * output
+        return Estimate(y + x0 if self.residual else x0, q * u - p * output)
 
     @override
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:
         _, p, q = self.unit(x0, y, t, sde)
-        return q / self.sigma_data * x0 - p * z
+        return q / self.sigma_data * (x0 - y if self.residual else x0) - p * z
 
     @property
     @override
-    def data_size(self) -> float:
+    def data_size(self) -> float | None:
         """sigma_data: x0 = sigma_data (p u + q F) is then the estimate of y and, with the less
-        noise, the state, p^2 + q^2 = 1."""
-        return self.sigma_data
+        noise, the state, p^2 + q^2 = 1. A residual is none."""
+        return None if self.residual else self.sigma_data
 
     def unit(self, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> tuple[Tensor, Tensor, Tensor]:
         """u, and p and q shaped to multiply it."""
@@ -279,7 +290,7 @@ class EDM(Parametrization):
         n = torch.hypot(sigma, a * self.sigma_data)
         scale = inverse(n)
         p, q = a * self.sigma_data * scale, torch.where(n > 0, sigma * scale, 1.0)
-        return scale * (x - b * y), p, q
+        return scale * (x - (a + b if self.residual else b) * y), p, q
 
 
 @dataclass(frozen=True)

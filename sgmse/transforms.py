@@ -17,6 +17,8 @@ from torch.nn.functional import pad
 from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
 
+LEAST_STEEP = 1e-3  # of magnitudes of sound up to full scale, 255 for a window of 510
+
 
 @dataclass(frozen=True)
 class Power:
@@ -35,7 +37,12 @@ class Power:
         if self.exponent == 1:
             return self.factor * x
         # The clamp only meets exact zeros and what is one next to them.
-        return self.factor * x * x.abs().clamp(min=1e-30).pow(self.exponent - 1)
+        exact = self.factor * x * x.abs().clamp(min=1e-30).pow(self.exponent - 1)
+        if not (x.requires_grad and torch.is_grad_enabled()):
+            return exact
+        # The derivative has no bound at zeros: below `LEAST_STEEP` it is that of larger ones.
+        gentle = self.factor * x * x.abs().clamp(min=LEAST_STEEP).pow(self.exponent - 1)
+        return exact.detach() + (gentle - gentle.detach())
 
     def expand(self, x: Tensor) -> Tensor:
         """The inverse of `compress`."""

@@ -218,6 +218,33 @@ def test_edm_is_its_formulas(sde, sigma_data):
     torch.testing.assert_close(estimate.x0, x0, rtol=1e-10, atol=1e-10)
 
 
+def test_edm_of_a_residual_is_edm_of_what_is_added_to_the_observation(sde):
+    """With x - (a + b) y for x and no observation: x_t - (a + b) y = a (x0 - y) + sigma z."""
+    x, y, output = (noise(*SHAPE, seed=i) for i in range(3))
+    a, b, _ = (expand(s, x) for s in sde.scales(T))
+    whole, added = EDM(0.3), EDM(0.3, residual=True)
+    rest, nothing = x - (a + b) * y, torch.zeros_like(y)
+    state, observation, time = added.inputs(x, y, T, sde)
+    assert torch.equal(observation, y)
+    state_0, _, time_0 = whole.inputs(rest, nothing, T, sde)
+    torch.testing.assert_close((state, time), (state_0, time_0))
+    estimate, of_rest = (
+        added.estimate(output, x, y, T, sde),
+        whole.estimate(output, rest, nothing, T, sde),
+    )
+    torch.testing.assert_close(estimate.x0, y + of_rest.x0)
+    torch.testing.assert_close(estimate.noise, of_rest.noise)
+
+
+def test_edm_of_a_residual_without_a_network_is_exact_for_a_normal_one(sde):
+    """E[x0 | x_t] for x0 ~ CN(y, 0.3^2): the gain of Wiener, (0.3 a)^2 / ((0.3 a)^2 + sigma^2)."""
+    x, y = noise(*SHAPE), noise(*SHAPE, seed=1)
+    a, b, sigma = (expand(s, x) for s in sde.scales(T))
+    gain = 0.09 * a / (0.09 * a**2 + sigma**2)
+    estimate = EDM(0.3, residual=True).estimate(torch.zeros_like(x), x, y, T, sde)
+    torch.testing.assert_close(estimate.x0, y + gain * (x - (a + b) * y))
+
+
 def test_edm_makes_input_and_target_of_unit_size(sde):
     edm, many = EDM(0.3), 20000
     x0, y, z = (noise(4, many, seed=i) for i in range(3))

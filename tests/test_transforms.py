@@ -59,6 +59,18 @@ def test_round_trip(compression, dtype, tolerance, n_fft, hop):
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS, ids=repr)
+def test_the_gradient_of_a_compression_is_bounded_and_right(compression):
+    """What a training sends through a sound and its spectrogram meets magnitudes of nothing."""
+    faint = (1e-9 * noise(50, dtype=torch.complex64)).requires_grad_()
+    out = compression.compress(faint)
+    assert torch.equal(out, compression.compress(faint.detach()))
+    out.abs().sum().backward()
+    assert float(faint.grad.abs().max()) < 300  # at 1e-3; it would be a million and more
+    loud = noise(50, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(compression.compress, (loud,))
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS, ids=repr)
 @pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
 def test_compression_is_inverted_at_any_magnitude(compression, dtype, tolerance):
     magnitude = torch.cat([torch.zeros(1), torch.logspace(-15, 2, 18)]).to(dtype)

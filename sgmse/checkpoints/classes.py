@@ -11,7 +11,7 @@ from sgmse.config import Classes
 
 #: A class of these is known to files as soon as its room exports it.
 KINDS = (
-    *(sdes.SDE, estimates.Parametrization, networks.Network),
+    *(sdes.SDE, estimates.Parametrization, networks.Network, networks.BandGains),
     *(solvers.Solver, solvers.Strength, solvers.Corrector, solvers.Grid),
     solvers.PosteriorVariance,
     *(transforms.Spectrogram, transforms.Power, transforms.Log),

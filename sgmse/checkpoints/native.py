@@ -23,7 +23,7 @@ from sgmse.errors import ArgumentError, CheckpointError, ConfigError
 from sgmse.estimates import Parametrization
 from sgmse.front import FrontEnd
 from sgmse.model import Conditioning, Regeneration, ScoreModel, assemble, check_steps
-from sgmse.networks import Network
+from sgmse.networks import BandGains, Network
 from sgmse.sdes import SDE
 from sgmse.solvers import Sampler, SamplerRange, refusal
 
@@ -75,6 +75,8 @@ class Checkpoint:
         samplers: what else it may be sampled with; none beside the recommended one if empty. None
             is of files that do not say: then `SamplerRange.around` the recommended one.
         qualities: ways to use it by name, "fast", "balanced" and "best"; none for most models.
+        upper_band: what frees of noise what lies above the band of the model, in recordings of a
+            higher rate; if absent, that gets the gains that the band below it gets.
     """
 
     model: ScoreModel | Regeneration
@@ -84,6 +86,7 @@ class Checkpoint:
     training: Mapping[str, Any] = field(default_factory=dict)
     samplers: tuple[SamplerRange, ...] | None = None
     qualities: Mapping[str, Quality] = field(default_factory=dict)
+    upper_band: BandGains | None = None
 
     def __post_init__(self) -> None:
         kinds(self)
@@ -123,12 +126,13 @@ class Config:
     training: Mapping[str, Any] = field(default_factory=dict)
     samplers: tuple[SamplerRange, ...] | None = None
     qualities: Mapping[str, Quality] = field(default_factory=dict)
+    upper_band: BandGains | None = None
 
     def checkpoint(self) -> Checkpoint:
         """What it describes; its weights are random."""
         core = (self.network, self.sde, self.parametrization, self.latest)
         model = assemble(*core, self.predictor, self.conditioning, self.moved)
-        about = self.licence, self.training, self.samplers, self.qualities
+        about = self.licence, self.training, self.samplers, self.qualities, self.upper_band
         return Checkpoint(model, self.front, self.sampler, *about)
 
 
@@ -177,9 +181,11 @@ def save(
     }
     if checkpoint.qualities:  # so that earlier versions read the files of models without
         config["qualities"] = to_plain(checkpoint.qualities, classes, Mapping[str, Quality])
+    if checkpoint.upper_band is not None:
+        config["upper_band"] = to_plain(checkpoint.upper_band, classes)
     text = json.dumps(config, indent=2) + "\n"
     card = _card(folder.resolve().name, checkpoint) if card is None else card
-    state = checkpoint.model.trained.state_dict()
+    state = _networks(checkpoint).state_dict()
     weights = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     contents = {WEIGHTS: to_bytes(weights), CARD: card.encode(), CONFIG: text.encode()}
     for name, content in contents.items():
@@ -195,9 +201,27 @@ def load(folder: str | Path, *, classes: Classes | None = None) -> Checkpoint:
     arguments(load, locals())
     folder = Path(folder)
     checkpoint = _described(folder, classes)
-    _fill(checkpoint.model.trained, folder / WEIGHTS)
+    _fill(_networks(checkpoint), folder / WEIGHTS)
     checkpoint.model.eval().requires_grad_(False)
+    if checkpoint.upper_band is not None:
+        checkpoint.upper_band.eval().requires_grad_(False)
     return checkpoint
+
+
+def _networks(checkpoint: Checkpoint) -> nn.Module:
+    """All that has weights, as a file of them has it."""
+    model, upper_band = checkpoint.model.trained, checkpoint.upper_band
+    if upper_band is None:
+        return model
+    together = nn.Module()  # names of the model as they are without an upper band
+    for name, part in model.named_children():
+        together.add_module(name, part)
+    for name, parameter in model.named_parameters(recurse=False):
+        together.register_parameter(name, parameter)
+    for name, buffer in model.named_buffers(recurse=False):
+        together.register_buffer(name, buffer)
+    together.add_module("upper_band", upper_band)
+    return together
 
 
 def _described(folder: Path, classes: Classes | None) -> Checkpoint:

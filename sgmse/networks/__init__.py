@@ -2,9 +2,11 @@
 
 Complex spectrograms (batch, channel, frequency, frame) of the state x and the observation y come
 in, with times t (batch,); a spectrogram like x goes out. One adds a network by a file of its own
-with a `Network` that defines `forward`.
+with a `Network` that defines `forward`. `BandGains` is another kind: it frees of noise what lies
+above the band of a model.
 """
 
+from sgmse.networks._bands import BandGains
 from sgmse.networks._base import Network
 from sgmse.networks._dcunet import DCUNET_LEVELS, DCUNet
 from sgmse.networks._magnitude_preserving import MagnitudePreservingUNet
@@ -14,6 +16,7 @@ from sgmse.networks._slim import SlimUNet
 
 __all__ = [
     "DCUNET_LEVELS",
+    "BandGains",
     "DCUNet",
     "MagnitudePreservingUNet",
     "NCSNpp",

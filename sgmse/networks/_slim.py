@@ -136,6 +136,9 @@ class SlimUNet(Network):
         embedding: width of the embedding of t.
         taps: frames of y in the sum, an odd number.
         observations: spectrograms in y, (batch, observations, frequency, frame).
+        identity: whether the output of new weights is the last observation, the best guess that
+            needs no training; 0 if not, the best one of what is added to an observation
+            (`sgmse.estimates.EDM`, residual).
     """
 
     def __init__(
@@ -147,6 +150,7 @@ class SlimUNet(Network):
         hidden: int | None = None,
         taps: int = 1,
         observations: int = 1,
+        identity: bool = True,
     ) -> None:
         super().__init__()
         channels, blocks = tuple(channels), tuple(blocks)
@@ -189,9 +193,8 @@ class SlimUNet(Network):
         self.norm = ChannelNorm(channels[0])
         self.head = nn.Conv2d(channels[0], 2 * (2 + observations + taps - 1), 3, padding=1)
         nn.init.zeros_(self.head.weight)
-        # At first the output is the last observation, the best guess that needs no training.
         first = torch.zeros(self.head.out_channels)
-        first[observations] = 1.0
+        first[observations] = float(identity)
         self.head.bias = nn.Parameter(first)
 
     @override

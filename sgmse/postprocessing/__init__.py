@@ -13,6 +13,7 @@ from sgmse.postprocessing._plausible import LIKELY, POSSIBLE, Plausibility
 from sgmse.postprocessing._remarks import Remarks
 from sgmse.postprocessing._strength import at_least, share_of
 from sgmse.postprocessing._upper_band import AboveBand, gains, whole_band
+from sgmse.postprocessing._upper_network import UpperBand
 
 __all__ = [
     "LIKELY",
@@ -23,6 +24,7 @@ __all__ = [
     "Level",
     "Plausibility",
     "Remarks",
+    "UpperBand",
     "at_least",
     "gains",
     "share_of",

@@ -22,7 +22,10 @@ class Spectra:
 
     def forward(self, audio: Rows) -> Tensor:
         """The spectra; beyond its ends the audio is silent."""
-        x = torch.from_numpy(np.ascontiguousarray(audio))
+        return self.forward_of(torch.from_numpy(np.ascontiguousarray(audio)))
+
+    def forward_of(self, x: Tensor) -> Tensor:
+        """`forward` for gradients."""
         window = torch.hann_window(self.length, dtype=x.dtype)
         return torch.stft(
             x, self.length, self.hop, window=window, pad_mode="constant", return_complex=True
@@ -30,7 +33,10 @@ class Spectra:
 
     def inverse(self, spectra: Tensor, samples: int) -> Rows:
         """The audio of spectra, as many samples as went in."""
-        window = torch.hann_window(self.length, dtype=spectra.real.dtype)
-        x = torch.istft(spectra, self.length, self.hop, window=window, length=samples)
-        audio: Rows = x.numpy()
+        audio: Rows = self.sound(spectra, samples).numpy()
         return audio
+
+    def sound(self, spectra: Tensor, samples: int) -> Tensor:
+        """`inverse` for gradients."""
+        window = torch.hann_window(self.length, dtype=spectra.real.dtype)
+        return torch.istft(spectra, self.length, self.hop, window=window, length=samples)

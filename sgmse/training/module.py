@@ -33,6 +33,7 @@ from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError, RecipeError, SgmseError
 from sgmse.estimates import Estimate
 from sgmse.model import Regeneration, ScoreModel
+from sgmse.networks import BandGains
 from sgmse.solvers import Randn
 from sgmse.training.adversarial import Adversary, results
 from sgmse.training.averages import PowerAverages
@@ -86,6 +87,7 @@ class Training(LightningModule):
     Attributes:
         position: where it is.
         curves: what was computed in each step since they were last taken.
+        upper_band: of the model that the training started from; it stays with it.
     """
 
     def __init__(self, recipe: Recipe, pairs: PairDataset) -> None:
@@ -113,6 +115,8 @@ class Training(LightningModule):
             self.adversary = Adversary(recipe.adversarial, recipe.trainer.seed, half)
         self.position = Position()
         self.curves: list[dict[str, Tensor]] = []
+        # In a tuple, as it is none of the modules that are trained.
+        self._upper_band: tuple[BandGains, ...] = ()
 
     # What Lightning asks for
 
@@ -339,7 +343,13 @@ class Training(LightningModule):
     def checkpoint(self, scores: dict[str, float]) -> Checkpoint:
         """The averaged model for a file, with what is worth knowing of its training."""
         scored = {f"validation {name}": round(score, 4) for name, score in scores.items()}
-        return self.recipe.checkpoint(self.averaged, self.record | scored)
+        made = self.recipe.checkpoint(self.averaged, self.record | scored)
+        return replace(made, upper_band=self.upper_band)
+
+    @property
+    def upper_band(self) -> BandGains | None:
+        """What frees of noise the sound above the band of the model."""
+        return self._upper_band[0] if self._upper_band else None
 
     @property
     def record(self) -> dict[str, Any]:
@@ -371,6 +381,11 @@ class Training(LightningModule):
             averages=self.averages.states(),
             adversary={} if self.adversary is None else self.adversary.state(),
             history={} if self.history is None else self.history.state(),
+            upper_band={
+                key: value
+                for band in self._upper_band
+                for key, value in (("config", band.config), ("weights", band.state_dict()))
+            },
         )
 
     def restore(self, state: TrainingState) -> None:
@@ -399,6 +414,7 @@ class Training(LightningModule):
             except ArgumentError as error:
                 raise RecipeError(f"times.loss_aware: {error}; {REMEDY}") from error
         self.averages.restore(state.averages, state.updates)
+        self.keep(state.band_gains)
         if self.learned is not None:
             self.learned.load_state_dict(state.learned)
         fill(self.model.trained, state.network)
@@ -406,6 +422,10 @@ class Training(LightningModule):
         self.average.n_averaged.fill_(state.updates)
         self.optimiser.load_state_dict(dict(state.optimiser))
         self.position = state.position
+
+    def keep(self, upper_band: BandGains | None) -> None:
+        """Let checkpoints have this upper band, which is not trained."""
+        self._upper_band = () if upper_band is None else (upper_band,)
 
     def start_from(self, model: ScoreModel | Regeneration) -> None:
         """Take the weights of a model, which may become the predictor or the start of this one.

@@ -20,8 +20,8 @@ from sgmse.checkpoints import Checkpoint
 from sgmse.errors import RecipeError, ResultError
 from sgmse.training.module import Training
 from sgmse.training.recipe import RECIPE, Recipe, dump_recipe
-from sgmse.training.session import BEST, LAST, STATE, Session
-from sgmse.training.state import REMEDY, TrainingState, load_state, one_line
+from sgmse.training.session import BEST, LAST, Session
+from sgmse.training.state import REMEDY, STATE, TrainingState, load_state, one_line
 from sgmse.training.validation import check
 
 print_once = rank_zero_only(print)
@@ -104,6 +104,7 @@ def start(plan: Plan) -> None:
     module = Training(recipe, data)
     if plan.origin is not None:
         module.start_from(plan.origin.model)
+        module.keep(plan.origin.upper_band)
     if plan.state is not None:
         module.restore(plan.state)
         print_once(f"resuming at step {plan.state.step}")

@@ -2,12 +2,14 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sgmse._extras import imported
 from sgmse.checkpoints import load_model
+from sgmse.config import errors_as, read_yaml
 from sgmse.errors import RecipeError
 from sgmse.training.recipe import RECIPE, find_recipe, load_recipe, shipped
 
@@ -53,9 +55,19 @@ def train(
         raise RecipeError("a run that resumes has its weights already; leave one of the two out")
     path = find_recipe(recipe) if recipe is not None else _implied(output, resume, from_)
     origin = None if from_ is None else load_model(from_)
-    parsed = load_recipe(path, overrides, origin)
     root = Path(data) if data is not None else Path() if path in shipped().values() else path.parent
     folder = Path(output) if output is not None else Path("runs") / path.stem
+    with errors_as(RecipeError, path):
+        values = read_yaml(path)
+    if of_upper_band(values):
+        if origin is None and not resume:
+            raise RecipeError("an upper band belongs to a model; name that with --from")
+        from sgmse.training.upper_band import train_upper_band, upper_band_recipe
+
+        with _quiet():
+            recipe_of_band = upper_band_recipe(values, overrides, path)
+            return train_upper_band(recipe_of_band, root.resolve(), folder, origin)
+    parsed = load_recipe(path, overrides, origin)
 
     from sgmse.training.plan import prepare, start  # Lightning takes seconds
 
@@ -63,6 +75,11 @@ def train(
         plan = prepare(parsed, root.resolve(), folder, resume, origin, f"the model {from_}")
         start(plan)
     return folder
+
+
+def of_upper_band(values: Mapping[str, Any]) -> bool:
+    """Whether the values of a recipe are those of an upper band, and of no model."""
+    return "upper_band" in values and "network" not in values
 
 
 def _implied(output: str | Path | None, resume: bool, from_: str | Path | None) -> Path:

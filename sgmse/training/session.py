@@ -17,7 +17,7 @@ from sgmse.checkpoints import save
 from sgmse.training.averages.snapshots import AVERAGES, remove_later, save_snapshot
 from sgmse.training.module import Training
 from sgmse.training.recipe import RECIPE_CLASSES
-from sgmse.training.state import save_state
+from sgmse.training.state import STATE, save_state
 from sgmse.training.validation import (
     Example,
     Validation,
@@ -27,7 +27,6 @@ from sgmse.training.validation import (
     means,
 )
 
-STATE = "training_state.pt"
 BEST, LAST = "best", "last"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

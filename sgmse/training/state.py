@@ -17,8 +17,10 @@ from torch import nn
 
 from sgmse._files import whole
 from sgmse.errors import RecipeError
+from sgmse.networks import BandGains
 
 FORMAT = 1
+STATE = "training_state.pt"  # in the folder of a run
 #: What to do about a run whose recipe has changed too much.
 REMEDY = "resume with the recipe it was started with, or start another run"
 
@@ -80,6 +82,8 @@ class TrainingState:
             updates; empty for most, and absent in older files.
         adversary: `Adversary.state`; empty for most, and absent in older files.
         history: state dict of the `History` of losses by time; likewise.
+        upper_band: "config" and "weights" of the `BandGains` of the model that the training started
+            from, which stay with it; likewise.
     """
 
     step: int
@@ -95,18 +99,29 @@ class TrainingState:
     averages: Mapping[float, Mapping[str, Any]] = field(default_factory=dict)
     adversary: Mapping[str, Any] = field(default_factory=dict)
     history: Mapping[str, Any] = field(default_factory=dict)
+    upper_band: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def position(self) -> Position:
         """Where the training goes on."""
         return Position(self.step, self.items, self.best, spent=self.seconds)
 
+    @property
+    def band_gains(self) -> BandGains | None:
+        """The upper band. Raises `RecipeError` for weights of another one."""
+        if not self.upper_band:
+            return None
+        network = BandGains(**self.upper_band["config"])
+        fill(network, self.upper_band["weights"], "weights of the upper band")
+        return network.eval().requires_grad_(False)
+
 
 def save_state(state: TrainingState, path: Path) -> None:
     """Write the file; it appears whole or not at all."""
     values = {"format": FORMAT} | {f.name: getattr(state, f.name) for f in fields(state)}
-    if not state.history:  # so that earlier versions read the files of recipes that they know
-        del values["history"]
+    for name in ("history", "upper_band"):  # so that earlier versions read files without
+        if not values[name]:
+            del values[name]
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as part:
         torch.save(values, part)
@@ -123,8 +138,8 @@ def load_state(path: Path) -> TrainingState:
     names = {f.name for f in fields(TrainingState)}
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise RecipeError(f"{path} is not a training state of format {FORMAT}")
-    absent: dict[str, Any] = {"learned": {}, "averages": {}, "adversary": {}, "history": {}}
-    values = absent | values
+    absent = ("learned", "averages", "adversary", "history", "upper_band")
+    values = dict[str, Any]({name: {} for name in absent}) | values
     if values.keys() != names:
         odd = ", ".join(sorted(values.keys() ^ names))
         raise RecipeError(f"{path} is not a whole training state; missing or unknown: {odd}")

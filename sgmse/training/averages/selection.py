@@ -4,7 +4,7 @@ Needs the packages that the scores of the recipe's validation need.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from sgmse.model import Regeneration, ScoreModel
 from sgmse.training.averages.profiles import Combination, Profile, check_length, combination
 from sgmse.training.averages.snapshots import AVERAGES, Snapshot, combine, find_snapshots
 from sgmse.training.recipe import RECIPE, RECIPE_CLASSES, load_recipe
-from sgmse.training.state import fill
+from sgmse.training.state import STATE, fill, load_state
 from sgmse.training.validation import Validation, ValidationPair, check, evaluate, means
 
 AVERAGED = "averaged"
@@ -108,7 +108,9 @@ def select_average(
         "average": f"power function of length {best:g}, made of {len(snapshots)} snapshots",
         **{f"validation {n}": round(score, 4) for n, score in scores.get(best, {}).items()},
     }
-    save(recipe.checkpoint(model, training), folder, classes=RECIPE_CLASSES)
+    kept = load_state(run / STATE).band_gains if (run / STATE).exists() else None
+    made = replace(recipe.checkpoint(model, training), upper_band=kept)
+    save(made, folder, classes=RECIPE_CLASSES)
     return Selection(folder, best, last.step, scores)
 
 
