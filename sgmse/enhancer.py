@@ -283,8 +283,9 @@ class Enhancer:
             dry: share of the input in the output, 0 to 1.
             max_attenuation: dB by which the loudness of anything may fall, noise too; no limit if
                 None. 0 gives the input.
-            upper_band: keep the sound that lies above the band of the model, with the gains that
-                the band below it gets (`sgmse.postprocessing.gains`); else it is left out.
+            upper_band: keep the sound that lies above the band of the model, with the gains of the
+                model's network for it or, if it has none, those that the band below it gets
+                (`sgmse.postprocessing.gains`); else it is left out.
             steps, solver, shifts: in place of those of the sampler, for this call; a solver is an
                 object or a name: ode (first order), ode2 (second), sde and sde2 (the same with
                 fresh noise), pc (predictor-corrector).

@@ -24,6 +24,18 @@ def add(commands: Commands) -> None:
     parser.json("one object")
 
 
+def _band(checkpoint: "Checkpoint") -> str:
+    """What the model hears, and what becomes of the rest."""
+    upper = checkpoint.upper_band
+    if upper is None:
+        how = "is lowered with the band below"
+    else:
+        size = sum(p.numel() for p in upper.parameters())
+        how = f"is freed of noise by a network of {size / 1e3:.0f} k weights"
+    edge = checkpoint.front.sample_rate // 2
+    return f"up to {edge} Hz; sound above it {how} (--upper-band), or left out"
+
+
 def run(options: argparse.Namespace) -> int:
     """Print the parts of a model and what its training says, a row each or as one object."""
     from sgmse.checkpoints import load_model, locate
@@ -39,8 +51,7 @@ def run(options: argparse.Namespace) -> int:
         "estimates": model.parametrization,
         "spectrogram": checkpoint.front.transform,
         "sample rate": f"{checkpoint.front.sample_rate} Hz",
-        "band": f"up to {checkpoint.front.sample_rate // 2} Hz; sound above it is lowered with the "
-        "band below (--upper-band), or left out",
+        "band": _band(checkpoint),
         "level": checkpoint.front.level,
         "solver": checkpoint.sampler.solver,
         "grid": checkpoint.sampler.grid,

@@ -342,6 +342,11 @@ def find_recipe(name: str | Path) -> Path:
     )
 
 
+def of_upper_band(values: Mapping[str, Any]) -> bool:
+    """Whether the values of a recipe are those of an upper band, and of no model."""
+    return "upper_band" in values and "network" not in values
+
+
 def load_recipe(
     path: str | Path, overrides: Sequence[str] = (), origin: Checkpoint | None = None
 ) -> Recipe:
@@ -355,6 +360,10 @@ def load_recipe(
     path = find_recipe(path)
     with errors_as(RecipeError, path):
         values = sections(config.read_yaml(path))
+    if of_upper_band(values):
+        raise RecipeError(
+            f"{path} is the recipe of an upper band, and of no model; `train` takes it"
+        )
     if origin is not None:
         own = _like(origin)
         if "predictor" in values and "predictor" not in own:

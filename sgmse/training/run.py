@@ -2,16 +2,15 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from sgmse._extras import imported
 from sgmse.checkpoints import load_model
 from sgmse.config import errors_as, read_yaml
 from sgmse.errors import RecipeError
-from sgmse.training.recipe import RECIPE, find_recipe, load_recipe, shipped
+from sgmse.training.recipe import RECIPE, find_recipe, load_recipe, of_upper_band, shipped
 
 #: The recipe for a model that is given; it has no model of its own.
 FINE_TUNE = "fine_tune"
@@ -75,11 +74,6 @@ def train(
         plan = prepare(parsed, root.resolve(), folder, resume, origin, f"the model {from_}")
         start(plan)
     return folder
-
-
-def of_upper_band(values: Mapping[str, Any]) -> bool:
-    """Whether the values of a recipe are those of an upper band, and of no model."""
-    return "upper_band" in values and "network" not in values
 
 
 def _implied(output: str | Path | None, resume: bool, from_: str | Path | None) -> Path:

@@ -106,7 +106,7 @@ def test_a_predictor_is_a_part_of_the_model(recipe_file):
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-@pytest.mark.parametrize("name", sorted(shipped().keys() - {"fine_tune"}))
+@pytest.mark.parametrize("name", sorted(shipped().keys() - {"fine_tune", "upper_band"}))
 def test_a_recipe_that_was_written_reads_the_same(name, tmp_path):
     recipe = load_recipe(name)
     path = tmp_path / "again.yaml"

@@ -1,4 +1,4 @@
-"""Training of what lies above the band of a model: it learns, resumes, and leaves the model alone."""
+"""Training of what lies above the band of a model: it learns, resumes, leaves the model alone."""
 
 import signal
 from dataclasses import replace
