@@ -113,7 +113,7 @@ def errors_as(kind: Callable[[str], Exception], source: object = "") -> Iterator
 def read_yaml(path: Path) -> dict[str, Any]:
     """The keys and plain values of a file. Raises `ConfigError`."""
     try:
-        values = _parsed(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
         raise ConfigError(f"it cannot be read ({why}); name a YAML file") from error
@@ -139,7 +139,7 @@ def override(values: dict[str, Any], assignment: str) -> None:
         if not isinstance(section, dict):
             raise ConfigError(f"{assignment!r}: {'.'.join(path[:depth])} is no section of keys")
     with errors_as(ConfigError, repr(assignment)):
-        section[last] = _parsed(value)
+        section[last] = parse_yaml(value)
 
 
 @dataclass(frozen=True)
@@ -318,7 +318,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _parsed(text: str) -> Any:
+def parse_yaml(text: str) -> Any:
     """The plain values of YAML. Raises `ConfigError`."""
     try:
         return yaml.load(text, _Loader)

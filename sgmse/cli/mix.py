@@ -9,6 +9,8 @@ metadata.csv, stands for a folder. The same command on the same files gives the 
 examples:
   sgmse mix clean/ noise/ testset --snr 0,5,10 --count 200
   sgmse mix clean/ noise/ testset --snr=-5,0,5       an = where the first is negative
+  sgmse mix clean/ clean/ testset --noises 5         a babble of five
+  sgmse mix clean/ noise/ testset --degradations Clip '{class: Codec, coders: [opus]}'
 """
 
 import argparse
@@ -17,8 +19,10 @@ from typing import TYPE_CHECKING
 
 from sgmse.cli.console import interruptible, warn
 from sgmse.cli.options import Commands, command, count, several, share
+from sgmse.errors import ConfigError, MixError
 
 if TYPE_CHECKING:
+    from sgmse.data.degradations import Degradation
     from sgmse.data.noisy_sets import MixedSet
 
 
@@ -48,6 +52,15 @@ def add(commands: Commands) -> None:
         share,
         default=0.0,
     )
+    parser.value("--noises", "N", "at once; of a folder of speech, a babble", count, default=1)
+    parser.value(
+        "--degradations",
+        "NAME",
+        "what spoils the noisy files after that, as recipes have it: Clip, or with settings "
+        "'{class: Codec, coders: [opus]}'; it happens to each unless a probability is given",
+        nargs="+",
+        default=(),
+    )
     parser.value("--format", "FORMAT", "flac or wav", choices=("flac", "wav"), default="flac")
     parser.overwrite("a set that is there")
     parser.jobs()
@@ -66,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
         options.seconds,
         options.shortest,
         options.reverb,
+        options.noises,
+        _degradations(options.degradations),
     )
     made = mix(
         options.clean,
@@ -83,6 +98,23 @@ def run(options: argparse.Namespace) -> int:
     if not options.quiet:
         print("\n".join(_summary(made, mixer.snr)))
     return 0
+
+
+def _degradations(given: Sequence[str]) -> "tuple[Degradation, ...]":
+    """Of names, and of tables as in a recipe. Raises `MixError`."""
+    from sgmse import config
+    from sgmse.data.degradations import DEGRADATIONS, Degradation
+
+    classes = {kind.__name__: kind for kind in DEGRADATIONS}
+    made = []
+    for text in given:
+        with config.errors_as(MixError, f"--degradations {text}"):
+            values = config.parse_yaml(text)
+            table = {"class": values} if isinstance(values, str) else values
+            if not isinstance(table, dict):
+                raise ConfigError(f"{values!r} is no name and no table, such as {{class: Clip}}")
+            made.append(config.from_plain(Degradation, {"probability": 1.0} | table, classes))
+    return tuple(made)
 
 
 def _summary(made: "MixedSet", ratios: Sequence[float]) -> list[str]:

@@ -9,6 +9,10 @@ of s and s + g n, so that neither clips and their levels stay in their ratio. Wh
 cut is drawn from the generator of (S, i). Speech, noise and SNRs take turns: each recording is used
 once in a random order, then once more in another one, and so on, and the SNRs go round. So a set is
 a function of the seed and of the names and contents of the files.
+
+Several noises at once have equal active power; of a folder of speech they are a babble. What spoils
+the mixture, a codec or an overdrive, does so after noise and speech have come together, and belongs
+to the noisy file alone; c is then set by what came of it.
 """
 
 import csv
@@ -31,7 +35,7 @@ from sgmse import audio
 from sgmse._extras import require
 from sgmse._files import whole_folder
 from sgmse.data._crops import PATIENCE, is_faint, is_silent
-from sgmse.data.degradations import Audio, Room, active_power, add_noise
+from sgmse.data.degradations import Audio, Degradation, Room, active_power, add_noise
 from sgmse.data.mono import mono, read_mono, warn_of_cancelling
 from sgmse.data.pairs import INDEX, recordings
 from sgmse.errors import ArgumentError, AudioError, MixError, RecordingWarning
@@ -57,6 +61,8 @@ class Mixer:
         shortest: shorter recordings are skipped, in seconds.
         reverb: share of the speech that is heard in a simulated room; what of it is heard as one
             with the direct sound belongs to the clean file (`sgmse.data.degradations.Room`).
+        noises: so many at once.
+        degradations: what spoils the noisy file, in this order.
     """
 
     snr: tuple[float, ...]
@@ -65,6 +71,8 @@ class Mixer:
     seconds: float | None = None
     shortest: float = 1.0
     reverb: float = 0.0
+    noises: int = 1
+    degradations: tuple[Degradation, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.snr or not all(isfinite(snr) and abs(snr) <= 100 for snr in self.snr):
@@ -84,6 +92,8 @@ class Mixer:
             )
         if not 0 <= self.reverb <= 1:
             raise ArgumentError(f"reverb must be a share, 0 to 1, not {self.reverb}")
+        if self.noises < 1:
+            raise ArgumentError(f"noises must be at least 1, not {self.noises}")
 
     def judge(self, file: Path) -> "Verdict":
         """Whether a recording can be used."""
@@ -98,7 +108,7 @@ class Mixer:
         return Verdict("silent, below -60 dB" if is_silent(samples) else None, cancels)
 
     def mix(
-        self, number: int, name: str, speech: "Source", noise: "Source"
+        self, number: int, name: str, speech: "Source", noises: Sequence["Source"]
     ) -> tuple[Audio, Audio, "Mixture"]:
         """Clean and noisy audio (samples,) of mixture `number` of a set, and how it came about."""
         rng = default_rng([self.seed, PLACES, number])
@@ -107,15 +117,23 @@ class Mixer:
         else:
             length = round(self.seconds * self.sample_rate)
             voice, speech_offset = self.cut(speech.path, length, rng)
-        background, noise_offset = self.cut(noise.path, len(voice), rng)
+        parts = [self.cut(noise.path, len(voice), rng) for noise in noises]
+        background, noise_offset = parts[0]
+        for part, _ in parts[1:]:
+            background = add_noise(background, part, 0.0, self.sample_rate)
         snr = self.snr[number % len(self.snr)]
         room = bool(rng.random() < self.reverb)
         clean, heard = Room(1.0)(voice, rng, self.sample_rate) if room else (voice, voice)
         noisy = add_noise(heard, background, snr, self.sample_rate)
+        for degradation in self.degradations:
+            noisy = degradation(noisy, rng, self.sample_rate)
         peak = max(float(np.abs(clean).max()), float(np.abs(noisy).max()))
         gain = np.float32(min(1.0, CEILING / peak))
-        sources = speech.place, speech.group, noise.place, noise.group
-        drawn = speech_offset, noise_offset, snr, float(gain), room
+        places = " + ".join(noise.place for noise in noises)
+        groups = " + ".join(dict.fromkeys(noise.group for noise in noises))
+        spoilt = " + ".join(type(degradation).__name__ for degradation in self.degradations)
+        drawn = speech_offset, noise_offset, snr, float(gain), room, spoilt
+        sources = speech.place, speech.group, places, groups
         mixture = Mixture(*(name, *sources, *drawn, len(voice) / self.sample_rate, self.seed))
         return clean * gain, noisy * gain, mixture
 
@@ -161,12 +179,14 @@ class Mixture:
 
     Args:
         name: of both files, without suffix.
-        speech, noise: places of the recordings in their folders, or ids in their lists.
+        speech, noise: places of the recordings in their folders, or ids in their lists; " + "
+            between those of several noises.
         speaker, noise_source: the first folders on the way there, if any.
-        speech_offset, noise_offset: where the parts start, in seconds.
+        speech_offset, noise_offset: where the parts start, in seconds; that of the first noise.
         snr_db: of the active frames, in dB.
         gain: common to the clean and the noisy file; 1 unless one would clip.
         room: whether the speech is in a simulated one.
+        degradations: what spoils the noisy file, if it happens.
         seconds: length.
         seed: of the set.
     """
@@ -181,6 +201,7 @@ class Mixture:
     snr_db: float
     gain: float
     room: bool
+    degradations: str
     seconds: float
     seed: int
 
@@ -248,7 +269,8 @@ def mix(
         noises, still = _usable(noise_sources, NOISE, count, mixer, pool, bar)
         total = len(voices) if count is None else count
         voices = _turns(voices, total, mixer.seed, SPEECH)
-        noises = _turns(noises, total, mixer.seed, NOISE)
+        noises = _turns(noises, total * mixer.noises, mixer.seed, NOISE)
+        groups = _apart(voices, noises, mixer.noises)
         digits = max(3, len(str(total - 1)))
         for folder in ("clean", "noisy"):
             (part / folder).mkdir()
@@ -257,7 +279,7 @@ def mix(
 
         def write(number: int) -> Mixture:
             name = f"{number:0{digits}}"
-            clean, noisy, mixture = mixer.mix(number, name, voices[number], noises[number])
+            clean, noisy, mixture = mixer.mix(number, name, voices[number], groups[number])
             if active_power(noisy - clean, mixer.sample_rate) < ROUNDING:
                 lost.append(name)
             for folder, wave in (("clean", clean), ("noisy", noisy)):
@@ -365,3 +387,26 @@ def _check_output(output: Path, overwrite: bool, sources: Sequence[Path]) -> Non
     if foreign or (entries and INDEX not in entries):
         what = f"it holds {foreign[0]}" if foreign else f"it has no {INDEX}"
         raise MixError(f"{output} is no set that could be replaced: {what}; name another folder")
+
+
+def _apart(voices: Sequence[Source], noises: Sequence[Source], size: int) -> list[list[Source]]:
+    """As many noises for each voice, none of which is the same recording as the voice or another.
+
+    Where they are, in folders that hold the same recordings, the next one in turn that may be takes
+    the place. Raises `MixError` where there are too few.
+    """
+    groups = []
+    for number, voice in enumerate(voices):
+        group: list[Source] = []
+        for i in range(number * size, (number + 1) * size):
+            turn = (noises[(i + k) % len(noises)] for k in range(len(noises)))
+            taken = {voice.path, *(source.path for source in group)}
+            found = next((source for source in turn if source.path not in taken), None)
+            if found is None:
+                raise MixError(
+                    f"{voice.place} needs {size} other recordings of noise, and there are fewer; "
+                    "ask for fewer --noises, or name a folder with more"
+                )
+            group.append(found)
+        groups.append(group)
+    return groups

@@ -49,6 +49,10 @@ def test_options_reach_the_set(folders, capsys, tmp_path):
         (["--snr", "200"], "snr must be"),
         (["--rate", "1"], "sample_rate must lie in"),
         (["--seconds", "0.1"], "seconds must be at least"),
+        (["--noises", "9"], "a.wav needs 9 other recordings of noise"),
+        (["--degradations", "Clop"], "--degradations Clop: "),
+        (["--degradations", "3"], "--degradations 3: 3 is no name and no table"),
+        (["--degradations", "{class: Clip, level: 3}"], "--degradations {class: Clip, level: 3}: "),
     ],
 )
 def test_bad_values_are_one_line(folders, options, why, call, tmp_path):
@@ -66,3 +70,13 @@ def test_an_interrupt_leaves_nothing(folders, monkeypatch, capsys, tmp_path):
     assert main(["mix", *folders]) == 130
     assert capsys.readouterr().err.endswith("interrupted; nothing was written\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clean", "noise"]
+
+
+def test_degradations_are_those_of_recipes(folders, tmp_path, capsys):
+    """They happen to each mixture, unless a probability is given."""
+    spoils = ["Quantise", "{class: Clip, level: [20, 20], soft: 0}"]
+    assert main(["mix", *folders, "--rate", "8000", "-q", "--degradations", *spoils]) == 0
+    index = (tmp_path / "set" / "index.csv").read_text().splitlines()
+    assert all("Quantise + Clip" in line for line in index[1:])
+    wave, _ = soundfile.read(tmp_path / "set/noisy/000.flac")
+    assert (abs(wave) == abs(wave).max()).mean() > 0.3

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from sgmse import audio
+from sgmse.data.degradations import Clip
 from sgmse.data.noisy_sets import FORMATS, Mixer, mix
 from sgmse.errors import DataError, MissingPackageError, MixError
 
@@ -348,3 +349,42 @@ def test_formats_are_lossless(folders):
     assert FORMATS == ("flac", "wav")
     with pytest.raises(MixError, match="format must be one of flac, wav, not 'opus'"):
         mix(*folders, Mixer((0.0,)), format="opus")
+
+
+def test_a_babble_has_other_voices_at_equal_power(folders):
+    """Of the same folder: never the recording that is to be heard, and none twice."""
+    clean, _, output = folders
+    mix(clean, clean, output, Mixer((0.0,), sample_rate=RATE, noises=3), count=7)
+    for row in rows(output):
+        voices = row["noise"].split(" + ")
+        assert len({*voices, row["speech"]}) == 4
+        assert set(row["noise_source"].split(" + ")) <= {"s0", "s1"}
+        speech, noisy = pair(output, row["name"])
+        assert active_decibels(noisy - speech) - active_decibels(speech) == pytest.approx(
+            0, abs=0.1
+        )
+
+
+def test_there_must_be_enough_voices(folders):
+    clean, _, output = folders
+    with pytest.raises(MixError, match="needs 5 other recordings of noise, and there are fewer"):
+        mix(clean, clean, output, Mixer((0.0,), sample_rate=RATE, noises=5))
+    assert not output.exists()
+
+
+def test_degradations_spoil_the_noisy_file_alone(folders):
+    clean, noise, output = folders
+    plain = Mixer((5.0,), sample_rate=RATE)
+    mix(clean, noise, output, plain)
+    clip = Mixer((5.0,), sample_rate=RATE, degradations=(Clip(1.0, level=(6, 6), soft=0),))
+    spoilt = mix(clean, noise, output.with_name("spoilt"), clip).folder
+    assert {row["degradations"] for row in rows(output)} == {""}
+    assert {row["degradations"] for row in rows(spoilt)} == {"Clip"}
+    for row, was in zip(rows(spoilt), rows(output), strict=True):
+        assert {**row, "degradations": "", "gain": was["gain"]} == was
+        (speech, noisy), (before, loud) = (pair(folder, row["name"]) for folder in (spoilt, output))
+        np.testing.assert_allclose(speech, before, atol=LSB)
+        level = abs(noisy).max()
+        assert (abs(noisy) > level - 2 * LSB).sum() > 10  # where it is cut off
+        within = abs(loud) < level / 2
+        np.testing.assert_allclose(noisy[within], loud[within], atol=2 * LSB)
