@@ -1,6 +1,7 @@
 """What every network is: complex spectrograms and times in, a complex spectrogram out.
 
-One adds a network by one file with a `Network` in it that defines `forward`.
+One adds a network by one file with a `Network` in it that defines `real_valued`, or `forward` if it
+computes with complex numbers.
 """
 
 from collections.abc import Mapping
@@ -44,7 +45,27 @@ class Network(nn.Module):
             TypeError: x or y is not complex.
             ValueError: other shapes, and sizes that `divisor` does not divide.
         """
-        raise ArgumentTypeError(f"{type(self).__name__} must define forward(x, y, t)")
+        self._check(x, y, t)
+        parts = real_parts(x), real_parts(*torch.split(y, 1, dim=1))
+        return complex_like(self.real_valued(*parts, t), x)
+
+    def real_valued(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """The same without complex numbers, for runtimes that know none.
+
+        Shape:
+            x: real (batch, 2, frequency, frame), the real part and the imaginary one; so is the
+                result.
+            y: (batch, 2 observations, frequency, frame), these two of one observation after the
+                other.
+            t: (batch,), times in [0, 1].
+
+        Raises:
+            TypeError: the network has no such form.
+        """
+        raise ArgumentTypeError(
+            f"{type(self).__name__} has no real_valued(x, y, t), its output from real and "
+            "imaginary parts; define that, or forward(x, y, t) if it is not to be exported"
+        )
 
     def arguments(self, scope: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of the constructor, of whose `locals()` they are a part."""

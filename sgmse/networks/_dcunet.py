@@ -420,10 +420,9 @@ class DCUNet(Network):
         self.output = ComplexTransposed(before, 1, first, bias=True)
 
     @override
-    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        self._check(x, y, t)
+    def real_valued(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         frames = x.shape[3]
-        h = torch.cat((x.real, y.real, x.imag, y.imag), dim=1)
+        h = torch.cat((x[:, :1], y[:, :1], x[:, 1:], y[:, 1:]), dim=1)
         h = pad(h, (0, self._added(frames)))  # a negative number of zeros cuts frames off
         e = None if self.embedding is None else self.embedding(t.to(h.dtype))
 
@@ -435,9 +434,7 @@ class DCUNet(Network):
             skip = skips.pop()
             h = _join(block(h, e, skip.shape[2:]), skip)
         h = self.output(h, skips.pop().shape[2:])
-        h = pad(h, (0, frames - h.shape[3]))
-        h = h.to(x.real.dtype)  # autocast may have computed it in another one
-        return torch.complex(h[:, :1], h[:, 1:])
+        return pad(h, (0, frames - h.shape[3]))
 
     def _added(self, frames: int) -> int:
         """Frames of zeros to add to so many, or minus those to cut off."""

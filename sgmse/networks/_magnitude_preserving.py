@@ -37,7 +37,7 @@ from torch.nn.functional import avg_pool2d, conv2d, linear, scaled_dot_product_a
 from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.networks._base import Network, complex_like, real_parts
+from sgmse.networks._base import Network
 
 __all__ = ["MagnitudePreservingUNet"]
 
@@ -306,12 +306,11 @@ class MagnitudePreservingUNet(Network):
         self.output = Weight(widths[0], PARTS, 3, 3)
 
     @override
-    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        self._check(x, y, t)
+    def real_valued(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         e = SILU * silu(self.embed(self.fourier(t)))
-        seen = real_parts(y)
+        seen = y
 
-        skips = [self.input(torch.cat((x.real, x.imag, torch.ones_like(x.real)), dim=1))]
+        skips = [self.input(torch.cat((x, torch.ones_like(x[:, :1])), dim=1))]
         for level, path in enumerate(self.down):
             if level:
                 seen = halve(seen)
@@ -320,7 +319,8 @@ class MagnitudePreservingUNet(Network):
         h = skips[-1]
         for up in self.up:
             h = up(h, skips, e)
-        return complex_like(self.output(h, self.gain), x)
+        out: Tensor = self.output(h, self.gain)
+        return out
 
     @override
     def published_keys(self) -> dict[str, str]:

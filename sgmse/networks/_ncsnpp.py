@@ -545,8 +545,12 @@ class NCSNpp(Network):
     def forward(self, x: Tensor, y: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
         """See `Network`; s (batch,) is the time to which a step leads, of a network of two."""
         self._check(x, y, t)
-        observed = torch.split(y, 1, dim=1)
-        image = real_parts(*observed) if self.predictive else real_parts(x, *observed)
+        parts = real_parts(x), real_parts(*torch.split(y, 1, dim=1))
+        return complex_like(self.real_valued(*parts, t, s), x)
+
+    @override
+    def real_valued(self, x: Tensor, y: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
+        image = y if self.predictive else torch.cat([x, y], dim=1)
         if not self.centred:
             image = 2 * image - 1
         until = t if s is None else s
@@ -564,7 +568,8 @@ class NCSNpp(Network):
 
         time = t[:, None, None, None].to(image.dtype)
         h = self.output(pyramid / time if self.divide_by_t == "features" else pyramid)
-        return complex_like(h / time if self.divide_by_t == "output" else h, x)
+        out: Tensor = h / time if self.divide_by_t == "output" else h
+        return out
 
     @override
     def published_keys(self) -> dict[str, str]:

@@ -24,12 +24,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import sqrt
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, pad, silu
 from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.networks._base import Network, complex_like, real_parts
+from sgmse.networks._base import Network
 from sgmse.networks._layers import ALMOST_ZERO, GaussianFourier, convolution, groups, linear
 
 __all__ = ["NemoNCSNpp"]
@@ -166,10 +167,9 @@ class NemoNCSNpp(Network):
         self.output = convolution(PARTS, 2, 1)
 
     @override
-    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        self._check(x, y, t)
+    def real_valued(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         frequencies, frames = x.shape[2:]
-        image = real_parts(x, y)
+        image = torch.cat([x, y], dim=1)
         image = pad(image, (0, -frames % self.pad_frames, 0, -frequencies % self.pad_frequencies))
         e = self.embedding(t if self.from_noise is None else (1 - t).clamp(min=self.from_noise))
 
@@ -187,7 +187,8 @@ class NemoNCSNpp(Network):
             h, part = up(h, e, frames, skips)
             total = total + part
 
-        return complex_like(self.output(total[..., : x.shape[2], : x.shape[3]]), x)
+        out: Tensor = self.output(total[..., : x.shape[2], : x.shape[3]])
+        return out
 
     @override
     def published_keys(self) -> dict[str, str]:

@@ -39,8 +39,10 @@ class ChannelNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        last = x.movedim(1, -1)
-        return functional.layer_norm(last, self.weight.shape, self.weight, self.bias).movedim(-1, 1)
+        # permute, not movedim, of which exports make negative axes that runtimes refuse
+        last = x.permute(0, *range(2, x.ndim), 1)
+        normed = functional.layer_norm(last, self.weight.shape, self.weight, self.bias)
+        return normed.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
 class TimeEmbedding(nn.Module):
@@ -198,10 +200,11 @@ class SlimUNet(Network):
         self.head.bias = nn.Parameter(first)
 
     @override
-    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        self._check(x, y, t)
+    def real_valued(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         e = self.embed(t)
-        h = torch.cat([x.real, y.real, x.imag, y.imag], dim=1)
+        real = torch.cat([x[:, ::2], y[:, ::2]], dim=1)
+        imag = torch.cat([x[:, 1::2], y[:, 1::2]], dim=1)
+        h = torch.cat([real, imag], dim=1)
         h = self.stem(h.contiguous(memory_format=torch.channels_last))
         skips = []
         for down, encoder in zip(self.down, self.encoder, strict=True):
@@ -215,18 +218,19 @@ class SlimUNet(Network):
             h = decoder(h, e)
         # Masks and correction, the real parts before the imaginary ones, as in weights that were
         # saved before there were taps; then a pair for each other frame.
-        answer = self.head(functional.silu(self.norm(h))).to(x.real.dtype)
+        answer = self.head(functional.silu(self.norm(h))).to(x.dtype)
         terms = 2 + self.observations
-        factors, others = torch.complex(answer[:, :terms], answer[:, terms : 2 * terms]), 2 * terms
-        mask_x, masks_y, correction = factors[:, :1], factors[:, 1:-1], factors[:, -1:]
-        out: Tensor = mask_x * x + (masks_y * y).sum(dim=1, keepdim=True) + correction
+        p, q, others = answer[:, :terms], answer[:, terms : 2 * terms], 2 * terms
+        out_real = (p[:, :-1] * real - q[:, :-1] * imag).sum(dim=1, keepdim=True) + p[:, -1:]
+        out_imag = (p[:, :-1] * imag + q[:, :-1] * real).sum(dim=1, keepdim=True) + q[:, -1:]
         beyond, frames = self.taps // 2, y.shape[-1]
-        around = functional.pad(y[:, -1:], (beyond, beyond))
+        around = functional.pad(y[:, -2:], (beyond, beyond))
         for i, k in enumerate(k for k in range(self.taps) if k != beyond):
-            real, imag = answer[:, others + 2 * i, None], answer[:, others + 2 * i + 1, None]
-            mask = torch.complex(real, imag)
-            out = out + mask * around[..., k : k + frames]
-        return out
+            p, q = torch.split(answer[:, others + 2 * i : others + 2 * i + 2], 1, dim=1)
+            real, imag = torch.split(around[..., k : k + frames], 1, dim=1)
+            out_real = out_real + p * real - q * imag
+            out_imag = out_imag + p * imag + q * real
+        return torch.cat([out_real, out_imag], dim=1)
 
     @override
     def inherit(self, other: Network) -> None:

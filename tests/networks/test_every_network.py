@@ -248,6 +248,13 @@ def test_refused_sizes(case):
         network(*inputs(case, frames=15))
 
 
+def test_it_is_the_same_on_real_and_imaginary_parts(case):
+    network, (x, y, t) = awake(case), inputs(case)
+    parts = [torch.stack([w.real, w.imag], dim=2).flatten(1, 2) for w in (x, y)]
+    real, imag = network.real_valued(*parts, t).unbind(1)
+    torch.testing.assert_close(torch.complex(real, imag)[:, None], network(x, y, t))
+
+
 def test_a_network_must_say_what_it_computes():
-    with pytest.raises(TypeError, match="Network must define forward"):
+    with pytest.raises(TypeError, match=r"Network has no real_valued\(x, y, t\)"):
         Network()(*inputs(NETWORKS["ncsnpp"]))
