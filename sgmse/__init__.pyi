@@ -10,6 +10,7 @@ from . import (
     estimates as estimates,
     front as front,
     inference as inference,
+    live as live,
     metrics as metrics,
     model as model,
     networks as networks,

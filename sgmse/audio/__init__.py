@@ -11,7 +11,7 @@ A long file is processed in bounded memory by chaining generators:
             writer.write(block)
 """
 
-from sgmse.audio._arrays import InMemory
+from sgmse.audio._arrays import InMemory, floats_of
 from sgmse.audio._coding import CLIP_MODES, RATES, ClipMode, written_as
 from sgmse.audio._finding import find, listed, look
 from sgmse.audio._info import BLOCK, FOREIGN, SUFFIXES, Info, Samples
@@ -53,6 +53,7 @@ __all__ = [
     "count_segments",
     "cut",
     "find",
+    "floats_of",
     "in_segments",
     "info",
     "is_list",

@@ -31,17 +31,19 @@ IN_QUIET, IN_NOISE = 2.5, 4.6
 class Level:
     """The gains of the consecutive segments of one recording: those of all that came before count.
 
-    The sums of earlier segments are halved with each new one: a segment without speech has the gain
-    of those before it, a change of place is followed within a few.
+    The sums of earlier segments count half with each new one, or as much as is said: a segment
+    without speech has the gain of those before it, a change of place is followed within a few.
 
     Args:
         sample_rate: of the segments, in Hz.
         peak: of the recording. A few samples in some recordings would be raised beyond it, and
             perhaps beyond full scale; they stay there.
+        kept: the share of the sums that stays with a new segment.
     """
 
-    def __init__(self, sample_rate: int, peak: float = 1.0) -> None:
+    def __init__(self, sample_rate: int, peak: float = 1.0, kept: float = 0.5) -> None:
         self.peak = peak
+        self.kept = kept
         self.frame = max(round(FRAME * sample_rate), 1)
         self._fit: NDArray[np.floating] | float = 0.0
         self._energy: NDArray[np.floating] | float = 0.0
@@ -51,16 +53,29 @@ class Level:
         self, clean: NDArray[np.floating], noisy: NDArray[np.floating]
     ) -> NDArray[np.floating]:
         """The result `clean` as loud as the speech in `noisy`; (channels, samples) each."""
+        return self.raised(clean, self.gain(clean, noisy))
+
+    def gain(
+        self, clean: NDArray[np.floating], noisy: NDArray[np.floating]
+    ) -> NDArray[np.floating]:
+        """The gain of the next segment, (channels,)."""
         xx, yx, yy = (self._sums(a, b) for a, b in ((clean, clean), (noisy, clean), (noisy, noisy)))
         speech = xx > SHARE * yy
         prior = PRIOR * yy.sum(axis=1)
-        self._fit = self._fit / 2 + (yx * speech).sum(axis=1) + prior
-        self._energy = self._energy / 2 + (xx * speech).sum(axis=1) + prior
-        self._heard = self._heard / 2 + (yy * speech).sum(axis=1) + prior
+        self._fit = self.kept * self._fit + (yx * speech).sum(axis=1) + prior
+        self._energy = self.kept * self._energy + (xx * speech).sum(axis=1) + prior
+        self._heard = self.kept * self._heard + (yy * speech).sum(axis=1) + prior
         gain = self._fit / np.where(self._energy > 0, self._energy, 1)
         coherence = gain * self._fit / np.where(self._heard > 0, self._heard, 1)
         most = 10 ** ((IN_NOISE - (IN_NOISE - IN_QUIET) * np.clip(coherence, 0, 1)) / 20)
-        raised = clean * np.clip(gain, 1, most)[:, None].astype(clean.dtype)
+        bounded: NDArray[np.floating] = np.clip(gain, 1, most)
+        return bounded
+
+    def raised(
+        self, clean: NDArray[np.floating], gain: NDArray[np.floating]
+    ) -> NDArray[np.floating]:
+        """A segment with its gain, no further beyond the peak than it was."""
+        raised = clean * gain[:, None].astype(clean.dtype)
         bound = np.maximum(np.abs(clean), clean.dtype.type(self.peak))
         kept: NDArray[np.floating] = np.clip(raised, -bound, bound)
         return kept
