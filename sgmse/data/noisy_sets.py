@@ -266,10 +266,12 @@ def mix(
     bar = partial(tqdm, leave=False, unit="file", disable=True if quiet else None)
     with whole_folder(output) as part, _pool(workers) as pool:
         voices, mute = _usable(speech_sources, SPEECH, count, mixer, pool, bar)
-        noises, still = _usable(noise_sources, NOISE, count, mixer, pool, bar)
+        # Of several at once, one more: what is heard itself is none of them.
+        needed = count if count is None or mixer.noises == 1 else count * mixer.noises + 1
+        noises, still = _usable(noise_sources, NOISE, needed, mixer, pool, bar)
         total = len(voices) if count is None else count
         voices = _turns(voices, total, mixer.seed, SPEECH)
-        noises = _turns(noises, total * mixer.noises, mixer.seed, NOISE)
+        noises = _turns(noises, max(total * mixer.noises, len(noises)), mixer.seed, NOISE)
         groups = _apart(voices, noises, mixer.noises)
         digits = max(3, len(str(total - 1)))
         for folder in ("clean", "noisy"):

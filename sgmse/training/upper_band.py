@@ -201,7 +201,8 @@ def train_upper_band(
         recipe: of the training.
         root: the folder that relative folders of the recipe are in.
         folder: of the run.
-        origin: the model; None to go on with the run in the folder.
+        origin: the model, whose own upper band, if it has one of that shape, is trained further;
+            None to go on with the run in the folder.
 
     Raises:
         RecipeError: the model hears all of the band, the data or the folder cannot be used.
@@ -226,6 +227,9 @@ def train_upper_band(
         torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
     network = BandGains(**recipe.upper_band.config)
+    before = origin.upper_band
+    if before is not None and before.config == network.config:
+        network.load_state_dict(before.state_dict())
     optimiser = torch.optim.Adam(network.parameters(), recipe.lr)
     step, spent = 0, 0.0
     if resume:

@@ -354,6 +354,10 @@ def test_formats_are_lossless(folders):
 def test_a_babble_has_other_voices_at_equal_power(folders):
     """Of the same folder: never the recording that is to be heard, and none twice."""
     clean, _, output = folders
+    few = mix(
+        clean, clean, output.with_name("few"), Mixer((0.0,), sample_rate=RATE, noises=4), count=1
+    )
+    assert len({*few.mixtures[0].noise.split(" + "), few.mixtures[0].speech}) == 5
     mix(clean, clean, output, Mixer((0.0,), sample_rate=RATE, noises=3), count=7)
     for row in rows(output):
         voices = row["noise"].split(" + ")

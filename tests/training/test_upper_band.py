@@ -105,6 +105,17 @@ def test_a_run_that_was_interrupted_goes_on(place, tmp_path, monkeypatch):
     assert load(folder / "best").upper_band is not None
 
 
+def test_an_upper_band_is_trained_further(place, tmp_path):
+    """By so little here that the outputs are those of before."""
+    first = started(place, tmp_path / "first", "steps=20", "lr=1e-2") / "best"
+    again = started(place, tmp_path / "again", "steps=1", "lr=1e-9", from_=first) / "best"
+    new = started(place, tmp_path / "new", "steps=1", "lr=1e-9") / "best"
+    one, further, other = (load(folder).upper_band.state_dict() for folder in (first, again, new))
+    for name, value in one.items():
+        torch.testing.assert_close(further[name], value, rtol=0, atol=1e-6)
+    assert not torch.allclose(other["out.weight"], one["out.weight"])
+
+
 def test_the_same_seed_gives_the_same_weights(place, tmp_path):
     runs = [load(started(place, tmp_path / name, "steps=3") / "best") for name in ("a", "b")]
     one, other = (made.upper_band.state_dict() for made in runs)

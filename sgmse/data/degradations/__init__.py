@@ -27,6 +27,7 @@ from sgmse.data.degradations.bands import (
 )
 from sgmse.data.degradations.codecs import Codec as Codec
 from sgmse.data.degradations.colour import MicrophoneColour as MicrophoneColour
+from sgmse.data.degradations.floor import NoiseFloor as NoiseFloor
 from sgmse.data.degradations.gains import (
     Dropouts as Dropouts,
     GainChanges as GainChanges,
@@ -47,5 +48,5 @@ from sgmse.data.degradations.sources import (
 #: Those that a recipe may name. A new one has a file, and its name here.
 DEGRADATIONS: tuple[type[Degradation], ...] = (
     *(LowPass, HighPass, Resampled, Clip, Quantise, GainChanges, GainControl, Dropouts),
-    *(PacketLoss, MicrophoneColour, NoiseGate, Codec),
+    *(PacketLoss, MicrophoneColour, NoiseGate, NoiseFloor, Codec),
 )
