@@ -17,6 +17,7 @@ from sgmse.audio._finding import find, listed, look
 from sgmse.audio._info import BLOCK, FOREIGN, SUFFIXES, Info, Samples
 from sgmse.audio._lists import FILE_NAME, is_list, metadata_of, read_metadata, without_suffix
 from sgmse.audio._names import beside, check_target, make_folder
+from sgmse.audio._piped import CODINGS, Pcm, read_header
 from sgmse.audio._reading import blocks, info, read
 from sgmse.audio._resampling import resample, resample_blocks, resampled_length
 from sgmse.audio._sources import Source, name_of, seekable
@@ -35,6 +36,7 @@ from sgmse.audio._writing import Writer, write
 __all__ = [
     "BLOCK",
     "CLIP_MODES",
+    "CODINGS",
     "FILE_NAME",
     "FOREIGN",
     "RATES",
@@ -43,6 +45,7 @@ __all__ = [
     "ClipMode",
     "InMemory",
     "Info",
+    "Pcm",
     "Samples",
     "Source",
     "Writer",
@@ -65,6 +68,7 @@ __all__ = [
     "name_of",
     "peaks",
     "read",
+    "read_header",
     "read_metadata",
     "resample",
     "resample_blocks",

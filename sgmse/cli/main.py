@@ -20,6 +20,7 @@ from sgmse.cli import (
     convert,
     enhance,
     info,
+    live,
     mix,
     score,
     train,
@@ -28,7 +29,19 @@ from sgmse.cli.console import FAULT, INTERRUPTED, UNREAD, explain, failure, say,
 from sgmse.cli.options import Parser, epilog
 from sgmse.errors import did_you_mean
 
-COMMANDS = (enhance, info, convert, train, average, bench, bench_solvers, mix, score, completion)
+COMMANDS = (
+    enhance,
+    live,
+    info,
+    convert,
+    train,
+    average,
+    bench,
+    bench_solvers,
+    mix,
+    score,
+    completion,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
