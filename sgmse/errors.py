@@ -12,6 +12,7 @@
     │   ├── LayoutError                     of a known test set
     │   └── MixError                        from which a noisy set is to be mixed
     ├── DeviceError (RuntimeError)          a device has not enough memory
+    ├── ExportError (RuntimeError)          a model has no file for another runtime
     ├── MetricError (ValueError)            signals cannot be scored
     ├── MissingPackageError (ImportError)   an extra is not installed
     ├── ResultError (RuntimeError)          what was computed cannot be used, such as NaN
@@ -91,6 +92,10 @@ class MixError(DataError):
 
 class DeviceError(SgmseError, RuntimeError):
     """A device has not enough memory; the message says what takes less."""
+
+
+class ExportError(SgmseError, RuntimeError):
+    """A model cannot be written for another runtime; the message says why, and what can be."""
 
 
 class MetricError(SgmseError, ValueError):

@@ -195,7 +195,8 @@ class Regeneration(nn.Module):
 
     def predict(self, y: Tensor) -> Tensor:
         """The anchor D(y), like y."""
-        anchor: Tensor = self.predictor(y, y, y.real.new_ones(len(y)))
+        end = torch.ones(y.shape[0], dtype=y.dtype.to_real(), device=y.device)
+        anchor: Tensor = self.predictor(y, y, end)
         return anchor
 
     def forward(self, x: Tensor, anchor: Tensor, t: Tensor, y: Tensor) -> Estimate:

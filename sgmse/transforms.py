@@ -36,8 +36,7 @@ class Power:
         """Complex in, complex out, of the same shape."""
         if self.exponent == 1:
             return self.factor * x
-        # The clamp only meets exact zeros and what is one next to them.
-        exact = self.factor * x * x.abs().clamp(min=1e-30).pow(self.exponent - 1)
+        exact = self.factor * x * self.lift(x.abs())
         if not (x.requires_grad and torch.is_grad_enabled()):
             return exact
         # The derivative has no bound at zeros: below `LEAST_STEEP` it is that of larger ones.
@@ -47,10 +46,17 @@ class Power:
     def expand(self, x: Tensor) -> Tensor:
         """The inverse of `compress`."""
         x = x / self.factor
-        if self.exponent == 1:
-            return x
+        return x if self.exponent == 1 else x * self.lower(x.abs())
+
+    def lift(self, magnitude: Tensor) -> Tensor:
+        """|X| to the gain that compresses it, but for the factor."""
+        # The clamp only meets exact zeros and what is one next to them.
+        return magnitude.clamp(min=1e-30).pow(self.exponent - 1)
+
+    def lower(self, magnitude: Tensor) -> Tensor:
+        """A compressed magnitude over the factor to the gain that expands it."""
         # The clamp keeps the gradient finite at zeros, where a root has an infinite one.
-        return x * x.abs().clamp(min=1e-30).pow(1 / self.exponent - 1)
+        return magnitude.clamp(min=1e-30).pow(1 / self.exponent - 1)
 
 
 @dataclass(frozen=True)
@@ -66,18 +72,20 @@ class Log:
 
     def compress(self, x: Tensor) -> Tensor:
         """Complex in, complex out, of the same shape."""
-        magnitude = x.abs()
-        return (
-            self.factor
-            * x
-            * torch.where(magnitude > 0, magnitude.log1p() / magnitude.clamp(min=1e-30), 1.0)
-        )
+        return self.factor * x * self.lift(x.abs())
 
     def expand(self, x: Tensor) -> Tensor:
         """The inverse of `compress`."""
         x = x / self.factor
-        magnitude = x.abs()
-        return x * torch.where(magnitude > 0, magnitude.expm1() / magnitude.clamp(min=1e-30), 1.0)
+        return x * self.lower(x.abs())
+
+    def lift(self, magnitude: Tensor) -> Tensor:
+        """|X| to the gain that compresses it, but for the factor."""
+        return torch.where(magnitude > 0, magnitude.log1p() / magnitude.clamp(min=1e-30), 1.0)
+
+    def lower(self, magnitude: Tensor) -> Tensor:
+        """A compressed magnitude over the factor to the gain that expands it."""
+        return torch.where(magnitude > 0, magnitude.expm1() / magnitude.clamp(min=1e-30), 1.0)
 
 
 Window = Literal["hann", "sqrthann"]

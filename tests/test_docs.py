@@ -71,9 +71,19 @@ def rows(text: str) -> list[list[list[str]]]:
     ]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+#: Pages whose blocks take long, and what they need beside the package.
+LONG = {"export.md": ("onnx", "onnxruntime")}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, marks=pytest.mark.slow) if p.name in LONG else p for p in PAGES],
+    ids=lambda page: page.name,
+)
 def test_the_python_runs(page, monkeypatch):
     """All blocks of a page in one session, in the order of the text, in the repository."""
+    for package in LONG.get(page.name, ()):
+        pytest.importorskip(package, reason="needs the extra export")
     monkeypatch.chdir(DOCS.parent)
     session = {"__name__": page.stem}
     for text in blocks(page):

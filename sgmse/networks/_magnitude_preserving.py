@@ -61,7 +61,7 @@ def normalise(x: Tensor, dim: int | tuple[int, ...]) -> Tensor:
 def mp_sum(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
     """((1 - t) a + t b) / sqrt((1 - t)^2 + t^2) for independent a and b of one size."""
     if isinstance(t, Tensor):
-        length = torch.hypot(1 - t, t)
+        length = ((1 - t) ** 2 + t**2).sqrt()
         return torch.addcmul((1 - t) / length * a, t / length, b)
     return torch.add((1 - t) / hypot(1 - t, t) * a, b, alpha=t / hypot(1 - t, t))
 

@@ -49,17 +49,17 @@ def _fir(x: Tensor) -> Tensor:
     in inference mode would later break a gradient.
     """
     taps = (4 - (2 * torch.arange(4, dtype=x.dtype, device=x.device) - 3).abs()) / 8
-    return torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)
+    return torch.outer(taps, taps).expand(int(x.shape[1]), 1, 4, 4)
 
 
 def fir_down(x: Tensor) -> Tensor:
     """Filter, keep every second point of both axes: (batch, channel, 2 h, 2 w) to (..., h, w)."""
-    return conv2d(x, _fir(x), stride=2, padding=1, groups=x.shape[1])
+    return conv2d(x, _fir(x), stride=2, padding=1, groups=int(x.shape[1]))
 
 
 def fir_up(x: Tensor) -> Tensor:
     """Insert zeros and filter, keeping the mean: (batch, channel, h, w) to (..., 2 h, 2 w)."""
-    return conv_transpose2d(x, 4 * _fir(x), stride=2, padding=1, groups=x.shape[1])
+    return conv_transpose2d(x, 4 * _fir(x), stride=2, padding=1, groups=int(x.shape[1]))
 
 
 def mean_down(x: Tensor) -> Tensor:

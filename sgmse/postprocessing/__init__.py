@@ -8,7 +8,7 @@ found. Arrays are (channels, samples); each channel is by itself.
 
 from sgmse.postprocessing._content import Content
 from sgmse.postprocessing._finish import Finish
-from sgmse.postprocessing._level import Level
+from sgmse.postprocessing._level import Level, raised
 from sgmse.postprocessing._plausible import LIKELY, POSSIBLE, Plausibility
 from sgmse.postprocessing._remarks import Remarks
 from sgmse.postprocessing._strength import at_least, share_of
@@ -27,6 +27,7 @@ __all__ = [
     "UpperBand",
     "at_least",
     "gains",
+    "raised",
     "share_of",
     "whole_band",
 ]

@@ -18,7 +18,9 @@ halves, in doubt, agrees with its half as speech in silence does.
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 FRAME = 0.032  # seconds
 SHARE = 0.1  # of the energy of a frame that is speech, from which on it counts
@@ -86,3 +88,30 @@ class Level:
         products = a.astype(np.float64) * b.astype(np.float64)
         sums: NDArray[np.float64] = np.add.reduceat(products, starts, axis=1)
         return sums
+
+
+def raised(clean: Tensor, noisy: Tensor, sample_rate: int) -> Tensor:
+    """As `Level` raises a recording of one segment whose peak is 1, (batch, samples) each.
+
+    In operations of torch alone, so that it can be a part of a graph of any number of samples.
+    """
+    frame = max(round(FRAME * sample_rate), 1)
+    beyond = (frame - clean.shape[1] % frame) % frame
+
+    def sums(a: Tensor, b: Tensor) -> Tensor:
+        products = torch.nn.functional.pad(a * b, (0, beyond))
+        return products.reshape(products.shape[0], -1, frame).sum(dim=2)
+
+    xx, yx, yy = sums(clean, clean), sums(noisy, clean), sums(noisy, noisy)
+    speech = torch.where(xx > SHARE * yy, 1.0, 0.0)
+    prior = PRIOR * yy.sum(dim=1, keepdim=True)
+    fit, energy, heard = (
+        (product * speech).sum(dim=1, keepdim=True) + prior for product in (yx, xx, yy)
+    )
+    gain = fit / torch.where(energy > 0, energy, 1.0)
+    coherence = (gain * fit / torch.where(heard > 0, heard, 1.0)).clamp(0, 1)
+    most = 10 ** ((IN_NOISE - (IN_NOISE - IN_QUIET) * coherence) / 20)
+    bound = clean.abs().clamp(min=1.0)
+    return torch.minimum(
+        torch.maximum(clean * torch.minimum(gain.clamp(min=1), most), -bound), bound
+    )

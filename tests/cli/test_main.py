@@ -12,7 +12,7 @@ from sgmse.cli import main as cli
 from sgmse.errors import ArgumentError, AudioError
 
 NAMES = ["enhance", "info", "convert", "train", "average", "bench", "bench solvers", "mix", "score"]
-NAMES += ["completion"]
+NAMES += ["export", "completion"]
 HEAVY = {"torch", "scipy", "matplotlib", "jinja2", "lightning"}
 
 
@@ -165,6 +165,7 @@ def test_every_command_has_such_errors(name, call, monkeypatch):
     arguments = {
         "completion": ["bash"],
         "convert": ["a", "b"],
+        "export": ["a", "b.onnx"],
         "mix": ["a", "b", "c"],
         "score": ["a", "b"],
     }

@@ -1,0 +1,18 @@
+"""Models as files of other runtimes: ONNX and OpenVINO, without torch and without this library.
+
+A `Checkpoint` comes in; a file goes out, that appears once its results have been held against those
+of torch. It holds a network, around which a sampler of one's own runs, or for a model of one
+evaluation all that is between audio and audio.
+"""
+
+from sgmse.errors import ExportError
+from sgmse.export._export import (
+    TOLERANCE,
+    Exported,
+    Part,
+    Runtime,
+    check_target,
+    export,
+)
+
+__all__ = ["TOLERANCE", "ExportError", "Exported", "Part", "Runtime", "check_target", "export"]

@@ -1,0 +1,159 @@
+"""What is in a file: modules of real tensors, with names and shapes of what goes in and comes out.
+
+Each has an example, which a graph is made with, and the same computed by the library itself.
+"""
+
+import warnings
+from abc import abstractmethod
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from typing_extensions import override
+
+from sgmse.checkpoints import Checkpoint
+from sgmse.enhancer import Enhancer
+from sgmse.errors import ExportError
+from sgmse.export._parts import Spectra, exportable, in_parts
+from sgmse.networks import Network
+from sgmse.postprocessing import raised
+
+#: The axes of a tensor that may be of any size, by their names.
+Axes = dict[int, str]
+
+
+class Graph(nn.Module):
+    """A module that becomes a file.
+
+    Attributes:
+        kind: what it is, "network" or "audio".
+        inputs: by name, which of their axes may be of any size.
+        output: its name, and the same of it.
+    """
+
+    kind: str
+    inputs: dict[str, Axes]
+    output: tuple[str, Axes]
+
+    @abstractmethod
+    def example(self, batch: int, length: int, seed: int) -> tuple[Tensor, ...]:
+        """Random inputs: so many in a batch, `length` of them long in some unit of its own."""
+
+    @abstractmethod
+    def expected(self, *inputs: Tensor) -> Tensor:
+        """What the library itself makes of these inputs."""
+
+
+class NetworkGraph(Graph):
+    """A network: x (batch, 2, f, n), y (batch, 2 observations, f, n), t (batch,) to one like x."""
+
+    kind = "network"
+
+    def __init__(self, network: nn.Module, frequencies: int) -> None:
+        super().__init__()
+        self.network = exportable(network)
+        self.frequencies = frequencies
+        spectrogram = {0: "batch", 3: "frames"}
+        self.inputs = {"x": spectrogram, "y": spectrogram, "t": {0: "batch"}}
+        if self.network.two_times:
+            self.inputs["s"] = {0: "batch"}
+        self.output = ("output", spectrogram)
+
+    @override
+    def forward(self, x: Tensor, y: Tensor, t: Tensor, *s: Tensor) -> Tensor:
+        return self.network.real_valued(x, y, t, *s)
+
+    @override
+    def example(self, batch: int, length: int, seed: int) -> tuple[Tensor, ...]:
+        randn = torch.Generator().manual_seed(seed)
+        frames = length * self.network.divisor[1]
+        shape = (batch, 2, self.frequencies, frames)
+        x = 0.3 * torch.randn(shape, generator=randn)
+        y = 0.3 * torch.randn((batch, 2 * self.network.observations, *shape[2:]), generator=randn)
+        t = 0.05 + 0.9 * torch.rand(batch, generator=randn)
+        return (x, y, t, 0.5 * t) if self.network.two_times else (x, y, t)
+
+    @override
+    def expected(self, *inputs: Tensor) -> Tensor:
+        x, y, *times = inputs
+        state, seen = (torch.complex(z[:, ::2], z[:, 1::2]) for z in (x, y))
+        out: Tensor = self.network(state, seen, *times)
+        return torch.cat([out.real, out.imag], dim=1)
+
+
+class AudioGraph(Graph):
+    """Audio (batch, samples) at the rate of the model to enhanced audio, each row a recording.
+
+    It is what an `Enhancer` makes of a recording at that rate in one segment: the mean over its
+    shifts of one evaluation at the observation, as loud as the speech was.
+    """
+
+    kind = "audio"
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        if why := not_one_evaluation(checkpoint):
+            raise ExportError(why)
+        rows = {0: "batch", 1: "samples"}
+        self.inputs, self.output = {"audio": rows}, ("enhanced", rows)
+        self.checkpoint = checkpoint
+        self.model = in_parts(checkpoint.model)
+        self.spectra = Spectra(checkpoint.front, checkpoint.model.divisor[1])
+
+    @override
+    def forward(self, audio: Tensor) -> Tensor:
+        front = self.checkpoint.front
+        peak = audio.abs().amax(dim=1, keepdim=True)
+        loud = audio / torch.where(peak > 0, peak, 1.0)
+        delays = front.delays(self.checkpoint.sampler.shifts)
+        drawn = [self.drawn(functional.pad(loud, (delay, 0)))[:, delay:] for delay in delays]
+        clean = torch.stack(drawn).mean(dim=0)
+        if front.level == "kept":
+            clean = raised(clean, loud, front.sample_rate)
+        return peak * clean
+
+    def drawn(self, audio: Tensor) -> Tensor:
+        """As `Enhancer.sampled`, of one evaluation."""
+        samples, moved = audio.shape[1], self.model.delay(self.spectra.transform.hop)
+        y = self.spectra(audio)
+        model, anchor = self.model.observe(y, lambda x: self.spectra.later(x, samples, moved))
+        end = torch.ones_like(y[:, 0, 0, 0, 0])
+        x0 = model(anchor, anchor, end).x0
+        return self.spectra.inverse(x0, samples + moved)[:, moved:]
+
+    @override
+    def example(self, batch: int, length: int, seed: int) -> tuple[Tensor, ...]:
+        """Noise that comes and goes, of some hundred samples a unit and no multiple of a hop."""
+        randn = torch.Generator().manual_seed(seed)
+        samples = 1117 * length + seed
+        time = torch.arange(samples) / self.checkpoint.front.sample_rate
+        strength = (2 * torch.pi * 3 * time).sin() ** 2 + 0.01
+        return (0.1 * strength * torch.randn(batch, samples, generator=randn),)
+
+    @override
+    def expected(self, *inputs: Tensor) -> Tensor:
+        enhancer = replace(Enhancer.of(self.checkpoint), force=True)  # noise is no speech
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            rows = [enhancer(row, self.checkpoint.front.sample_rate) for row in inputs[0]]
+        return torch.stack(rows)
+
+
+def not_one_evaluation(checkpoint: Checkpoint) -> str | None:
+    """Why a model is not one evaluation at its observation, and what to do; None if it is."""
+    sde, sampler = checkpoint.model.sde, checkpoint.sampler
+    solver, grid = sampler.solver, sampler.grid
+    once = grid.times(sde).tolist() == [1.0, 0.0] and (solver.evaluations, solver.once) == (1, 0)
+    if once and not (solver.draws(sde) or solver.whole or solver.moves_start) and sde.pinned:
+        return None
+    return (
+        f"{sampler} is more than one evaluation at the observation, which alone has an export from "
+        "audio to audio; export the network without --audio, and sample around it"
+    )
+
+
+def parts_of(checkpoint: Checkpoint) -> dict[str, Network]:
+    """The networks of a model by their names."""
+    parts = checkpoint.model.parts
+    return {name: parts[name] for name in ("network", "predictor") if parts.get(name) is not None}
