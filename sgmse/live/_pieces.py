@@ -1,7 +1,6 @@
 """The pieces in which a model hears a stream, and the latency that they need."""
 
 from dataclasses import dataclass
-from math import lcm
 
 import numpy as np
 
@@ -9,6 +8,8 @@ from sgmse._checks import kinds, number
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError
 from sgmse.live._resampling import Resampler
+
+LONGEST = 0.05  # seconds of frames that are kept together
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,10 @@ class Plan:
         Raises `ArgumentError` for a latency that is too short.
         """
         rate = enhancer.front.sample_rate
-        grid = enhancer.front.transform.hop * enhancer.model.divisor[1]
-        grid = lcm(grid, enhancer.front.transform.hop * enhancer.front.multiple)
+        # Frames that a network takes together are so in every window; but not where those are many,
+        # for pieces would become long.
+        hop, together = enhancer.front.transform.hop, enhancer.model.divisor[1]
+        grid = hop * (together if hop * together <= LONGEST * rate else 1)
         down, up = Resampler(sample_rate, rate), Resampler(rate, sample_rate)
         if isinstance(pieces, Pieces):
 
@@ -76,7 +79,9 @@ class Plan:
             return cls(samples(pieces.piece, 1), ahead, samples(pieces.before, 0), fade, down, up)
         number("latency", pieces, 0)
         default = Pieces(piece=1.0, ahead=1.0)
-        before = max(round(default.before * rate / grid), 1) * grid
+        # Short pieces are many, and what is heard before each is most of the work.
+        seconds = min(max(4 * pieces, default.before / 4), default.before)
+        before = max(round(seconds * rate / grid), 1) * grid
         for count in range(int(pieces * rate / grid) + 1, 1, -1):
             ahead = count // 2 * grid
             fade = min(round(default.fade * rate), ahead)

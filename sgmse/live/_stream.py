@@ -44,7 +44,7 @@ class Stream:
     Args:
         enhancer: any; its sampler and its shifts are used. `segment` and `overlap` are not.
         sample_rate: of the blocks, in Hz.
-        latency: in seconds; the pieces are chosen for it, and as few as the model needs shorter.
+        latency: in seconds, which are not exceeded; the pieces are chosen for it.
         pieces: in place of that, how the model hears the stream, in whole frames of it.
         seed: of the noise that the solver draws; a frame has the same in all windows.
         dry, max_attenuation, upper_band: as for `Enhancer`. The band above that of the model is
@@ -121,14 +121,15 @@ class Stream:
             TypeError: what holds no numbers of a known full scale.
             ValueError: samples that are not finite, other channels than before, another shape.
                 The stream stays as it was before.
-            ResultError: a result that is not finite, or noise of the model.
+            ResultError: a result that is not finite, or noise of the model; then `reset` it.
         """
         rows = self._checked(block)
         if self._kind is None:
             self._windows.begin(len(rows))
             self._out = Fifo(len(rows))
             self._out.put(np.zeros((len(rows), self._delay)))
-        self._kind = block[..., :0]
+        none = block[..., :0]
+        self._kind = none.copy() if isinstance(none, np.ndarray) else none.clone()
         start = 0
         while start < rows.shape[1]:
             due = self._plan.due(self._piece)

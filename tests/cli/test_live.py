@@ -12,8 +12,10 @@ import warnings
 import numpy as np
 import pytest
 import tiny
+from tqdm import tqdm
 
 from sgmse.audio import CODINGS, Pcm, info, read, read_header
+from sgmse.cli.live import _Status
 from sgmse.cli.main import main
 from sgmse.errors import AudioError
 from sgmse.live import Stream
@@ -180,6 +182,13 @@ def test_headers_of_others_are_read():
     assert read_header(wav(extensible, 8)) == (expected, 2)
     with pytest.raises(AudioError, match="samples of format 0x2 with 4 bits"):
         read_header(wav(struct.pack("<HHIIHH", 2, 1, 8000, 4000, 1, 4), 8))
+
+
+def test_a_terminal_shows_what_was_heard_and_the_load():
+    shown = io.StringIO()
+    with tqdm(bar_format="{desc}", file=shown) as bar:
+        _Status(bar).tell(63.0, 12.6, 0.478)
+    assert "1:03 heard, load 20%, latency 0.48 s" in shown.getvalue()
 
 
 # In processes of their own, which load everything anew
