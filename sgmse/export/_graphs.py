@@ -67,7 +67,8 @@ class NetworkGraph(Graph):
     @override
     def example(self, batch: int, length: int, seed: int) -> tuple[Tensor, ...]:
         randn = torch.Generator().manual_seed(seed)
-        frames = length * self.network.divisor[1]
+        divisor = self.network.divisor[1]
+        frames = length * divisor * max(11 // divisor, 1)
         shape = (batch, 2, self.frequencies, frames)
         x = 0.3 * torch.randn(shape, generator=randn)
         y = 0.3 * torch.randn((batch, 2 * self.network.observations, *shape[2:]), generator=randn)
@@ -124,12 +125,13 @@ class AudioGraph(Graph):
 
     @override
     def example(self, batch: int, length: int, seed: int) -> tuple[Tensor, ...]:
-        """Noise that comes and goes, of some hundred samples a unit and no multiple of a hop."""
+        """Voices in noise, of no multiple of a hop: of noise alone a model leaves its rounding."""
         randn = torch.Generator().manual_seed(seed)
-        samples = 1117 * length + seed
-        time = torch.arange(samples) / self.checkpoint.front.sample_rate
-        strength = (2 * torch.pi * 3 * time).sin() ** 2 + 0.01
-        return (0.1 * strength * torch.randn(batch, samples, generator=randn),)
+        time = torch.arange(2017 * length + seed) / self.checkpoint.front.sample_rate
+        pitch = 90 + 150 * torch.rand(batch, 1, generator=randn)
+        waves = [(2 * torch.pi * k * pitch * time).sin() / k for k in range(1, 16)]
+        voice = torch.stack(waves).sum(dim=0) * (2 * torch.pi * 3 * time).sin() ** 2
+        return (0.1 * voice + 0.01 * torch.randn(voice.shape, generator=randn),)
 
     @override
     def expected(self, *inputs: Tensor) -> Tensor:
