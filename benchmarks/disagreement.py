@@ -1,4 +1,4 @@
-"""Where samples disagree, and where they err: python benchmarks/disagreement.py CORPUS --model M
+"""Where samples disagree, and where they err: python benchmarks/disagreement.py CORPUS
 
 Enhances recordings of CORPUS/valid COUNT times each with a score model, by noise of other seeds,
 and compares the deviation of these samples in every bin of the spectrogram with the error of their
@@ -22,14 +22,17 @@ from sgmse import audio
 from sgmse.inference import ensemble
 from sgmse.report.text import markdown_table
 from sgmse.scoring.intervals import interval
+from sgmse.solvers import Exponential, LogSNR, Sampler
 
 COUNT = 8
 GROUPS = 10
 EVERY = 5  # of the recordings of valid: 12
 SECONDS = 4
+#: Of few steps a result is near the mean of the posterior; this many spread over it.
+SAMPLER = Sampler(Exponential(eta=1.0), LogSNR(8, start=1.0, end=0.02))
 PAGE = """# Where samples disagree, and where they are wrong
 
-Made by `python benchmarks/disagreement.py CORPUS --model MODEL`.
+Made by `python benchmarks/disagreement.py CORPUS`.
 
 {about}
 
@@ -57,8 +60,9 @@ def bins(model: sgmse.Enhancer, clean: Path, noisy: Path) -> tuple[Values, Value
         model.spectrogram(torch.from_numpy(each[:1, : SECONDS * about.sample_rate] / peak).float())
         for each in (x, y)
     )
-    sampler = model.sampler
-    drawn = ensemble(model.model, observed, sampler.solver, sampler.grid, COUNT, batch=COUNT)
+    sampler = SAMPLER
+    process, anchor = model.model.observe(observed)
+    drawn = ensemble(process, anchor, sampler.solver, sampler.grid, COUNT, batch=COUNT)
     error = (drawn.mean - x0).abs()
     found = (drawn.std, error, drawn.mean.abs())
     deviation, wrong, level = (values[0, 0].numpy().ravel() for values in found)
@@ -67,7 +71,7 @@ def bins(model: sgmse.Enhancer, clean: Path, noisy: Path) -> tuple[Values, Value
 
 def main() -> None:
     parser = arguments(__doc__, "valid/clean and valid/noisy")
-    parser.add_argument("--model", required=True, help="a folder with a score model")
+    parser.add_argument("--model", default="score", help="a score model (default: score)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     model = sgmse.load(options.model)
@@ -106,7 +110,7 @@ def main() -> None:
         samples=COUNT,
         files=len(names),
         seconds=SECONDS,
-        sampler=f"`{model.sampler.solver}` on `{model.sampler.grid}`",
+        sampler=f"`{SAMPLER.solver}` on `{SAMPLER.grid}`",
         ranks=markdown_table(["", "rank correlation", "interval"], rows),
         groups=markdown_table(["tenth", "deviation", "error of the mean", "ratio"], tenths),
         ratio=known.mean,

@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from sgmse.metrics.measures import Measure, select
@@ -26,6 +27,7 @@ RESULTS = HERE / "results"
 README, CARD = ROOT / "README.md", ROOT / "sgmse" / "pretrained" / "default" / "README.md"
 CONFIG = CARD.with_name("config.json")
 REFINE = ROOT / "sgmse" / "pretrained" / "refine" / "README.md"
+SCORE = ROOT / "sgmse" / "pretrained" / "score" / "README.md"
 MEASURES = select(["pesq-wb", "stoi", "estoi", "si-sdr", "dnsmos-ovrl"])
 FULL_BAND = select(["pesq-wb", "stoi", "estoi", "si-sdr", "lsd-8k", "dnsmos-ovrl"])
 QUALITIES = ("fast", "balanced", "best")
@@ -39,6 +41,13 @@ EVALUATIONS = (
     ("best", "balanced"),
 )
 KNOWN = ("mean", "low", "high", "count", "p")  # of a difference
+#: Of the test set, by corpus.
+LANGUAGES = {
+    "samromur": "Icelandic",
+    "librispeech": "English",
+    "speechocean762": "English of Mandarin speakers",
+}
+STRONGEST = "DeepFilterNet3"
 HEADS = (*map(numbers.heading, MEASURES[:-1]), "DNSMOS")
 NAMES = {"default": "**sgmse**, default", "Wiener": "Wiener (Lim and Oppenheim)"}
 
@@ -77,10 +86,12 @@ def means(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [numbers.mean(m, Interval(**scores[m.name])) for m in MEASURES]
 
 
-def change_cells(rows: Mapping[str, Sequence[Difference]]) -> dict[str, list[str]]:
-    """Differences of `MEASURES` as cells, with the stars of all rows corrected together."""
+def change_cells(
+    rows: Mapping[str, Sequence[Difference]], measures: Sequence[Measure] = MEASURES
+) -> dict[str, list[str]]:
+    """Differences of measures as cells, with the stars of all rows corrected together."""
     together = iter(corrected([difference for row in rows.values() for difference in row]))
-    return {name: [numbers.change(m, next(together)) for m in MEASURES] for name in rows}
+    return {name: [numbers.change(m, next(together)) for m in measures] for name in rows}
 
 
 def with_intervals(results: Mapping[str, Any]) -> str:
@@ -115,6 +126,26 @@ def broken_down(results: Mapping[str, Any], by: str, title: str) -> str:
             row.append(f"{before:.{m.digits}f} → {after:.{m.digits}f}")
         rows.append([*row, str(systems["default"]["PESQ-WB"]["count"])])
     return markdown([title, *HEADS, "recordings"], rows)
+
+
+def by_language(scores: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
+    """The model's scores for each language, and how it differs there from the best of the peers."""
+    rows, found = [], {}
+    for corpus, language in LANGUAGES.items():
+        names = sorted({n for (_, n), row in scores.items() if row["speech"] == corpus})
+        columns = {
+            system: [[float(scores[system, name][m.name]) for name in names] for m in MEASURES]
+            for system in ("noisy", "default", STRONGEST)
+        }
+        cells = [
+            f"{fmean(before):.{m.digits}f} → {fmean(after):.{m.digits}f}"
+            for m, before, after in zip(MEASURES, columns["noisy"], columns["default"], strict=True)
+        ]
+        rows.append([language, *cells, str(len(names))])
+        less = f"{language}, less {STRONGEST}"
+        found[less] = list(map(paired, columns["default"], columns[STRONGEST]))
+    rows += [[name, *cells, ""] for name, cells in change_cells(found).items()]
+    return markdown(["language", *HEADS, "recordings"], rows)
 
 
 def against_peers(results: Mapping[str, Any]) -> str:
@@ -197,6 +228,42 @@ def against_the_default(results: Mapping[str, Any]) -> str:
     return markdown(["less the default", *HEADS, "real-time factor"], rows)
 
 
+def by_sampler(study: Mapping[str, Any]) -> str:
+    """What samplers on one grid reach, by solver and evaluations, and less the reference."""
+    measures = select(["pesq-wb", "estoi", "si-sdr"])
+    shown = [
+        own
+        for own in study["settings"]
+        if own["grid"] == "LogSNR" and own["same_as"] in (None, "own sampler")
+    ]
+    shown.sort(key=lambda own: (own["solver"], own["eta"] or 0.0, own["evaluations"]))
+    run = {own["name"]: own["same_as"] or own["name"] for own in shown}
+    differences = {name: study["differences"][name] for name in run.values()}
+    found = {
+        name: [
+            Difference(**{key: own[m.name][key] for key in KNOWN}, p_holm=own[m.name]["p"])
+            for m in measures
+        ]
+        for name, own in differences.items()
+    }
+    changes = change_cells(found, measures)
+
+    def row(title: str, evaluations: str, name: str) -> list[str]:
+        means = study["systems"][name]
+        cells = [f"{means[m.name]['mean']:.{m.digits}f}" for m in measures]
+        return [title, evaluations, *cells, changes[name][0] if name in changes else ""]
+
+    reference = study["baseline"]
+    counts = {
+        own["name"]: f"{own['evaluations']:g}" for own in study["settings"] if own["evaluations"]
+    }
+    rows = [row("the recordings", "", "noisy")]
+    rows += [row("predictor-corrector, 30 steps", counts[reference], reference)]
+    rows += [row(name.replace(" LogSNR", ""), counts[own], own) for name, own in run.items()]
+    heads = ["sampler", "evaluations", *map(numbers.heading, measures), "PESQ-WB less that"]
+    return markdown(heads, rows)
+
+
 def pages() -> dict[Path, str]:
     """Each page as it should be."""
     results = sets_of("corpus-test")["corpus-test"]
@@ -209,6 +276,7 @@ def pages() -> dict[Path, str]:
             "differences": against_peers(results),
             "by SNR": broken_down(results, "snr_db", "SNR [dB]"),
             "by noise": broken_down(results, "noise", "noise"),
+            "by language": by_language(scores_of("corpus-test")),
         },
     }
     if (RESULTS / "corpus48-test").exists():
@@ -223,6 +291,9 @@ def pages() -> dict[Path, str]:
         evaluations = {"evaluations": by_evaluations(scores_of("qualities"))}
         tables[REFINE] = qualities | evaluations
         made[CONFIG] = measured(CONFIG.read_text(encoding="utf-8"), found)
+    if (RESULTS / "score-study").exists():
+        study = json.loads((RESULTS / "score-study" / "study.json").read_text(encoding="utf-8"))
+        tables[SCORE] = {"samplers": by_sampler(study)}
     for page, parts in tables.items():
         text = page.read_text(encoding="utf-8")
         for name, table in parts.items():

@@ -106,6 +106,34 @@ def test_a_model_of_one_step_is_sampled_in_one():
                 assert rows[1]["SI-SDR"] < rows[0]["SI-SDR"]
 
 
+def test_the_order_is_heard_on_a_score_model():
+    settings = {row["name"]: row for row in found("score-study/study")["settings"]}
+    told = [
+        numbers(
+            rf"{name} in (\d+),? .*?(?:PESQ|at|has|converged,) ([\d.]+) and (?:SI-SDR )?([\d.]+)"
+        )
+        for name in (r"`Multistep\(\)`", "Heun's method", r"`Exponential\(\)` is")
+    ]
+    names = (
+        "Multistep eta 0 LogSNR, 8 steps",
+        "Heun LogSNR, 16 steps",
+        "Exponential eta 0 LogSNR, 16 steps",
+    )
+    told.append(numbers(r"predictor-corrector has ([\d.]+) and ([\d.]+) in (\d+)"))
+    told[-1] = [told[-1][2], *told[-1][:2]]
+    for (evaluations, pesq, ratio), name in zip(told, (*names, "reference"), strict=True):
+        row = settings[name]
+        assert row["evaluations"] == evaluations
+        assert row["PESQ-WB"] == pytest.approx(pesq, abs=6e-4)
+        assert row["SI-SDR"] == pytest.approx(ratio, abs=6e-3)
+    few = settings["Exponential eta 0 LogSNR, 2 steps"]
+    pesq, ratio = numbers(r"score higher, ([\d.]+) and ([\d.]+) in two")
+    assert (few["PESQ-WB"], few["SI-SDR"]) == (
+        pytest.approx(pesq, abs=6e-4),
+        pytest.approx(ratio, abs=6e-3),
+    )
+
+
 def test_the_default_model_refuses_what_it_is_not_made_for():
     rows = found("samplers")["rows"]
     noisy = [r for r in rows if r["solver"].startswith("`Exponential(eta=1.0") and r["refused"]]

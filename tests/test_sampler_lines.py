@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Pages, and what help texts and docstrings are made of.
 TEXTS = [
     *(ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "sgmse/pretrained/default/README.md"),
-    ROOT / "sgmse/pretrained/refine/README.md",
+    *(ROOT / "sgmse/pretrained/refine/README.md", ROOT / "sgmse/pretrained/score/README.md"),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "notebooks").glob("*.ipynb")),
     *sorted((ROOT / "sgmse").rglob("*.py")),

@@ -27,15 +27,15 @@ from sgmse.bench._systems import (
 from sgmse.bench._together import Together
 from sgmse.checkpoints import PACKAGED, QualityName, load_model, locate
 from sgmse.checkpoints.hub import HUB
-from sgmse.checkpoints.native import CONFIG, WEIGHTS
+from sgmse.checkpoints.native import CONFIG, UPPER_BAND, WEIGHTS
 from sgmse.enhancer import Enhancer, load
 from sgmse.errors import ArgumentError, RecordingWarning
 from sgmse.scoring.provenance import About, combined, digest, versions
 from sgmse.solvers import Grid, Solver
 
 AT_ONCE = 32  # recordings on a GPU; fewer in a batch where its memory does not suffice
-#: Keys of a config.json that change no sample of a result.
-SAID = ("licence", "training", "samplers", "qualities")
+#: Keys of a config.json that change no sample of a result, at the rate of the model.
+SAID = ("licence", "training", "samplers", "qualities", "upper_band")
 
 
 class _Sampled(NamedTuple):
@@ -120,10 +120,13 @@ class Model(System):
 
     @override
     def conditions(self) -> Mapping[str, str]:
-        """The digest of the model, and the sampler."""
+        """The digests of the model and of what it has for the band above, and the sampler."""
+        place = locate(self.sampled)
+        upper = place / UPPER_BAND
         return {
             "model": Path(self.sampled).name,
-            "weights": model_digest(locate(self.sampled)),
+            "weights": model_digest(place),
+            **({"upper band": combined({UPPER_BAND: digest(upper)})} if upper.exists() else {}),
             "sampler": self._sampler.all,
             **versions(),
         }

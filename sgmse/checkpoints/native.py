@@ -1,5 +1,7 @@
 """The native format: a folder with model.safetensors, config.json and a card, README.md.
 
+A model that has a network for what lies above its band has upper_band.safetensors, too.
+
 The weights are those to use (the moving average, where there was one); the config holds the objects
 of which a model is made and the sampler recommended for it. Nothing in it is ever executed.
 """
@@ -29,6 +31,8 @@ from sgmse.solvers import Sampler, SamplerRange, refusal
 
 FORMAT = 2
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+#: The weights of an upper band, beside those of the model, which stay the same file with any.
+UPPER_BAND = "upper_band.safetensors"
 #: Keys of format 1, and of recipes of that time: the section of each, and its name there.
 FLAT: Mapping[str, tuple[str, str]] = {
     "sample_rate": ("front", "sample_rate"),
@@ -185,12 +189,21 @@ def save(
         config["upper_band"] = to_plain(checkpoint.upper_band, classes)
     text = json.dumps(config, indent=2) + "\n"
     card = _card(folder.resolve().name, checkpoint) if card is None else card
-    state = _networks(checkpoint).state_dict()
-    weights = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    contents = {WEIGHTS: to_bytes(weights), CARD: card.encode(), CONFIG: text.encode()}
+    contents = {WEIGHTS: _bytes(checkpoint.model.trained)}
+    if checkpoint.upper_band is not None:
+        contents[UPPER_BAND] = _bytes(checkpoint.upper_band)
+    contents |= {CARD: card.encode(), CONFIG: text.encode()}
     for name, content in contents.items():
         write_whole(folder / name, content)
+    if checkpoint.upper_band is None:
+        (folder / UPPER_BAND).unlink(missing_ok=True)  # of a model that was there
     return folder
+
+
+def _bytes(network: nn.Module) -> bytes:
+    """A file of the weights."""
+    state = network.state_dict()
+    return to_bytes({name: value.detach().cpu().contiguous() for name, value in state.items()})
 
 
 def load(folder: str | Path, *, classes: Classes | None = None) -> Checkpoint:
@@ -201,27 +214,12 @@ def load(folder: str | Path, *, classes: Classes | None = None) -> Checkpoint:
     arguments(load, locals())
     folder = Path(folder)
     checkpoint = _described(folder, classes)
-    _fill(_networks(checkpoint), folder / WEIGHTS)
+    _fill(checkpoint.model.trained, folder / WEIGHTS)
     checkpoint.model.eval().requires_grad_(False)
     if checkpoint.upper_band is not None:
+        _fill(checkpoint.upper_band, folder / UPPER_BAND)
         checkpoint.upper_band.eval().requires_grad_(False)
     return checkpoint
-
-
-def _networks(checkpoint: Checkpoint) -> nn.Module:
-    """All that has weights, as a file of them has it."""
-    model, upper_band = checkpoint.model.trained, checkpoint.upper_band
-    if upper_band is None:
-        return model
-    together = nn.Module()  # names of the model as they are without an upper band
-    for name, part in model.named_children():
-        together.add_module(name, part)
-    for name, parameter in model.named_parameters(recurse=False):
-        together.register_parameter(name, parameter)
-    for name, buffer in model.named_buffers(recurse=False):
-        together.register_buffer(name, buffer)
-    together.add_module("upper_band", upper_band)
-    return together
 
 
 def _described(folder: Path, classes: Classes | None) -> Checkpoint:

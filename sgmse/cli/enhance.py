@@ -87,8 +87,8 @@ def add(commands: Commands) -> None:
     )
     parser.switch(
         "upper-band",
-        "keep the sound above the band of the model (8 kHz), lowered with the band below it "
-        "(default); without it nothing is left there",
+        "keep the sound above the band of the model (8 kHz), freed of noise (default); without it "
+        "nothing is left there",
         default=True,
     )
     parser.group("model and sampler")

@@ -19,7 +19,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 T = TypeVar("T")
 
 MODEL = (
-    "default, refine, a folder, a published checkpoint such as file.ckpt, or "
+    "default, refine, score, a folder, a published checkpoint such as file.ckpt, or "
     "hf://owner/name for a repository on the Hugging Face hub"
 )
 

@@ -1,6 +1,7 @@
 """What is sent to the hub and fetched from it; a folder stands for the hub."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from tiny import checkpoint
 
 from sgmse.checkpoints.hub import fetch, from_pretrained, push_to_hub, save_pretrained
 from sgmse.errors import CheckpointError
+from sgmse.networks import BandGains
 
 FILES = {"README.md", "config.json", "model.safetensors"}
 
@@ -37,15 +39,16 @@ class Hub:
         self.asked.append(("upload", repo_id, more))
         target = self.root / repo_id
         target.mkdir(parents=True, exist_ok=True)
-        for name in allow_patterns:
-            shutil.copy(Path(folder_path) / name, target)
+        for file in Path(folder_path).iterdir():
+            if file.name in allow_patterns:
+                shutil.copy(file, target)
         return SimpleNamespace(commit_url=f"https://hub/{repo_id}/commit/1")
 
     def snapshot_download(self, repository: str, *, allow_patterns: list, **more) -> str:
         self.asked.append(("download", repository, more))
         if not (self.root / repository).is_dir():
             raise LocalEntryNotFoundError(f"{repository} is not there\nat all")
-        assert set(allow_patterns) == FILES
+        assert set(allow_patterns) == FILES | {"upper_band.safetensors"}
         return str(self.root / repository)
 
 
@@ -75,6 +78,15 @@ def test_round_trip(hub, prefix):
     assert (hub.root / "someone/tiny/README.md").read_text() == "# Mine\n"
     assert hub.asked[:2] == [("token", "t"), ("create", "someone/tiny", True)]
     same(from_pretrained(f"{prefix}someone/tiny"), model)
+
+
+def test_an_upper_band_goes_there_and_back(hub):
+    model = replace(checkpoint(), upper_band=BandGains(hidden=8))
+    push_to_hub(model, "someone/wide")
+    again = from_pretrained("someone/wide")
+    same(again, model)
+    for name, value in model.upper_band.state_dict().items():
+        assert torch.equal(again.upper_band.state_dict()[name], value)
 
 
 def test_what_is_asked_for_reaches_the_hub(hub):

@@ -118,7 +118,8 @@ def test_a_hub_repository(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert locate("hf://owner/model-1.5_x") == tmp_path / "cache"
     # no code, no other formats
-    assert calls == [("owner/model-1.5_x", ["README.md", "config.json", "model.safetensors"])]
+    names = ["README.md", "config.json", "model.safetensors", "upper_band.safetensors"]
+    assert calls == [("owner/model-1.5_x", names)]
 
 
 @pytest.mark.parametrize(

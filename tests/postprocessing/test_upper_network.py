@@ -130,10 +130,10 @@ def test_a_damaged_upper_band_is_found(tmp_path):
     from sgmse.errors import CheckpointError
 
     folder = save(replace(checkpoint(), upper_band=BandGains(hidden=8)), tmp_path / "m")
-    weights = load_file(folder / "model.safetensors")
+    weights = load_file(folder / "upper_band.safetensors")
     save_file(
-        {k: v for k, v in weights.items() if k != "upper_band.out.bias"},
-        folder / "model.safetensors",
+        {k: v for k, v in weights.items() if k != "out.bias"},
+        folder / "upper_band.safetensors",
     )
-    with pytest.raises(CheckpointError, match=r"does not fit its config.*upper_band\.out\.bias"):
+    with pytest.raises(CheckpointError, match=r"upper_band.safetensors does not fit .*out\.bias"):
         load(folder)
