@@ -41,7 +41,7 @@ KINDS: Mapping[str, tuple[Degradation, ...]] = {
 ROOM, BABBLE = "room", f"babble of {TALKERS}"
 PAGE = """# What the default model does to each kind of harm
 
-Made by `python benchmarks/kinds.py CORPUS`.
+Made by `python benchmarks/kinds.py CORPUS --count {count}`.
 
 {about}
 
