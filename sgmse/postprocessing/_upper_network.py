@@ -40,6 +40,7 @@ class UpperBand:
         hop = max(round(HOP * sample_rate), 1)
         self.network = network
         self.sample_rate = sample_rate
+        self.edge = edge
         self.spectra = Spectra(2 * hop, hop)
         frequencies = torch.fft.rfftfreq(2 * hop, 1 / sample_rate)
         lower, upper = network.lower, network.upper

@@ -5,13 +5,17 @@ what to leave of the mixtures above its band:
 
     loss = d + 20 |c(z) - c(s)|^2,     z = istft(g U),     c(X) = |X|^0.3 X / |X|
 
-with d the log-spectral distance from 8 kHz upwards in units of 5 dB, as `sgmse.metrics.lsd_high`
-measures it, and the truth s, the clean recording less its round trip through the rate of the model.
+with d the log-spectral distance above the band of the model in units of 5 dB (from 8 to 20 kHz for
+one at 16 kHz, as `sgmse.metrics.lsd_high` measures it), and the truth s, the clean recording less
+its round trip through the rate of the model.
 
 The model takes most of the time. So each update learns from pairs that are drawn from a pool, in
-which a few new ones take the place of the oldest.
+which a few new ones take the place of the oldest. The pool of a run that resumes begins anew, so
+that its weights are not to the bit those of one that was never interrupted.
 """
 
+import pickle
+import shlex
 import signal
 import warnings
 from collections import deque
@@ -43,7 +47,7 @@ from sgmse.networks import BandGains
 from sgmse.postprocessing import UpperBand
 from sgmse.training.module import ignore_interrupts
 from sgmse.training.recipe import RECIPE, RECIPE_CLASSES
-from sgmse.training.state import STATE
+from sgmse.training.state import STATE, one_line
 
 MODEL, RESULT = "model", "best"  # in the folder of a run: what it starts from, and with the band
 DEPTH = 1e-8  # of the loudest bin of the truth, below which nothing is heard
@@ -143,17 +147,16 @@ def hear(enhancer: Enhancer, clean: Tensor, noisy: Tensor, sample_rate: int) -> 
         x = enhancer(noisy[:, None], sample_rate, upper_band=False)[:, 0]
     v = there_and_back(noisy)
     target = clean - there_and_back(clean)
-    loudest = _powers(clean, sample_rate)[0].amax(dim=(1, 2))
+    loudest = _powers(clean, sample_rate).amax(dim=(1, 2))
     yield from map(Heard, x, v, noisy - v, target, loudest)
 
 
-def _powers(audio: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
-    """(batch, frequencies, frames) in frames of 43 ms, and whether a frequency is above."""
+def _powers(audio: Tensor, sample_rate: int) -> Tensor:
+    """(batch, frequencies, frames) in frames of 43 ms."""
     length, hop = (round(n * sample_rate / 48000) for n in (LONG, QUARTER))
     window = torch.hann_window(length)
     spectra = torch.stft(audio, length, hop, window=window, center=False, return_complex=True)
-    frequencies = torch.fft.rfftfreq(length, 1 / sample_rate)
-    return spectra.abs().square(), (frequencies >= 8000) & (frequencies < 20000)
+    return spectra.abs().square()
 
 
 def loss_of(band: UpperBand, pairs: list[Heard]) -> dict[str, Tensor]:
@@ -163,11 +166,10 @@ def loss_of(band: UpperBand, pairs: list[Heard]) -> dict[str, Tensor]:
     gains = band.gains(*spectra[:3])
     z = band.spectra.sound(gains * spectra[2], u.shape[1])
     floor = (DEPTH * loudest)[:, None, None]
-    # Its own rounding below 8 kHz is no sound: what the result has there is heard elsewhere.
-    logs = []
-    for sound in (z, target):
-        powers, above = _powers(sound, band.sample_rate)
-        logs.append(10 * (powers[:, above] + floor).log10())
+    powers = [_powers(sound, band.sample_rate) for sound in (z, target)]
+    frequencies = torch.linspace(0, band.sample_rate / 2, powers[0].shape[1])
+    above = (frequencies >= band.edge) & (frequencies < 2.5 * band.edge)
+    logs = [10 * (power[:, above] + floor).log10() for power in powers]
     squares = (logs[0] - logs[1]).square().mean(dim=1)
     distance = (squares + 1e-4).sqrt().mean()
 
@@ -233,10 +235,15 @@ def train_upper_band(
     optimiser = torch.optim.Adam(network.parameters(), recipe.lr)
     step, spent = 0, 0.0
     if resume:
-        state = torch.load(state_file, weights_only=True)
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        step, spent = int(state["step"]), float(state["seconds"])
+        try:
+            state = torch.load(state_file, weights_only=True)
+            network.load_state_dict(state["network"])
+            optimiser.load_state_dict(state["optimiser"])
+            step, spent = int(state["step"]), float(state["seconds"])
+        except (OSError, EOFError, RuntimeError, LookupError, pickle.UnpicklingError) as error:
+            raise RecipeError(
+                f"{state_file} is no state of this training ({one_line(error)})"
+            ) from error
     else:
         save(origin, folder / MODEL, classes=RECIPE_CLASSES)
     plain = to_plain(recipe.below(root), RECIPE_CLASSES, UpperBandRecipe)
@@ -265,7 +272,7 @@ def train_upper_band(
     batches = iter(
         DataLoader(
             _Indexed(pairs),
-            batch_sampler=ConsecutiveBatches(first, recipe.steps * 2 + recipe.pool, recipe.fresh),
+            batch_sampler=ConsecutiveBatches(first, recipe.steps + recipe.batch, recipe.fresh),
             num_workers=recipe.workers,
             prefetch_factor=4 if recipe.workers else None,
             worker_init_fn=ignore_interrupts,
@@ -307,7 +314,7 @@ def train_upper_band(
                 keep()
         keep()
     if interrupted:
-        again = f"go on with: sgmse train --resume -o {folder}"
+        again = f"go on with: sgmse train --resume -o {shlex.quote(str(folder))}"
         raise KeyboardInterrupt(f"step {step} is saved; {again}")
     network.eval().requires_grad_(False)
     result = folder / RESULT

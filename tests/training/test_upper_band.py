@@ -105,6 +105,13 @@ def test_a_run_that_was_interrupted_goes_on(place, tmp_path, monkeypatch):
     assert load(folder / "best").upper_band is not None
 
 
+def test_a_damaged_state_is_one_line(place, tmp_path):
+    folder = started(place, tmp_path / "run", "steps=1")
+    (folder / "training_state.pt").write_bytes(b"no state")
+    with pytest.raises(RecipeError, match=r"training_state\.pt is no state of this training"):
+        train(output=folder, resume=True)
+
+
 def test_an_upper_band_is_trained_further(place, tmp_path):
     """By so little here that the outputs are those of before."""
     first = started(place, tmp_path / "first", "steps=20", "lr=1e-2") / "best"
