@@ -18,11 +18,13 @@ from sgmse.cli import (
     bench_solvers,
     completion,
     convert,
+    doctor,
     enhance,
     export,
     info,
     live,
     mix,
+    models,
     score,
     train,
 )
@@ -33,7 +35,9 @@ from sgmse.errors import did_you_mean
 COMMANDS = (
     enhance,
     live,
+    models,
     info,
+    doctor,
     convert,
     export,
     train,

@@ -12,7 +12,7 @@ from sgmse.cli import main as cli
 from sgmse.errors import ArgumentError, AudioError
 
 NAMES = ["enhance", "info", "convert", "train", "average", "bench", "bench solvers", "mix", "score"]
-NAMES += ["export", "completion"]
+NAMES += ["export", "completion", "models", "doctor"]
 HEAVY = {"torch", "scipy", "matplotlib", "jinja2", "lightning"}
 
 
@@ -37,7 +37,7 @@ WHOLE = "must be a whole number of at least"
         ("--debug", "the following arguments are required: COMMAND"),
         ("enhence", "there is no command 'enhence' (did you mean 'enhance'?)"),
         ("Bench", "there is no command 'Bench' (did you mean 'bench'?)"),
-        ("xyz", "there is no command 'xyz'; there are enhance, live, info, convert"),
+        ("xyz", "there is no command 'xyz'; there are enhance, live, models, info"),
         ("--debg info", "unrecognized option --debg (did you mean '--debug'?)"),
         ("enhance", "the following arguments are required: INPUT"),
         ("enhance a.wav --dry 2", "--dry: must be a number between 0 and 1, not '2'"),
@@ -169,7 +169,8 @@ def test_every_command_has_such_errors(name, call, monkeypatch):
         "mix": ["a", "b", "c"],
         "score": ["a", "b"],
     }
-    words = [*name.split(), *arguments.get(name, ["a"] if name != "bench solvers" else [])]
+    alone = ("bench solvers", "models", "doctor")
+    words = [*name.split(), *arguments.get(name, [] if name in alone else ["a"])]
     assert call(*words)[0] == 70
     monkeypatch.setattr(command, "run", broken(ArgumentError("no")))
     assert call(*words) == (1, "", ["sgmse: error: no"])
