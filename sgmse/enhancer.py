@@ -125,7 +125,7 @@ class _Options:
     """What is asked of one recording; see `Enhancer.__call__`."""
 
     seed: int
-    dry: float = 0.0
+    dry: float
     max_attenuation: float | None = None
     upper_band: bool = True
     progress: Progress | None = None
@@ -174,6 +174,7 @@ class Enhancer:
         force: take another sampler all the same, and results that are like no recording.
         upper_band: says what stays of sound above the band of the model; if absent, that gets the
             gains of the band below it.
+        dry: share of the input in results, 0 to 1, unless a call says another.
 
     Raises `ArgumentError` for a sampler of which noise is to be expected.
 
@@ -189,9 +190,11 @@ class Enhancer:
     samplers: tuple[SamplerRange, ...] = ()
     force: bool = False
     upper_band: BandGains | None = None
+    dry: float = 0.0
 
     def __post_init__(self) -> None:
         kinds(self)
+        number("dry", self.dry, 0, 1)
         self.front.delays(self.sampler.shifts)  # says where there are too many
         check_steps(self.model, self.sampler.grid.steps)
         if why := refusal(self.sampler, self.model.sde, self.samplers):
@@ -216,6 +219,7 @@ class Enhancer:
             checkpoint.sampler,
             samplers=checkpoint.ranges,
             upper_band=checkpoint.upper_band,
+            dry=checkpoint.dry,
         )
 
     def with_sampler(
@@ -261,7 +265,7 @@ class Enhancer:
         sample_rate: int,
         *,
         seed: int = 0,
-        dry: float = 0.0,
+        dry: float | None = None,
         max_attenuation: float | None = None,
         upper_band: bool = True,
         steps: int | None = None,
@@ -280,7 +284,7 @@ class Enhancer:
                 int8 and uint8 their own.
             sample_rate: in Hz.
             seed: of the noise that the solver draws; the same seed gives the same result.
-            dry: share of the input in the output, 0 to 1.
+            dry: share of the input in the output, 0 to 1; that of the enhancer if None.
             max_attenuation: dB by which the loudness of anything may fall, noise too; no limit if
                 None. 0 gives the input.
             upper_band: keep the sound that lies above the band of the model, with the gains of the
@@ -313,7 +317,8 @@ class Enhancer:
                 "the recording comes first, then its rate: enhancer(audio, sample_rate)"
             )
         rate = checked_rate("sample_rate", sample_rate)
-        options = _Options(seed, dry, max_attenuation, upper_band, progress)
+        kept = self.dry if dry is None else dry
+        options = _Options(seed, kept, max_attenuation, upper_band, progress)
         chosen = self.with_sampler(solver, steps, shifts, force=force)
         recordings = InMemory.of(audio)
         results = []
@@ -340,7 +345,7 @@ class Enhancer:
         target: Source | None = None,
         *,
         seed: int = 0,
-        dry: float = 0.0,
+        dry: float | None = None,
         max_attenuation: float | None = None,
         upper_band: bool = True,
         steps: int | None = None,
@@ -392,7 +397,8 @@ class Enhancer:
         file("source", source, "read", instead)
         if target is not None:
             file("target", target, "write")
-        options = _Options(seed, dry, max_attenuation, upper_band, progress)
+        kept = self.dry if dry is None else dry
+        options = _Options(seed, kept, max_attenuation, upper_band, progress)
         chosen = self.with_sampler(solver, steps, shifts, force=force)
         path = Path(source) if isinstance(source, str | Path) else None
         if target is None and path is None:
@@ -630,8 +636,9 @@ def load(
             Face hub.
         device: where it runs; with CUDA where there is a GPU for it, else on the CPU. Others, such
             as "mps", only on request.
-        quality: "fast", "balanced" or "best": how much time goes into a result, of a model that
-            offers it, as the default does (`sgmse info`).
+        quality: "fast", "balanced" or "best": how much time goes into a result, or "gentle": what
+            is for recognisers of speech; of a model that offers it, as the default does (`sgmse
+            info`).
         solver, steps, shifts: in place of the recommended ones; see `Enhancer.__call__`.
         compat: "sgmse" for the arithmetic of the published sampler, of a published checkpoint.
         force: take a sampler that the model is not made for, and keep results that are noise.
@@ -668,7 +675,7 @@ def enhance(
     sample_rate: int,
     *,
     seed: int = 0,
-    dry: float = 0.0,
+    dry: float | None = None,
     max_attenuation: float | None = None,
     upper_band: bool = True,
     quality: QualityName | None = None,

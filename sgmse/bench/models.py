@@ -15,6 +15,7 @@ import torch
 from typing_extensions import override
 
 from sgmse import audio
+from sgmse._checks import number
 from sgmse.bench._systems import (
     EnhanceFile,
     EnhanceFiles,
@@ -58,7 +59,8 @@ class Model(System):
         device: where it runs; CUDA where there is a GPU for it, else the CPU, if absent.
         force: sample it as it is not made for.
         together: recordings that are enhanced at once; 32 on a GPU and one on a CPU, if absent.
-        quality: "fast", "balanced" or "best", of a model that offers it.
+        quality: "fast", "balanced", "best" or "gentle", of a model that offers it.
+        dry: share of the input in the result; that of the model or its quality, if absent.
     """
 
     model: str = "default"
@@ -71,8 +73,11 @@ class Model(System):
     force: bool = False
     together: int | None = None
     quality: QualityName | None = None
+    dry: float | None = None
 
     def __post_init__(self) -> None:
+        if self.dry is not None:
+            number("dry", self.dry, 0, 1)
         if self.grid is not None and self.steps is not None:
             raise ArgumentError("give a grid, which has its steps, or steps, not both")
         if self.together is not None and self.together < 1:
@@ -102,7 +107,10 @@ class Model(System):
             f"{front.padding}, {front.multiple}, {front.tail}, {front.level}, {sampler.shifts}"
         )
         draws = sampler.solver.draws(sde) or not (sde.pinned and sampler.grid.start == 1)
-        return _Sampled(f"{sampler}", f"{sampler}, {pieces}, {framing}, {device}", draws)
+        kept = f", {enhancer.dry:g} of the recording" if enhancer.dry else ""
+        return _Sampled(
+            f"{sampler}{kept}", f"{sampler}, {pieces}, {framing}{kept}, {device}", draws
+        )
 
     @property
     def sampled(self) -> str:
@@ -206,6 +214,8 @@ class Model(System):
     def enhancer(self) -> Enhancer:
         """The model with its sampler. Raises `ValueError` as `require` does."""
         enhancer = load(self.model, device=self.device, quality=self.quality, compat=self.compat)
+        if self.dry is not None:
+            enhancer = replace(enhancer, dry=self.dry)
         sampler = (self.solver, self.steps, self.shifts, self.grid)
         return enhancer.with_sampler(*sampler, force=self.force)
 

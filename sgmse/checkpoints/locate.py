@@ -27,7 +27,7 @@ def load_model(
     Args:
         name_or_path: a name or a folder for the native format, a file for a published checkpoint.
         compat: "sgmse" for the arithmetic of the published sampler, which only such files have.
-        quality: "fast", "balanced" or "best", of a model that says what it is then
+        quality: "fast", "balanced", "best" or "gentle", of a model that says what it is then
             (`Checkpoint.qualities`): it has that sampler as the recommended one, or is another one.
         classes: names of classes; `CLASSES`, which you extend by your own, if absent.
 
@@ -65,7 +65,11 @@ def _of_quality(checkpoint: Checkpoint, name: QualityName, model: str | Path) ->
                 f"in the package ({', '.join(PACKAGED)}); name that model itself"
             )
         checkpoint = load_model(chosen.model)
-    return checkpoint if chosen.sampler is None else replace(checkpoint, sampler=chosen.sampler)
+    return replace(
+        checkpoint,
+        sampler=chosen.sampler or checkpoint.sampler,
+        dry=checkpoint.dry if chosen.dry is None else chosen.dry,
+    )
 
 
 def locate(name_or_path: str | Path) -> Path:

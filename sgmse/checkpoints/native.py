@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save as to_bytes
 from torch import nn
 
-from sgmse._checks import arguments, kinds
+from sgmse._checks import arguments, kinds, number
 from sgmse._files import write_whole
 from sgmse.checkpoints.classes import CLASSES
 from sgmse.config import Classes, from_plain, to_plain
@@ -45,25 +45,29 @@ FLAT: Mapping[str, tuple[str, str]] = {
 }
 
 
-QualityName = Literal["fast", "balanced", "best"]
+QualityName = Literal["fast", "balanced", "best", "gentle"]
 
 
 @dataclass(frozen=True)
 class Quality:
-    """One way to use a model, from fast to best, and what was measured of it.
+    """One way to use a model, such as from fast to best, and what was measured of it.
 
     Args:
         sampler: how results are drawn; as the model recommends, if absent.
         model: a model of the package that they are drawn from, where it is another one.
         measured: what it costs and brings, such as {"real-time factor": 0.13, "PESQ-WB": 2.3}.
+        dry: share of the input that stays in the result; as the model recommends, if absent.
     """
 
     sampler: Sampler | None = None
     model: str | None = None
     measured: Mapping[str, float] = field(default_factory=dict)
+    dry: float | None = None
 
     def __post_init__(self) -> None:
         kinds(self)
+        if self.dry is not None:
+            number("dry", self.dry, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,11 @@ class Checkpoint:
         training: plain values that say how it was trained and how it scores.
         samplers: what else it may be sampled with; none beside the recommended one if empty. None
             is of files that do not say: then `SamplerRange.around` the recommended one.
-        qualities: ways to use it by name, "fast", "balanced" and "best"; none for most models.
+        qualities: ways to use it by name, "fast", "balanced" and "best", and "gentle" for those who
+            recognise speech; none for most models.
         upper_band: what frees of noise what lies above the band of the model, in recordings of a
             higher rate; if absent, that gets the gains that the band below it gets.
+        dry: share of the input that stays in its results.
     """
 
     model: ScoreModel | Regeneration
@@ -91,9 +97,11 @@ class Checkpoint:
     samplers: tuple[SamplerRange, ...] | None = None
     qualities: Mapping[str, Quality] = field(default_factory=dict)
     upper_band: BandGains | None = None
+    dry: float = 0.0
 
     def __post_init__(self) -> None:
         kinds(self)
+        number("dry", self.dry, 0, 1)
         if odd := sorted(self.qualities.keys() - {*get_args(QualityName)}):
             known = ", ".join(get_args(QualityName))
             raise ArgumentError(f"qualities are called {known}, not {odd[0]!r}")
@@ -131,13 +139,14 @@ class Config:
     samplers: tuple[SamplerRange, ...] | None = None
     qualities: Mapping[str, Quality] = field(default_factory=dict)
     upper_band: BandGains | None = None
+    dry: float = 0.0
 
     def checkpoint(self) -> Checkpoint:
         """What it describes; its weights are random."""
         core = (self.network, self.sde, self.parametrization, self.latest)
         model = assemble(*core, self.predictor, self.conditioning, self.moved)
         about = self.licence, self.training, self.samplers, self.qualities, self.upper_band
-        return Checkpoint(model, self.front, self.sampler, *about)
+        return Checkpoint(model, self.front, self.sampler, *about, self.dry)
 
 
 def sections(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,6 +194,8 @@ def save(
     }
     if checkpoint.qualities:  # so that earlier versions read the files of models without
         config["qualities"] = to_plain(checkpoint.qualities, classes, Mapping[str, Quality])
+    if checkpoint.dry:
+        config["dry"] = checkpoint.dry
     if checkpoint.upper_band is not None:
         config["upper_band"] = to_plain(checkpoint.upper_band, classes)
     text = json.dumps(config, indent=2) + "\n"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sgmse.enhancer import Enhancer, Progress
 
 # Those of `QualityName` and of `sgmse.solvers.NAMED`, for which the help does not wait.
-QUALITIES = ("fast", "balanced", "best")
+QUALITIES = ("fast", "balanced", "best", "gentle")
 SOLVERS = ("ode", "ode2", "sde", "sde2", "pc")
 
 
@@ -77,7 +77,12 @@ def add(commands: Commands) -> None:
         default="clamp",
     )
     parser.group("sound")
-    parser.value("--dry", "SHARE", "of the input to keep in the result, 0 to 1", share, default=0.0)
+    parser.value(
+        "--dry",
+        "SHARE",
+        "of the input to keep in the result, 0 to 1 (default: 0, or that of the quality)",
+        share,
+    )
     parser.value(
         "--max-attenuation",
         "DB",
@@ -107,8 +112,9 @@ def _add_sampler(parser: Parser) -> None:
     parser.value(
         "--quality",
         "QUALITY",
-        "fast, balanced or best: how much time goes into a good result, of a model that offers it, "
-        "as the default does; sgmse info says what each costs and brings (default: balanced)",
+        "fast, balanced or best: how much time goes into a good result; gentle: for recognisers of "
+        "speech, with a little of the input left in; of a model that offers it, as the default "
+        "does; sgmse info says what each costs and brings (default: balanced)",
         choices=QUALITIES,
     )
     parser.value(

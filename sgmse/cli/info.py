@@ -75,8 +75,9 @@ def _worth(quality: "Quality") -> str:
     how = "" if sampler is None else f"{sampler.grid.steps} step{'s' * (sampler.grid.steps != 1)}"
     shifts = "" if sampler is None else f"{sampler.shifts} shift{'s' * (sampler.shifts != 1)}"
     model = "" if quality.model is None else f"the model {quality.model}"
+    dry = "" if quality.dry is None else f"{quality.dry:.0%} of the input kept"
     measured = [f"{name} {value:g}" for name, value in quality.measured.items()]
-    return ", ".join(part for part in (model, how, shifts, *measured) if part)
+    return ", ".join(part for part in (model, how, shifts, dry, *measured) if part)
 
 
 def _networks(model: "ScoreModel | Regeneration") -> dict[str, str]:

@@ -65,7 +65,12 @@ def add(commands: Commands) -> None:
         positive,
         default=LATENCY,
     )
-    parser.value("--dry", "SHARE", "of the input to keep in the result, 0 to 1", share, default=0.0)
+    parser.value(
+        "--dry",
+        "SHARE",
+        "of the input to keep in the result, 0 to 1 (default: 0, or that of the quality)",
+        share,
+    )
     parser.value(
         "--max-attenuation",
         "DB",
@@ -83,7 +88,7 @@ def add(commands: Commands) -> None:
     parser.value(
         "--quality",
         "QUALITY",
-        "fast, balanced or best, of a model that offers it; fast is what --shifts 1 gives",
+        "fast, balanced, best or gentle, of a model that offers it; fast is what --shifts 1 gives",
         choices=QUALITIES,
     )
     parser.value("--shifts", "N", "as of sgmse enhance (default: 1, or that of the quality)", count)

@@ -63,7 +63,7 @@ class Stream:
         *,
         pieces: Pieces | None = None,
         seed: int = 0,
-        dry: float = 0.0,
+        dry: float | None = None,
         max_attenuation: float | None = None,
         upper_band: bool = True,
     ) -> None:
@@ -77,11 +77,12 @@ class Stream:
         if max_attenuation is not None and max_attenuation != inf:
             number("max_attenuation", max_attenuation, 0)
         least = share_of(max_attenuation)
+        kept = enhancer.dry if dry is None else dry
         self._windows = Windows(
             enhancer,
             self._plan,
             seed=whole("seed", seed, least=0),
-            dry=1.0 if least == 1 else float(number("dry", dry, 0, 1)),
+            dry=1.0 if least == 1 else float(number("dry", kept, 0, 1)),
             least=least,
             upper_band=flag("upper_band", upper_band),
         )

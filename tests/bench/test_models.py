@@ -48,6 +48,17 @@ def test_samplers(system, evaluations):
     assert system.load()(Path("noisy.flac"), Path("out.wav"), 0).evaluations == evaluations
 
 
+def assert_kept(some: Model, none: Model) -> None:
+    """A system keeps a quarter of the recording, as its conditions say."""
+    for system, name in ((some, "some.wav"), (none, "none.wav")):
+        system.load()(Path("noisy.flac"), Path(name), 0)
+    noisy, own, clean = (read(name)[0] for name in ("noisy.flac", "some.wav", "none.wav"))
+    np.testing.assert_allclose(own, 0.75 * clean + 0.25 * noisy, atol=1e-6)
+    assert "0.25 of the recording" in some.conditions()["sampler"]
+    assert "0.25 of the recording" in some.about(some.conditions()).what
+    assert "of the recording" not in none.conditions()["sampler"]
+
+
 def test_a_quality_is_what_its_model_says():
     tiny_model = tiny.checkpoint()
     offered = {
@@ -63,6 +74,7 @@ def test_a_quality_is_what_its_model_says():
     said = best.about(best.conditions())
     assert (said.what.split(":")[0], said.licence) == ("default", "cc-by-sa-4.0")
     assert len({system.conditions()["sampler"] for system in (plain, fast, best)}) == 3
+    assert_kept(replace(plain, dry=0.25), plain)
     with pytest.raises(ValueError, match="has no quality 'balanced'"):
         Model("offering", quality="balanced").require()
 

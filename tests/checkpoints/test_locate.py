@@ -41,15 +41,22 @@ def test_a_model_of_a_quality():
     offered = {
         "balanced": Quality(slow, measured={"PESQ-WB": 2.5}),
         "best": Quality(model="default"),
+        "gentle": Quality(dry=0.25),
     }
     save(replace(tiny, qualities=offered), "tiny")
     plain, balanced = load_model("tiny"), load_model("tiny", quality="balanced")
     assert plain.qualities == balanced.qualities == offered
     assert (plain.sampler, balanced.sampler) == (tiny.sampler, slow)
     assert balanced.model.network.config == tiny.model.network.config
+    gentle = load_model("tiny", quality="gentle")
+    assert (gentle.sampler, gentle.dry, plain.dry) == (tiny.sampler, 0.25, 0.0)
+    save(gentle, "kind")
+    assert load_model("kind").dry == 0.25
     best = load_model("tiny", quality="best")
     assert best.model.network.config == load_model("default").model.network.config
-    with pytest.raises(ArgumentError, match="tiny has no quality 'fast'; it has balanced, best"):
+    with pytest.raises(
+        ArgumentError, match="tiny has no quality 'fast'; it has balanced, best, gentle"
+    ):
         load_model("tiny", quality="fast")
     for elsewhere in ("tiny", "hf://someone/tiny", "file.ckpt"):
         save(replace(tiny, qualities={"best": Quality(model=elsewhere)}), "leading")
@@ -61,15 +68,20 @@ def test_a_model_of_a_quality():
     torch.save(official(), "file.ckpt")
     with pytest.raises(ArgumentError, match=r"file.ckpt has no quality 'best'"):
         load_model("file.ckpt", quality="best")
-    with pytest.raises(ArgumentError, match="called fast, balanced, best, not 'good'"):
+    with pytest.raises(ArgumentError, match="called fast, balanced, best, gentle, not 'good'"):
         replace(tiny, qualities={"good": Quality()})
+    with pytest.raises(ArgumentError, match=r"dry must lie between 0 and 1, not 1\.5"):
+        Quality(dry=1.5)
 
 
 def test_the_qualities_of_the_default_cost_more_and_more():
-    fast, balanced, best = (load_model("default", quality=name) for name in get_args(QualityName))
+    offered = (load_model("default", quality=name) for name in get_args(QualityName))
+    fast, balanced, best, gentle = offered
     assert balanced.sampler == load_model("default").sampler
     assert 2 * fast.sampler.shifts * fast.sampler.grid.steps <= balanced.sampler.shifts
     assert best.sampler.shifts >= balanced.sampler.shifts
+    assert gentle.sampler == balanced.sampler
+    assert 0 < gentle.dry < 0.5
     for one in (fast, balanced, best):  # each is a sampler that its model is made for
         assert refusal(one.sampler, one.model.sde, one.ranges) is None
 

@@ -309,12 +309,18 @@ def test_a_quality_is_its_sampler(call):
         "one": ("--shifts", "1"),
         "balanced": ("--quality", "balanced"),
         "plain": (),
+        "gentle": ("--quality", "gentle"),
+        "gentle but dry": ("--quality", "gentle", "--dry", "0"),
     }.items():
         assert call("enhance", "a.wav", "-o", f"{name}.wav", *options)[0] == 0
         results[name] = read(f"{name}.wav")[0]
     assert np.array_equal(results["fast"], results["one"])
     assert np.array_equal(results["balanced"], results["plain"])
     assert not np.array_equal(results["fast"], results["plain"])
+    assert np.array_equal(results["gentle but dry"], results["plain"])
+    kept = sgmse.load(quality="gentle").dry
+    mixed = (1 - kept) * results["plain"] + kept * read("a.wav")[0]
+    np.testing.assert_allclose(results["gentle"], mixed, atol=2.0**-14)  # three roundings
 
 
 def test_a_model_without_qualities_says_so(run):
