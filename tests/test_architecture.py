@@ -21,6 +21,7 @@ FLOORS = [
     "_checks",
     "_extras",
     "_files",
+    "_device",
     "config",
     "_lanes",
     "audio",
@@ -50,7 +51,7 @@ FLOORS = [
     "__main__",
 ]
 # Of the package these import nothing but errors, checks, extras, and files that appear whole.
-GROUND = {"errors", "_checks", "_extras", "_files"}
+GROUND = {"errors", "_checks", "_extras", "_files", "_device"}
 ALONE = {*GROUND, "_lanes", "audio", "metrics", "transforms", "networks"}
 
 # The front door, `import sgmse`, stands outside: it names what is public and imports it on demand.

@@ -17,6 +17,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from sgmse._checks import choice
+from sgmse._device import sent
 from sgmse.compat._published import DDIM
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, positive, weighted
@@ -221,11 +222,30 @@ class DBMSolver(Solver[Begun]):
     def step(
         self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
     ) -> tuple[Tensor, Begun]:
-        sde = model.sde
+        # Who calls a step by itself has its times on the device alone: there the host waits.
         own, to = (u.to("cpu", torch.float64) for u in (t, s))
+        return self.told(model, x, y, t, own, to, memory is None, randn)
+
+    @override
+    def for_step(self, t: float, s: float) -> Solver[Begun]:
+        return _AtTimes(self, t, s)
+
+    def told(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        t: Tensor,
+        own: Tensor,
+        to: Tensor,
+        first: bool,
+        randn: Randn,
+    ) -> tuple[Tensor, Begun]:
+        """The step from t, with the times `own` and `to` of the grid (batch,) on the host."""
+        sde = model.sde
         x0, noise = model(x, y, t)
         tied = sde.scales(own).a == 0
-        fresh = randn(x) if memory is None and tied.any() else None
+        fresh = randn(x) if first and tied.any() else None
         m, weight = self.slope(sde, own, to, tied)
         w = self.along(sde, own, to, x)
         terms = [(w.y, y), (w.noise, noise)]
@@ -237,8 +257,8 @@ class DBMSolver(Solver[Begun]):
         x_m = weighted((way.x0, x0), (way.y, y), (way.noise, noise))
         if fresh is not None:
             x_m = weighted((torch.ones_like(way.z), x_m), (way.z, fresh))
-        x0_m = model(x_m, y, m.to(t)).x0
-        bent = weight.to(w.x0)
+        x0_m = model(x_m, y, sent(m.to(t.dtype), t.device)).x0
+        bent = sent(weight.to(w.x0.dtype), t.device)
         return weighted((w.x0 * (1 - bent), x0), (w.x0 * bent, x0_m), *terms), ()
 
     @override
@@ -249,7 +269,8 @@ class DBMSolver(Solver[Begun]):
 
     def along(self, sde: SDE, t: Tensor, s: Tensor, x: Tensor) -> Weights:
         """Those of the first-order step, on the device and in the precision of x."""
-        return Weights(*(w.to(x.device, x.real.dtype) for w in Exponential().weights(sde, t, s)))
+        every = Exponential().weights(sde, t, s)
+        return Weights(*(sent(w.to(x.real.dtype), x.device) for w in every))
 
     def slope(self, sde: SDE, t: Tensor, s: Tensor, tied: Tensor) -> tuple[Tensor, Tensor]:
         """m, and the weight w / (mu_m - mu_t) of x0_m - x0; (batch,), on the host."""
@@ -283,3 +304,31 @@ class DBMSolver(Solver[Begun]):
             f"DBMSolver is made for bridges, which end in a point, and {sde} does not; use "
             "Singlestep, which it becomes without that end"
         )
+
+
+@dataclass(frozen=True)
+class _AtTimes(Solver[Begun]):
+    """A step of a `DBMSolver` whose times the host knows."""
+
+    solver: DBMSolver
+    t: float
+    s: float
+
+    order = 2
+
+    @override
+    def step(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
+    ) -> tuple[Tensor, Begun]:
+        own, to = (torch.full((len(t),), u, dtype=torch.float64) for u in (self.t, self.s))
+        return self.solver.told(model, x, y, t, own, to, memory is None, randn)
+
+    @override
+    def finish(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: object, randn: Randn
+    ) -> tuple[Tensor, Begun]:
+        return self.solver.finish(model, x, y, t, s, memory, randn)
+
+    @override
+    def draws(self, sde: SDE) -> bool:
+        return self.solver.draws(sde)

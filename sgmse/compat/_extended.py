@@ -8,14 +8,15 @@ from torch import Tensor
 from typing_extensions import override
 
 from sgmse._checks import whole
+from sgmse._device import constants
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, weighted
 from sgmse.solvers import Extended, Model, Randn, Strength, Weights
 from sgmse.solvers._exponential import Exponential, History, Memory
 from sgmse.solvers._strength import area
 
-#: Nodes and weights of Gauss and Legendre on [0, 1]: for smooth noise exact to rounding.
-NODES, WEIGHTS = (torch.from_numpy(part) / 2 for part in np.polynomial.legendre.leggauss(24))
+#: Of Gauss and Legendre on [-1/2, 1/2]: for smooth noise exact to rounding.
+NODES, WEIGHTS = (tuple((part / 2).tolist()) for part in np.polynomial.legendre.leggauss(24))
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,9 @@ class ERSDE(Exponential):
         v_t, v_s = log_t.exp(), log_s.exp()
         length = v_t - v_s
         if self.points is None:  # in ln v, where phi_s / phi is smooth over long steps, too
-            log_v = log_s + (NODES.to(t) + 0.5) * (log_t - log_s)
+            log_v = log_s + (constants(NODES, t) + 0.5) * (log_t - log_s)
             v = log_v.exp()
-            dv = WEIGHTS.to(t) * (log_t - log_s) * v
+            dv = constants(WEIGHTS, t) * (log_t - log_s) * v
         else:
             parts = torch.arange(self.points, dtype=t.dtype, device=t.device) / self.points
             v = v_s + parts * length

@@ -58,7 +58,7 @@ def deviations(sde: SDE, t: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]
     if not isinstance(sde, SBVE):
         raise ArgumentError(f"{sde} is not an SBVE, for which alone the published bridges are made")
     k, c = sde.k, sde.c
-    log_k = torch.log(torch.tensor(k, dtype=t.dtype, device=t.device))
+    log_k = torch.log(t.new_full((), k))
     done, total = (
         (c * (k ** (2 * time) - 1) / (2 * log_k)).sqrt() for time in (t, torch.ones_like(t))
     )

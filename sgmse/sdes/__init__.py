@@ -19,6 +19,7 @@ from sgmse.sdes._combinators import Scaled, Shifted
 from sgmse.sdes._diffusions import VE, VP, CosineVP, FlowMatching, LinearVE, SubVP
 from sgmse.sdes._flows import StraightFlow
 from sgmse.sdes._ornstein_uhlenbeck import FOUVE, OUVE, OUVP, CosineOU
+from sgmse.sdes._quadrature import gauss
 
 __all__ = [
     "BBED",
@@ -43,6 +44,7 @@ __all__ = [
     "StraightFlow",
     "SubVP",
     "expand",
+    "gauss",
     "positive",
     "rising",
     "weighted",

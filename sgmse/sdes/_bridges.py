@@ -1,15 +1,17 @@
 """Bridges end in the point y: a(1) = sigma(1) = 0, where f = -inf and h = inf, and g is finite."""
 
 from dataclasses import dataclass
-from math import expm1, log
+from functools import cache
+from math import exp, expm1, log
 
-import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
 
+from sgmse._device import doubled
 from sgmse.errors import ArgumentError
 from sgmse.sdes._base import SDE, LinearBeta, Scales, positive
+from sgmse.sdes._quadrature import gauss
 
 
 @dataclass(frozen=True)
@@ -56,21 +58,42 @@ class BBED(SDE):
         return Scales(-torch.ones_like(t), torch.ones_like(t), rise / self.scales(t).sigma)
 
     def _bracket(self, t: Tensor) -> Tensor:
-        """[...] of sigma^2, which is about t for small t."""
-        if t.requires_grad:
-            raise ArgumentError(
-                "BBED has no gradient with respect to t; its derivatives are `rates`"
-            )
-        # scipy has Ei, torch has not. Importing it is a tenth of the start of a command.
-        from scipy.special import expi
+        """[...] of sigma^2, which is about t for small t.
 
-        # In float64, as the terms cancel.
-        time, log_k = t.detach().cpu().double().numpy(), log(self.k)
-        a = 1 - time
-        ei = expi(-2 * np.where(a > 0, a, 1.0) * log_k)  # at a = 0 a Ei(-2 a ln k) is 0, its limit
-        tail = 2 * self.k**2 * log_k * a * (ei - expi(-2 * log_k))
-        bracket = np.expm1(2 * log_k * time) + time + tail
-        return torch.as_tensor(bracket.clip(min=0)).to(t)
+        In float64. As a int_0^t k^2u / (1 - u)^2 du before t = 1/2, where the terms above cancel.
+        """
+        time = doubled(t)
+        a, log_k = 1 - time, log(self.k)
+        early = time < 0.5
+        nodes, weights = gauss(16, time)
+        u = torch.where(early, time, 0.5)[..., None] * nodes
+        rise = (torch.exp(2 * log_k * u) / (1 - u) ** 2) @ weights
+        # Ei(-x) is ln x - Ein(x) and a constant; at a = 0 a Ei(-2 a ln k) is 0, its limit.
+        past = torch.where(a > 0, a, 1.0).log() - _ein(2 * log_k * a, 2 * log_k)
+        past = past + entire_exponential_integral(2 * log_k)
+        late = torch.expm1(2 * log_k * time) + time + 2 * self.k**2 * log_k * a * past
+        return torch.where(early, a * time * rise, late.clamp(min=0)).to(t)
+
+
+def _ein(x: Tensor, most: float) -> Tensor:
+    """`entire_exponential_integral` of 0 <= x <= most."""
+    n = torch.arange(1, _terms(most) + 1, dtype=x.dtype, device=x.device)
+    return torch.exp(-x) * ((x[..., None] / n).cumprod(-1) @ (1 / n).cumsum(0))
+
+
+def _terms(x: float) -> int:
+    """Of the series of Ein(x), after which all are below its rounding."""
+    return int(2 * x) + 40
+
+
+@cache
+def entire_exponential_integral(x: float) -> float:
+    """Ein(x) = int_0^x (1 - e^-u) / u du = e^-x sum_n x^n / n! (1 + 1/2 + ... + 1/n), x >= 0."""
+    total, power, harmonic = 0.0, 1.0, 0.0
+    for n in range(1, _terms(x) + 1):
+        power, harmonic = power * x / n, harmonic + 1 / n
+        total += power * harmonic
+    return exp(-x) * total
 
 
 @dataclass(frozen=True)

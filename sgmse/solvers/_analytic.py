@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from sgmse._checks import kinds, number, shown
+from sgmse._device import constants
 from sgmse.errors import ArgumentError, ArgumentTypeError
 
 
@@ -64,9 +65,7 @@ class PosteriorVariance:
 
     def at(self, t: Tensor) -> Tensor:
         """D at the times t (batch,), like them."""
-        times, values = (
-            torch.tensor(part, dtype=t.dtype, device=t.device) for part in (self.times, self.values)
-        )
+        times, values = (constants(tuple(part), t) for part in (self.times, self.values))
         if len(times) == 1:
             return values.expand_as(t)
         after = torch.searchsorted(times, t.contiguous()).clamp(1, len(times) - 1)

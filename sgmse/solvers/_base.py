@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Generic, NamedTuple, Protocol, cast
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from typing_extensions import TypeVar, override
 
 from sgmse._checks import arguments, kinds, shown
+from sgmse._device import sent
 from sgmse.errors import ArgumentError, ArgumentTypeError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE
@@ -141,6 +143,14 @@ class Solver(ABC, Generic[M]):
         """The step of `solve` to s = 0: there, the host knows that it is the last."""
         return self.step(model, x, y, t, s, memory, randn)
 
+    def for_step(self, t: float, s: float) -> "Solver[M]":
+        """What takes the step from t to s: itself, or for this step another one.
+
+        They are numbers, in the precision of the state: `solve` has the grid on the host. For one
+        who acts at some times alone; to look for them in the step makes the host wait for a device.
+        """
+        return self
+
     @abstractmethod
     def draws(self, sde: SDE) -> bool:
         """Whether sampling that process from t = 1 needs noise beside that of the start."""
@@ -230,6 +240,39 @@ class Wrapping(Solver):
     @override
     def refusal(self, sde: SDE, start: float) -> str | None:
         return self.inner.refusal(sde, start)
+
+    @override
+    def for_step(self, t: float, s: float) -> Solver:
+        inner = self.inner
+        taking = inner.for_step(t, s)
+        return self if taking is inner else Inside(self, taking)
+
+
+@dataclass(frozen=True)
+class Inside(Wrapping):
+    """What another one does around the steps, with these steps in place of its own."""
+
+    outer: Wrapping
+    taking: Solver
+
+    @property
+    @override
+    def inner(self) -> Solver:
+        return self.taking
+
+    @override
+    def around(
+        self,
+        take: Take,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        t: Tensor,
+        s: Tensor,
+        memory: Any,
+        randn: Randn,
+    ) -> tuple[Tensor, Any]:
+        return self.outer.around(take, model, x, y, t, s, memory, randn)
 
 
 #: From here every solver can leave every process of the library.
@@ -400,11 +443,13 @@ def solve(
         # Exactly y at a pinned end, without a draw.
         x = y if sde.pinned and grid.start == 1 else sde.prior(y, randn(y), grid.start)
     # One row a time, (steps + 1, batch), on the device at once: no transfer inside the loop.
-    rows = times.to(y.device, y.real.dtype)[:, None].expand(-1, len(y))
+    own = times.to(y.real.dtype)
+    rows = sent(own, y.device)[:, None].expand(-1, len(y))
     memory: M | None = None
     for i, (t, s) in enumerate(pairwise(times.tolist())):  # numbers, where the grid was made
         draw = randn.between(t, s) if isinstance(randn, Path) else randn
-        step = solver.finish if s == 0 else solver.step
+        taking = solver.for_step(float(own[i]), float(own[i + 1]))
+        step = taking.finish if s == 0 else taking.step
         before = x
         x, memory = step(counted, before, y, rows[i], rows[i + 1], memory, draw)
         if callback is not None:

@@ -17,20 +17,13 @@ has a linear part that is known: with r = a_s / a_t, from t to s < t,
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.sdes import SDE, weighted
+from sgmse.sdes import SDE, gauss, weighted
 from sgmse.solvers._base import Begun, Model, Randn, Solver, needs_score
-
-#: Nodes and weights of Gauss and Legendre on [0, 1].
-GAUSS = [
-    ((1 + float(v)) / 2, float(w) / 2)
-    for v, w in zip(*np.polynomial.legendre.leggauss(16), strict=True)
-]
 
 
 @dataclass(frozen=True)
@@ -144,8 +137,7 @@ def integrals(sde: SDE, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
     To rounding where g^2 / a is smooth over the step. Beside a = 0, where it has a pole, to 1e-6 in
     a step from t = 0.99 to 0.5, and to 2e-3 from 0.999.
     """
-    points = torch.tensor(GAUSS, dtype=t.dtype).to(t.device)
-    v, w = points.reshape((16, 2) + (1,) * s.ndim).unbind(dim=1)
+    v, w = (part.reshape(-1, *(1,) * s.ndim) for part in gauss(16, t))
     u = torch.lerp(t.expand_as(s), s, v**2)
     density = w * v * sde.coefficients(u).g ** 2 / sde.scales(u).a
     return (t - s) * density.sum(dim=0), -((t - s) ** 2) * (v**2 * density).sum(dim=0)

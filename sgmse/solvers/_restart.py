@@ -18,6 +18,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from sgmse._checks import whole
+from sgmse._device import sent
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, weighted
 from sgmse.solvers._base import Model, Randn, Solver, Take, Wrapping
@@ -94,23 +95,27 @@ class Restart(Wrapping):
         memory: Any,
         randn: Randn,
     ) -> tuple[Tensor, Any]:
-        x, memory = self.again(model, x, y, t, s, memory, randn)
+        # Who calls a step by itself has its times on the device alone: there the host waits.
+        due = (self.low <= t) & (t < self.high) & (s < self.low)
+        if due.any():
+            if not (due.all() and (t == t[0]).all()):
+                raise ArgumentError("Restart: the items of a batch must be at the same time")
+            x, memory = self.again(model, x, y, t, randn, float(t[0]))
         return take(model, x, y, t, s, memory, randn)
 
-    def again(
-        self, model: Model, x: Tensor, y: Tensor, t: Tensor, s: Tensor, memory: Any, randn: Randn
-    ) -> tuple[Tensor, Any]:
-        """The state at t (batch,), and the memory, after the ways up and down that are due there.
+    @override
+    def for_step(self, t: float, s: float) -> Solver:
+        inner = self.solver.for_step(t, s)
+        return Again(inner, self, t) if s < self.low <= t < self.high else inner
 
-        Raises `ArgumentError` where the items of a batch are not at one time.
-        """
-        due = (self.low <= t) & (t < self.high) & (s < self.low)
-        if not due.any():
-            return x, memory
-        if not (due.all() and (t == t[0]).all()):
-            raise ArgumentError("Restart: the items of a batch must be at the same time")
-        grid = LogSNR(self.steps, self.high, float(t[0]), finish=False)
-        rows = grid.times(model.sde).to(t)[:, None].expand(-1, len(t))
+    def again(
+        self, model: Model, x: Tensor, y: Tensor, t: Tensor, randn: Randn, time: float
+    ) -> tuple[Tensor, Any]:
+        """The state at t (batch,), that time, and the memory, after the ways up and down there."""
+        grid = LogSNR(self.steps, self.high, time, finish=False)
+        own = grid.times(model.sde).to(t.dtype)
+        rows = sent(own, t.device)[:, None].expand(-1, len(t))
+        memory = None
         for _ in range(self.times):
             x, memory = up(model.sde, x, y, t, rows[0], randn), None
             for now, after in pairwise([*rows[:-1], t]):  # back to t itself, not a rounding beside
@@ -124,6 +129,35 @@ class Restart(Wrapping):
     @override
     def refusal(self, sde: SDE, start: float) -> str | None:
         return super().refusal(sde, start) or self.solver.refusal(sde, self.high)
+
+
+@dataclass(frozen=True)
+class Again(Wrapping):
+    """The step of a `Restart` from the time at which its ways begin."""
+
+    taking: Solver
+    restart: Restart
+    time: float
+
+    @property
+    @override
+    def inner(self) -> Solver:
+        return self.taking
+
+    @override
+    def around(
+        self,
+        take: Take,
+        model: Model,
+        x: Tensor,
+        y: Tensor,
+        t: Tensor,
+        s: Tensor,
+        memory: Any,
+        randn: Randn,
+    ) -> tuple[Tensor, Any]:
+        x, memory = self.restart.again(model, x, y, t, randn, self.time)
+        return take(model, x, y, t, s, memory, randn)
 
 
 def up(sde: SDE, x: Tensor, y: Tensor, t: Tensor, u: Tensor, randn: Randn) -> Tensor:

@@ -2,11 +2,13 @@
 
 from math import log
 
+import numpy as np
 import pytest
 import torch
 from facts import Facts, check_parity, held_to
 from hypothesis import strategies as st
 from problems import times, vectors
+from scipy.special import expi
 
 from sgmse.sdes import BBED, SBVE, SBVP, BrownianBridge
 
@@ -109,10 +111,27 @@ def test_b_keeps_its_digits():
         torch.testing.assert_close(ours.b.double(), exact.b, rtol=1e-5, atol=0)
 
 
-def test_bbed_has_no_gradient():
-    t = times(0.5).requires_grad_()
-    with pytest.raises(ValueError, match=r"BBED has no gradient with respect to t; .* `rates`"):
-        BBED().scales(t)
+@pytest.mark.parametrize("k", [1.5, 2.6, 10.0])
+def test_bbed_has_the_exponential_integral_of_scipy(k):
+    def bracket(t):
+        a, log_k = 1 - t.numpy(), log(k)
+        ei = a * (expi(-2 * log_k * np.where(a > 0, a, 1)) - expi(-2 * log_k))
+        terms = np.expm1(2 * log_k * t.numpy()) + t.numpy() + 2 * k**2 * log_k * ei
+        return torch.from_numpy(terms.clip(min=0))
+
+    t = torch.linspace(0, 1, 1001, dtype=torch.float64)
+    # As near as its terms do not cancel, which they do for small t.
+    torch.testing.assert_close(BBED(k=k)._bracket(t), bracket(t), rtol=1e-11, atol=1e-13)
+    single = t.float()
+    exact = (0.52 * (1 - single) * bracket(single.double()).float()).sqrt()
+    assert torch.equal(BBED(k=k).scales(single).sigma, exact)
+
+
+def test_bbed_is_differentiable_in_time():
+    t = torch.tensor([0.2, 0.5, 0.8], dtype=torch.float64, requires_grad=True)
+    sigma = BBED().scales(t).sigma
+    (slope,) = torch.autograd.grad(sigma.sum(), t)
+    torch.testing.assert_close(slope, BBED().rates(t.detach()).sigma)
 
 
 def test_parity_of_bbed(parity):

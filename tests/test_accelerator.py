@@ -1,0 +1,139 @@
+"""On one device, without a wait for the host: solvers, processes, parametrizations, networks.
+
+Without a GPU: `accelerator` says how. `test_cuda.py` runs on one where there is one.
+"""
+
+import pytest
+import torch
+from accelerator import DEVICE, Waits, Watched
+from conftest import PARAMETRIZATIONS, SDES, SOLVERS, together
+
+from sgmse import compat
+from sgmse.estimates import Data
+from sgmse.model import ScoreModel
+from sgmse.sdes import OUVE, SBVE
+from sgmse.solvers import (
+    LAST_START,
+    AnnealedLangevin,
+    Between,
+    DormandPrince,
+    Exponential,
+    Extended,
+    MeanShifted,
+    PosteriorVariance,
+    PredictorCorrector,
+    Restart,
+    Uniform,
+    solve,
+)
+from tests.networks.test_every_network import NETWORKS
+from tests.tiny import Pointwise
+
+#: What the lists of `conftest` have not: options of their own, and the published arithmetic.
+MORE = [
+    Exponential(Between(1.0, low=0.1, high=0.9)),
+    Exponential(Extended()),
+    Exponential(unknown=PosteriorVariance((0.1, 0.5, 1.0), (0.0, 0.1, 0.2))),
+    MeanShifted(Restart()),
+    PredictorCorrector(Restart(), AnnealedLangevin(0.3)),
+    compat.DBIM(),
+    compat.DBMSolver(),
+    compat.DBMSolver(first=2, middle="time"),
+    compat.DDIM(),
+    compat.ERSDE(),
+    compat.CorrectedReverse(),
+    compat.HybridHeun(),
+    compat.SBODE(),
+    compat.SBSDE(),
+    compat.FlowEuler(),
+]
+#: It looks at the device to find out whether it has arrived; `DormandPrince.ahead` says how seldom.
+LOOKING = DormandPrince
+ALL = [solver for solver in SOLVERS if not isinstance(solver, LOOKING)] + MORE
+KINDS = [*{type(solver): solver for solver in ALL[::-1]}.values()]
+
+
+def run(model: ScoreModel, solver, steps: int = 3) -> Watched:
+    """Sample on the device, watched; steps that no test of a solver would skip."""
+    start = 1.0 if solver.refusal(model.sde, 1.0) is None else LAST_START
+    if why := solver.refusal(model.sde, start):
+        pytest.skip(why)
+    y = torch.zeros(2, 1, 4, 3, dtype=torch.complex64, device=DEVICE)
+    grid = Uniform(steps, start=min(start, model.latest))
+    with Watched() as watched:
+        x = solve(model, y, solver, grid).x
+    assert x.device == y.device
+    return watched
+
+
+def test_the_recorder_finds_what_waits():
+    x, host = torch.zeros(3, device=DEVICE), torch.zeros(3)
+    for waits in (
+        lambda: x + host,
+        lambda: host.to(DEVICE),
+        lambda: x.copy_(host),
+        lambda: x.cpu(),
+        lambda: float(x[0]),
+        lambda: bool((x > 0).any()),
+        lambda: x[x > 0],
+        lambda: x[torch.tensor([0, 1])],
+        lambda: torch.tensor([1.0], device=DEVICE),
+        lambda: x.nonzero(),
+    ):
+        with Watched(), pytest.raises((Waits, RuntimeError, NotImplementedError)):
+            waits()
+    with Watched() as watched:
+        assert (x + torch.tensor(1.0) + 1).device == DEVICE
+        host.to(DEVICE, non_blocking=True)
+    assert watched.sent == 1
+
+
+@together(number=range(len(KINDS)))
+def test_solvers_stay_on_the_device(number):
+    """One of each class, on a process with a drift and on a bridge in turn."""
+    for sde in (SBVE(), OUVE()) if number % 2 else (OUVE(), SBVE()):
+        try:
+            return run(ScoreModel(Pointwise(), sde, Data()), KINDS[number])
+        except pytest.skip.Exception:
+            pass
+    pytest.fail("no process for it")
+
+
+@pytest.mark.slow
+@together(solver=ALL, sde=SDES)
+def test_every_solver_stays_on_the_device_with_every_process(solver, sde):
+    run(ScoreModel(Pointwise(), sde, Data()), solver)
+
+
+@together(sde=SDES)
+def test_processes_stay_on_the_device(sde):
+    t, z = torch.zeros(2, device=DEVICE), torch.zeros(2, 1, 4, 3, device=DEVICE)
+    sde.scales(t)  # what it keeps on the device is sent once
+    with Watched() as watched:
+        found = [*sde.scales(t), *sde.coefficients(t), sde.log_snr(t), sde.prior(z, z)]
+    assert {one.device for one in found} == {DEVICE}
+    assert watched.sent == 0
+
+
+@together(parametrization=PARAMETRIZATIONS)
+def test_parametrizations_stay_on_the_device(parametrization):
+    sde = OUVE()
+    if why := parametrization.refusal(sde, 0.9):
+        pytest.skip(why)
+    model = ScoreModel(Pointwise(), sde, parametrization, latest=0.9)
+    t, y = torch.zeros(2, device=DEVICE), torch.zeros(2, 1, 4, 3, device=DEVICE)
+    with Watched() as watched:
+        found = [*model(y, y, t), parametrization.target(y, y, y, t, sde)]
+    assert {one.device for one in found} == {DEVICE}
+    assert watched.sent == 0
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_stay_on_the_device(name):
+    case = NETWORKS[name]
+    net = case.make().eval().requires_grad_(False).to(DEVICE)
+    x = torch.zeros(2, 1, 16, 16, dtype=torch.complex64, device=DEVICE)
+    y = x.expand(-1, case.observations, -1, -1)
+    with Watched() as watched:
+        out = net(x, y, torch.zeros(2, device=DEVICE))
+    assert (out.device, out.shape, watched.sent) == (DEVICE, x.shape, 0)
