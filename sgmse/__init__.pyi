@@ -15,6 +15,7 @@ from . import (
     metrics as metrics,
     model as model,
     networks as networks,
+    plot as plot,
     postprocessing as postprocessing,
     report as report,
     scoring as scoring,

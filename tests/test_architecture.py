@@ -42,6 +42,7 @@ FLOORS = [
     "export",
     "data",
     "scoring",
+    "plot",
     "training",
     "report",
     "bench",

@@ -72,7 +72,7 @@ def rows(text: str) -> list[list[list[str]]]:
 
 
 #: Pages whose blocks take long, and what they need beside the package.
-LONG = {"export.md": ("onnx", "onnxruntime")}
+LONG = {"export.md": ("onnx", "onnxruntime"), "plot.md": ("matplotlib",)}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ LONG = {"export.md": ("onnx", "onnxruntime")}
 def test_the_python_runs(page, monkeypatch):
     """All blocks of a page in one session, in the order of the text, in the repository."""
     for package in LONG.get(page.name, ()):
-        pytest.importorskip(package, reason="needs the extra export")
+        pytest.importorskip(package, reason="needs an extra")
     monkeypatch.chdir(DOCS.parent)
     session = {"__name__": page.stem}
     for text in blocks(page):

@@ -9,6 +9,7 @@ examples:
   ffmpeg -i talk.mkv -f wav - | sgmse enhance - --format flac > clean.flac
   sgmse enhance noisy.wav --quality best       takes more time for a better result
   sgmse enhance '*.mp3' --max-attenuation 12   leaves some of the noise, 12 dB lower
+  sgmse enhance noisy.wav --plot               and noisy_enhanced.png, before and after
 """
 
 import argparse
@@ -76,6 +77,7 @@ def add(commands: Commands) -> None:
         choices=CLIP_MODES,
         default="clamp",
     )
+    parser.flag("--plot", "draw each recording before and after, NAME.png beside its result")
     parser.group("sound")
     parser.value(
         "--dry",
@@ -150,8 +152,12 @@ def _add_sampler(parser: Parser) -> None:
 @console.interruptible("finished files are kept; --skip-existing goes on")
 def run(options: argparse.Namespace) -> int:
     """Enhance every file, whatever becomes of the others."""
-    from sgmse.cli.planning import STANDARD, make_plan
+    from sgmse.cli.planning import STANDARD, make_plan, with_pictures
 
+    if options.plot:
+        from sgmse.plot.house import require
+
+        require("--plot")
     with ExitStack() as held:
         stdin = held.enter_context(_stdin()) if str(STANDARD) in options.inputs else None
         plan = make_plan(
@@ -162,7 +168,9 @@ def run(options: argparse.Namespace) -> int:
             clip_mode=options.clip_mode,
             recursive=options.recursive,
             stdin=stdin,
-        ).checked(overwrite=options.overwrite, skip_existing=options.skip_existing)
+        )
+        plan = with_pictures(plan) if options.plot else plan
+        plan = plan.checked(overwrite=options.overwrite, skip_existing=options.skip_existing)
         piped = any(job.target == STANDARD for job in plan.jobs)
         if piped and sys.stdout.isatty():
             raise ArgumentError("stdout is a terminal, which shows no sound; name a file with -o")
@@ -186,6 +194,7 @@ def _stdin() -> "Iterator[BinaryIO]":
 def _enhance(jobs: "Sequence[Job]", options: argparse.Namespace, report: "_Report") -> None:
     from sgmse.cli.jobs import run_jobs
     from sgmse.cli.planning import STANDARD
+    from sgmse.plot import before_after, save
 
     workers = min(options.jobs, len(jobs))
     enhancer = _loaded(options, workers)
@@ -204,6 +213,9 @@ def _enhance(jobs: "Sequence[Job]", options: argparse.Namespace, report: "_Repor
             overwrite=options.overwrite,
             progress=progress,
         )
+        if job.picture is not None:
+            before_and_after = before_after(job.sound, job.target)
+            save(before_and_after, job.picture, overwrite=options.overwrite)
 
     seconds = sum(job.seconds for job in jobs)
     with (

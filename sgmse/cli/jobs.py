@@ -23,7 +23,8 @@ from sgmse.enhancer import Progress
 class Job:
     """A file and where its result goes; seconds, Hz and channels of the file, 0 if unknown.
 
-    `opened` is what is read where the source is no file but stdin.
+    `opened` is what is read where the source is no file but stdin; `picture` is where both are
+    drawn, if they are.
     """
 
     source: Path
@@ -32,6 +33,7 @@ class Job:
     sample_rate: int = 0
     channels: int = 0
     opened: BinaryIO | None = None
+    picture: Path | None = None
 
     @property
     def sound(self) -> Source:
@@ -67,7 +69,8 @@ class Outcome:
         facts = [speed(self.job.seconds, self.elapsed)]
         if count := len(self.warnings):
             facts.append(f"{count} warning{'s' * (count > 1)}")
-        line = f"{self.job.source} -> {self.job.target}  ({'; '.join(facts)})"
+        made = str(self.job.target) + (f", {self.job.picture}" if self.job.picture else "")
+        line = f"{self.job.source} -> {made}  ({'; '.join(facts)})"
         return re.sub(r"[\0-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], line)
 
     def as_json(self) -> str:
@@ -77,6 +80,7 @@ class Outcome:
         facts = {
             "source": str(job.source),
             "target": None if job.target is None else str(job.target),
+            "picture": None if job.picture is None else str(job.picture),
             "status": self.status,
             "seconds": round(job.seconds, 6) or None,
             "elapsed": round(elapsed, 6) or None,

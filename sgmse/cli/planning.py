@@ -61,6 +61,8 @@ class Plan:
                     if there and not overwrite:
                         existing.append(job)
                         continue
+                if job.picture is not None:
+                    check_target(job.picture, None, overwrite)
                 jobs.append(self._looked_at(job))
             except (AudioError, OSError) as error:
                 ended.append(Outcome(job, error))
@@ -157,6 +159,25 @@ def make_plan(
         for source, target in pairs
     ]
     return Plan(jobs, problems, format, bitrate, clip_mode)
+
+
+def with_pictures(plan: Plan) -> Plan:
+    """The same with a picture beside each result: NAME.png.
+
+    Raises `ArgumentError` for results on stdout, and for those of one name and several formats.
+    """
+    jobs: list[Job] = []
+    owners: dict[Path, Job] = {}
+    for job in plan.jobs:
+        if job.target is None or job.target == STANDARD:
+            raise ArgumentError("a picture lies beside a result in a file; name one with -o")
+        picture = job.target.with_suffix(".png")
+        other = owners.setdefault(_real(picture), job)
+        if other is not job:
+            both = f"{other.target} and {job.target}"
+            raise ArgumentError(f"{picture} would be the picture of both {both}; use two folders")
+        jobs.append(replace(job, picture=picture))
+    return replace(plan, jobs=jobs)
 
 
 def _exist(jobs: Sequence[Job], total: int) -> str:

@@ -4,8 +4,8 @@
     svg = draw([Panel([ours], "evaluations", "PESQ-WB", log=True)])
     Path("front.svg").write_text(standalone(svg))
 
-Matplotlib draws, in the style of charts.mplstyle; its colours are then called by their names in
-figures.css, so that a chart suits dark and light. A system keeps its colour and its marker, its
+Matplotlib draws, in the style of `sgmse.plot`; its colours are then called by their names in its
+style sheet, so that a chart suits dark and light. A system keeps its colour and its marker, its
 `kind`, from chart to chart.
 """
 
@@ -15,14 +15,13 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from html import escape
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from sgmse._extras import require as require_package
 from sgmse.errors import ArgumentError
+from sgmse.plot import house
+from sgmse.plot.house import COLOURS, MARKERS, colours, look
 from sgmse.scoring.pareto import pareto_front
 
 if TYPE_CHECKING:
@@ -30,12 +29,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-FOLDER = Path(__file__).resolve().parent
 WIDTH, HEIGHT = 460, 300  # of a panel, in units of the SVG
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 46  # its margins, which hold ticks and names of axes
 LINE, CHARACTER = 18, 6.2  # the height of a line of the legend, the width of a character
-COLOURS = 10  # in figures.css
-MARKERS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖\ufe0e"}  # as text
 
 
 @dataclass(frozen=True)
@@ -119,10 +115,8 @@ def draw(
     Raises `MissingPackageError` without matplotlib.
     """
     require()
-    from matplotlib import rc_context
-
     content = io.StringIO()
-    with rc_context(fname=FOLDER / "charts.mplstyle"), warnings.catch_warnings():
+    with house.style(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's font may have it
         figure = _figure(panels, columns, legend, caption)
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -137,21 +131,15 @@ def swatch(kind: int) -> str:
     return f'<span class="swatch" style="color: var(--c{kind % COLOURS})">{marker}</span>'
 
 
-@cache
-def style() -> str:
-    """The style sheet of the charts, figures.css."""
-    return (FOLDER / "figures.css").read_text(encoding="utf-8")
-
-
 def standalone(svg: str) -> str:
     """An SVG element as the content of a file of its own."""
     head, _, rest = svg.partition(">")
-    return f"{head}><style>{style()}</style>{rest}\n"
+    return f"{head}><style>{house.sheet()}</style>{rest}\n"
 
 
 def require() -> None:
     """Raise `MissingPackageError`, which names the remedy, unless charts can be drawn."""
-    require_package("matplotlib", "a chart", "report")
+    house.require("a chart", "report")
 
 
 def _figure(panels: Sequence[Panel], columns: int, legend: bool, caption: str) -> "Figure":
@@ -175,7 +163,7 @@ def _figure(panels: Sequence[Panel], columns: int, legend: bool, caption: str) -
         axes = figure.add_axes((left / width, bottom / height, *size))
         _draw(axes, panel)
     if legend:
-        markers = [Line2D([], [], ls="", **_look(kind)) for kind in kinds.values()]
+        markers = [Line2D([], [], ls="", **look(kind)) for kind in kinds.values()]
         box = figure.legend(markers, list(kinds), loc="lower left", ncols=across, title=caption)
         box.set(alignment="left")
     return figure
@@ -187,11 +175,11 @@ def _draw(axes: "Axes", panel: Panel) -> None:
     _draw_axes(axes, panel)
     if panel.front:
         x, y = zip(*((point.x, point.y) for point in panel.front), strict=True)
-        (steps,) = axes.plot(x, y, ":", color=_colours()["faint"], gid="front")
+        (steps,) = axes.plot(x, y, ":", color=colours()["faint"], gid="front")
         steps.set_drawstyle("steps-post")
     for level in panel.levels:
         for point in level.points[:1]:
-            color = _look(level.kind)["color"]
+            color = look(level.kind)["color"]
             axes.axhline(point.y, ls="--", color=color, gid=_gid(level, f"{point.y:.4g}"))
     places, count = len(panel.categories) or len(panel.xs), len(panel.series)
     step = min(7.0, (60 if panel.categories else 16) / count, 0.5 * WIDTH / (places * count))
@@ -229,31 +217,20 @@ def _draw_axes(axes: "Axes", panel: Panel) -> None:
 
 def _draw_series(axes: "Axes", series: Series, joined: bool) -> "list[Line2D]":
     """Its line, then for each point the interval and the marker."""
-    look = _look(series.kind)
+    own = look(series.kind)
     lines: list[Line2D] = []
     if joined and len(series.shown) > 1:
         x, y = zip(*((point.x, point.y) for point in series.shown), strict=True)
-        lines += axes.plot(x, y, lw=1.6, color=look["color"], gid=_gid(series))
+        lines += axes.plot(x, y, lw=1.6, color=own["color"], gid=_gid(series))
     for point in series.shown:
         known = math.isfinite(point.low + point.high)
         interval = f" ({point.low:.4g} to {point.high:.4g})" if known else ""
         gid = _gid(series, f"{point.y:.4g}{interval} at {point.x:.4g}")
         if known:
             x, y = (point.x, point.x), (point.low, point.high)
-            lines += axes.plot(x, y, alpha=0.75, color=look["color"], gid=gid)
-        lines += axes.plot(point.x, point.y, ls="", gid=gid, **look)
+            lines += axes.plot(x, y, alpha=0.75, color=own["color"], gid=gid)
+        lines += axes.plot(point.x, point.y, ls="", gid=gid, **own)
     return lines
-
-
-def _look(kind: int) -> dict[str, Any]:
-    colour = _colours()[f"c{kind % COLOURS}"]
-    return {"color": colour, "marker": list(MARKERS)[kind % len(MARKERS)]}
-
-
-@cache
-def _colours() -> dict[str, str]:
-    """The colours of figures.css by name, those of the light scheme, which come first."""
-    return dict(reversed(re.findall(r"--(\w+): (#\w{6});", style())))
 
 
 def _gid(series: Series, numbers: str = "") -> str:
@@ -273,7 +250,7 @@ def _in_house_style(svg: str, name: str) -> str:
     )
     body = re.sub(r'<g id="front">', '<g class="front">', body)
     body = re.sub(r'<g id="[^"]*">', "<g>", body)  # a page has many of each
-    for colour, value in _colours().items():
+    for colour, value in colours().items():
         body = re.sub(rf"(fill|stroke): {value}", rf"\1: var(--{colour})", body)
     return (
         f'<svg class="chart" role="img" aria-label="{escape(name)}" width="{width}" '

@@ -11,15 +11,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from sgmse import audio
-from sgmse.audio import BLOCK, RATES
+from sgmse.audio import BLOCK, RATES, cut
 from sgmse.errors import ArgumentError, AudioError, did_you_mean
+from sgmse.plot.spectra import picture, powers
 from sgmse.scoring.journal import Recording
 from sgmse.scoring.scores import Task
-
-WINDOW = 0.032  # s
-ROWS, COLUMNS = 128, 400  # of a spectrogram, at most
-RANGE = 80.0  # dB from the brightest to the darkest
-SHADES = 64  # fewer colours make smaller files
 
 
 @dataclass(frozen=True)
@@ -98,7 +94,8 @@ def make_clips(
             clips.append(Clip(label, problem="; ".join(error.args[1:])))  # not where it lies
             continue
         rate = rate or own
-        power = spectrogram(_resampled(sound, own, rate), rate)
+        alike = _resampled(sound, own, rate)
+        power = powers(cut(alike), alike.shape[1], rate)
         peak = peak or float(power.max()) or 1.0
         clips.append(
             Clip(
@@ -111,44 +108,6 @@ def make_clips(
             )
         )
     return clips
-
-
-def spectrogram(
-    sound: NDArray[np.float32], sample_rate: int, rows: int = ROWS, columns: int = COLUMNS
-) -> NDArray[np.float64]:
-    """Mean power over channels in bands and frames: (channels, samples) -> (<= rows, <= columns).
-
-    Hann windows of 32 ms, at least 8 ms apart; neighbouring bins of equal number are averaged into
-    bands; row 0 is the lowest.
-    """
-    from scipy.signal import ShortTimeFFT
-    from scipy.signal.windows import hann
-
-    length = max(round(WINDOW * sample_rate), 8)
-    samples = max(sound.shape[1], length)
-    padded = np.pad(sound, ((0, 0), (0, samples - sound.shape[1])))
-    hop = max(length // 4, -(-(samples + length) // columns))
-    transform = ShortTimeFFT(hann(length, sym=False), hop, sample_rate, scale_to="magnitude")
-    power = (np.abs(transform.stft(padded.astype(np.float64))) ** 2).mean(axis=0)
-    size = -(-len(power) // rows)
-    whole = np.pad(power, ((0, -len(power) % size), (0, 0)), mode="edge")
-    bands: NDArray[np.float64] = whole.reshape(-1, size, power.shape[1]).mean(axis=1)
-    return bands
-
-
-def picture(power: NDArray[np.float64], peak: float) -> bytes:
-    """A spectrogram (bands, frames) as PNG, from `peak` down by 80 dB; a pixel for each value."""
-    from matplotlib import colormaps
-    from PIL import Image
-
-    level = 10 * np.log10(np.maximum(power, 1e-30) / peak) / RANGE + 1  # 1 is the brightest
-    shade = np.round(np.clip(level, 0, 1) * (SHADES - 1)).astype(np.uint8)
-    image = Image.fromarray(np.ascontiguousarray(shade[::-1]))
-    colours = colormaps["magma"](np.linspace(0, 1, SHADES), bytes=True)[:, :3]
-    image.putpalette(colours.tobytes())
-    content = io.BytesIO()
-    image.save(content, "PNG", optimize=True)
-    return content.getvalue()
 
 
 def check(seconds: float, coding: str) -> None:

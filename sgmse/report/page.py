@@ -19,7 +19,8 @@ from typing import Any
 from sgmse._extras import require as require_package
 from sgmse._files import write_whole
 from sgmse.errors import ArgumentError
-from sgmse.report.charts import draw, style, swatch
+from sgmse.plot.house import sheet
+from sgmse.report.charts import draw, swatch
 from sgmse.report.clips import CODINGS, Clip, check, make_clips
 from sgmse.report.content import CostTable, cost_charts, fact_charts, grids, worst, worst_of
 from sgmse.report.numbers import EXPLAINED, noise
@@ -253,7 +254,7 @@ def _page(
         chosen=chosen,
         script=Markup(script),
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
-        styles=Markup(style() + _read("page.css")),
+        styles=Markup(sheet() + _read("page.css")),
         safe=Markup,
     )
     return text.encode("utf-8", "replace")  # names of files may hold what is no text

@@ -110,6 +110,7 @@ def test_an_outcome_is_a_line_for_people_and_an_object_for_programs():
     facts = {
         "source": "a.wav",
         "target": "b.wav",
+        "picture": None,
         "status": "done",
         "seconds": 8.0,
         "elapsed": 1.25,
@@ -125,6 +126,7 @@ def test_an_outcome_is_a_line_for_people_and_an_object_for_programs():
     assert json.loads(failed.as_json()) == facts | unknown | {
         "source": "x",
         "target": None,
+        "picture": None,
         "status": "failed",
         "error": "x: is empty; no",
     }

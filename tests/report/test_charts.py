@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from sgmse.errors import MissingPackageError
-from sgmse.report import charts
+from sgmse.plot import house
 from sgmse.report.charts import (
     COLOURS,
     HEIGHT,
@@ -262,6 +262,6 @@ def test_matplotlib_is_asked_for(monkeypatch):
 
 
 def test_the_style_has_the_colours_of_the_page():
-    text = (charts.FOLDER / "charts.mplstyle").read_text()
+    text = house.STYLE.read_text()
     colours = {f"#{value}" for value in re.findall(r"olor: (\w{6})$", text, re.MULTILINE)}
-    assert colours <= set(charts._colours().values())
+    assert colours <= set(house.colours().values())
