@@ -32,6 +32,11 @@ class Power:
         if not (0 < self.exponent <= 1 and self.factor > 0 and isfinite(self.factor)):
             raise ArgumentError(f"{self}: exponent must lie in (0, 1] and factor must be positive")
 
+    @property
+    def linear(self) -> bool:
+        """Whether nothing is compressed."""
+        return self.exponent == 1
+
     def compress(self, x: Tensor) -> Tensor:
         """Complex in, complex out, of the same shape."""
         if self.exponent == 1:
@@ -69,6 +74,11 @@ class Log:
         kinds(self)
         if not (self.factor > 0 and isfinite(self.factor)):
             raise ArgumentError(f"{self}: factor must be positive")
+
+    @property
+    def linear(self) -> bool:
+        """Whether nothing is compressed."""
+        return False
 
     def compress(self, x: Tensor) -> Tensor:
         """Complex in, complex out, of the same shape."""
