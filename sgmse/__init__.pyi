@@ -15,6 +15,7 @@ from . import (
     metrics as metrics,
     model as model,
     networks as networks,
+    pipelines as pipelines,
     plot as plot,
     postprocessing as postprocessing,
     report as report,

@@ -39,6 +39,7 @@ FLOORS = [
     "postprocessing",
     "enhancer",
     "live",
+    "pipelines",
     "export",
     "data",
     "scoring",

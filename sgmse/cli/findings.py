@@ -31,12 +31,15 @@ EXTRAS = {
     "visqol": "ViSQOL",
     "words": "errors of words and phones",
     "speaker": "likeness of voices",
+    "plot": "pictures",
     "report": "tables with figures, pages to listen to",
     "export": "models as ONNX files",
     "openvino": "models as OpenVINO files",
     "media": "m4a, mp4, mkv, webm, wma and films",
     "peers": "other enhancers to compare with",
     "train": "training",
+    "docs": "the site of the documentation",
+    "neighbours": "datasets, lhotse and pedalboard, beside which it is tested",
     "dev": "the tests",
 }
 
