@@ -121,7 +121,11 @@ def reference() -> dict[str, str]:
 
 
 def on_config(config: Any) -> Any:
-    """Put the pages of the reference into the navigation."""
+    """Put pages that nobody has given a place, and the reference, into the navigation."""
+    named = str(config.nav)
+    rest = [path for path in written() if path.startswith("docs/") and f"'{path}'" not in named]
+    if rest:
+        config.nav.append({"More": rest})
     pages = [{name.removeprefix("reference/").removesuffix(".md"): name} for name in reference()]
     config.nav.append({"Reference": pages})
     return config

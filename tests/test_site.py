@@ -1,5 +1,6 @@
 """The site of the documentation: all public names, all pages, nothing from elsewhere."""
 
+import hashlib
 import importlib.util
 import inspect
 import re
@@ -8,15 +9,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from test_docs import DOCS, blocks
 
 import sgmse
+from sgmse.audio import info
+from sgmse.checkpoints import locate
 from sgmse.cli import main as cli
 
 ROOT = DOCS.parent
-NAV = (DOCS / "mkdocs.yml").read_text("utf-8")
+NAV = set(re.findall(r"[:-] ([\w./-]+\.md)$", (DOCS / "mkdocs.yml").read_text("utf-8"), re.M))
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +45,34 @@ def test_every_public_name_is_in_the_reference(hook):
 
 
 def test_every_page_is_in_the_navigation(hook):
-    pages = [path for path in hook.written() if path.startswith("docs/")]
+    """What has no place of its own yet is under "More"."""
+    config = SimpleNamespace(nav=[{path: path} for path in NAV])
+    pages = {path for path in hook.written() if path.startswith("docs/")}
+    (more,) = [item["More"] for item in hook.on_config(config).nav if "More" in item] or [[]]
     assert len(pages) > 20
-    pages += [f"notebooks/{path.stem}.md" for path in (ROOT / "notebooks").glob("*.ipynb")]
-    pages += [path for path in hook.written() if path.startswith("sgmse/pretrained/")]
-    assert [path for path in pages if f": {path}\n" not in NAV] == []
+    assert pages == {*more, *(path for path in NAV if path.startswith("docs/"))}
+    assert {f"notebooks/{path.stem}.md" for path in (ROOT / "notebooks").glob("*.ipynb")} <= NAV
+    assert {path for path in hook.written() if path.startswith("sgmse/pretrained/")} <= NAV
+
+
+def test_the_gallery_is_whole_and_of_the_weights_that_ship():
+    """After a change of weights: python benchmarks/gallery.py UNPACKED, whose head says of what."""
+    folder = DOCS / "gallery"
+    page = (folder / "README.md").read_text("utf-8")
+    content = (locate("default") / "model.safetensors").read_bytes()
+    assert f"the weights `{hashlib.sha256(content).hexdigest()[:12]}`" in " ".join(page.split())
+    clips = set(re.findall(r'src="([^"]+\.opus)"', page))
+    pictures = set(re.findall(r"!\[[^]]+\]\(([^)]+\.webp)\)", page))
+    assert len(pictures) >= 12
+    assert len(clips) == 3 * len(pictures)
+    assert {path.name for path in folder.iterdir()} == clips | pictures | {"README.md"}
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 3e6
+    assert page.count("**A failure: ") >= 3
+    for before, after, rest in re.findall(r"ESTOI ([\d.]+) → ([\d.]+)\.(.*)", page):
+        fails = float(after) < float(before) or float(after) < 0.5
+        assert fails == ("**A failure: " in rest)
+    for clip in clips:
+        assert info(folder / clip).subtype == "OPUS"
 
 
 def test_links_to_folders_and_notebooks_lead_to_pages(hook):
