@@ -32,7 +32,8 @@ class InParts(Network):
         self.divisor, self.observations = network.divisor, network.observations
 
     @override
-    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor | None, t: Tensor) -> Tensor:
+        y = self.seen(x, y)
         return self.network.real_valued(x.flatten(1, 2), y.flatten(1, 2), t)[:, None]
 
 

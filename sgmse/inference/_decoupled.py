@@ -15,10 +15,11 @@ from typing_extensions import override
 from sgmse._checks import kinds, number, real, whole
 from sgmse.errors import ArgumentError
 from sgmse.inference._measurements import Measurement
-from sgmse.inference._posterior import pulled, spread
+from sgmse.inference._posterior import pulled
 from sgmse.inference._steering import Once
 from sgmse.sdes import SDE, expand, positive, weighted
 from sgmse.solvers import Begun, Exponential, LogSNR, Model, Randn, Solver, Wrapping, solve
+from sgmse.solvers._analytic import variance_of
 from sgmse.solvers._base import Take
 
 
@@ -133,7 +134,7 @@ class DAPS(Solver[Begun]):
         randn: Randn,
     ) -> tuple[Tensor, Begun]:
         mean = self.clean(model, x, y, t)
-        r2 = spread(model.sde.scales(t), self.variance)
+        r2 = variance_of(model.sde.scales(t), self.variance)
         draw = self.exact if self.measurement.operator.linear else self.by_langevin
         return renewed(model.sde, draw(mean, r2, randn), mean, y, s, 1.0, randn), ()
 

@@ -43,6 +43,7 @@ from sgmse.inference._measurements import Measurement
 from sgmse.inference._operators import conjugate_gradients
 from sgmse.sdes import Scales, expand, positive
 from sgmse.solvers import Model, modelled
+from sgmse.solvers._analytic import variance_of
 from sgmse.solvers._base import Around
 
 #: v -> (sigma^2 / a) J^T v, of the network at the state at hand.
@@ -60,18 +61,6 @@ class Approximation(ABC):
         self, measured: Measurement, x0: Tensor, residual: Tensor, scales: Scales, pull: Pull
     ) -> Tensor:
         """D at the estimate x0 (batch, ...) with m - A(x0), at scales (batch,)."""
-
-
-def spread(scales: Scales, variance: float) -> Tensor:
-    """The variance of x0 given x_t of a prior of one variance v, v sigma^2 / (a^2 v + sigma^2).
-
-    (batch,); sigma^2 / a^2 for an infinite one, but 0 where a = 0.
-    """
-    a, _, sigma = scales
-    if variance == torch.inf:
-        return torch.where(a > 0, (sigma / torch.where(a > 0, a, 1.0)) ** 2, 0.0)
-    total = a**2 * variance + sigma**2
-    return torch.where(total > 0, variance * sigma**2 / torch.where(total > 0, total, 1), variance)
 
 
 @dataclass(frozen=True)
@@ -123,7 +112,7 @@ class PiGDM(Approximation):
     def shift(
         self, measured: Measurement, x0: Tensor, residual: Tensor, scales: Scales, pull: Pull
     ) -> Tensor:
-        gain = spread(scales, self.variance)
+        gain = variance_of(scales, self.variance)
         w = measured.operator.solve(residual, x0, gain, measured.variance(x0))
         return pull(measured.operator.adjoint(w, x0))
 
@@ -187,7 +176,7 @@ class DiffPIR(Approximation):
     def shift(
         self, measured: Measurement, x0: Tensor, residual: Tensor, scales: Scales, pull: Pull
     ) -> Tensor:
-        gain = spread(scales, torch.inf) / self.weight
+        gain = variance_of(scales, torch.inf) / self.weight
         w = measured.operator.solve(residual, x0, gain, measured.variance(x0))
         return expand(gain, x0) * measured.operator.adjoint(w, x0)
 

@@ -22,7 +22,8 @@ class Network(nn.Module):
     Attributes:
         divisor: frequencies and frames of the input must be multiples of these two numbers; whoever
             calls the network pads to them.
-        observations: how many spectrograms y holds.
+        observations: how many spectrograms y holds; with 0, of a prior of clean audio, y may be
+            None, and what it is makes no difference.
         two_times: whether `forward` takes a second time, to which a step leads.
         config: JSON-able arguments that rebuild the network, `type(net)(**net.config)`; for a
             constructor, `self.arguments(locals())`.
@@ -33,7 +34,7 @@ class Network(nn.Module):
     two_times: bool = False
     config: dict[str, Any]
 
-    def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor | None, t: Tensor) -> Tensor:
         """The output at the state x, given the observation y, at the times t.
 
         Shape:
@@ -45,9 +46,21 @@ class Network(nn.Module):
             TypeError: x or y is not complex.
             ValueError: other shapes, and sizes that `divisor` does not divide.
         """
+        y = self.seen(x, y)
         self._check(x, y, t)
         parts = real_parts(x), real_parts(*torch.split(y, 1, dim=1))
         return complex_like(self.real_valued(*parts, t), x)
+
+    def seen(self, x: Tensor, y: Tensor | None) -> Tensor:
+        """What it is given of y: nothing, (batch, 0, frequency, frame), if it takes none."""
+        if self.observations == 0:
+            return x[:, :0]
+        if y is None:
+            raise ArgumentError(
+                f"{type(self).__name__} takes an observation, and there is none; pass y, or make a "
+                "network with observations=0"
+            )
+        return y
 
     def real_valued(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         """The same without complex numbers, for runtimes that know none.

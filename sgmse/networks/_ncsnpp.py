@@ -382,7 +382,7 @@ class NCSNpp(Network):
         fir: resample with the filter; without, by means of four points and copies of one.
         divide_by_t: divide by the time t the `"features"` before the last 1x1 convolution, which
             have as many channels as the input, the `"output"` after it, or nothing.
-        observations: spectrograms that y holds.
+        observations: spectrograms that y holds; 0 for a prior, which sees the state alone.
         predictive: see y alone; neither the state nor the time matters.
         end: for estimates of whole steps, embed where a step ends, too: its `"length"` t - s, added
             (MeanFlowSE, arXiv:2509.14858), or the time s itself, added as `"end"` (SB-CTM,
@@ -423,11 +423,15 @@ class NCSNpp(Network):
         centred: bool = True,
     ) -> None:
         super().__init__()
-        if not multipliers or min(channels, blocks, bins, observations, *multipliers) < 1:
+        if not multipliers or min(channels, blocks, bins, *multipliers) < 1:
             raise ArgumentError(
-                "channels, blocks, bins, observations and each of one or more multipliers must be "
-                f"1 or more; got {channels=}, {blocks=}, {bins=}, {observations=}, "
-                f"multipliers={list(multipliers)}"
+                "channels, blocks, bins and each of one or more multipliers must be 1 or more; got "
+                f"{channels=}, {blocks=}, {bins=}, multipliers={list(multipliers)}"
+            )
+        if observations < int(predictive):
+            raise ArgumentError(
+                f"observations must be at least {int(predictive)} with predictive={predictive}, "
+                f"not {observations}"
             )
         if divide_by_t not in ("features", "output", None):
             raise ArgumentError(f'divide_by_t is {divide_by_t!r}; use "features", "output" or None')
@@ -542,8 +546,9 @@ class NCSNpp(Network):
         return cls(**layout | changes)
 
     @override
-    def forward(self, x: Tensor, y: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor | None, t: Tensor, s: Tensor | None = None) -> Tensor:
         """See `Network`; s (batch,) is the time to which a step leads, of a network of two."""
+        y = self.seen(x, y)
         self._check(x, y, t)
         parts = real_parts(x), real_parts(*torch.split(y, 1, dim=1))
         return complex_like(self.real_valued(*parts, t, s), x)

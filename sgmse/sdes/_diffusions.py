@@ -4,13 +4,14 @@
 """
 
 from dataclasses import dataclass
+from functools import cache
 from math import log, pi
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from sgmse._checks import kinds
+from sgmse._checks import kinds, whole
 from sgmse.errors import ArgumentError
 from sgmse.sdes._base import SDE, LinearBeta, Scales, positive, rising
 
@@ -56,12 +57,65 @@ class VP(LinearBeta, SDE):
     """Variance preserving, linear beta (Song et al. 2021, arXiv:2011.13456, eq. 33*): b = 0.
 
     a = exp(-B / 2),   sigma^2 = 1 - a^2,   B = t beta_min + t^2 (beta_max - beta_min) / 2
+
+    With T steps it is the chain of DDPM (Ho et al. 2020, arXiv:2006.11239, section 4*), of which
+    the other is the limit: at t = i / T
+
+    a^2 = (1 - beta_1) ... (1 - beta_i),   beta_1 = beta_min / T to beta_T = beta_max / T evenly
+
+    and between these times a smooth fall (monotone cubics in ln a), so that it is a process at all
+    times. The defaults and T = 1000 are DDPM's: from 1e-4 to 0.02.
+
+    Args:
+        steps: T; None for the limit.
     """
+
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps is not None:
+            whole("VP: steps", self.steps, least=2)
+            if self.beta_max >= self.steps:
+                raise ArgumentError(
+                    f"VP: a step leaves 1 - beta_max / steps of a^2, which must be positive: steps "
+                    f"must exceed beta_max {self.beta_max:g}, not {self.steps}"
+                )
+
+    @override
+    def integral(self, t: Tensor) -> Tensor:
+        if self.steps is None:
+            return super().integral(t)
+        sums, slopes = _chain(self.beta_min, self.beta_max, self.steps, t.dtype, t.device)
+        place = t * self.steps
+        i = place.detach().floor().long().clamp(0, self.steps - 1)
+        u, rise = place - i, sums[i + 1] - sums[i]
+        # The cubic through both ends with both slopes.
+        bend = slopes[i + 1] + slopes[i] - 2 * rise
+        return sums[i] + u * (slopes[i] + u * (rise - slopes[i] - bend * (1 - u)))
 
     @override
     def scales(self, t: Tensor) -> Scales:
         B = self.integral(t)
         return Scales(torch.exp(-B / 2), torch.zeros_like(t), (-torch.expm1(-B)).sqrt())
+
+
+@cache
+def _chain(
+    beta_min: float, beta_max: float, steps: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """B = -ln a^2 after 0 to `steps` steps and its slope by a step there, each (steps + 1,).
+
+    Slopes are harmonic means of the rises on both sides, with which no cubic falls (Fritsch and
+    Butland 1984).
+    """
+    with torch.inference_mode(False):
+        betas = torch.linspace(beta_min / steps, beta_max / steps, steps, dtype=torch.float64)
+        rises = -torch.log1p(-betas)
+        inside = 2 / (1 / rises[1:] + 1 / rises[:-1])
+        sums = torch.cat([torch.zeros(1, dtype=torch.float64), rises.cumsum(dim=0)])
+        slopes = torch.cat([rises[:1], inside, rises[-1:]])
+        return sums.to(device, dtype), slopes.to(device, dtype)
 
 
 @dataclass(frozen=True)

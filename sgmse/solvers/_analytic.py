@@ -14,7 +14,7 @@ arXiv:2201.06503, eq. 7*: sigma_n^2* = lambda_n^2 + (...)^2 (1 - beta-bar_n E|sc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isfinite
+from math import inf, isfinite
 
 import torch
 from torch import Tensor
@@ -22,6 +22,20 @@ from torch import Tensor
 from sgmse._checks import kinds, number, shown
 from sgmse._device import constants
 from sgmse.errors import ArgumentError, ArgumentTypeError
+from sgmse.sdes import Scales
+
+
+def variance_of(scales: Scales, variance: float) -> Tensor:
+    """D of x0 whose elements have one variance v, v sigma^2 / (a^2 v + sigma^2), (batch,).
+
+    v where the state says nothing; sigma^2 / a^2 for an infinite one, and then 0 where a = 0.
+    """
+    a, _, sigma = scales
+    if variance == inf:
+        return torch.where(a > 0, (sigma / torch.where(a > 0, a, 1.0)) ** 2, 0.0)
+    total = a**2 * variance + sigma**2
+    left = variance * sigma**2 / torch.where(total > 0, total, 1.0)
+    return torch.where(total > 0, left, variance)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ Earlier estimates have p < 0, one inside the step p > 1, one at its end p = 1.
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 import torch
@@ -34,7 +35,7 @@ from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, weighted
-from sgmse.solvers._analytic import PosteriorVariance
+from sgmse.solvers._analytic import PosteriorVariance, variance_of
 from sgmse.solvers._base import Model, Randn, Solver, two_timed
 from sgmse.solvers._strength import Strength
 
@@ -119,12 +120,15 @@ class Exponential(Solver[History]):
             has in its noise: Analytic-DPM's optimal one (Bao et al. 2022, arXiv:2201.06503, eq.
             7*), and Analytic-DDIM's for eta = 0. Of a Gaussian posterior with one variance for
             all elements the law at every time of the grid is exact, however few steps there are.
+            A number v stands for that of x0 of variance v, v sigma^2 / (a^2 v + sigma^2): on `VP`
+            0, or None, and 1 are the two variances of DDPM, beta-tilde and beta (Ho et al. 2020,
+            arXiv:2006.11239, section 3.2*).
     """
 
     eta: float | Strength = 0.0
     start: float = 1.0
     whole: bool = False
-    unknown: PosteriorVariance | None = None
+    unknown: PosteriorVariance | float | None = None
 
     order = 1
 
@@ -133,6 +137,8 @@ class Exponential(Solver[History]):
         constant = 0.0 if isinstance(self.eta, Strength) else self.eta
         if not (0 <= constant <= 1 and 0 <= self.start <= 1):
             raise ArgumentError(f"{self}: eta and start must lie between 0 and 1")
+        if isinstance(self.unknown, int | float) and not 0 <= self.unknown < inf:
+            raise ArgumentError(f"{self}: unknown is a variance, and must not be negative")
         if self.order > 1 and self.unknown is not None:
             raise ArgumentError(
                 f"{type(self).__name__}: unknown is of steps with one estimate: leave it out, or "
@@ -180,14 +186,18 @@ class Exponential(Solver[History]):
         w = self.weights(model.sde, t, s)
         terms = [(w.x0, x0), (w.y, y), (w.noise, noise)]
         if self.refreshes(model.sde, memory):
-            terms.append((self.deviation(w, t, s), randn(x)))
+            terms.append((self.deviation(w, model.sde, t, s), randn(x)))
         return weighted(*terms), History()
 
-    def deviation(self, w: Weights, t: Tensor, s: Tensor) -> Tensor:
+    def deviation(self, w: Weights, sde: SDE, t: Tensor, s: Tensor) -> Tensor:
         """Of the noise in a step from t to s with these weights, (batch,)."""
         if self.unknown is None:
             return w.z
-        added = (w.x0 * -torch.expm1(-w.k)) ** 2 * self.unknown.at(t)
+        if isinstance(self.unknown, PosteriorVariance):
+            left = self.unknown.at(t)
+        else:
+            left = variance_of(sde.scales(t), self.unknown)
+        added = (w.x0 * -torch.expm1(-w.k)) ** 2 * left
         return torch.where(s > 0, (w.z**2 + added).sqrt(), w.z)
 
     def draws(self, sde: SDE) -> bool:

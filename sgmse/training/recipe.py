@@ -48,6 +48,7 @@ RECIPE_CLASSES: Classes = {
         *(losses.Unweighted, losses.SigmaSquared, losses.EDMWeighting, losses.Uncertainty),
         *(optimisation.Adam, optimisation.AdamW, optimisation.Muon),
         *(times.UniformTime, times.LogNormal, times.LogitNormal, times.UniformLogSNR),
+        times.TimeSteps,
         *(times.EvenTime, times.Likelihood, times.MinSNR),
     )
 }

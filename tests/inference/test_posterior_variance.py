@@ -48,7 +48,7 @@ def test_the_optimum_of_the_paper():
         optimum = lambda2 + ((beta / step).sqrt() - (beta_s - lambda2).sqrt()) ** 2 * (
             1 - beta * score2
         )
-        found = solver.deviation(solver.weights(sde, t, s), t, s) ** 2
+        found = solver.deviation(solver.weights(sde, t, s), sde, t, s) ** 2
         torch.testing.assert_close(found, optimum, rtol=1e-12, atol=0)
 
 

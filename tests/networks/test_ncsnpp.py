@@ -255,7 +255,7 @@ def test_a_fresh_network_is_almost_its_bias():
         ({"channels": 2}, "2 channels cannot be normalised"),
         ({"channels": 132}, "132 channels cannot be normalised"),
         ({"divide_by_t": "sigma"}, "'sigma'"),
-        ({"observations": 0}, "observations=0"),
+        ({"observations": -1}, "observations must be at least 0"),
     ],
 )
 def test_refused_arguments(change, message):

@@ -6,7 +6,14 @@ over a batch vary less.
 """
 
 from sgmse.training.times.draws import Drawn, Times
-from sgmse.training.times.laws import Law, LogitNormal, LogNormal, UniformLogSNR, UniformTime
+from sgmse.training.times.laws import (
+    Law,
+    LogitNormal,
+    LogNormal,
+    TimeSteps,
+    UniformLogSNR,
+    UniformTime,
+)
 from sgmse.training.times.loss_aware import History, LossAware
 from sgmse.training.times.weightings import EvenTime, Likelihood, MinSNR, TimeWeighting
 
@@ -20,6 +27,7 @@ __all__ = [
     "LogitNormal",
     "LossAware",
     "MinSNR",
+    "TimeSteps",
     "TimeWeighting",
     "Times",
     "UniformLogSNR",

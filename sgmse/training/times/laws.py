@@ -11,12 +11,13 @@ which the process has the times.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import isfinite, pi
+from math import ceil, floor, isfinite, pi
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
+from sgmse._checks import whole
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, positive
 from sgmse.solvers import time_of
@@ -52,6 +53,47 @@ class UniformTime(Law):
     @override
     def density(self, t: Tensor, low: float, high: float, sde: SDE) -> Tensor:
         return torch.full_like(t, 1 / (high - low), dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class TimeSteps(Law):
+    """t one of i / steps, i = 1 to steps, each as often: DDPM's (Ho et al. 2020, algorithm 1*).
+
+    Of a `weighting` and of losses it counts as the uniform law, of which it is a rounding up.
+
+    Args:
+        steps: T; 1 / T is the lowest time.
+    """
+
+    steps: int = 1000
+
+    def __post_init__(self) -> None:
+        whole("TimeSteps: steps", self.steps, least=2)
+
+    @override
+    def quantile(self, u: Tensor, low: float, high: float, sde: SDE) -> Tensor:
+        first, last = self.ends(low, high)
+        # Of the steps from first to last; u = 1 is the last one.
+        drawn = first + (u * (last - first + 1)).floor().clamp(max=last - first)
+        return drawn / self.steps
+
+    @override
+    def density(self, t: Tensor, low: float, high: float, sde: SDE) -> Tensor:
+        return torch.full_like(t, 1 / (high - low), dtype=torch.float64)
+
+    @override
+    def refusal(self, low: float, high: float, sde: SDE) -> str | None:
+        first, last = self.ends(low, high)
+        if first <= last:
+            return None
+        return (
+            f"{self} has no step between low={low:g} and high={high:g}; set low to "
+            f"{1 / self.steps:g}, and high to 1"
+        )
+
+    def ends(self, low: float, high: float) -> tuple[int, int]:
+        """The first and the last step."""
+        return max(ceil(low * self.steps - 1e-6), 1), floor(high * self.steps + 1e-6)
 
 
 class _Normal(Law):
