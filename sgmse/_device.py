@@ -4,12 +4,21 @@ A copy from the memory of a program makes it wait for the device; one from pinne
 and is there before what is asked of the device next.
 """
 
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
+from textwrap import shorten
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["constants", "doubled", "sent"]
+__all__ = ["Precision", "constants", "doubled", "fetched", "out_of_memory", "precision", "sent"]
+
+#: "float32" is exact; "tf32" keeps 10 of 23 bits of the factors of products, on GPUs that have it;
+#: "bf16" computes in bfloat16 what loses little by it.
+Precision = Literal["float32", "tf32", "bf16"]
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
@@ -33,3 +42,49 @@ def _kept(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -
 def doubled(t: Tensor) -> Tensor:
     """Like t in float64: on its device, or on the host where the device has none (MPS)."""
     return t.double() if t.device.type != "mps" else t.cpu().double()
+
+
+def fetched(tensor: Tensor) -> Callable[[], Tensor]:
+    """A copy on the host that is on its way, and what waits for that copy alone."""
+    if tensor.device.type != "cuda":
+        there = tensor.cpu()
+        return lambda: there
+    there = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    there.copy_(tensor, non_blocking=True)
+    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    arrived.record()  # after the copy, before what is asked of the device next
+
+    def wait() -> Tensor:
+        arrived.synchronize()
+        return there
+
+    return wait
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What an error says, if it is of memory; torch has a class of error for GPUs alone."""
+    if not isinstance(error, MemoryError | RuntimeError):
+        return None
+    problem = shorten(str(error), 200, placeholder=" ...") or "out of memory"
+    return problem if re.search("out of memory|allocate memory", problem) else None
+
+
+@contextmanager
+def precision(device: torch.device, name: Precision) -> Iterator[None]:
+    """How networks multiply meanwhile, said outright: torch has TF32 for convolutions by default.
+
+    Of one thread at a time, as torch has one setting of TF32 for all.
+    """
+    half = torch.autocast(device.type, torch.bfloat16) if name == "bf16" else nullcontext()
+    if device.type != "cuda":
+        with half:
+            yield
+        return
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, products.allow_tf32
+    convolutions.allow_tf32 = products.allow_tf32 = name != "float32"
+    try:
+        with half:
+            yield
+    finally:
+        convolutions.allow_tf32, products.allow_tf32 = before

@@ -90,3 +90,18 @@ def lanes(pieces: int) -> Iterator[Lanes]:
     finally:
         made.stopping.set()
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def callers(count: int) -> Iterator[Lanes]:
+    """Threads that mostly wait for others, such as for a device; torch's are none of theirs."""
+    if count < 2:
+        yield Lanes()
+        return
+    pool = ThreadPoolExecutor(count, "sgmse-callers")
+    made = Lanes(pool, count)
+    try:
+        yield made
+    finally:
+        made.stopping.set()
+        pool.shutdown(cancel_futures=True)

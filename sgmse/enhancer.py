@@ -10,7 +10,6 @@ Each channel is enhanced as a recording of its own, at its own level, with the s
 others: so a channel never changes another one, and what was in the middle stays there.
 """
 
-import re
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -20,16 +19,30 @@ from functools import cache
 from itertools import count
 from math import inf
 from pathlib import Path
-from textwrap import shorten
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sgmse._checks import an, called, file, flag, kinds, number, rate as checked_rate, shown, whole
-from sgmse._lanes import Lanes, lanes
+from sgmse._batches import Batches
+from sgmse._checks import (
+    an,
+    called,
+    choice,
+    file,
+    flag,
+    kinds,
+    number,
+    rate as checked_rate,
+    shown,
+    whole,
+)
+from sgmse._device import Precision, out_of_memory
+from sgmse._lanes import Lanes, callers, lanes
+from sgmse._noise import Draws
+from sgmse._pieces import Drawing, Piece, one_by_one, together, waiting_for
 from sgmse.audio import (
     Block,
     ClipMode,
@@ -77,44 +90,26 @@ from sgmse.postprocessing import (
     share_of,
     whole_band,
 )
-from sgmse.solvers import Callback, Grid, Randn, Sampler, SamplerRange, Solver, Step, refusal, solve
+from sgmse.solvers import Callback, Grid, Randn, Sampler, SamplerRange, Solver, Step, refusal
 
 Audio = TypeVar("Audio", NDArray[Any], Tensor)
 #: Called with the seconds of audio that are done since the last call.
 Progress = Callable[[float], object]
 
-CHANNELS_AT_ONCE = 4  # a batch of the network on a GPU: recordings with more channels take several
-
-
-class Draws:
-    """CN(0, 1) noise that depends on a seed, a segment, a place and the number of the draw alone.
-
-    Every item of a batch gets the same noise, and the first frames get the same whatever is padded
-    after them.
-    """
-
-    def __init__(self, seed: int, segment: int, place: int = 0) -> None:
-        self.seed, self.segment, self.place = seed, segment, place
-        self.count = 0
-
-    def __call__(self, like: Tensor) -> Tensor:
-        """Noise like a complex (batch, 1, frequency, frame) tensor."""
-        generator = np.random.default_rng([self.seed, self.segment, self.count, self.place])
-        self.count += 1
-        *_, frequencies, frames = like.shape
-        z = generator.standard_normal((frames, frequencies, 2), dtype=np.float32)
-        noise = torch.view_as_complex(torch.from_numpy(z)).T / 2**0.5
-        return noise.to(like.device, like.dtype).expand_as(like)
+CHANNELS_AT_ONCE = 4  # of a stream, in a batch on a GPU: those of more channels take several
+#: On a device, of one recording, and recordings of one array: their pieces fill its batches.
+SEGMENTS_AT_ONCE = 8
+RECORDINGS_AT_ONCE = 16
 
 
 @contextmanager
 def _memory_named() -> Iterator[None]:
-    """Say what to do where memory does not suffice; torch has a class of error for GPUs alone."""
+    """Say what to do where memory does not suffice."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        problem = shorten(str(error), 200, placeholder=" ...") or "out of memory"
-        if not re.search("out of memory|allocate memory", problem):
+        problem = out_of_memory(error)
+        if problem is None:
             raise
         remedy = "enhance fewer files at the same time (-j), or on the CPU (--device cpu)"
         raise DeviceError(f"{problem}; {remedy}") from error
@@ -175,6 +170,8 @@ class Enhancer:
         upper_band: says what stays of sound above the band of the model; if absent, that gets the
             gains of the band below it.
         dry: share of the input in results, 0 to 1, unless a call says another.
+        precision: of the products in the networks. "float32" is exact, also on GPUs, which would
+            take TF32 for convolutions by themselves; "tf32" is that; "bf16" has them in bfloat16.
 
     Raises `ArgumentError` for a sampler of which noise is to be expected.
 
@@ -191,9 +188,11 @@ class Enhancer:
     force: bool = False
     upper_band: BandGains | None = None
     dry: float = 0.0
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         kinds(self)
+        choice("precision", self.precision, get_args(Precision))
         number("dry", self.dry, 0, 1)
         self.front.delays(self.sampler.shifts)  # says where there are too many
         check_steps(self.model, self.sampler.grid.steps)
@@ -321,12 +320,18 @@ class Enhancer:
         options = _Options(seed, kept, max_attenuation, upper_band, progress)
         chosen = self.with_sampler(solver, steps, shifts, force=force)
         recordings = InMemory.of(audio)
-        results = []
-        for rows in recordings.rows:
+
+        def whole(rows: Block) -> tuple[Block, Remarks]:
             heard = chosen._heard(rate, options)
-            results.append(chosen._whole(rows, rate, options, heard))
-            for line in heard.lines():
-                warnings.warn(f"audio: {line}", RecordingWarning, stacklevel=2)
+            return chosen._whole(rows, rate, options, heard), heard
+
+        results = []
+        at_once = 1 if self._batches is None else min(len(recordings.rows), RECORDINGS_AT_ONCE)
+        with callers(at_once) as side_by_side:
+            for result, heard in side_by_side.map(whole, recordings.rows):
+                results.append(result)
+                for line in heard.lines():
+                    warnings.warn(f"audio: {line}", RecordingWarning, stacklevel=2)
         options.tell("the result")
         return cast("Audio", recordings.like(results))
 
@@ -512,50 +517,53 @@ class Enhancer:
 
     @property
     def channels_at_once(self) -> int:
-        """Of a recording, in one batch: a core is slower with two than with one after the other."""
-        return 1 if self._on_cores else CHANNELS_AT_ONCE
+        """Of a stream, in one batch: a core is slower with two than with one after the other."""
+        return 1 if self._batches is None else CHANNELS_AT_ONCE
 
     @property
-    def _on_cores(self) -> bool:
-        """Whether the cores of this machine do the work."""
-        return next(self.model.parameters(), torch.empty(0)).device.type == "cpu"
+    def _batches(self) -> Batches | None:
+        """Where pieces wait to be done in batches; None where cores do them one by one.
+
+        A core is slower with a batch than with its pieces one after the other.
+        """
+        device = self._drawing.device
+        return None if device.type == "cpu" else waiting_for(device)
 
     def _lanes(self, pieces: int) -> AbstractContextManager[Lanes]:
-        """Threads for pieces of work, where the cores of this machine do it."""
-        return lanes(pieces if self._on_cores else 1)
+        """Threads for segments: with a share of the cores, or to wait for batches."""
+        return lanes(pieces) if self._batches is None else callers(min(pieces, SEGMENTS_AT_ONCE))
 
     @_memory_named()
-    @torch.inference_mode()
     def _segment(
         self, segment: Block, number: int, options: _Options, check: Callable[[], None]
     ) -> Block:
-        """One segment (channels, samples) at the model's rate, in batches of channels.
+        """One segment (channels, samples) at the model's rate.
 
         The result is the mean of what is drawn with the frames at other places.
         """
-        batches = torch.split(torch.from_numpy(segment), self.channels_at_once)
         delays = self.front.delays(self.sampler.shifts)
-        pieces = len(batches) * len(delays)
         rate = self.front.sample_rate
         fresh = segment.shape[1] - (round(self.overlap * rate) if number else 0)
-        with self._lanes(pieces) as side_by_side:
 
-            def report(step: Step) -> None:
-                check()
-                side_by_side.check()
-                options.done(fresh / rate / step.steps / pieces)
+        def report(step: Step) -> None:
+            check()
+            options.done(fresh / rate / step.steps / len(pieces))
 
-            def piece(batch: Tensor, place: int) -> Tensor:
-                draws = Draws(options.seed, number, place)
-                return self._drawn(batch, delays[place], draws, report)
-
-            every = [(batch, place) for batch in batches for place in range(len(delays))]
-            outputs = list(side_by_side.map(piece, *zip(*every, strict=True)))
-        means = [
-            torch.stack(outputs[first : first + len(delays)]).mean(dim=0)
-            for first in range(0, pieces, len(delays))
+        pieces = [
+            Piece(channel, delay, Draws(options.seed, number, place), report)
+            for channel in torch.from_numpy(segment)
+            for place, delay in enumerate(delays)
         ]
-        clean = torch.cat(means).cpu().numpy().astype(segment.dtype, copy=False)
+        if self._batches is None:
+            outputs = one_by_one(self._drawing, pieces)
+        else:
+            outputs = together(self._drawing, pieces, self._batches)
+        with torch.inference_mode():
+            means = [
+                torch.stack(outputs[first : first + len(delays)]).mean(dim=0)
+                for first in range(0, len(pieces), len(delays))
+            ]
+        clean = torch.stack(means).numpy().astype(segment.dtype, copy=False)
         if not np.isfinite(clean).all():
             raise ResultError(
                 f"{self.sampler} gave samples that are not finite; sample the model as it "
@@ -573,43 +581,21 @@ class Enhancer:
             )
         return clean
 
-    @torch.inference_mode()  # which holds for a thread
-    def _drawn(self, audio: Tensor, delay: int, randn: Draws, report: Callback) -> Tensor:
-        """Channels (batch, samples), enhanced with the frames `delay` samples earlier."""
-        delayed = torch.nn.functional.pad(audio, (delay, 0))
-        x, length = self.spectrogram(delayed), delayed.shape[1]
-        return self.sampled(x, length, randn, report)[:, delay:]
+    @property
+    def _drawing(self) -> Drawing:
+        return Drawing(self.model, self.front, self.sampler, self.precision)
 
     def sampled(self, spectrogram: Tensor, samples: int, randn: Randn, report: Callback) -> Tensor:
         """What the sampler makes of the `spectrogram` of so many samples: audio (batch, samples).
 
         After no steps that is what the predictor said, without the noise of a start.
         """
-        moved, divisor = self.model.delay(self.front.transform.hop), self.model.divisor[1]
-
-        def later(x: Tensor) -> Tensor:
-            return self.front.later(x, samples, moved, divisor)
-
-        model, anchor = self.model.observe(spectrogram, later)
-        solver, grid = self.sampler.solver, self.sampler.grid
-        if grid.steps == 0:
-            x = anchor
-            report(Step(1, 1, grid.start, grid.start, x, x))
-        else:
-            x = solve(model, anchor, solver, grid, randn=randn, callback=report).x
-        return self.audio(x, samples + moved)[:, moved:]
+        every = [samples] * len(spectrogram)
+        return torch.stack(self._drawing.sampled(spectrogram, every, randn, report))
 
     def spectrogram(self, audio: Tensor) -> Tensor:
         """(batch, samples) to (batch, 1, frequency, frame), padded and placed for the network."""
-        weights = next(self.model.parameters(), torch.empty(0))
-        if weights.is_meta or weights.dtype not in (torch.float32, torch.float64):
-            what = "on the device meta" if weights.is_meta else f"of {weights.dtype}"
-            raise ArgumentTypeError(
-                f"the model has weights {what}, with which there is no spectrogram; use those of "
-                "float32, enhancer.model.float()"
-            )
-        audio = audio.to(weights)
-        return self.front.forward(audio, self.model.divisor[1])
+        return self._drawing.spectrogram(audio)
 
     def audio(self, spectrogram: Tensor, samples: int) -> Tensor:
         """The inverse of `spectrogram`: (batch, samples)."""

@@ -93,6 +93,11 @@ class FrontEnd:
                 extra -= piece
         return pad(x, (0, extra))
 
+    def frames(self, samples: int, divisor: int = 1) -> int:
+        """Of so many samples in `forward`."""
+        own = self.transform.frames(self._covering(max(samples, self.transform.shortest)))
+        return own + -own % lcm(self.multiple, divisor)
+
     def inverse(self, spectrogram: Tensor, samples: int) -> Tensor:
         """Complex (batch, 1, frequency, frame) to float (batch, samples), as many as went in."""
         padded = self._covering(max(samples, self.transform.shortest))

@@ -276,6 +276,10 @@ class Refinement:
         """The largest time at which it is asked."""
         return self.model.latest
 
+    def for_items(self, items: Tensor) -> "Refinement":
+        """The same for these items of y, whole numbers (items,) in any order and number."""
+        return Refinement(self.model, self.y[items.to(self.y.device)])
+
     def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
         """The estimate at x with the anchor in place of the observation."""
         return self.model(x, y, t, self.y)

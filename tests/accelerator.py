@@ -9,7 +9,6 @@ and false, a branch on a comparison. What a GPU refuses or waits for and "meta" 
         solve(model, y, solver, grid)       # all of them on `DEVICE`
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -44,7 +43,8 @@ class Watched(TorchDispatchMode):
     """Fails where operations mix devices, or copy between them without `non_blocking`.
 
     Numbers (tensors without axes) may be on the host: they are handed over with the operation.
-    `sent` is how many copies went to the device that may be late.
+    `sent` is how many copies went to the device that may be late. Not for the inference mode, which
+    hides of what an operation is made.
     """
 
     def __init__(self) -> None:
@@ -61,9 +61,7 @@ class Watched(TorchDispatchMode):
         super().__exit__(*error)
         self.making.__exit__(*error)
 
-    def __torch_dispatch__(
-        self, func: Callable, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         places = {x.device.type for x in given if x.ndim or x.device.type == DEVICE.type}

@@ -4,11 +4,15 @@ Without a GPU: `accelerator` says how. `test_cuda.py` runs on one where there is
 """
 
 import pytest
+import tiny
 import torch
 from accelerator import DEVICE, Waits, Watched
 from conftest import PARAMETRIZATIONS, SDES, SOLVERS, together
 
 from sgmse import compat
+from sgmse._device import sent
+from sgmse._noise import Draws
+from sgmse._pieces import Drawing, Piece
 from sgmse.estimates import Data
 from sgmse.model import ScoreModel
 from sgmse.sdes import OUVE, SBVE
@@ -23,11 +27,11 @@ from sgmse.solvers import (
     PosteriorVariance,
     PredictorCorrector,
     Restart,
+    Sampler,
     Uniform,
     solve,
 )
 from tests.networks.test_every_network import NETWORKS
-from tests.tiny import Pointwise
 
 #: What the lists of `conftest` have not: options of their own, and the published arithmetic.
 MORE = [
@@ -93,7 +97,7 @@ def test_solvers_stay_on_the_device(number):
     """One of each class, on a process with a drift and on a bridge in turn."""
     for sde in (SBVE(), OUVE()) if number % 2 else (OUVE(), SBVE()):
         try:
-            return run(ScoreModel(Pointwise(), sde, Data()), KINDS[number])
+            return run(ScoreModel(tiny.Pointwise(), sde, Data()), KINDS[number])
         except pytest.skip.Exception:
             pass
     pytest.fail("no process for it")
@@ -102,7 +106,7 @@ def test_solvers_stay_on_the_device(number):
 @pytest.mark.slow
 @together(solver=ALL, sde=SDES)
 def test_every_solver_stays_on_the_device_with_every_process(solver, sde):
-    run(ScoreModel(Pointwise(), sde, Data()), solver)
+    run(ScoreModel(tiny.Pointwise(), sde, Data()), solver)
 
 
 @together(sde=SDES)
@@ -120,7 +124,7 @@ def test_parametrizations_stay_on_the_device(parametrization):
     sde = OUVE()
     if why := parametrization.refusal(sde, 0.9):
         pytest.skip(why)
-    model = ScoreModel(Pointwise(), sde, parametrization, latest=0.9)
+    model = ScoreModel(tiny.Pointwise(), sde, parametrization, latest=0.9)
     t, y = torch.zeros(2, device=DEVICE), torch.zeros(2, 1, 4, 3, device=DEVICE)
     with Watched() as watched:
         found = [*model(y, y, t), parametrization.target(y, y, y, t, sde)]
@@ -137,3 +141,28 @@ def test_networks_stay_on_the_device(name):
     with Watched() as watched:
         out = net(x, y, torch.zeros(2, device=DEVICE))
     assert (out.device, out.shape, watched.sent) == (DEVICE, x.shape, 0)
+
+
+class OnDevice(Drawing):
+    """Of a model without numbers, which enhancers refuse."""
+
+    def spectrogram(self, audio):
+        return self.front.forward(sent(audio, DEVICE), self.model.divisor[1])
+
+
+@pytest.mark.parametrize("moved", [0.0, 0.5])
+def test_pieces_of_recordings_stay_on_the_device(moved):
+    """Their audio and their noise are sent, and come late; until the result nothing waits."""
+    model = tiny.regeneration(moved=moved).to(DEVICE)
+    drawing = OnDevice(model, tiny.FRONT, Sampler(Exponential(eta=1.0), Uniform(3)))
+    steps = []
+    pieces = [
+        Piece(torch.zeros(samples), delay, Draws(0, number), steps.append)
+        for number, (samples, delay) in enumerate([(376, 0), (376, 4), (380, 0)])
+    ]
+    assert len({drawing.kind(piece) for piece in pieces}) == 1
+    with torch.no_grad(), Watched() as watched:
+        made = Drawing.draw.__wrapped__(drawing, pieces)  # without its inference mode
+    assert [tuple(one.shape) for one in made] == [(376,), (376,), (380,)]
+    assert watched.sent == 2 + 1 + 4  # audio of two lengths, times, and noise
+    assert len(steps) == 9

@@ -24,6 +24,8 @@ FLOORS = [
     "_device",
     "config",
     "_lanes",
+    "_noise",
+    "_batches",
     "audio",
     "metrics",
     "transforms",
@@ -33,6 +35,7 @@ FLOORS = [
     "estimates",
     "model",
     "solvers",
+    "_pieces",
     "compat",
     "inference",
     "checkpoints",
@@ -54,7 +57,7 @@ FLOORS = [
 ]
 # Of the package these import nothing but errors, checks, extras, and files that appear whole.
 GROUND = {"errors", "_checks", "_extras", "_files", "_device"}
-ALONE = {*GROUND, "_lanes", "audio", "metrics", "transforms", "networks"}
+ALONE = {*GROUND, "_lanes", "_noise", "_batches", "audio", "metrics", "transforms", "networks"}
 
 # The front door, `import sgmse`, stands outside: it names what is public and imports it on demand.
 FRONT = {"", *FLOORS} - {"cli", "app", "__main__"}

@@ -19,7 +19,7 @@ from torch import Tensor
 from sgmse._checks import arguments
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE
-from sgmse.solvers import modelled
+from sgmse.solvers import modelled, of_items
 from sgmse.solvers._base import LAST_START, Model, Solver, Step, solve
 from sgmse.solvers._grids import Grid
 
@@ -120,7 +120,8 @@ def ensemble(
         start = None if x is None else x[samples.start : samples.stop, rows].flatten(0, 1)
         seen = None if y is None else y[rows].repeat(len(samples), *(1,) * (y.ndim - 1))
         noise = SampleNoise(seed, samples)
-        end, nfe, _ = solve(model, seen, solver, grid, x=start, randn=noise, callback=report)
+        theirs = of_items(model, torch.tensor([*group] * len(samples)))
+        end, nfe, _ = solve(theirs, seen, solver, grid, x=start, randn=noise, callback=report)
         states = end.reshape(len(samples), len(group), *end.shape[1:])
         moments[group] = merged(moments.get(group), samples.start, states)
         evaluations += nfe * len(end)

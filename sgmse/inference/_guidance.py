@@ -9,7 +9,7 @@ the weak model is wider, as for Gaussians of one mean and the variances v (model
 flow ends at v^w u^(1 - w), and the product has 1 / (w / v + (1 - w) / u).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from sgmse._checks import kinds, number
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.sdes import expand
-from sgmse.solvers import Model, modelled
+from sgmse.solvers import Model, modelled, of_items
 from sgmse.solvers._base import Around
 
 
@@ -36,6 +36,10 @@ class Blind(Around):
 
     def __post_init__(self) -> None:
         modelled(self.model)
+
+    def for_items(self, items: Tensor) -> "Blind":
+        """The same for these items of a batch."""
+        return replace(self, model=of_items(self.model, items))
 
     def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
         """The estimate at x (batch, ...) and t (batch,), whatever y is but for its part in x."""
@@ -94,6 +98,11 @@ class Guided(Around):
         if self.weight == 1 or self.first <= self.weak.latest:
             return self.model.latest
         return min(self.model.latest, self.weak.latest)
+
+    def for_items(self, items: Tensor) -> "Guided":
+        """The same for these items of a batch."""
+        model, weak = (of_items(one, items) for one in (self.model, self.weak))
+        return replace(self, model=model, weak=weak)
 
     def __call__(self, x: Tensor, y: Tensor | None, t: Tensor) -> Estimate:
         """The guided estimate at x, y (batch, ...) and t (batch,)."""

@@ -32,7 +32,7 @@ from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.inference._ensembles import SampleNoise, check, pieces
 from sgmse.sdes import expand
-from sgmse.solvers import Model, Randn, Solver, Wrapping, modelled, solve
+from sgmse.solvers import Model, Randn, Solver, Wrapping, modelled, of_items, solve
 from sgmse.solvers._base import Around, Take, two_timed
 from sgmse.solvers._grids import Grid
 
@@ -93,7 +93,8 @@ def best_of(
         total = torch.zeros_like(highest)
         for samples in pieces(count, max(1, batch // len(group))):
             seen = rows.repeat(len(samples), *(1,) * (y.ndim - 1))
-            end, nfe, _ = solve(model, seen, solver, grid, randn=SampleNoise(seed, samples))
+            theirs = of_items(model, torch.tensor([*group] * len(samples)))
+            end, nfe, _ = solve(theirs, seen, solver, grid, randn=SampleNoise(seed, samples))
             evaluations += nfe * len(end)
             rewards = reward(end, seen).reshape(len(samples), len(rows)).to(highest)
             total = total + rewards.sum(dim=0)
@@ -164,6 +165,8 @@ class Steered(Wrapping):
     scale: float
     every: int
     potential: Potential
+
+    apart = False
 
     @property
     @override
@@ -284,7 +287,8 @@ def steer(
     steered = Steered(solver, reward, particles, scale, every, potential)
     seen = y.repeat(particles, *(1,) * (y.ndim - 1))
     noise = SampleNoise(seed, range(particles))
-    end, nfe, memory = solve(model, seen, steered, grid, randn=noise)
+    theirs = of_items(model, torch.arange(items).repeat(particles))
+    end, nfe, memory = solve(theirs, seen, steered, grid, randn=noise)
     rewards = reward(end, seen).to(seen.real)
     last: Steering = memory or Steering(None, 0, rewards, rewards)
     weights = last.weight + scale * rewards - last.potential

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 
 from sgmse._checks import an, number, whole
+from sgmse._noise import Draws
 from sgmse.audio import cut, resample
 from sgmse.config import abridged
-from sgmse.enhancer import Draws, Enhancer
+from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError, ArgumentTypeError
 from sgmse.plot.house import Theme, look, panels, style
 from sgmse.plot.sounds import Seen, draw_spectrogram, scale_beside, seen

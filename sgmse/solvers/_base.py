@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Generic, NamedTuple, Protocol, cast
+from typing import Any, Generic, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -50,6 +50,19 @@ class TwoTimes(Model, Protocol):
         self, x: Tensor, y: Tensor | None, t: Tensor, *, s: Tensor | None = None
     ) -> Estimate:
         """See `Model`; s (batch,)."""
+
+
+@runtime_checkable
+class OfItems(Protocol):
+    """A model that has seen a batch of observations of its own, as that of a `Regeneration` has."""
+
+    def for_items(self, items: Tensor) -> Model:
+        """The model of these items of them, whole numbers (items,) in any order and number."""
+
+
+def of_items(model: Model, items: Tensor) -> Model:
+    """The model for these items of the batch that it is for; most are for any."""
+    return model.for_items(items) if isinstance(model, OfItems) else model
 
 
 class Around:
@@ -111,6 +124,11 @@ class Solver(ABC, Generic[M]):
     def moves_start(self) -> bool:
         """Whether the first step takes its state for a draw from the prior and moves it."""
         return False
+
+    @property
+    def apart(self) -> bool:
+        """Whether what becomes of an item does not depend on the others of its batch."""
+        return True
 
     @abstractmethod
     def step(
@@ -232,6 +250,11 @@ class Wrapping(Solver):
     @override
     def moves_start(self) -> bool:
         return self.inner.moves_start
+
+    @property
+    @override
+    def apart(self) -> bool:
+        return self.inner.apart
 
     @override
     def draws(self, sde: SDE) -> bool:

@@ -43,6 +43,11 @@ class Corrector(ABC):
         """Of the model at each time."""
         return self.steps
 
+    @property
+    def apart(self) -> bool:
+        """Whether what becomes of an item does not depend on the others of its batch."""
+        return True
+
     @abstractmethod
     def move(self, model: Model, x: Tensor, y: Tensor, t: Tensor, randn: Randn) -> Tensor:
         """The state after one of the steps, with one evaluation."""
@@ -94,6 +99,11 @@ class Langevin(Corrector):
     """
 
     coupled: bool = False
+
+    @property
+    @override
+    def apart(self) -> bool:
+        return not self.coupled
 
     @override
     def move(self, model: Model, x: Tensor, y: Tensor, t: Tensor, randn: Randn) -> Tensor:
@@ -196,6 +206,11 @@ class PredictorCorrector(Wrapping):
     @override
     def evaluations(self) -> int:
         return super().evaluations + (self.corrector.evaluations if self.corrector else 0)
+
+    @property
+    @override
+    def apart(self) -> bool:
+        return super().apart and (self.corrector is None or self.corrector.apart)
 
     @override
     def draws(self, sde: SDE) -> bool:

@@ -11,6 +11,7 @@ import torch
 from recordings import save
 
 from sgmse import checkpoints
+from sgmse._pieces import Drawing
 from sgmse.audio import read
 from sgmse.bench import Model, NoisySet, Suite, run_suite
 from sgmse.bench._together import Together
@@ -39,9 +40,7 @@ def test_results_are_those_of_one_by_one_in_batches(enhancer):
     made = together.map(lambda samples: together(samples, tiny.RATE, seed=3), audio)
     for samples, result in zip(audio, made, strict=True):
         np.testing.assert_allclose(result, enhancer(samples, tiny.RATE, seed=3), atol=1e-4)
-    assert (
-        max(together.meeting.batches) == 5
-    )  # four of one length, and the first piece of the longest
+    assert max(together.own.counts) > 1
     assert np.abs(made[0] - made[1]).max() > 1e-3
 
 
@@ -52,23 +51,22 @@ def test_frames_of_a_refiner_that_lie_elsewhere_meet_too(enhancer):
     made = together.map(lambda samples: together(samples, tiny.RATE, seed=3), audio)
     for samples, result in zip(audio, made, strict=True):
         np.testing.assert_allclose(result, own(samples, tiny.RATE, seed=3), atol=1e-4)
-    assert max(together.meeting.batches) > 1
+    assert max(together.own.counts) > 1
 
 
 def test_a_batch_has_no_more_than_is_said_and_halves_where_memory_ends(enhancer, monkeypatch):
     together = Together.like(enhancer, 3)
-    solve = Together._solve
+    draw = Drawing.draw
 
-    def small(self, group):
-        if len(group) > 1:
-            raise torch.OutOfMemoryError("full")
-        solve(self, group)
+    def small(self, pieces):
+        if len(pieces) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return draw(self, pieces)
 
-    monkeypatch.setattr(Together, "_solve", small)
+    monkeypatch.setattr(Drawing, "draw", small)
     made = together.map(lambda samples: together(samples, tiny.RATE), recordings())
     assert len(made) == len(LENGTHS)
-    assert set(together.meeting.batches) == {1}
-    assert together.meeting.most == 1
+    assert set(together.own.counts) == {1}
 
 
 def test_what_fails_fails_alone(enhancer):
