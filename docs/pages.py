@@ -2,10 +2,11 @@
 
 A hook of MkDocs. As each file keeps its path, links between pages are the same on the site and
 where the repository is read. What a page links to comes along; a folder that is linked to is a page
-that lists what it holds; a notebook is a page of its cells. The reference is made of the docstrings
-of every public name.
+that lists what it holds; a notebook is a page of its cells. Formulas become MathML, which browsers
+draw by themselves. The reference is made of the docstrings of every public name.
 """
 
+import html
 import importlib
 import inspect
 import json
@@ -162,3 +163,20 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         return found[0]
 
     return LINK.sub(led, markdown)
+
+
+#: What arithmatex makes of a formula within a line, and on lines of its own.
+FORMULA = re.compile(
+    r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</(?:span|div)>', re.DOTALL
+)
+
+
+def on_page_content(content: str, /, **_others: Any) -> str:
+    """Draw formulas."""
+    from latex2mathml.converter import convert
+
+    def drawn(found: re.Match[str]) -> str:
+        display = "block" if found[1] == "div" else "inline"
+        return str(convert(html.unescape(found[2]), display=display))
+
+    return FORMULA.sub(drawn, content)

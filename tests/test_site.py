@@ -156,6 +156,10 @@ def test_it_is_built_without_a_warning_and_loads_nothing_from_elsewhere(site, ho
     for page in site.rglob("*.html"):
         assert re.findall(loaded, page.read_text("utf-8")) == [], page
     assert (site / "index.html").read_text("utf-8").count("<table") >= 4  # between its comments
+    theory = (site / "docs/theory.html").read_text("utf-8")
+    assert theory.count("<math") > 200
+    assert "$" not in re.sub(r"<script.*?</script>", "", theory, flags=re.S)
+    assert re.search(r"<code>a = 1 - t,", (site / "reference/sgmse.sdes.html").read_text("utf-8"))
 
 
 @pytest.mark.slow
