@@ -13,6 +13,7 @@ from pathlib import Path
 
 import sgmse
 from sgmse.cli import (
+    app,
     average,
     bench,
     bench_solvers,
@@ -34,6 +35,7 @@ from sgmse.errors import did_you_mean
 
 COMMANDS = (
     enhance,
+    app,
     live,
     models,
     info,
