@@ -20,6 +20,7 @@ from sgmse.audio import Block, InMemory, floats_of
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError, ArgumentTypeError
 from sgmse.live._fifo import Fifo
+from sgmse.live._frames import Frames, by_frames, frame_plan
 from sgmse.live._pieces import Pieces, Plan
 from sgmse.live._windows import Windows
 from sgmse.postprocessing import share_of
@@ -44,7 +45,8 @@ class Stream:
     Args:
         enhancer: any; its sampler and its shifts are used. `segment` and `overlap` are not.
         sample_rate: of the blocks, in Hz.
-        latency: in seconds, which are not exceeded; the pieces are chosen for it.
+        latency: in seconds, which are not exceeded; the pieces are chosen for it. A causal model
+            (`Network.causal`) has that of one frame, 32 ms of 510 samples at 16 kHz.
         pieces: in place of that, how the model hears the stream, in whole frames of it.
         seed: of the noise that the solver draws; a frame has the same in all windows.
         dry, max_attenuation, upper_band: as for `Enhancer`. The band above that of the model is
@@ -73,12 +75,15 @@ class Stream:
         self.enhancer = enhancer
         self.sample_rate = checked_rate("sample_rate", sample_rate)
         self._plan = Plan.of(enhancer, self.sample_rate, latency if pieces is None else pieces)
+        frames = pieces is None and by_frames(enhancer)
+        if frames:
+            self._plan = frame_plan(enhancer, self._plan)
         self._delay = self._plan.delay
         if max_attenuation is not None and max_attenuation != inf:
             number("max_attenuation", max_attenuation, 0)
         least = share_of(max_attenuation)
         kept = enhancer.dry if dry is None else dry
-        self._windows = Windows(
+        self._windows = (Frames if frames else Windows)(
             enhancer,
             self._plan,
             seed=whole("seed", seed, least=0),

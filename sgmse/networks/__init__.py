@@ -7,7 +7,8 @@ above the band of a model.
 """
 
 from sgmse.networks._bands import BandGains
-from sgmse.networks._base import Network
+from sgmse.networks._base import Memory, Network
+from sgmse.networks._causal import CausalUNet
 from sgmse.networks._dcunet import DCUNET_LEVELS, DCUNet
 from sgmse.networks._magnitude_preserving import MagnitudePreservingUNet
 from sgmse.networks._ncsnpp import NCSNpp
@@ -17,8 +18,10 @@ from sgmse.networks._slim import SlimUNet
 __all__ = [
     "DCUNET_LEVELS",
     "BandGains",
+    "CausalUNet",
     "DCUNet",
     "MagnitudePreservingUNet",
+    "Memory",
     "NCSNpp",
     "NemoNCSNpp",
     "Network",

@@ -6,14 +6,17 @@ computes with complex numbers.
 
 from collections.abc import Mapping
 from inspect import signature
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from sgmse.errors import ArgumentError, ArgumentTypeError
 
-__all__ = ["Network", "complex_like", "real_parts"]
+__all__ = ["Memory", "Network", "complex_like", "real_parts"]
+
+#: What a causal network has heard: tensors, in the order of its layers.
+Memory: TypeAlias = list[Tensor]
 
 
 class Network(nn.Module):
@@ -25,6 +28,8 @@ class Network(nn.Module):
         observations: how many spectrograms y holds; with 0, of a prior of clean audio, y may be
             None, and what it is makes no difference.
         two_times: whether `forward` takes a second time, to which a step leads.
+        causal: whether a frame of the output depends on frames up to it alone; then `advance` takes
+            the frames of a recording piece by piece.
         config: JSON-able arguments that rebuild the network, `type(net)(**net.config)`; for a
             constructor, `self.arguments(locals())`.
     """
@@ -32,6 +37,7 @@ class Network(nn.Module):
     divisor: tuple[int, int] = (1, 1)
     observations: int = 1
     two_times: bool = False
+    causal: bool = False
     config: dict[str, Any]
 
     def forward(self, x: Tensor, y: Tensor | None, t: Tensor) -> Tensor:
@@ -78,6 +84,22 @@ class Network(nn.Module):
         raise ArgumentTypeError(
             f"{type(self).__name__} has no real_valued(x, y, t), its output from real and "
             "imaginary parts; define that, or forward(x, y, t) if it is not to be exported"
+        )
+
+    def advance(
+        self, x: Tensor, y: Tensor, t: Tensor, memory: Memory | None = None
+    ) -> tuple[Tensor, Memory]:
+        """`real_valued` of the next frames, and what to remember for those after them.
+
+        Args:
+            x, y, t: as for `real_valued`, with any number of frames.
+            memory: what this gave for the frames before; none at the start of a recording.
+
+        Raises:
+            TypeError: the network is not causal.
+        """
+        raise ArgumentTypeError(
+            f"{type(self).__name__} hears a recording as a whole, and cannot go on frame by frame"
         )
 
     def arguments(self, scope: Mapping[str, Any]) -> dict[str, Any]:

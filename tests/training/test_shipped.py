@@ -200,6 +200,7 @@ SHRUNK: dict[str, dict[str, Any]] = {
         **{"channels": 16, "multipliers": [1, 2], "blocks": 1, "bins": 32, "head_channels": 16}
     },
     "SlimUNet": {"channels": [16, 24], "blocks": [1, 1], "dual_paths": 1, "embedding": 8},
+    "CausalUNet": {"frequencies": 32, "channels": [16, 24], "paths": 1, "hidden": 16},
 }
 
 
