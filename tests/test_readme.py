@@ -67,5 +67,5 @@ def test_the_commands_are_understood(command):
 def test_commands_are_found():
     assert {command.split()[1] for command in COMMANDS} == {
         *("average", "bench", "convert", "enhance", "export", "info", "mix", "score", "train"),
-        *("models", "doctor"),
+        *("models", "doctor", "app"),
     }
