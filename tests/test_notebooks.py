@@ -10,8 +10,18 @@ from sgmse.errors import MissingPackageError
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
 
+#: What each needs.
+EXTRAS = {
+    "a_process_in_ten_lines": "dev",
+    "benchmark_your_enhancer": "report",
+    "first_steps": "report",
+    "processes_and_solvers": "plot",
+    "train_on_your_own_data": "train",
+}
+
+
 def test_there_are_notebooks():
-    assert NOTEBOOKS
+    assert {path.stem for path in NOTEBOOKS} == {*EXTRAS}
 
 
 def code(path):
@@ -21,7 +31,7 @@ def code(path):
 
 @pytest.mark.parametrize(
     ("path", "extra"),
-    zip(NOTEBOOKS, ("dev", "report"), strict=True),
+    [(path, EXTRAS[path.stem]) for path in NOTEBOOKS],
     ids=lambda value: getattr(value, "stem", value),
 )
 def test_says_which_extra_it_needs(path, extra, monkeypatch):
@@ -34,19 +44,12 @@ def test_says_which_extra_it_needs(path, extra, monkeypatch):
         exec(code(path)[0], {"__name__": path.stem})
 
 
-#: It runs hundreds of tests itself.
-LONG = {"a_process_in_ten_lines"}
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LONG else [])
-        for path in NOTEBOOKS
-    ],
-)
+@pytest.mark.slow  # they enhance, train, or run hundreds of tests themselves
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs(path, monkeypatch):
     pyplot = pytest.importorskip("matplotlib.pyplot")
+    if EXTRAS[path.stem] == "train":
+        pytest.importorskip("lightning")
     pyplot.switch_backend("Agg")
     monkeypatch.chdir(path.parent)
     space = {"__name__": path.stem}
