@@ -61,6 +61,11 @@ def fetched(tensor: Tensor) -> Callable[[], Tensor]:
     return wait
 
 
+def certain(answer: Tensor) -> bool:
+    """What a device says of a question, for which the host waits."""
+    return bool(answer)
+
+
 def out_of_memory(error: BaseException) -> str | None:
     """What an error says, if it is of memory; torch has a class of error for GPUs alone."""
     if not isinstance(error, MemoryError | RuntimeError):

@@ -326,7 +326,7 @@ class Enhancer:
             return chosen._whole(rows, rate, options, heard), heard
 
         results = []
-        at_once = 1 if self._batches is None else min(len(recordings.rows), RECORDINGS_AT_ONCE)
+        at_once = min(len(recordings.rows), chosen.recordings_at_once)
         with callers(at_once) as side_by_side:
             for result, heard in side_by_side.map(whole, recordings.rows):
                 results.append(result)
@@ -521,6 +521,11 @@ class Enhancer:
         return 1 if self._batches is None else CHANNELS_AT_ONCE
 
     @property
+    def recordings_at_once(self) -> int:
+        """How many make its batches full; on cores one is as fast as several."""
+        return 1 if self._batches is None else RECORDINGS_AT_ONCE
+
+    @property
     def _batches(self) -> Batches | None:
         """Where pieces wait to be done in batches; None where cores do them one by one.
 
@@ -612,6 +617,7 @@ def load(
     shifts: int | None = None,
     compat: str | None = None,
     force: bool = False,
+    precision: Precision = "float32",
     classes: Classes | None = None,
 ) -> Enhancer:
     """Load a model, ready to enhance.
@@ -628,6 +634,8 @@ def load(
         solver, steps, shifts: in place of the recommended ones; see `Enhancer.__call__`.
         compat: "sgmse" for the arithmetic of the published sampler, of a published checkpoint.
         force: take a sampler that the model is not made for, and keep results that are noise.
+        precision: of the products in the networks: "float32", "tf32" (on GPUs that have it) or
+            "bf16"; docs/devices.md has what each costs.
         classes: names in the model's config: `sgmse.checkpoints.CLASSES`, extended by your own.
 
     Raises:
@@ -638,6 +646,7 @@ def load(
         raise ArgumentTypeError(f"device must be 'cpu', 'cuda:0' or such, not {shown(device)}")
     checkpoint = load_model(name_or_path, compat=compat, quality=quality, classes=classes)
     enhancer = Enhancer.of(checkpoint).with_sampler(solver, steps, shifts, force=force)
+    enhancer = replace(enhancer, precision=precision) if precision != "float32" else enhancer
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 # Those of `QualityName` and of `sgmse.solvers.NAMED`, for which the help does not wait.
 QUALITIES = ("fast", "balanced", "best", "gentle")
+PRECISIONS = ("float32", "tf32", "bf16")
 SOLVERS = ("ode", "ode2", "sde", "sde2", "pc")
 
 
@@ -104,7 +105,7 @@ def add(commands: Commands) -> None:
     parser.flag("--recursive", "look into the folders inside folders too")
     parser.flag("--skip-existing", "leave results that exist as they are, and do the others")
     parser.overwrite("results that exist")
-    parser.jobs("; one alone uses all threads")
+    parser.jobs("; one alone uses all threads (default: 1, and on a GPU 16)", default=None)
     parser.value("--threads", "N", "of the CPU to use, by all files together", count)
 
 
@@ -147,6 +148,14 @@ def _add_sampler(parser: Parser) -> None:
     )
     parser.force()
     parser.device()
+    parser.value(
+        "--precision",
+        "PRECISION",
+        "of products in the network: float32, tf32 or bf16, which are faster where the device has "
+        "them and cost a little quality",
+        choices=PRECISIONS,
+        default="float32",
+    )
 
 
 @console.interruptible("finished files are kept; --skip-existing goes on")
@@ -196,8 +205,7 @@ def _enhance(jobs: "Sequence[Job]", options: argparse.Namespace, report: "_Repor
     from sgmse.cli.planning import STANDARD
     from sgmse.plot import before_after, save
 
-    workers = min(options.jobs, len(jobs))
-    enhancer = _loaded(options, workers)
+    enhancer, workers = _loaded(options, len(jobs))
 
     def work(job: "Job", progress: "Progress") -> None:
         enhancer.enhance_file(
@@ -226,8 +234,8 @@ def _enhance(jobs: "Sequence[Job]", options: argparse.Namespace, report: "_Repor
             report.tell(outcome)
 
 
-def _loaded(options: argparse.Namespace, workers: int) -> "Enhancer":
-    """The model, with a share of the threads for each of the files that are worked on."""
+def _loaded(options: argparse.Namespace, files: int) -> "tuple[Enhancer, int]":
+    """The model, and at how many files it works at once, each with a share of the threads."""
     # Threads of torch that wait for each other leave the cores to others meanwhile; this is read
     # when torch is loaded. See `sgmse._lanes`.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -244,7 +252,9 @@ def _loaded(options: argparse.Namespace, workers: int) -> "Enhancer":
             shifts=options.shifts,
             compat=options.compat,
             force=options.force,
+            precision=options.precision,
         )
+    workers = min(options.jobs or enhancer.recordings_at_once, files)
     # Threads that wait for each other's cores are slower than none.
     threads = options.threads or torch.get_num_threads()
     torch.set_num_threads(max(1, threads // workers))
@@ -254,7 +264,7 @@ def _loaded(options: argparse.Namespace, workers: int) -> "Enhancer":
             console.say(line)
         device = next(enhancer.model.parameters()).device
         console.say(f"device {device}, threads {torch.get_num_threads()} for each file")
-    return enhancer
+    return enhancer, workers
 
 
 class _Report:

@@ -252,9 +252,10 @@ class Parser(argparse.ArgumentParser):
         """Change a recipe."""
         self.values("--set", "KEY=VALUE", text, dest="overrides")
 
-    def jobs(self, hint: str = "") -> None:
-        """Work on several files in one process."""
-        self.value("-j --jobs", "N", f"files worked on at the same time{hint}", count, default=1)
+    def jobs(self, hint: str = "", default: int | None = 1) -> None:
+        """Work on several files in one process; None where the command chooses how many."""
+        text = f"files worked on at the same time{hint}"
+        self.value("-j --jobs", "N", text, count, default=default)
 
     def processes(self) -> None:
         """Work in several processes; None for one for each core."""

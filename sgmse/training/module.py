@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 from typing_extensions import override
 
+from sgmse._device import certain, sent
 from sgmse.checkpoints import Checkpoint
 from sgmse.data.training_pairs import ConsecutiveBatches, PairDataset
 from sgmse.enhancer import Enhancer
@@ -163,8 +164,9 @@ class Training(LightningModule):
         y = transform.forward(noisy)[:, None]
         clean = self.later(clean)
         x0 = transform.forward(clean)[:, None]
-        drawn = self.draw(len(x0), generator)
-        t = drawn.t
+        # The times are drawn on the host, which needs to know them.
+        drawn = self.draw(len(x0), on_host(generator))
+        t = sent(drawn.t, x0.device)
         u = None if self.learned is None else self.learned(t)
         truth = Truth(x0, draws_of(generator)(x0), clean, transform, t, recipe.sde, u)
         # 3. The estimate at these times, or the result of a sampler of so many steps.
@@ -173,8 +175,8 @@ class Training(LightningModule):
         # 4. What they are apart.
         terms = self.compare(estimate, anchor, truth, steps, drawn)
         # 5. New weights.
-        norm = self.update(terms["loss"])
-        self.position.advance(len(x0) * self.trainer.world_size, bool(norm.isfinite()))
+        norm, moved = self.update(terms["loss"])
+        self.position.advance(len(x0) * self.trainer.world_size, moved)
         if self.position.skipped >= MAX_SKIPPED:
             raise RecipeError(
                 f"the gradients of {MAX_SKIPPED} steps in a row are not finite, up to step "
@@ -261,7 +263,7 @@ class Training(LightningModule):
             prediction = Estimate(x0=anchor, noise=torch.zeros_like(truth.z))
             terms = joint(terms, recipe.predictor.loss(prediction, truth))
         if self.adversary is not None:
-            judged = results(truth.t, recipe.sampler.grid, recipe.sde) | (steps is not None)
+            judged = results(drawn.t, recipe.sampler.grid, recipe.sde) | (steps is not None)
             step, average = self.position.step, self.average_of_devices
             parts = self.adversary(estimate, truth, judged, step, average)
             terms |= parts | {"loss": terms["loss"] + parts.get("loss", 0.0)}
@@ -289,20 +291,21 @@ class Training(LightningModule):
             for name in items[0]
         }
 
-    def update(self, loss: Tensor) -> Tensor:
+    def update(self, loss: Tensor) -> tuple[Tensor, bool]:
         """Move the weights and their averages, unless the norm of the gradients is not finite.
 
-        Returns the norm, before it is clipped.
+        Returns the norm, before it is clipped, and whether they have moved. For that, the host
+        waits for the device: once a step, when all of it has been asked for.
         """
         optimiser = cast(LightningOptimizer, self.optimizers())  # that of configure_optimizers
         optimiser.zero_grad(set_to_none=True)
         self.manual_backward(loss)
         norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.trainer.clip or inf)
-        if norm.isfinite():
+        if finite := certain(norm.isfinite()):
             optimiser.step()
             self.average.update_parameters(self.model)
             self.averages.update(self.model.trained)
-        return norm
+        return norm, finite
 
     # What it is made of
 
@@ -329,7 +332,7 @@ class Training(LightningModule):
     @property
     def updates(self) -> int:
         """Steps that changed the weights."""
-        return int(self.average.n_averaged)
+        return self.average.updates
 
     @property
     def averaged(self) -> ScoreModel | Regeneration:
@@ -419,7 +422,7 @@ class Training(LightningModule):
             self.learned.load_state_dict(state.learned)
         fill(self.model.trained, state.network)
         fill(self.averaged.trained, state.average)
-        self.average.n_averaged.fill_(state.updates)
+        self.average.count(state.updates)
         self.optimiser.load_state_dict(dict(state.optimiser))
         self.position = state.position
 
@@ -459,6 +462,13 @@ def draws_of(generator: torch.Generator) -> Randn:
     return lambda like: torch.randn(
         like.shape, dtype=like.dtype, device=like.device, generator=generator
     )
+
+
+def on_host(generator: torch.Generator) -> torch.Generator:
+    """A generator of the host, seeded as that of a device; itself if it is one."""
+    if generator.device.type == "cpu":
+        return generator
+    return torch.Generator().manual_seed(generator.initial_seed())
 
 
 def joint(refiner: Mapping[str, Tensor], predictor: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -19,9 +19,10 @@ import torch
 from tiny import RATE, enhancer
 
 import sgmse
+from sgmse._device import Precision
 from sgmse.audio import Info, _media, info, read, write
 from sgmse.checkpoints import QualityName
-from sgmse.cli.enhance import QUALITIES, SOLVERS
+from sgmse.cli.enhance import PRECISIONS, QUALITIES, SOLVERS
 from sgmse.cli.main import main
 from sgmse.enhancer import Enhancer
 from sgmse.errors import RecordingWarning
@@ -280,6 +281,7 @@ def test_options_reach_the_enhancer(run):
     }
     assert dict(NAMED) == solvers
     assert get_args(QualityName) == QUALITIES
+    assert get_args(Precision) == PRECISIONS
     assert tuple(NAMED) == SOLVERS  # which the parser knows without torch
     for name, solver in solvers.items():
         steps = max(3, solver.fewest_steps)

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sgmse._device import certain, sent
 from sgmse.errors import ArgumentError, RecipeError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE
@@ -114,7 +115,7 @@ def results(t: Tensor, grid: Grid, sde: SDE) -> Tensor:
     Shape: (batch,), true or false.
     """
     whole = grid.steps == 1 and float(grid.times(sde)[-1]) == 0
-    return (t == torch.tensor(grid.start, dtype=t.dtype, device=t.device)) & whole
+    return (t == t.new_full((), grid.start)) & whole
 
 
 def levelled(estimate: Tensor, clean: Tensor) -> tuple[Tensor, Tensor]:
@@ -192,7 +193,7 @@ class Adversary:
 
         Args:
             estimate, truth: of a batch.
-            judged: (batch,), true or false: which of its items.
+            judged: (batch,), true or false, on the host: which of its items.
             step: of the training.
             average: over devices, which all call this; of a vector, perhaps in place.
 
@@ -209,7 +210,7 @@ class Adversary:
             self.learn(None, share, average)
             return {}
         # One copy less where all are judged, as most often.
-        items = slice(None) if share == 1 else judged
+        items = slice(None) if share == 1 else sent(judged.nonzero()[:, 0], truth.t.device)
         heard = truth.transform.inverse(estimate.x0[items, 0], truth.audio.shape[-1])
         x, x0 = levelled(heard, truth.audio[items])
         discriminator = self.learn((x.detach(), x0), share, average)
@@ -261,7 +262,7 @@ class Adversary:
         # Of all items of all devices alike; the last number is the share of them all.
         flat = torch.cat([*(g.flatten() for g in gradients), weights[0].new_ones(1)])
         flat = average(flat * share)
-        if flat.isfinite().all() and flat[-1] > 0:
+        if certain(flat.isfinite().all() & (flat[-1] > 0)):
             parts = (flat[:-1] / flat[-1]).split_with_sizes([w.numel() for w in weights])
             for weight, part in zip(weights, parts, strict=True):
                 weight.grad = part.view_as(weight)

@@ -8,31 +8,47 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError, RecipeError
 from sgmse.training.averages.profiles import check_length, decay, exponent
 from sgmse.training.state import REMEDY
 
 
-def averaged(network: nn.Module, decay: Callable[[int], float]) -> AveragedModel:
+class Averaged(AveragedModel):
     """average <- d average + (1 - d) weights,     d = decay(n) at update n = 2, 3, ...
 
     It is equal to the network until the first update, which copies the weights, and takes no
-    gradients. Parameters are averaged in their own precision, on their device.
+    gradients. Parameters are averaged in their own precision, on their device, buffers copied.
+    `updates` are counted on the host: torch's own count is on the device, and each look at it
+    waits.
     """
-    return AveragedModel(network, multi_avg_fn=partial(_move, decay)).requires_grad_(False)
 
+    def __init__(self, network: nn.Module, decay: Callable[[int], float]) -> None:
+        super().__init__(network)
+        self.decay, self.updates = decay, 0
+        self.requires_grad_(False)
 
-@torch.no_grad()
-def _move(
-    decay: Callable[[int], float],
-    average: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    count: Tensor | int,
-) -> None:
-    """Update in place, after `count` updates, which are 1 at least: torch copies at first."""
-    step: Callable[[float], Callable[..., None]] = get_ema_multi_avg_fn
-    step(decay(int(count) + 1))(list(average), list(weights), count)
+    def count(self, updates: int) -> None:
+        """Go on after so many updates."""
+        self.updates = updates
+        self.n_averaged.fill_(updates)
+
+    @torch.no_grad()
+    @override
+    def update_parameters(self, model: nn.Module) -> None:
+        """One more update of the network."""
+        average, weights = list(self.module.parameters()), list(model.parameters())
+        self.updates += 1
+        if self.updates == 1:
+            for mine, its in zip(average, weights, strict=True):
+                mine.copy_(its)
+        else:
+            step: Callable[[float], Callable[..., None]] = get_ema_multi_avg_fn
+            step(self.decay(self.updates))(average, weights, self.updates)
+        for kept, new in zip(self.module.buffers(), model.buffers(), strict=True):
+            kept.copy_(new)
+        self.n_averaged += 1
 
 
 @dataclass(frozen=True)
@@ -56,9 +72,9 @@ class EMA:
         if not 0 <= self.decay < 1:
             raise ArgumentError(f"{self}: decay must lie in [0, 1)")
 
-    def build(self, network: nn.Module) -> AveragedModel:
+    def build(self, network: nn.Module) -> Averaged:
         """The average, equal to the network until the first update; it takes no gradients."""
-        return averaged(network, self.decay_at)
+        return Averaged(network, self.decay_at)
 
     def decay_at(self, update: int) -> float:
         """d at update 2, 3, ..."""
@@ -97,13 +113,13 @@ class PowerAverages(nn.ModuleList):
     """
 
     def __init__(self, network: nn.Module, lengths: Sequence[float]) -> None:
-        super().__init__(averaged(network, partial(decay, exponent(length))) for length in lengths)
+        super().__init__(Averaged(network, partial(decay, exponent(length))) for length in lengths)
         self.lengths = tuple(lengths)
 
     @property
-    def averages(self) -> list[AveragedModel]:
+    def averages(self) -> list[Averaged]:
         """One for each length."""
-        return [cast(AveragedModel, average) for average in self]
+        return [cast(Averaged, average) for average in self]
 
     def update(self, network: nn.Module) -> None:
         """One more update of the network."""
@@ -127,4 +143,4 @@ class PowerAverages(nn.ModuleList):
             )
         for length, average in zip(self.lengths, self.averages, strict=True):
             average.module.load_state_dict(states[length])
-            average.n_averaged.fill_(updates)
+            average.count(updates)
