@@ -113,7 +113,7 @@ def _picture(one: Made, label: str, file: Path, place: int | None, chosen: bool)
         f'<div class="plot"><div class="hertz" aria-hidden="true">'
         f"<span>{one.top / 1000:g} kHz</span><span>{one.top / 2000:g}</span><span>0</span></div>"
         f'<div class="image"><img src="{_url(file)}" alt="{alt}">'
-        f'<i class="head"></i></div>'
+        f'<i class="playhead"></i></div>'
         f'<div class="seconds" aria-hidden="true"><span>0</span><span>{one.seconds / 2:.1f}</span>'
         f"<span>{one.seconds:.1f} s</span></div></div></figure>"
     )

@@ -85,7 +85,7 @@ def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
     first = models.names[0]
     with gr.Blocks(title="sgmse: clean a recording", analytics_enabled=False) as page:
         gr.HTML(
-            f'<div class="head-line">{LOGO}<div><h1>Clean a recording</h1><p>Removes noise from '
+            f'<div class="title-line">{LOGO}<div><h1>Clean a recording</h1><p>Removes noise from '
             "speech. Everything stays on this machine.</p></div></div>"
         )
         with gr.Row(equal_height=False):

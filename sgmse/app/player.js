@@ -18,7 +18,7 @@ const show = (player) => {
   const share = `${(100 * now) / seconds}%`;
   for (const sight of sights) {
     sight.classList.toggle("chosen", sight.dataset.place === String(chosen(player)));
-    sight.querySelector(".head").style.left = share;
+    sight.querySelector(".playhead").style.left = share;
   }
   play.setAttribute("aria-pressed", String(!sound.paused));
   play.setAttribute("aria-label", sound.paused ? "Play" : "Pause");

@@ -187,6 +187,7 @@ def do(
         place = folder / f"{number}"
         place.mkdir()
         share = partial_report(report, number, len(asked.files), file.name)
+        share(0.0)
         try:
             each = replace(asked, samples=samples)
             made.append(_one(each, file, place, enhancer, own, share, stop))

@@ -181,7 +181,7 @@ def test_the_switch_keeps_the_position(opened, recordings):
     assert opened(SOUND.format(0, "paused"))
     opened.page.get_by_role("button", name="Pause").click()
     assert opened("[...document.querySelectorAll('audio')].every(a => a.paused)")
-    head = opened("parseFloat(document.querySelectorAll('.player .head')[1].style.left)")
+    head = opened("parseFloat(document.querySelectorAll('.player .playhead')[1].style.left)")
     assert head > 10
     assert opened("document.querySelectorAll('.sight.chosen').length") == 1
 
@@ -329,6 +329,21 @@ def test_what_a_tab_has_left_is_forgotten(chromium, served, recordings):
     assert not before & set(folder.glob("results-*"))
 
 
+def test_axe_finds_nothing_serious(chromium, served, recordings):
+    """axe-core, the checks of Lighthouse; before and after the work."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="extra app-test")
+    found = Opened(chromium, served[0])
+    for step in ("before", "after"):
+        if step == "after":
+            found.give(recordings / "a.wav")
+            found.clean()
+            found.done()
+        violations = axe.Axe().run(found.page).response["violations"]
+        named = [(v["id"], v["nodes"][0]["html"]) for v in violations if v["impact"] != "minor"]
+        assert named == [], step
+    found.context.close()
+
+
 def luminance(colour: str) -> float:
     """Relative luminance (WCAG 2.2) of rgb(r, g, b)."""
     parts = [float(part) / 255 for part in re.findall(r"[\d.]+", colour)[:3]]
@@ -349,7 +364,7 @@ def test_it_can_be_read_and_used_without_a_mouse(chromium, served, recordings, t
             e.labels?.length || e.getAttribute('aria-labelledby') || e.type === 'file'))
         .map(e => e.outerHTML.slice(0, 160))"""
     assert found(unnamed) == []
-    written = """['h1', '.head-line p', '.card h2', '.said', '.hint', '.player h3', '.time',
+    written = """['h1', '.title-line p', '.card h2', '.said', '.hint', '.player h3', '.time',
         '.switch span', '.sight figcaption', '.hertz', '.load', '#clean-it'].map(name => {
             const e = document.querySelector(name);
             let ground = e;

@@ -169,7 +169,7 @@ def test_every_command_has_such_errors(name, call, monkeypatch):
         "mix": ["a", "b", "c"],
         "score": ["a", "b"],
     }
-    alone = ("bench solvers", "models", "doctor")
+    alone = ("bench solvers", "models", "doctor", "app")
     words = [*name.split(), *arguments.get(name, [] if name in alone else ["a"])]
     assert call(*words)[0] == 70
     monkeypatch.setattr(command, "run", broken(ArgumentError("no")))
