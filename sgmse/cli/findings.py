@@ -31,6 +31,7 @@ EXTRAS = {
     "visqol": "ViSQOL",
     "words": "errors of words and phones",
     "speaker": "likeness of voices",
+    "app": "the page of sgmse app",
     "plot": "pictures",
     "report": "tables with figures, pages to listen to",
     "export": "models as ONNX files",
