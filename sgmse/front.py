@@ -13,15 +13,15 @@ from torch.nn.functional import pad
 
 from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
-from sgmse.transforms import Spectrogram
+from sgmse.transforms import Transform
 
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """A spectrogram at a sample rate, and how it is brought to a size that a network divides.
+    """A transform at a sample rate, and how it is brought to a size that a network divides.
 
     Args:
-        transform: the spectrogram that the network works on.
+        transform: what the network works on: a `Spectrogram`, or the `Waveform`.
         sample_rate: of the audio it works on, in Hz.
         padding: what frames are added: silence, or a reflection of the last ones.
         multiple: frames are added up to a multiple of this, too, as published models do.
@@ -32,7 +32,7 @@ class FrontEnd:
             the network makes of it (`sgmse.postprocessing.Level`); "published" is the network's.
     """
 
-    transform: Spectrogram
+    transform: Transform
     sample_rate: int
     padding: Literal["zero", "reflect"] = "zero"
     multiple: int = 1
@@ -57,14 +57,9 @@ class FrontEnd:
 
     def refusal(self, divisor: int) -> str | None:
         """Why a network that takes multiples of so many frequencies cannot take these, or None."""
-        n_fft, frequencies = self.transform.n_fft, self.transform.frequencies
-        if frequencies % divisor == 0:
+        if self.transform.frequencies % divisor == 0:
             return None
-        fitting = 2 * (max(round(frequencies / divisor), 1) * divisor - 1)
-        return (
-            f"{n_fft} gives {frequencies} frequencies, and the network needs a multiple of "
-            f"{divisor}; {fitting} would do"
-        )
+        return self.transform.misfit(divisor)
 
     def delays(self, shifts: int) -> list[int]:
         """Samples by which audio is delayed for its frames to lie at so many other places."""

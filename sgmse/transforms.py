@@ -4,8 +4,11 @@
 
 Small magnitudes carry much of what is heard; the compression lifts them (Richter et al. 2023,
 arXiv:2208.05830). Both parts have exact inverses: `inverse(forward(audio), samples) == audio`.
+
+A model of waveforms works on the samples themselves, two in a complex number (`Waveform`).
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from math import acos, cos, isfinite, pi
 from typing import Literal
@@ -107,8 +110,109 @@ LEAST = 1e-6
 NOTHING = 1e-11
 
 
+class Transform(ABC):
+    """Audio (..., samples) to what a network works on, complex (..., frequency, frame), and back.
+
+    Subclasses are frozen dataclasses.
+    """
+
+    #: Samples that a frame hears.
+    n_fft: int
+    #: Samples from one frame to the next.
+    hop: int
+    #: Of the magnitudes.
+    compression: "Power | Log"
+    #: What frames hear beyond the audio.
+    ends: Literal["reflect", "zero"]
+
+    @property
+    @abstractmethod
+    def frequencies(self) -> int:
+        """Frequency bins."""
+
+    @property
+    @abstractmethod
+    def shortest(self) -> int:
+        """The fewest samples that it takes."""
+
+    @abstractmethod
+    def frames(self, samples: int) -> int:
+        """Frames of so many samples of audio."""
+
+    @abstractmethod
+    def covering(self, samples: int) -> int:
+        """To how many samples audio must be padded for its end to be heard as well as the rest."""
+
+    @abstractmethod
+    def forward(self, audio: Tensor) -> Tensor:
+        """Float (..., samples) to complex (..., frequency, frame)."""
+
+    @abstractmethod
+    def inverse(self, spectrogram: Tensor, samples: int) -> Tensor:
+        """Complex (..., frequency, frame) to float (..., samples)."""
+
+    def misfit(self, divisor: int) -> str:
+        """What it has, and what would do, for a network that takes multiples of so many bins."""
+        return (
+            f"{type(self).__name__} has frequencies: {self.frequencies}, and the network needs a "
+            f"multiple of {divisor}; use a network for it, such as WaveNet"
+        )
+
+
 @dataclass(frozen=True)
-class Spectrogram:
+class Waveform(Transform):
+    """Audio itself: samples 2 n and 2 n + 1 as real and imaginary part of frame n, one bin.
+
+        x_n = factor (s_2n + i s_(2n + 1)) / sqrt 2
+
+    So noise CN(0, 1) is N(0, 1) in each sample over factor, means over |x|^2 are those over
+    samples, and all that is said of spectrograms holds of audio. An odd last sample is followed by
+    a zero.
+
+    Args:
+        factor: by which samples are as large as the process expects.
+    """
+
+    factor: float = 1.0
+
+    n_fft = hop = 2
+    ends = "zero"
+    frequencies = 1
+    shortest = 1
+
+    def __post_init__(self) -> None:
+        kinds(self)
+        if not (self.factor > 0 and isfinite(self.factor)):
+            raise ArgumentError(f"{self}: factor must be positive")
+
+    @property
+    def compression(self) -> "Power":  # type: ignore[override]
+        """None, but for the factor: means of |x|^2 over it are those of the samples."""
+        return Power(1.0, self.factor)
+
+    def frames(self, samples: int) -> int:
+        """Frames of so many samples of audio."""
+        return -(-samples // 2)
+
+    def covering(self, samples: int) -> int:
+        """An even number of samples."""
+        return samples + samples % 2
+
+    def forward(self, audio: Tensor) -> Tensor:
+        """Float (..., samples) to complex (..., 1, frame)."""
+        even = pad(audio, (0, audio.shape[-1] % 2))
+        pairs = even.reshape(*even.shape[:-1], -1, 2)
+        x = torch.view_as_complex((self.factor / 2**0.5 * pairs).contiguous())
+        return x[..., None, :]
+
+    def inverse(self, spectrogram: Tensor, samples: int) -> Tensor:
+        """Complex (..., 1, frame) to float (..., samples), zeros behind the last frame."""
+        audio = 2**0.5 / self.factor * torch.view_as_real(spectrogram[..., 0, :]).flatten(-2)
+        return pad(audio, (0, max(samples - audio.shape[-1], 0)))[..., :samples]
+
+
+@dataclass(frozen=True)
+class Spectrogram(Transform):
     """Audio (..., samples) to a complex spectrogram (..., frequency, frame) and back.
 
     Frames are centred, with a periodic window; there are n_fft // 2 + 1 frequencies and
@@ -166,6 +270,14 @@ class Spectrogram:
     def shortest(self) -> int:
         """Samples below which the ends cannot be reflected."""
         return self.n_fft // 2 + 1
+
+    def misfit(self, divisor: int) -> str:
+        """As `Transform.misfit`, with the frame that would do."""
+        fitting = 2 * (max(round(self.frequencies / divisor), 1) * divisor - 1)
+        return (
+            f"{self.n_fft} gives {self.frequencies} frequencies, and the network needs a multiple "
+            f"of {divisor}; {fitting} would do"
+        )
 
     def frames(self, samples: int) -> int:
         """Frames of so many samples of audio."""

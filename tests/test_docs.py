@@ -16,9 +16,11 @@ import sgmse.compat
 import sgmse.estimates
 import sgmse.inference
 import sgmse.model
+import sgmse.networks
 import sgmse.sdes
 import sgmse.solvers
 import sgmse.training.losses
+import sgmse.transforms
 from sgmse.bench import load_suite
 from sgmse.cli import main as cli
 from sgmse.data import LAYOUTS
@@ -39,6 +41,8 @@ MODULES = (
     sgmse.inference,
     sgmse.compat,
     sgmse.training.losses,
+    sgmse.networks,
+    sgmse.transforms,
 )
 NAMES = {name: value for module in MODULES for name, value in vars(module).items()}
 

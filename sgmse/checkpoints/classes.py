@@ -14,7 +14,7 @@ KINDS = (
     *(sdes.SDE, estimates.Parametrization, networks.Network, networks.BandGains),
     *(solvers.Solver, solvers.Strength, solvers.Corrector, solvers.Grid),
     solvers.PosteriorVariance,
-    *(transforms.Spectrogram, transforms.Power, transforms.Log),
+    *(transforms.Transform, transforms.Power, transforms.Log),
 )
 ROOMS: tuple[ModuleType, ...] = (transforms, sdes, estimates, networks, solvers, compat)
 

@@ -12,6 +12,7 @@ from sgmse._checks import arguments, choice, whole
 from sgmse.checkpoints import Checkpoint
 from sgmse.errors import ExportError
 from sgmse.export._graphs import AudioGraph, Graph, NetworkGraph, parts_of
+from sgmse.export._parts import spectrogram
 from sgmse.export._runtimes import Onnx, OpenVino, Target, checked
 
 Runtime = Literal["onnx", "openvino"]
@@ -130,7 +131,7 @@ def _network(checkpoint: Checkpoint, part: Part | None) -> Graph:
 def _facts(checkpoint: Checkpoint, graph: Graph, part: Part | None) -> dict[str, str]:
     """What a file says of itself: all that one needs around its network."""
     front, model, sampler = checkpoint.front, checkpoint.model, checkpoint.sampler
-    transform = front.transform
+    transform = spectrogram(front)
     facts = {
         "sgmse": __version__,
         "kind": graph.kind,

@@ -20,7 +20,7 @@ from sgmse.errors import ExportError
 from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel, assemble
 from sgmse.networks import Network
-from sgmse.transforms import NOTHING
+from sgmse.transforms import NOTHING, Spectrogram
 
 
 class InParts(Network):
@@ -56,6 +56,16 @@ def exportable(network: nn.Module) -> Network:
     )
 
 
+def spectrogram(front: FrontEnd) -> Spectrogram:
+    """The transform of a front end, which is one; raises `ExportError` for another."""
+    if not isinstance(front.transform, Spectrogram):
+        raise ExportError(
+            f"models of {type(front.transform).__name__} are not exported, only those of "
+            "spectrograms; run it with sgmse"
+        )
+    return front.transform
+
+
 class Spectra(nn.Module):
     """What a `FrontEnd` does, on parts: the transform is a convolution with windowed waves.
 
@@ -75,7 +85,7 @@ class Spectra(nn.Module):
                 f"frames that are added by padding={front.padding!r} are not exported with audio; "
                 "export the network alone, without --audio"
             )
-        self.front, self.transform = front, front.transform
+        self.front, self.transform = front, spectrogram(front)
         self.multiple = lcm(front.multiple, divisor)
         window = self.transform.weights(torch.empty(0, dtype=torch.float64)).numpy()
         forwards, backwards = _waves(window)

@@ -14,6 +14,7 @@ from sgmse.networks._magnitude_preserving import MagnitudePreservingUNet
 from sgmse.networks._ncsnpp import NCSNpp
 from sgmse.networks._nemo import NemoNCSNpp
 from sgmse.networks._slim import SlimUNet
+from sgmse.networks._wavenet import WaveNet
 
 __all__ = [
     "DCUNET_LEVELS",
@@ -26,4 +27,5 @@ __all__ = [
     "NemoNCSNpp",
     "Network",
     "SlimUNet",
+    "WaveNet",
 ]

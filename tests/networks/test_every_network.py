@@ -20,10 +20,12 @@ from sgmse.networks import (
     NemoNCSNpp,
     Network,
     SlimUNet,
+    WaveNet,
 )
 
 NCSNPP = {"channels": 8, "multipliers": (1, 2, 2), "blocks": 1, "bins": 16}
 LEVELS = [[3, [4, 4]], [4, [5, 3], [2, 1]], [5, [4, 4], [2, 2], [2, 1]]]
+WAVENET = {"channels": 8, "layers": 4, "cycle": 2}
 PRESERVING = {"channels": 8, "multipliers": (1, 2), "blocks": 1, "bins": 16, "head_channels": 4}
 
 
@@ -35,6 +37,7 @@ class Case(NamedTuple):
     observations: int = 1
     inputs: str = "xyt"  # that it depends on
     smooth: bool = True  # its derivative along t is continuous
+    bins: int = 16  # of its inputs
 
 
 def dcunet(**changes) -> Case:
@@ -73,6 +76,13 @@ NETWORKS = {
     "slim": Case(
         lambda: SlimUNet(channels=(4, 8), blocks=(1, 1), dual_paths=1, embedding=8, taps=3), (2, 2)
     ),
+    "wavenet": Case(lambda: WaveNet(**WAVENET), None, smooth=False, bins=1),
+    "wavenet of two observations": Case(
+        lambda: WaveNet(**WAVENET, observations=2), None, 2, smooth=False, bins=1
+    ),
+    "wavenet, a vocoder": Case(
+        lambda: WaveNet(**WAVENET, mels=4, n_fft=16, strides=(2, 2)), None, smooth=False, bins=1
+    ),
 }
 
 
@@ -97,7 +107,8 @@ def awake(case: Case) -> Network:
     return network.double().eval()
 
 
-def inputs(case: Case, size: int = 2, bins: int = 16, frames: int = 16):
+def inputs(case: Case, size: int = 2, bins: int | None = None, frames: int = 16):
+    bins = bins or case.bins
     x, y = (
         noise(size, 1, bins, frames, seed=0),
         noise(size, case.observations, bins, frames, seed=1),

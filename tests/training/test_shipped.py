@@ -201,6 +201,7 @@ SHRUNK: dict[str, dict[str, Any]] = {
     },
     "SlimUNet": {"channels": [16, 24], "blocks": [1, 1], "dual_paths": 1, "embedding": 8},
     "CausalUNet": {"frequencies": 32, "channels": [16, 24], "paths": 1, "hidden": 16},
+    "WaveNet": {"channels": 16, "layers": 10, "cycle": 5},
 }
 
 
@@ -222,21 +223,23 @@ def small(name: str) -> list[str]:
     if values.get("inherited"):
         sizes.append("inherited=false")
     transform = recipe_of(name).front.transform
-    power = transform.compression
     steps = 1000 if name == "score" else 250  # noise of every level, and a network without blocks
-    factor = power.factor * (transform.n_fft / 62) ** power.exponent  # a tone's in full frames
+    if isinstance(transform, Spectrogram):
+        power = transform.compression
+        factor = power.factor * (transform.n_fft / 62) ** power.exponent  # a tone's in full frames
+        sizes += [
+            *("front.transform.n_fft=62", "front.transform.hop=16"),
+            f"front.transform.compression.factor={factor}",
+        ]
     return [
         *sizes,
         # the rate of the recordings, unless the loss follows PESQ
         f"front.sample_rate={16000 if recipe_of(name).loss.sample_rates else 8000}",
         "data={class: Paired, clean: clean, noisy: noisy, samples: 1008, peak: [0, 0]}",
-        "front.transform.n_fft=62",
-        "front.transform.hop=16",
-        f"front.transform.compression.factor={factor}",
         "validation=null",
         "ema={decay: 0.98}",
         "schedule={warmup: 20}",
-        "optimiser.lr=5e-3",
+        f"optimiser.lr={2e-3 if networks['network']['class'] == 'WaveNet' else 5e-3}",
         f"trainer={{batch: 4, steps: {steps}, clip: 1, accelerator: cpu, workers: 0, threads: 1,"
         " log_every: 10}",
     ]

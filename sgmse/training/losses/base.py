@@ -11,7 +11,7 @@ from sgmse.estimates import Estimate
 from sgmse.sdes import SDE
 from sgmse.solvers import Model
 from sgmse.training.losses.weightings import LogVariance, Weighting
-from sgmse.transforms import Spectrogram
+from sgmse.transforms import Transform
 
 
 class Truth(NamedTuple):
@@ -25,7 +25,7 @@ class Truth(NamedTuple):
     x0: Tensor
     z: Tensor
     audio: Tensor
-    transform: Spectrogram
+    transform: Transform
     t: Tensor
     sde: SDE
     u: Tensor | None = None
