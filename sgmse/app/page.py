@@ -26,6 +26,7 @@ EXAMPLE = "noisy.wav"
 NO_LIMIT = "as much as can be"
 #: How much quieter anything may become, in dB, as `--max-attenuation`.
 STRENGTHS = {NO_LIMIT: None, "by 24 dB": 24.0, "by 12 dB": 12.0, "by 6 dB": 6.0}
+CANCELLED = "Cancelled; nothing was kept."
 LOOK = 0.15  # s between two looks at the work
 NAMED = {
     "default": "Default: speech out of noise",
@@ -52,27 +53,36 @@ class Sessions:
     folders: dict[str, Path] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def begin(self, session: str) -> tuple[Path, threading.Event]:
-        """A new folder in place of the last one, and what stops the work in it."""
-        self.end(session)
+    def enter(self, session: str) -> None:
+        """A page asks for something, and may have to wait for its turn."""
+        self.stop(session)
         with self.lock:
-            place = Path(mkdtemp(prefix="results-", dir=self.folder))
-            self.stops[session], self.folders[session] = threading.Event(), place
-            return place, self.stops[session]
+            self.stops[session] = threading.Event()
 
-    def stop(self, session: str) -> bool:
-        """Stop what a page is doing; whether it was doing anything."""
-        stop = self.stops.pop(session, None)
-        if stop is not None:
-            stop.set()
-        return stop is not None
+    def begin(self, session: str) -> tuple[Path, threading.Event]:
+        """Its turn: a new folder in place of the last one, and what stops the work in it."""
+        with self.lock:
+            self._forget(session)
+            place = Path(mkdtemp(prefix="results-", dir=self.folder))
+            self.folders[session] = place
+            return place, self.stops.setdefault(session, threading.Event())
+
+    def stop(self, session: str) -> None:
+        """Stop what a page is doing or waiting for."""
+        with self.lock:
+            if session in self.stops:
+                self.stops[session].set()
 
     def end(self, session: str) -> None:
         """Stop it and forget its results."""
         self.stop(session)
         with self.lock:
-            if (place := self.folders.pop(session, None)) is not None:
-                rmtree(place, ignore_errors=True)
+            self.stops.pop(session, None)
+            self._forget(session)
+
+    def _forget(self, session: str) -> None:
+        if (place := self.folders.pop(session, None)) is not None:
+            rmtree(place, ignore_errors=True)
 
 
 def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
@@ -199,15 +209,19 @@ def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
             )
             yield from _run(gr, asked, models, limits, sessions, str(request.session_hash))
 
+        def enter(request: Any) -> Any:
+            sessions.enter(str(request.session_hash))
+            said = markup.said("Waiting: one recording is worked on at a time.")
+            return said, *_buttons(gr, working=True)
+
         def give_up(request: Any) -> Any:
-            if sessions.stop(str(request.session_hash)):
-                return markup.said("Cancelled; nothing was kept."), *_buttons(gr, working=False)
-            return gr.skip(), *_buttons(gr, working=False)
+            sessions.stop(str(request.session_hash))
+            return markup.said(CANCELLED), *_buttons(gr, working=False)
 
         def closed(request: Any) -> None:
             sessions.end(str(request.session_hash))
 
-        for function in (ask, give_up, closed):  # by which Gradio knows who asks
+        for function in (ask, enter, give_up, closed):  # by which Gradio knows who asks
             function.__annotations__["request"] = gr.Request
 
         def chosen(name: str) -> Any:
@@ -220,7 +234,8 @@ def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
         outputs = [status, result, start, cancel]
         settings = [files, spoken, model, quality, samples, strength, dry, band, clean]
         more = {"show_progress": "hidden", "api_visibility": "private"}
-        asked = start.click(ask, settings, outputs, concurrency_limit=1, **more)
+        entered = start.click(enter, None, [status, start, cancel], queue=False, **more)
+        asked = entered.then(ask, settings, outputs, concurrency_limit=1, **more)
         cancel.click(give_up, None, [status, start, cancel], cancels=[asked], queue=False, **more)
         example.click(lambda: [str(_example(folder))], None, files, queue=False, **more)
         model.change(chosen, model, [quality, samples], queue=False, **more)
@@ -280,6 +295,9 @@ def _run(
 ) -> Iterator[Any]:
     """The work, in a thread of its own, while the page is told how far it is."""
     place, stop = sessions.begin(session)
+    if stop.is_set():  # while it waited
+        yield markup.said(CANCELLED), gr.skip(), *_buttons(gr, working=False)
+        return
     told: SimpleQueue[tuple[float, str]] = SimpleQueue()
     outcome: list[list[Made] | Exception] = []
 
@@ -304,11 +322,9 @@ def _run(
         if thread.is_alive():
             stop.set()  # the tab was closed, or somebody gave up
     thread.join()  # at its next report: who asks again must not wait behind it
-    sessions.stops.pop(session, None)
     made = outcome[0]
     if isinstance(made, Stopped):
-        said = markup.said("Cancelled; nothing was kept.")
-        yield said, gr.skip(), *_buttons(gr, working=False)
+        yield markup.said(CANCELLED), gr.skip(), *_buttons(gr, working=False)
     elif isinstance(made, Exception):
         yield markup.alert(_problem(made)), gr.skip(), *_buttons(gr, working=False)
     else:

@@ -344,6 +344,44 @@ def test_axe_finds_nothing_serious(chromium, served, recordings):
     found.context.close()
 
 
+def test_what_is_too_large_is_said(chromium, served, tmp_path):
+    found = Opened(chromium, served[0])
+    (tmp_path / "large.wav").write_bytes(bytes(4_000_000))
+    found.page.locator("#files input[type=file]").set_input_files(tmp_path / "large.wav")
+    found.page.get_by_text("maximum allowed size of 2.9 Mb", exact=False).first.wait_for()
+    found.context.close()
+
+
+def test_who_comes_meanwhile_waits_and_may_give_up(chromium, served, recordings, monkeypatch):
+    made, asked, go_on = Enhancer.enhance_file, [], threading.Event()
+
+    def held(self: Enhancer, source: Any, *arguments: Any, progress: Any, **options: Any) -> Any:
+        asked.append(Path(source).name)
+        while not go_on.wait(0.05):
+            progress(0.0001)
+        return made(self, source, *arguments, progress=progress, **options)
+
+    monkeypatch.setattr(Enhancer, "enhance_file", held)
+    first, second = (Opened(chromium, served[0]) for _ in range(2))
+    first.give(recordings / "a.wav")
+    second.give(recordings / "b.flac")
+    first.clean()
+    first.page.get_by_role("progressbar").wait_for()
+    second.clean()
+    second.page.get_by_text("Waiting: one recording is worked on at a time.").wait_for()
+    second.page.get_by_role("button", name="Cancel").click()
+    assert "Cancelled" in second.done()
+    go_on.set()
+    assert "Done." in first.done()
+    second.page.wait_for_timeout(1000)
+    assert asked == ["a.wav"]
+    second.clean()
+    second.page.locator(".player").wait_for()
+    assert asked == ["a.wav", "b.flac"]
+    for found in (first, second):
+        found.context.close()
+
+
 def luminance(colour: str) -> float:
     """Relative luminance (WCAG 2.2) of rgb(r, g, b)."""
     parts = [float(part) / 255 for part in re.findall(r"[\d.]+", colour)[:3]]
