@@ -60,6 +60,10 @@ def to_plain(value: Any, classes: Classes, kind: Any = object) -> Any:
     """What `from_plain` would make the same object of that kind from.
 
     Raises `ConfigError` for an object that is neither in the table nor a section of that kind.
+
+    >>> from sgmse.sdes import OUVE
+    >>> to_plain(OUVE(theta=2.0), {"OUVE": OUVE})
+    {'class': 'OUVE', 'theta': 2.0, 'sigma_min': 0.05, 'sigma_max': 0.5}
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -128,7 +132,13 @@ def to_yaml(values: Any) -> str:
 
 
 def override(values: dict[str, Any], assignment: str) -> None:
-    """Set "key.sub=value" in place; the value is YAML. Raises `ConfigError`."""
+    """Set "key.sub=value" in place; the value is YAML. Raises `ConfigError`.
+
+    >>> values = {"grid": {"steps": 30}}
+    >>> override(values, "grid.steps=8")
+    >>> values
+    {'grid': {'steps': 8}}
+    """
     key, equals, value = assignment.partition("=")
     *path, last = key.strip().split(".")
     if not equals or not all((*path, last)):

@@ -139,7 +139,11 @@ class SamplerWarning(RecordingWarning):
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """A part of a message, " (did you mean 'x'?)"; "" where no known name is near."""
+    """A part of a message, " (did you mean 'x'?)"; "" where no known name is near.
+
+    >>> did_you_mean("defualt", ["default", "refine"])
+    " (did you mean 'default'?)"
+    """
     by_word = {item.lower().lstrip("-"): item for item in known}
     close = get_close_matches(str(name).lower().lstrip("-"), by_word, 1)
     return f" (did you mean {by_word[close[0]]!r}?)" if close else ""

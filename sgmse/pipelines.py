@@ -67,6 +67,9 @@ class Bundle:
     Args:
         model: its name; see `sgmse.load`.
         quality: "fast", "balanced", "best" or "gentle", of a model that offers it.
+
+    >>> Bundle(quality="fast").sample_rate
+    16000
     """
 
     model: str = "default"

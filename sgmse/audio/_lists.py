@@ -112,7 +112,11 @@ def read_metadata(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def without_suffix(name: str) -> str:
-    """A name without the suffix of a format, if it has one: "a/1.wav" is "a/1", "a.5" stays."""
+    """A name without the suffix of a format, if it has one: "a/1.wav" is "a/1", "a.5" stays.
+
+    >>> without_suffix("a/1.wav"), without_suffix("a.5")
+    ('a/1', 'a.5')
+    """
     path = Path(name)
     has_suffix = path.suffix[1:].lower() in SUFFIXES
     return (path.with_suffix("") if has_suffix else path).as_posix()

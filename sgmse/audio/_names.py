@@ -9,7 +9,11 @@ from sgmse.errors import AudioError
 
 
 def beside(source: Path, suffix: str | None = None) -> Path:
-    """`<name>_enhanced` beside a file, with its own suffix or another one."""
+    """`<name>_enhanced` beside a file, with its own suffix or another one.
+
+    >>> beside(Path("talk.wav"), "flac").name
+    'talk_enhanced.flac'
+    """
     ending = source.suffix if suffix is None else f".{suffix.lower().removeprefix('.')}"
     return source.with_name(f"{source.stem}_enhanced{ending}")
 

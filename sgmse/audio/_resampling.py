@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 
 def resampled_length(n: int, source_rate: int, target_rate: int) -> int:
-    """Samples that n samples become: ceil(n target_rate / source_rate)."""
+    """Samples that n samples become: ceil(n target_rate / source_rate).
+
+    >>> resampled_length(44100, 44100, 16000)
+    16000
+    """
     source_rate, target_rate = (rate("sample rate", given) for given in (source_rate, target_rate))
     return -(-n * target_rate // source_rate)
 

@@ -176,7 +176,11 @@ def match_all(
 
 
 def evenly_spaced(items: Sequence[Item], count: int | None) -> list[Item]:
-    """`count` of the items, the first of each of as many equal parts; all if absent or too many."""
+    """`count` of the items, the first of each of as many equal parts; all if absent or too many.
+
+    >>> evenly_spaced("abcdef", 3)
+    ['a', 'c', 'e']
+    """
     count = len(items) if count is None else min(count, len(items))
     return [items[i * len(items) // count] for i in range(count)]
 

@@ -24,7 +24,14 @@ from sgmse.metrics._signals import Signal, checked, compared
 
 
 def si_sdr(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
-    """SI-SDR of signals (samples,) in dB; without mean removal. Raises `MetricError`."""
+    """SI-SDR of signals (samples,) in dB; without mean removal. Raises `MetricError`.
+
+    >>> import numpy as np
+    >>> clean = np.sin(np.arange(16000) / 10)
+    >>> noise = np.cos(np.arange(16000) / 10)
+    >>> round(si_sdr(clean, 3 * (clean + 0.1 * noise), 16000), 1)
+    20.0
+    """
     s, s_hat = compared(reference, estimate, sample_rate)
     target = _projection(s_hat, s)
     return _decibels(target, s_hat - target)

@@ -16,7 +16,11 @@ WINDOW = 0.032  # seconds
 
 
 def share_of(max_attenuation: float | None) -> float:
-    """The least share f of each bin that a limit in dB leaves; 0 where there is none."""
+    """The least share f of each bin that a limit in dB leaves; 0 where there is none.
+
+    >>> round(share_of(20.0), 3), share_of(None)
+    (0.1, 0.0)
+    """
     return 0.0 if max_attenuation is None else 10 ** (-max_attenuation / 20)
 
 

@@ -95,6 +95,9 @@ def holm(ps: Sequence[float]) -> list[float]:
     tests depend on each other (Holm 1979, a simple sequentially rejective procedure).
 
     Raises `ArgumentError` for what is no probability.
+
+    >>> holm([0.04, 0.01, 0.03])
+    [0.06, 0.03, 0.06]
     """
     values = np.asarray(ps, np.float64)
     if not ((values >= 0) & (values <= 1)).all():

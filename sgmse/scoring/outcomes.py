@@ -96,6 +96,10 @@ def wilson(successes: int, count: int, *, level: float = LEVEL) -> tuple[float, 
     It has a width where all or none succeed, too, where a bootstrap has none.
 
     Raises `ArgumentError` unless 0 <= k <= n and n > 0.
+
+    >>> low, high = wilson(0, 10)
+    >>> round(low, 3), round(high, 3)
+    (0.0, 0.278)
     """
     if not 0 <= successes <= count or count == 0:
         raise ArgumentError(f"{successes} of {count} is no share")

@@ -14,6 +14,9 @@ def pareto_front(
 
     p dominates q if it costs no more and is no worse, and not both are equal. What is not finite is
     on no front.
+
+    >>> pareto_front({"slow": (3.0, 2.5), "quick": (1.0, 2.0), "worse": (2.0, 1.9)})
+    ['quick', 'slow']
     """
     sign = 1 if higher_is_better else -1
     known = {n: (x, sign * y) for n, (x, y) in places.items() if math.isfinite(x + y)}

@@ -444,6 +444,18 @@ def solve(
     Raises:
         ValueError: the solver cannot start there (`Solver.refusal`), the model is not asked so late
             (`Model.latest`) or knows one time of two, or the process needs y, or x in its place.
+
+    >>> from sgmse.estimates import Data
+    >>> from sgmse.model import ScoreModel
+    >>> from sgmse.sdes import SBVE
+    >>> from sgmse.solvers import Exponential, Uniform
+    >>> class Half(torch.nn.Module):
+    ...     def forward(self, x, y, t):
+    ...         return y / 2
+    >>> y = torch.ones(1, 1, 4, 4, dtype=torch.complex64)
+    >>> solution = solve(ScoreModel(Half(), SBVE(), Data()), y, Exponential(), Uniform(4, end=0.0))
+    >>> solution.nfe, bool(solution.x.allclose(y / 2))
+    (4, True)
     """
     arguments(solve, locals())
     sde = modelled(model)

@@ -26,6 +26,9 @@ def named(solver: Solver | str) -> Solver:
     """The solver of a name, or a solver as it is.
 
     Raises `ArgumentError` for another name and `ArgumentTypeError` for what is neither.
+
+    >>> named("ode2") == Multistep(start=0.0)
+    True
     """
     if not isinstance(solver, str):
         an("solver", solver, Solver, f"Exponential(), or one of {', '.join(NAMED)}")

@@ -20,7 +20,11 @@ Floats = NDArray[np.floating]  # the same, before it is made float32
 
 
 def decibels(value: float) -> float:
-    """The factor on amplitudes of so many dB."""
+    """The factor on amplitudes of so many dB.
+
+    >>> round(decibels(-6.02), 3)
+    0.5
+    """
     return float(10 ** (value / 20))
 
 
