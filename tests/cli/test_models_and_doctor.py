@@ -7,6 +7,7 @@ import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -220,6 +221,39 @@ def test_threads_beside_the_work_of_others(monkeypatch):
     assert remedy(2, 2, 1.5).startswith("--threads 1")
     assert remedy(8, 2, 0.0).startswith("--threads 1")  # in a container with a quota
     assert remedy(2, 2, 0.1) == remedy(1, 2, 8.0) == remedy(4, 16, 3.0) == ""
+
+
+def test_what_is_said_of_gpus(monkeypatch):
+    """A card that fails, a driver without a torch for it, and a torch without a card."""
+
+    def found() -> dict[str, Finding]:
+        return {finding.name: finding for finding in findings.devices()}
+
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(findings.shutil, "which", lambda name: None)
+    assert {*found()} == {"device cpu"}
+    monkeypatch.setattr(findings.shutil, "which", lambda name: f"/usr/bin/{name}")
+    cuda = found()["device cuda"]
+    assert (cuda.state, cuda.remedy[:11]) == (State.ABSENT, "pip install")
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "no driver" in found()["device cuda"].text
+    card = SimpleNamespace(name="a card", total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: card)
+    monkeypatch.setattr(torch, "ones", broken_on("cuda:0", torch.ones))
+    first = found()["device cuda:0"]
+    assert first.text == "a card, 80 GiB: no kernel image"
+    assert first == Finding("device cuda:0", State.BROKEN, first.text, "use --device cpu")
+
+
+def broken_on(name, ones):
+    def made(*shape, device):
+        if device == name:
+            raise RuntimeError("no kernel image\nand more")
+        return ones(*shape, device=device)
+
+    return made
 
 
 def test_a_format_that_writes_another_sound_is_broken(monkeypatch):
