@@ -27,6 +27,7 @@ from sgmse.plot.spectra import picture, powers
 from sgmse.scoring.pair import score_pair
 
 ROWS, COLUMNS = 192, 900  # of a spectrogram
+MOST = 8  # channels of a FLAC file
 SCORES = ("PESQ-WB", "STOI", "ESTOI", "SI-SDR")  # those that are installed
 
 
@@ -286,10 +287,11 @@ def _version(
     about = info(path)
     key = label.replace(" ", "_")
     sound = folder / f"{key}.flac"
-    like = Info(about.sample_rate, about.channels, about.frames, "FLAC", "PCM_16")
+    mixed = about.channels > MOST  # of which FLAC has no file, and nobody that many ears
+    like = Info(about.sample_rate, 1 if mixed else about.channels, about.frames, "FLAC", "PCM_16")
     with Writer(sound, like) as writer:
         for block in blocks(path):
-            writer.write(block)
+            writer.write(block.mean(axis=0, keepdims=True) if mixed else block)
     power = powers(blocks(path), about.frames, about.sample_rate, ROWS, COLUMNS)
     peak = peak or float(power.max()) or 1.0
     drawn = folder / f"{key}.png"

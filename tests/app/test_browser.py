@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import threading
 import time
 import urllib.error
@@ -56,6 +57,14 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def served(model) -> Iterator[tuple[str, Path]]:
     """A page of the tiny model: its address, and where it keeps files."""
+    asked, resolve = [], socket.getaddrinfo
+
+    def told(host: Any, *arguments: Any, **options: Any) -> Any:
+        asked.append(host)
+        return resolve(host, *arguments, **options)
+
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(socket, "getaddrinfo", told)
     settings = Settings(port=0, model=str(model), limits=Limits(minutes=0.5, megabytes=3, files=3))
     with running(settings) as (server, address, listening):
         thread = threading.Thread(target=lambda: server.run(sockets=[listening]), daemon=True)
@@ -68,6 +77,8 @@ def served(model) -> Iterator[tuple[str, Path]]:
         thread.join(20)
         assert not thread.is_alive()
     assert not folder.exists()
+    monkeypatch.undo()
+    assert {str(host) for host in asked} <= {"127.0.0.1", "localhost"}  # of no other machine
 
 
 class Opened:

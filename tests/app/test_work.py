@@ -12,6 +12,7 @@ from tiny import FRONT, Pointwise, Sampler, Uniform
 
 from sgmse.app import markup
 from sgmse.app.work import Asked, Limits, Made, Models, Stopped, Version, do, zipped
+from sgmse.audio import Info, info, write
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Data
@@ -67,6 +68,25 @@ def test_what_is_heard_and_seen_is_of_the_files(ask, recordings):
             assert picture.size[0] > 200
             assert np.asarray(picture).std() > 3
     assert made.versions[1].file.suffix == ".flac"
+
+
+def test_many_channels_are_heard_as_one(models, tmp_path):
+    audio = 0.05 * np.random.default_rng(0).standard_normal((4000, 10))
+    soundfile.write(tmp_path / "ten.wav", audio, 16000)
+    (made,) = do(Asked([tmp_path / "ten.wav"], models.names[0]), tmp_path, models)
+    heard, _ = soundfile.read(made.versions[0].sound)
+    np.testing.assert_allclose(heard, audio.mean(axis=1), atol=2**-14)
+    assert soundfile.info(made.versions[1].file).channels == 10
+
+
+def test_a_container_that_browsers_may_not_play(models, tmp_path):
+    pytest.importorskip("av", reason="needs the extra media")
+    sound = 0.05 * np.random.default_rng(0).standard_normal((1, 16000)).astype(np.float32)
+    write(tmp_path / "talk.m4a", sound, Info(16000, 1))
+    (made,) = do(Asked([tmp_path / "talk.m4a"], models.names[0]), tmp_path, models)
+    assert made.versions[1].file.name == "talk_enhanced.m4a"
+    assert info(made.versions[1].file).format == info(tmp_path / "talk.m4a").format
+    assert {soundfile.info(version.sound).format for version in made.versions} == {"FLAC"}
 
 
 def test_one_that_fails_leaves_the_others(ask, recordings):
