@@ -9,6 +9,7 @@ from . import (
     errors as errors,
     estimates as estimates,
     export as export,
+    features as features,
     front as front,
     inference as inference,
     live as live,

@@ -30,6 +30,7 @@ FLOORS = [
     "metrics",
     "transforms",
     "front",
+    "features",
     "networks",
     "sdes",
     "estimates",
@@ -57,7 +58,17 @@ FLOORS = [
 ]
 # Of the package these import nothing but errors, checks, extras, and files that appear whole.
 GROUND = {"errors", "_checks", "_extras", "_files", "_device"}
-ALONE = {*GROUND, "_lanes", "_noise", "_batches", "audio", "metrics", "transforms", "networks"}
+ALONE = {
+    *GROUND,
+    "_lanes",
+    "_noise",
+    "_batches",
+    "audio",
+    "metrics",
+    "transforms",
+    "features",
+    "networks",
+}
 
 # The front door, `import sgmse`, stands outside: it names what is public and imports it on demand.
 FRONT = {"", *FLOORS} - {"cli", "app", "__main__"}

@@ -283,6 +283,45 @@ def test_it_learns_a_handful_by_heart(name, handful, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sgmse.errors.ResultWarning")
+def test_the_waveform_network_is_a_vocoder_by_overrides(handful, tmp_path):
+    """As the recipe and docs/training.md say, on the mels of a recording of itself."""
+    pytest.importorskip("lightning")
+    own = [
+        "data={class: Paired, clean: clean, noisy: clean, samples: 1024, peak: [0, 0]}",
+        "network.mels=16",
+        "network.n_fft=128",
+        "network.sample_rate=8000",
+        "network.strides=[4, 8]",
+        "sde={class: FlowMatching}",  # whose start holds nothing of the recording
+        "times={low: 0.02, high: 1.0}",
+        "parametrization={class: Velocity}",
+        "loss={class: VelocityMatching}",
+        "sampler={solver: {class: Exponential}, grid: {class: Uniform, steps: 20, end: 0.02}}",
+    ]
+    folder = train(
+        "wavenet", data=handful, output=tmp_path / "run", overrides=[*small("wavenet"), *own]
+    )
+    first, *_, last = losses_of(folder)
+    assert last < 0.7 * first
+    enhancer = replace(Enhancer.of(load(folder / "best")), force=True)
+    clean, rate = soundfile.read(handful / "clean" / "0.wav", dtype="float32")
+    made, again = (enhancer(clean, rate, seed=1) for _ in range(2))
+    assert np.array_equal(made, again)
+    # The spectrum of the recording is there, the same samples are not.
+    window = np.hanning(128)[:, None]
+
+    def spectrum(x):
+        frames = np.lib.stride_tricks.sliding_window_view(x, 128)[::64].T * window
+        return np.abs(np.fft.rfft(frames, axis=0)).mean(axis=1)
+
+    print(
+        first, last, np.corrcoef(spectrum(clean), spectrum(made))[0, 1], si_sdr(clean, made, rate)
+    )
+    assert np.corrcoef(spectrum(clean), spectrum(made))[0, 1] > 0.5
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_interrupted_it_goes_on_as_if_it_had_not_been(name, handful, tmp_path, interrupt_at):
     pytest.importorskip("lightning")
