@@ -64,7 +64,7 @@ class Size:
 
 
 FULL = Size({}, 256, 30, (1, 16), 3, 16, 30.0, 170.0)
-MINIATURE = Size(SMALL, 8, 3, (1, 2), 1, 2, 0.3, 30.0)
+MINIATURE = Size(SMALL, 8, 2, (1, 2), 1, 2, 0.3, 30.0)
 
 
 def noise_of(seed: int, device: torch.device) -> Randn:
@@ -145,7 +145,7 @@ def compared(
     made = {}
     with precision(device, name):
         for run, model in ways.values():  # kernels are chosen, memory is taken
-            run(model, y, 2, noise_of(2, device))
+            run(model, y, min(2, size.steps - 1), noise_of(2, device))
         for _ in range(size.rounds):
             for way, (run, model) in ways.items():
                 start = waited(device)

@@ -25,7 +25,8 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor of the host on a device, without a wait for it; itself where it is there already."""
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+    # Where it is not pinned, MPS may read the memory when it is no longer there.
+    return tensor.to(device, non_blocking=device.type != "mps")
 
 
 def constants(values: tuple[float, ...], like: Tensor) -> Tensor:
@@ -52,7 +53,8 @@ def fetched(tensor: Tensor) -> Callable[[], Tensor]:
     there = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     there.copy_(tensor, non_blocking=True)
     arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    arrived.record()  # after the copy, before what is asked of the device next
+    # After the copy, before what is asked of the device next.
+    arrived.record(torch.cuda.current_stream(tensor.device))
 
     def wait() -> Tensor:
         arrived.synchronize()

@@ -3,6 +3,8 @@
 Without a GPU: `accelerator` says how. `test_cuda.py` runs on one where there is one.
 """
 
+from contextlib import suppress
+
 import pytest
 import tiny
 import torch
@@ -10,7 +12,7 @@ from accelerator import DEVICE, Waits, Watched
 from conftest import PARAMETRIZATIONS, SDES, SOLVERS, together
 
 from sgmse import compat
-from sgmse._device import sent
+from sgmse._device import precision, sent
 from sgmse._noise import Draws
 from sgmse._pieces import Drawing, Piece
 from sgmse.estimates import Data
@@ -166,3 +168,15 @@ def test_pieces_of_recordings_stay_on_the_device(moved):
     assert [tuple(one.shape) for one in made] == [(376,), (376,), (380,)]
     assert watched.sent == 2 + 1 + 4  # audio of two lengths, times, and noise
     assert len(steps) == 9
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+@pytest.mark.parametrize("name", ["float32", "tf32", "bf16"])
+def test_a_gpu_takes_tf32_only_where_it_is_asked_for(name):
+    """Of the settings of torch, which there are without a GPU, too; then they are as before."""
+    places = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [place.allow_tf32 for place in places]
+    with suppress(KeyError), precision(torch.device("cuda"), name):
+        assert [place.allow_tf32 for place in places] == [name != "float32"] * 2
+        raise KeyError
+    assert [place.allow_tf32 for place in places] == before

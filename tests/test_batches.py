@@ -253,3 +253,16 @@ def test_samples_of_a_regeneration_are_drawn_in_any_batches():
     one, many = (best_of(seeing, anchor, solver, grid, 2, reward, batch=n) for n in (1, 16))
     torch.testing.assert_close(one.x, many.x, rtol=1e-4, atol=1e-5)
     assert steer(seeing, anchor, solver, grid, 2, reward).x.shape == (2, *anchor.shape)
+
+
+def test_bfloat16_is_near_and_leaves_the_frames_of_a_refiner_exact():
+    """The transform that moves the frames, and the sampler, stay in float32."""
+    sampler = Sampler(Exponential(start=0.0), Uniform(2))
+    plain = Enhancer(tiny.regeneration(moved=0.5), tiny.FRONT, sampler, force=True)
+    audio = recordings()[0]
+    exact, half = (replace(plain, precision=p)(audio, RATE) for p in ("float32", "bf16"))
+    assert half.dtype == np.float32
+    off = np.abs(exact - half).max() / np.abs(exact).max()
+    assert 1e-5 < off < 0.05
+    with pytest.raises(ValueError, match=r"precision must be 'float32', .* not 'fp8'"):
+        replace(plain, precision="fp8")

@@ -5,6 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sgmse._device import sent
 from sgmse.audio import Block, resampled_length
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ResultError
@@ -40,8 +41,8 @@ class FrameDraws:
         start = self.frame - first * DRAWN
         z = np.concatenate(every)[start : start + frames]
         self.count += 1
-        noise = torch.view_as_complex(torch.from_numpy(z)).T / 2**0.5
-        return noise.to(like.device, like.dtype).expand_as(like)
+        noise = (torch.view_as_complex(torch.from_numpy(z)).T / 2**0.5).to(like.dtype)
+        return sent(noise.T, like.device).T.expand_as(like)
 
     def _some(self, number: int, frequencies: int) -> NDArray[np.float32]:
         """`DRAWN` frames, the first of which is that many times the number."""
