@@ -126,8 +126,8 @@ class Models:
     """Models by name and quality, each loaded once; and what may be chosen of them."""
 
     def __init__(self, other: str | None = None) -> None:
-        extra = [other] if other is not None and other not in PACKAGED else []
-        self.names = [*extra, *PACKAGED]
+        first = () if other is None else (other,)
+        self.names = list(dict.fromkeys([*first, *PACKAGED]))
         self.loaded: dict[tuple[str, str | None], Enhancer] = {}
         self._lock = threading.Lock()
 

@@ -101,6 +101,14 @@ def test_one_that_fails_leaves_the_others(ask, recordings):
     assert markup.done([broken, good, gone], 1.0).count("1 recording, 2 failed") == 1
 
 
+def test_the_models_that_are_offered():
+    assert Models().names == ["default", "refine", "score"]
+    assert Models("score").names == ["score", "default", "refine"]
+    assert Models("mine/").names[0] == "mine/"
+    assert Models().usual("default") == "balanced"
+    assert Models().usual("score") is None
+
+
 def test_limits_are_said_with_the_way_out(ask, models, tmp_path):
     (long,) = ask("long.wav", limits=Limits(minutes=0.5))
     assert long.error == (
