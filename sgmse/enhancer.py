@@ -546,6 +546,11 @@ class Enhancer:
 
         The result is the mean of what is drawn with the frames at other places.
         """
+        if self.model.deaf and not self.force:
+            raise ArgumentError(
+                "the model is a prior of clean audio that hears no recording, and makes up others; "
+                "sample it as docs/posteriors.md does; to hear that use --force (force=True)"
+            )
         delays = self.front.delays(self.sampler.shifts)
         rate = self.front.sample_rate
         fresh = segment.shape[1] - (round(self.overlap * rate) if number else 0)

@@ -115,6 +115,12 @@ class ScoreModel(nn.Module):
         return isinstance(self.network, Network) and self.network.two_times
 
     @property
+    def deaf(self) -> bool:
+        """Whether it is a prior of clean audio, to which a recording makes no difference."""
+        sees = not isinstance(self.network, Network) or self.network.observations > 0
+        return not (sees or self.sde.observed)
+
+    @property
     def trained(self) -> nn.Module:
         """What is trained, averaged and saved."""
         return self.network
@@ -228,6 +234,11 @@ class Regeneration(nn.Module):
                 "needs to be told how they are made, as FrontEnd.later does"
             )
         return Refinement(self, later(y)), later(anchor)
+
+    @property
+    def deaf(self) -> bool:
+        """Never: it has a predictor, which hears the recording."""
+        return False
 
     def delay(self, hop: int) -> int:
         """Samples by which its results are later than y, of frames that are `hop` samples apart."""

@@ -5,16 +5,18 @@ import torch
 from problems import Draws, Formula, noise, times
 from torch import Tensor, nn
 
+from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError
-from sgmse.estimates import Estimate, Noise
+from sgmse.estimates import Data, Estimate, Noise
+from sgmse.front import FrontEnd
 from sgmse.model import ScoreModel
-from sgmse.networks import NCSNpp, Network
-from sgmse.sdes import VP
-from sgmse.solvers import Exponential, Uniform, solve
+from sgmse.networks import NCSNpp, Network, WaveNet
+from sgmse.sdes import SBVE, VP
+from sgmse.solvers import Exponential, Sampler, Uniform, solve
 from sgmse.training.losses import ScoreMatching, Truth
 from sgmse.training.recipe import load_recipe
 from sgmse.training.times import Times, TimeSteps
-from sgmse.transforms import Spectrogram
+from sgmse.transforms import Spectrogram, Waveform
 
 REAL = torch.float64
 T = 1000
@@ -166,6 +168,18 @@ def test_a_prior_sees_no_observation():
         assert torch.equal(ours, theirs)
     with pytest.raises(ArgumentError, match="takes an observation, and there is none"):
         NCSNpp(channels=8, multipliers=(1, 1), blocks=1, bins=8)(x, None, t)
+
+
+def test_a_prior_does_not_enhance():
+    """It would answer a recording with another one that it makes up."""
+    torch.manual_seed(0)
+    model = ScoreModel(WaveNet(4, 2, observations=0), VP(steps=30), Noise())
+    sampler = Sampler(Exponential(eta=1.0), Uniform(3))
+    enhancer = Enhancer(model, FrontEnd(Waveform(), 8000), sampler)
+    with pytest.raises(ArgumentError, match="a prior of clean audio that hears no recording"):
+        enhancer(torch.ones(800) / 10, 8000)
+    assert ScoreModel(WaveNet(4, 2), VP(), Noise()).deaf is False
+    assert ScoreModel(WaveNet(4, 2, observations=0), SBVE(), Data()).deaf is False
 
 
 def test_mistakes():
