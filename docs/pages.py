@@ -176,7 +176,14 @@ def on_page_content(content: str, /, **_others: Any) -> str:
     from latex2mathml.converter import convert
 
     def drawn(found: re.Match[str]) -> str:
-        display = "block" if found[1] == "div" else "inline"
-        return str(convert(html.unescape(found[2]), display=display))
+        if found[1] == "span":
+            return str(convert(html.unescape(found[2])))
+        drawn = convert(html.unescape(found[2]), display="block")
+        return f'<div class="formula" tabindex="0">{drawn}</div>'
 
     return FORMULA.sub(drawn, content)
+
+
+def on_post_page(output: str, /, **_others: Any) -> str:
+    """Name the dialog of the search, for those who do not see it."""
+    return output.replace('role="dialog"', 'role="dialog" aria-label="Search"')
