@@ -88,7 +88,7 @@ def add(commands: Commands) -> None:
     parser.value(
         "--quality",
         "QUALITY",
-        "fast, balanced, best or gentle, of a model that offers it; fast is what --shifts 1 gives",
+        "fast, balanced, best or gentle, of a model that offers it (default: fast, where it does)",
         choices=QUALITIES,
     )
     parser.value("--shifts", "N", "as of sgmse enhance (default: 1, or that of the quality)", count)
@@ -180,12 +180,16 @@ def _stream(options: argparse.Namespace, pcm: Pcm) -> "Stream":
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see `sgmse._lanes`
     import torch
 
+    from sgmse.checkpoints import load_model
     from sgmse.live import Stream
 
     torch.set_num_threads(options.threads)
-    shifts = options.shifts or (1 if options.quality is None else None)
+    quality = options.quality
+    if quality is None and "fast" in load_model(options.model).qualities:
+        quality = "fast"
+    shifts = options.shifts or (1 if quality is None else None)
     return Stream(
-        sgmse.load(options.model, device=options.device, quality=options.quality, shifts=shifts),
+        sgmse.load(options.model, device=options.device, quality=quality, shifts=shifts),
         pcm.sample_rate,
         options.latency,
         dry=options.dry,

@@ -80,7 +80,8 @@ def _table(checkpoints: "dict[str, Checkpoint]") -> list[str]:
     for name, checkpoint in checkpoints.items():
         model = "" if name == "default" else f" --model {name}"
         for quality, own in checkpoint.qualities.items():
-            usual = own.model is None and own.sampler in (None, checkpoint.sampler)
+            plain = own.model is None and own.dry in (None, checkpoint.dry)
+            usual = plain and own.sampler in (None, checkpoint.sampler)
             words = model if usual else f"{model} --quality {quality}"
             ways.append((f"sgmse enhance FILE{words}", own.model or name, own.measured))
     named = {name for _, name, _ in ways}

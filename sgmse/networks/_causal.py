@@ -18,7 +18,7 @@ it is for x and y over a level that is followed, and what comes of it is multipl
 
 so that a louder recording gives what is louder by as much, and nobody has to know a peak that is
 still to come. Bands are mixed by two linear maps along them (the token mixing of Tolstikhin et al.
-2021, arXiv:2105.01601, eq. 1), not by a recurrence, which would take a step for each band.
+2021, arXiv:2105.01601), not by a recurrence, which would take a step for each band.
 
 An untrained network is the identity on its last observation.
 """

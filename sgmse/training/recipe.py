@@ -5,6 +5,7 @@ fixed keys. A recipe is read as a whole and checked before anything starts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -274,6 +275,27 @@ def model_of(checkpoint: Checkpoint) -> dict[str, Any]:
     return _plain_model(checkpoint.front, checkpoint.model.parts)
 
 
+def start_of(values: Mapping[str, Any], overrides: Sequence[str], origin: Checkpoint) -> Checkpoint:
+    """The part of a model with which a recipe of these values, and overrides, starts.
+
+    That is all of it; but of a model that predicts and then refines the predictor alone, where the
+    recipe names one network, or two and another process between them.
+    """
+    parts = origin.model.parts
+    if "network" not in values or parts.get("predictor") is None:
+        return origin
+    changed = deepcopy(dict(values))
+    for assignment in overrides:
+        config.override(changed, assignment)
+    own = {name: to_plain(parts[name], RECIPE_CLASSES) for name in ("sde", "parametrization")}
+    if "predictor" in changed and all(
+        _complete(changed.get(name, part)) == part for name, part in own.items()
+    ):
+        return origin
+    model = ScoreModel(parts["predictor"], parts["sde"], Data())
+    return replace(origin, model=model, samplers=None, qualities={})
+
+
 def _like(origin: Checkpoint) -> dict[str, Any]:
     """The values of a recipe that a model has, those that are not None."""
     values = model_of(origin)
@@ -369,6 +391,8 @@ def load_recipe(
         own = _like(origin)
         if "predictor" in values and "predictor" not in own:
             del own["samplers"]  # those of what is the predictor now
+        if "predictor" in own and "predictor" not in values and "loss" in values:
+            own["predictor"]["loss"] = values["loss"]  # both estimate clean audio
         given = {name: values.get(name, {}) for name in ("front", "sampler")}
         shared = {name: own[name] | keys for name, keys in given.items() if isinstance(keys, dict)}
         values = own | values | shared

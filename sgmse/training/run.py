@@ -10,7 +10,7 @@ from sgmse._extras import imported
 from sgmse.checkpoints import load_model
 from sgmse.config import errors_as, read_yaml
 from sgmse.errors import RecipeError
-from sgmse.training.recipe import RECIPE, find_recipe, load_recipe, of_upper_band, shipped
+from sgmse.training.recipe import RECIPE, find_recipe, load_recipe, of_upper_band, shipped, start_of
 
 #: The recipe for a model that is given; it has no model of its own.
 FINE_TUNE = "fine_tune"
@@ -66,6 +66,8 @@ def train(
         with _quiet():
             recipe_of_band = upper_band_recipe(values, overrides, path)
             return train_upper_band(recipe_of_band, root.resolve(), folder, origin)
+    with errors_as(RecipeError):
+        origin = None if origin is None else start_of(values, overrides, origin)
     parsed = load_recipe(path, overrides, origin)
 
     from sgmse.training.plan import prepare, start  # Lightning takes seconds

@@ -1,9 +1,11 @@
 """A model trained further, by a recipe that has none of its own."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from tiny import with_front, with_sampler
 
 pytest.importorskip("lightning")
@@ -13,7 +15,7 @@ from sgmse.checkpoints import Checkpoint
 from sgmse.errors import RecipeError
 from sgmse.estimates import EDM
 from sgmse.model import Regeneration, ScoreModel
-from sgmse.networks import SlimUNet
+from sgmse.networks import Network, SlimUNet
 from sgmse.training import load_recipe, train
 from sgmse.training.state import load_state
 
@@ -150,6 +152,50 @@ def test_a_model_becomes_the_predictor_of_another(finished, corpus, refine, tmp_
     train(output=run, resume=True, overrides=["trainer.steps=9"])
     again = checkpoints.load(run / "last").model.predictor.state_dict()
     assert all(torch.equal(value, again[name]) for name, value in before.items())
+
+
+@pytest.mark.slow
+def test_a_recipe_takes_the_predictor_of_two_networks(finished, corpus, recipe, refine, tmp_path):
+    """One of one network, or of another process; one of the same goes on with both."""
+    options = {"data": corpus, "overrides": ["optimiser.lr=1e-30", "trainer.steps=1"]}
+    both = train(refine, output=tmp_path / "both", from_=finished / "best", **options)
+    given = checkpoints.load(both / "last").model
+
+    def trained(path: Path, *changes: str) -> ScoreModel | Regeneration:
+        name = f"{path.stem}{len(changes)}"
+        own = options | {"overrides": [*options["overrides"], *changes]}
+        run = train(path, output=tmp_path / name, from_=both / "last", **own)
+        return checkpoints.load(run / "last").model
+
+    def same(one: Network, other: Network) -> bool:
+        pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+        return all(torch.allclose(a, b, rtol=0, atol=1e-20) for a, b in pairs)
+
+    (alone := tmp_path / "alone.yaml").write_text(recipe)
+    assert same(trained(alone).network, given.predictor)
+    again = trained(refine)
+    assert same(again.predictor, given.predictor)
+    assert same(again.network, given.network)
+    with torch.no_grad():
+        for parameter in given.network.parameters():
+            parameter.add_(1)
+    checkpoints.save(replace(checkpoints.load(both / "last"), model=given), both / "last")
+    other = trained(refine, "sde={class: SBVE, k: 3}")
+    assert same(other.predictor, given.predictor)
+    assert not same(other.network, given.network)
+
+
+def test_two_networks_are_trained_further_by_the_loss_of_both(finished, corpus, refine, tmp_path):
+    options = {"data": corpus, "overrides": ["trainer.steps=1"]}
+    both = train(refine, output=tmp_path / "both", from_=finished / "best", **options)
+    path = tmp_path / "further.yaml"
+    kept = ("data", "loss", "trainer", "times", "optimiser")
+    values = {k: v for k, v in yaml.safe_load(refine.read_text()).items() if k in kept}
+    path.write_text(yaml.safe_dump(values))
+    recipe = load_recipe(path, [], checkpoints.load(both / "last"))
+    assert recipe.predictor.trained
+    assert recipe.predictor.loss == recipe.loss
+    assert (recipe.predictor.conditioning, recipe.predictor.moved) == ("both", 0.0)
 
 
 @pytest.mark.parametrize("parametrization", ["{class: EDM, sigma_data: 0.3}", "{class: Data}"])

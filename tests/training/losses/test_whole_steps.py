@@ -13,7 +13,7 @@ from sgmse.errors import ArgumentError
 from sgmse.estimates import EDM, Estimate, Velocity
 from sgmse.model import ScoreModel
 from sgmse.networks import NCSNpp, Network
-from sgmse.sdes import BBED, OUVE, SBVE, SDE, VP, FlowMatching, StraightFlow, expand
+from sgmse.sdes import BBED, OUVE, SBVE, SDE, VP, FlowMatching, Scales, StraightFlow, expand
 from sgmse.solvers import Exponential, Uniform, solve
 from sgmse.training.losses import Composition, MeanFlow, Truth, VelocityMatching, WholeSteps
 from sgmse.training.losses.whole_steps import reached, slopes
@@ -232,6 +232,14 @@ def test_in_half_precision_it_is_nearly_the_same(network, loss):
     assert torch.nn.functional.cosine_similarity(exact, rough, dim=0) > 0.97
 
 
+@dataclass(frozen=True)
+class Outside(BBED):
+    """Scales that leave torch on their way."""
+
+    def scales(self, t):
+        return Scales(*(torch.from_numpy(scale.numpy()) for scale in super().scales(t)))
+
+
 def test_what_cannot_be_trained_so_is_refused():
     for kind in (MeanFlow, Composition):
         for share in (0.0, 1.0):
@@ -247,8 +255,9 @@ def test_what_cannot_be_trained_so_is_refused():
         truth = Truth(x0, x0, AUDIO, Spectrogram(4, 2), times(0.5), OUVE())
         with pytest.raises(ArgumentError, match="take the truth from `ask`"):
             kind()(Estimate(x0, x0), truth)
-    assert "use Composition" in MeanFlow().refusal(BBED(), T)
-    assert Composition().refusal(BBED(), T) is None
+    assert "use Composition" in MeanFlow().refusal(Outside(), T)
+    assert Composition().refusal(Outside(), T) is None
+    assert MeanFlow().refusal(BBED(), T) is None
 
 
 class Points(Network):
