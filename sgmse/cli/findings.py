@@ -36,6 +36,7 @@ EXTRAS = {
     "app-test": "the tests of that page",
     "report": "tables with figures, pages to listen to",
     "export": "models as ONNX files",
+    "features": "mel spectra, MFCCs, Griffin-Lim",
     "openvino": "models as OpenVINO files",
     "media": "m4a, mp4, mkv, webm, wma and films",
     "peers": "other enhancers to compare with",
