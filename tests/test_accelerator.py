@@ -138,7 +138,7 @@ def test_parametrizations_stay_on_the_device(parametrization):
 def test_networks_stay_on_the_device(name):
     case = NETWORKS[name]
     net = case.make().eval().requires_grad_(False).to(DEVICE)
-    x = torch.zeros(2, 1, 16, 16, dtype=torch.complex64, device=DEVICE)
+    x = torch.zeros(2, 1, case.bins, 16, dtype=torch.complex64, device=DEVICE)
     y = x.expand(-1, case.observations, -1, -1)
     with Watched() as watched:
         out = net(x, y, torch.zeros(2, device=DEVICE))

@@ -104,7 +104,7 @@ def test_a_round_trip_of_a_model_with_a_predictor(tmp_path, conditioning):
         ({"conditioning": "post"}, "needs a network of 1 observations, not 2"),
         ({"conditioning": ["both"]}, "conditioning must be"),
         ({"moved": 1.5}, "moved must be a share of the distance between two frames, .* not 1.5"),
-        ({"predictor": {"class": "OUVE"}}, "predictor.class: unknown 'OUVE'; it may be DCUNet"),
+        ({"predictor": {"class": "OUVE"}}, "predictor.class: unknown 'OUVE'; it may be CausalUNet"),
         ({"predictor": "Predictive"}, "predictor: write {class: NAME, .*, not 'Predictive'"),
         ({"predictor": None}, "does not fit its config"),
         ({"front.multiple": 0}, "front: multiple must be a whole number of frames, not 0"),

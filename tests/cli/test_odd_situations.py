@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sgmse._pieces import Drawing
 from sgmse.audio import Info, info, write
 from sgmse.cli.jobs import Job, Outcome
 from sgmse.cli.main import main
-from sgmse.enhancer import Enhancer
 from sgmse.errors import ResultError
 
 
@@ -112,7 +112,7 @@ def test_what_ends_a_command_leaves_no_part_of_a_file(number, run, monkeypatch):
         os.kill(os.getpid(), number)
         raise AssertionError("not reached")
 
-    monkeypatch.setattr(Enhancer, "_drawn", ended)
+    monkeypatch.setattr(Drawing, "sampled", ended)
     code, _, err = run("a.wav")
     assert code == 130
     assert "interrupted; finished files are kept" in err[-1]
@@ -123,13 +123,13 @@ def test_what_ends_a_command_leaves_no_part_of_a_file(number, run, monkeypatch):
 def test_what_nohup_ignores_stays_ignored(number, run, monkeypatch):
     signal.signal(number, signal.SIG_IGN)
     make("a.wav")
-    drawn = Enhancer._drawn
+    sampled = Drawing.sampled
 
     def told(*given):
         os.kill(os.getpid(), number)
-        return drawn(*given)
+        return sampled(*given)
 
-    monkeypatch.setattr(Enhancer, "_drawn", told)
+    monkeypatch.setattr(Drawing, "sampled", told)
     assert run("a.wav")[0] == 0
     assert sorted(os.listdir()) == ["a.wav", "a_enhanced.wav"]  # noqa: PTH208
     assert signal.getsignal(number) == signal.SIG_IGN
