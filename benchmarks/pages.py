@@ -30,7 +30,7 @@ REFINE = ROOT / "sgmse" / "pretrained" / "refine" / "README.md"
 SCORE = ROOT / "sgmse" / "pretrained" / "score" / "README.md"
 MEASURES = select(["pesq-wb", "stoi", "estoi", "si-sdr", "dnsmos-ovrl"])
 FULL_BAND = select(["pesq-wb", "stoi", "estoi", "si-sdr", "lsd-8k", "dnsmos-ovrl"])
-QUALITIES = ("fast", "balanced", "best", "gentle")
+QUALITIES = ("fast", "balanced", "best")
 WORTH = select(["pesq-wb", "estoi", "si-sdr", "dnsmos-ovrl", "distillmos", "phonesim"])
 #: Numbers of evaluations of the same weights, and with which they are compared.
 EVALUATIONS = (
