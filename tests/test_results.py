@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from conftest import SOLVERS
@@ -13,13 +14,14 @@ from problems import slope
 from proofs import strength
 
 from sgmse.bench import Model, load_suite, run_suite
-from sgmse.checkpoints import locate
+from sgmse.checkpoints import load_model, locate
+from sgmse.metrics.measures import MEASURES
 from sgmse.scoring.intervals import Difference, paired
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
 CORPUS = RESULTS / "corpus-test"
-SUITES = ("corpus-test", "corpus48-test", "settings", "clean-in", "qualities")
+SUITES = ("corpus-test", "corpus48-test", "settings", "clean-in", "qualities", "gentle")
 # Rounding in another order moves a recording's PESQ now and then; means over 95 stay within these.
 TOLERANCES = {"PESQ-WB": 0.01, "STOI": 0.002, "ESTOI": 0.002, "SI-SDR": 0.05}
 #: A path of a machine.
@@ -166,6 +168,26 @@ def test_no_result_names_a_place_of_the_machine_that_made_it():
     for path in texts:
         places = re.findall(HERE, path.read_text("utf-8"))
         assert not places, f"{path}: {places[0]}; name a folder that is relative, or none"
+
+
+def test_the_gentle_quality_takes_no_phones_away():
+    """From 7.5 dB on: in the mean at no ratio, and in one of twenty recordings at most."""
+    with (RESULTS / "gentle" / "scores.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = load_model("default").qualities["gentle"].dry
+    (ours,) = (f"keeps {share} %" for share in (10, 20) if kept == share / 100)
+    by = {(row["system"], row["name"]): row for row in rows}
+    (noise,) = (measure.noise for measure in MEASURES if measure.name == "PhoneSim")
+    changes: dict[float, list[float]] = {}
+    for name in {row["name"] for row in rows}:
+        before, after = (by[system, name] for system in ("noisy", ours))
+        change = float(after["PhoneSim"]) - float(before["PhoneSim"])
+        changes.setdefault(float(before["snr_db"]), []).append(change)
+    high = {snr: found for snr, found in changes.items() if snr >= 7.5}
+    assert len(high) == 3
+    assert all(fmean(found) > 0 for found in high.values())
+    every = [change for found in high.values() for change in found]
+    assert sum(change < -noise for change in every) <= 0.05 * len(every)
 
 
 def test_more_evaluations_are_better(monkeypatch):
