@@ -1,8 +1,6 @@
 """The page in a real browser, from a file to its result; skipped where there is none."""
 
-import os
 import re
-import shutil
 import socket
 import threading
 import time
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import browser_with
 
 from sgmse.app.server import Settings, running
 from sgmse.app.work import Limits
@@ -28,30 +27,13 @@ SOUND = "document.querySelectorAll('.player audio')[{}].{}"
 CHOSEN = "document.querySelector('.switch input:checked').value"
 
 
-def absent(reason: str) -> None:
-    """Skip, or fail where a browser is required."""
-    if os.environ.get("SGMSE_REQUIRE_BROWSER") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """Chromium of this machine, headless, with a microphone that beeps."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        absent("no Chromium on this machine (Debian: apt install chromium)")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        absent("the package playwright, which drives the browser, is not installed")
-    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--mute-audio"]
-    options += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=options, timeout=120_000)
+    with browser_with(
+        "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
+    ) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ import tiny
 from tqdm import tqdm
 
 from sgmse.audio import CODINGS, Pcm, info, read, read_header
-from sgmse.cli.live import _Status
-from sgmse.cli.main import main
+from sgmse.checkpoints import Quality, save
+from sgmse.cli.live import _Status, _stream
+from sgmse.cli.main import main, parsed
 from sgmse.errors import AudioError
 from sgmse.live import Stream
 
@@ -248,3 +250,19 @@ def test_nobody_who_reads_ends_it_without_a_word(model):
         process.stdin.close()
         err = process.stderr.read()
     assert (process.returncode, err) == (141, b"")
+
+
+def test_a_stream_is_fast_unless_another_quality_is_asked_for(tmp_path):
+    plain = tiny.checkpoint()
+    quick, slow = (Quality(replace(plain.sampler, shifts=shifts)) for shifts in (2, 3))
+    save(replace(plain, qualities={"fast": quick, "best": slow}), tmp_path / "offering")
+    save(plain, tmp_path / "without")
+
+    def shifts(name: str, *words: str) -> int:
+        options = parsed(["live", "--model", str(tmp_path / name), *words])
+        return _stream(options, S16).enhancer.sampler.shifts
+
+    assert shifts("offering") == 2
+    assert shifts("offering", "--quality", "best") == 3
+    assert shifts("offering", "--shifts", "4") == 4
+    assert shifts("without") == 1

@@ -1,9 +1,7 @@
 """The report: whole, self-contained, safe against its names; in a real browser it does its work."""
 
 import json
-import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import browser_with
 
 from sgmse.data.pairs import Unmatched
 from sgmse.metrics.measures import select
@@ -326,29 +325,11 @@ def test_progress_is_told(tmp_path):
 # In a real browser
 
 
-def absent(reason: str) -> None:
-    """Skip, or fail where a browser is required."""
-    if os.environ.get("SGMSE_REQUIRE_BROWSER") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """Chromium of this machine, headless, which reaches no network."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        absent("no Chromium on this machine (Debian: apt install chromium)")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        absent("the package playwright, which drives the browser, is not installed")
-    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--mute-audio"]
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=options, timeout=120_000)
+    with browser_with() as browser:
         yield browser
-        browser.close()
 
 
 class Opened:
