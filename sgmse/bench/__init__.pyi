@@ -16,6 +16,13 @@ from ._peers import (
     Wiener as Wiener,
 )
 from ._programs import Command as Command
+from ._restorers import (
+    WPE as WPE,
+    LinearPrediction as LinearPrediction,
+    LinearUpsampling as LinearUpsampling,
+    SplineDeclipping as SplineDeclipping,
+    SplineGaps as SplineGaps,
+)
 from ._results import Results as Results
 from ._study_results import StudyResults as StudyResults
 from ._systems import (

@@ -33,6 +33,13 @@ from sgmse.bench._peers import (
     Wiener,
 )
 from sgmse.bench._programs import Command
+from sgmse.bench._restorers import (
+    WPE,
+    LinearPrediction,
+    LinearUpsampling,
+    SplineDeclipping,
+    SplineGaps,
+)
 from sgmse.bench._systems import Folder, Noisy, System, rooted_paths
 from sgmse.bench.models import Model
 from sgmse.checkpoints import CLASSES
@@ -56,6 +63,7 @@ SYSTEMS: tuple[type[System], ...] = (
     *(Noisy, Folder, Command, Model),
     *(DeepFilterNet3, GTCRN, DTLN, Hush, RNNoise),
     *(WebRTC, Speex, NoiseReduce, LogMMSE, Wiener),
+    *(SplineDeclipping, SplineGaps, LinearPrediction, LinearUpsampling, WPE),
 )
 #: With the classes of checkpoints, for solvers and grids.
 SUITE_CLASSES: Classes = {
