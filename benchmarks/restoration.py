@@ -86,10 +86,11 @@ Made by `{command}`.
 
 {about}
 
-{count} recordings a kind, of `{part}`. A room's early reflections belong to the clean recording. The
-simple restorers find the harm themselves (`sgmse.bench`). For LSD lower is better. The scores of the
-untouched recordings, and of the results less those (the mean with half a 95 % interval; Wilcoxon
-signed rank, corrected by Holm's method over the table: * p < 0.05, ** p < 0.01, *** p < 0.001):
+{count} recordings a kind, of `{part}`. A room's early reflections belong to the clean recording.
+The simple restorers find the harm themselves (`sgmse.bench`). For LSD lower is better. The scores
+of the untouched recordings, and of the results less those (the mean with half a 95 % interval;
+Wilcoxon signed rank, corrected by Holm's method over the table: * p < 0.05, ** p < 0.01,
+*** p < 0.001):
 
 {gains}
 
