@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 from scipy.linalg import solve_toeplitz
 from typing_extensions import override
 
-from sgmse.bench._peers import Peer
+from sgmse.bench._peers import Peer, imported
 from sgmse.bench._systems import Signal
 from sgmse.errors import ArgumentError
 
@@ -176,7 +176,7 @@ class LinearUpsampling(_Restorer):
 
         low = soxr.resample(samples.astype(np.float64), rate, self.source)
         times = np.arange(len(samples)) / rate
-        return np.interp(times, np.arange(len(low)) / self.source, low)
+        return np.asarray(np.interp(times, np.arange(len(low)) / self.source, low))
 
 
 @dataclass(frozen=True)
@@ -198,11 +198,16 @@ class WPE(Peer):
     rate = 16000
 
     @override
-    def process(self, prepared: Any, samples: Signal, rate: int) -> NDArray[Any]:
-        from nara_wpe.utils import istft, stft
+    def loaded(self) -> Any:
+        """The prediction and the transform."""
+        utils = imported("nara_wpe.utils", self.package)
+        return super().loaded().wpe, utils.stft, utils.istft
 
+    @override
+    def process(self, prepared: Any, samples: Signal, rate: int) -> NDArray[Any]:
         size, shift = 512, 128
+        wpe, stft, istft = prepared
         filled = np.pad(samples, (0, -len(samples) % shift)).astype(np.float64)
         y = stft(filled, size=size, shift=shift)  # (frame, frequency)
-        z = prepared.wpe(y.T[:, None], taps=self.taps, delay=self.after, iterations=self.iterations)
+        z = wpe(y.T[:, None], taps=self.taps, delay=self.after, iterations=self.iterations)
         return np.asarray(istft(z[:, 0].T, size=size, shift=shift)[: len(samples)])
