@@ -40,9 +40,9 @@ PAGE = """# Blocks that are late
 
 `{command}`: {seconds:g} s of sound each, one thread. {about}
 
-Latency is that of the algorithm, with the shortest blocks that the system takes; a block is late when its work is done later
-than allowed after its last sample was heard. The machine has {cores} cores; "busy" is {busy}
-processes that never rest, at equal priority.
+Latency is that of the algorithm, with the shortest blocks that the system takes; a block is late
+when its work is done later than allowed after its last sample was heard. The machine has {cores}
+cores; "busy" is {busy} processes that never rest, at equal priority.
 
 {table}
 """

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # Those of `QualityName` and of `sgmse.solvers.NAMED`, for which the help does not wait.
 QUALITIES = ("fast", "balanced", "best", "gentle")
 PRECISIONS = ("float32", "tf32", "bf16")
+BACKENDS = ("torch", "onnx", "openvino", "auto")
 SOLVERS = ("ode", "ode2", "sde", "sde2", "pc")
 
 
@@ -156,6 +157,14 @@ def _add_sampler(parser: Parser) -> None:
         choices=PRECISIONS,
         default="float32",
     )
+    parser.value(
+        "--backend",
+        "BACKEND",
+        "what computes the network on a CPU: torch, onnx (onnxruntime) or openvino, with results "
+        "equal to 1e-5; auto takes what is quickest here, timed once (default: torch)",
+        choices=BACKENDS,
+        default="torch",
+    )
 
 
 @console.interruptible("finished files are kept; --skip-existing goes on")
@@ -254,6 +263,12 @@ def _loaded(options: argparse.Namespace, files: int) -> "tuple[Enhancer, int]":
             force=options.force,
             precision=options.precision,
         )
+        if options.backend != "torch":
+            from sgmse.export import accelerated
+
+            quiet = options.quiet
+            say = None if quiet else console.say
+            enhancer = accelerated(enhancer, options.backend, say=say)
     workers = min(options.jobs or enhancer.recordings_at_once, files)
     # Threads that wait for each other's cores are slower than none.
     threads = options.threads or torch.get_num_threads()

@@ -6,6 +6,7 @@ evaluation all that is between audio and audio.
 """
 
 from sgmse.errors import ExportError
+from sgmse.export._backends import Backend, RuntimeNetwork, accelerated, cache_folder
 from sgmse.export._export import (
     TOLERANCE,
     Exported,
@@ -15,4 +16,16 @@ from sgmse.export._export import (
     export,
 )
 
-__all__ = ["TOLERANCE", "ExportError", "Exported", "Part", "Runtime", "check_target", "export"]
+__all__ = [
+    "TOLERANCE",
+    "Backend",
+    "ExportError",
+    "Exported",
+    "Part",
+    "Runtime",
+    "RuntimeNetwork",
+    "accelerated",
+    "cache_folder",
+    "check_target",
+    "export",
+]
