@@ -98,10 +98,10 @@ def _onnx(file: Path, threads: int) -> Callable[[], Run]:
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = runtime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
-    known = {item.name for item in session.get_inputs()}
+    heard = [item.name for item in session.get_inputs()]  # not each network hears all
 
     def run(inputs: dict[str, Any]) -> Any:
-        return session.run(None, {name: z for name, z in inputs.items() if name in known})[0]
+        return session.run(None, {name: inputs[name] for name in heard})[0]
 
     return lambda: run
 
@@ -111,13 +111,14 @@ def _openvino(file: Path, threads: int) -> Callable[[], Run]:
     # It would compute in bf16 where the CPU can.
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     compiled = openvino.compile_model(str(file), "CPU", settings)
-    known = {item.any_name for item in compiled.inputs}
+    # An input has several names once the graph was optimised, one of which is ours.
+    heard = [next(iter(item.names & {"x", "y", "t", "s"})) for item in compiled.inputs]
 
     def fresh() -> Run:
         request = compiled.create_infer_request()
 
         def run(inputs: dict[str, Any]) -> Any:
-            return request.infer({name: z for name, z in inputs.items() if name in known})[0]
+            return request.infer([inputs[name] for name in heard])[0]
 
         return run
 

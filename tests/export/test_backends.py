@@ -16,7 +16,9 @@ from sgmse.cli.main import main
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError, ExportError, MissingPackageError
 from sgmse.export import RuntimeNetwork, _backends, accelerated, cache_folder
-from sgmse.networks import Network, SlimUNet
+from sgmse.front import FrontEnd
+from sgmse.networks import NCSNpp, Network, SlimUNet
+from sgmse.transforms import Spectrogram
 
 pytest.importorskip("onnx", reason="needs the extra export")
 pytest.importorskip("onnxruntime", reason="needs the extra export")
@@ -169,6 +171,26 @@ def test_the_folder_of_graphs(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "sgmse"
     monkeypatch.setenv("SGMSE_CACHE", str(tmp_path / "own"))
     assert cache_folder() == tmp_path / "own"
+
+
+@pytest.mark.parametrize("backend", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
+def test_a_network_that_is_asked_at_many_times(backend, tmp_path):
+    """OpenVINO may call t otherwise, after the embedding that was made of it."""
+    installed(backend)
+    torch.manual_seed(0)
+    small = {"channels": 8, "multipliers": (1, 1), "blocks": 1, "attention_resolutions": ()}
+    network = NCSNpp.v1(**small).eval().requires_grad_(False)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    checkpoint = replace(tiny.checkpoint(network), front=FrontEnd(Spectrogram(510, 128), 16000))
+    enhancer = Enhancer.of(checkpoint)
+    quick = accelerated(enhancer, backend, cache=tmp_path).model.parts["network"]
+    x, y = torch.randn(2, 3, 1, 256, 16, dtype=torch.complex64)
+    t = torch.tensor([0.1, 0.5, 0.9])
+    with torch.inference_mode():
+        ours, theirs = quick(x, y, t), network(x, y, t)
+    assert (ours - theirs).abs().max() < CLOSE * theirs.abs().max()
 
 
 @pytest.mark.slow
