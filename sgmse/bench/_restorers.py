@@ -110,7 +110,7 @@ class LinearPrediction(_Restorer):
         min over the gap of  sum_n (sum_k a_k x(n - k))^2,   a_0 = 1,
 
     with a of the sound on both sides (Janssen, Veldhuis and Vries 1986, "Adaptive interpolation of
-    discrete-time signals that can be modeled as autoregressive processes", eq. 9), and once more
+    discrete-time signals that can be modeled as autoregressive processes", eq. 9*), and once more
     with a of what came of it.
 
     Args:
