@@ -17,7 +17,7 @@ from sgmse.errors import ResultError
 from sgmse.live._pieces import Plan
 from sgmse.live._windows import AROUND, FrameDraws, Windows
 from sgmse.model import Regeneration, ScoreModel, assemble
-from sgmse.networks import Memory, Network
+from sgmse.networks import Advance, Memory, Network
 from sgmse.postprocessing import gains
 from sgmse.solvers import Step, solve
 
@@ -33,7 +33,8 @@ class Remembering(Network):
 
     def begin(self) -> None:
         """Forget all that was heard."""
-        self.memories: list[Memory] = []
+        self._steps: list[Advance] = []
+        self._memories: list[Memory | None] = []
         self.next()
 
     def next(self) -> None:
@@ -42,10 +43,14 @@ class Remembering(Network):
 
     @override
     def real_valued(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        i = self._evaluation
-        before = self.memories[i] if i < len(self.memories) else None
-        out, after = self.network.advance(x, y, t, before)
-        self.memories[i : i + 1] = [after]
+        i, time = self._evaluation, float(t[0])
+        if i == len(self._steps):
+            self._steps.append(self.network.advancing(time))
+            self._memories.append(None)
+        if self._steps[i].t != time:
+            self._steps[i] = self.network.advancing(time)
+        out: Tensor
+        out, self._memories[i] = self._steps[i](x, y, self._memories[i])
         self._evaluation += 1
         return out
 

@@ -7,7 +7,7 @@ above the band of a model.
 """
 
 from sgmse.networks._bands import BandGains
-from sgmse.networks._base import Memory, Network
+from sgmse.networks._base import Advance, Memory, Network
 from sgmse.networks._causal import CausalUNet
 from sgmse.networks._dcunet import DCUNET_LEVELS, DCUNet
 from sgmse.networks._magnitude_preserving import MagnitudePreservingUNet
@@ -18,6 +18,7 @@ from sgmse.networks._wavenet import WaveNet
 
 __all__ = [
     "DCUNET_LEVELS",
+    "Advance",
     "BandGains",
     "CausalUNet",
     "DCUNet",

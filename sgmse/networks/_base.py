@@ -4,16 +4,18 @@ One adds a network by one file with a `Network` in it that defines `real_valued`
 computes with complex numbers.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from inspect import signature
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from sgmse.errors import ArgumentError, ArgumentTypeError
 
-__all__ = ["Memory", "Network", "complex_like", "real_parts"]
+__all__ = ["Advance", "Memory", "Network", "complex_like", "real_parts"]
 
 #: What a causal network has heard: tensors, in the order of its layers.
 Memory: TypeAlias = list[Tensor]
@@ -102,6 +104,10 @@ class Network(nn.Module):
             f"{type(self).__name__} hears a recording as a whole, and cannot go on frame by frame"
         )
 
+    def advancing(self, t: float) -> "Advance":
+        """`advance` at one time, of the weights of now, prepared for many frames."""
+        return _Plain(self, t)
+
     def arguments(self, scope: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of the constructor, of whose `locals()` they are a part."""
         return {name: _listed(scope[name]) for name in signature(type(self)).parameters}
@@ -170,6 +176,39 @@ class Network(nn.Module):
                     f"{size} {axis} are not a multiple of {divisor}; "
                     f"pad them to {max(-(-size // divisor), 1) * divisor}"
                 )
+
+
+class Advance(nn.Module):
+    """`Network.advance` at one time, whose memories are its own.
+
+    Args:
+        t: the time, in [0, 1].
+    """
+
+    def __init__(self, t: float) -> None:
+        super().__init__()
+        self.t = t
+
+    @abstractmethod
+    def forward(self, x: Tensor, y: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+        """The output of the next frames, and what to remember for those after them.
+
+        Shape:
+            x: real (batch, 2, frequency, frame); so is the result.
+            y: (batch, 2 observations, frequency, frame).
+        """
+
+
+class _Plain(Advance):
+    """Of a network that prepares nothing."""
+
+    def __init__(self, network: Network, t: float) -> None:
+        super().__init__(t)
+        self.network = network
+
+    @override
+    def forward(self, x: Tensor, y: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+        return self.network.advance(x, y, x.new_full(x.shape[:1], self.t), memory)
 
 
 def _listed(value: Any) -> Any:

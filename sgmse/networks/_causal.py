@@ -25,7 +25,8 @@ An untrained network is the identity on its last observation.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import log
+from math import exp, log
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -33,123 +34,25 @@ from torch.nn import functional
 from typing_extensions import override
 
 from sgmse.errors import ArgumentError
-from sgmse.networks._base import Memory, Network
+from sgmse.networks._base import Advance, Memory, Network
+from sgmse.networks._causal_layers import (
+    QUIETEST,
+    Carried,
+    CausalConv,
+    CausalPath,
+    CausalResidual,
+)
+from sgmse.networks._causal_step import (
+    Doubled,
+    Halved,
+    PathStep,
+    ResidualStep,
+    Same,
+    normed,
+)
 from sgmse.networks._slim import ChannelNorm, TimeEmbedding
 
-QUIETEST = 1e-6  # of the level: that of digital silence
-
-
-class Carried:
-    """The memories of the layers, read in their order and written in the same one.
-
-    Args:
-        before: of the frames before; none at the start of a recording.
-    """
-
-    def __init__(self, before: Memory | None) -> None:
-        self._before = None if before is None else iter(before)
-        self.after: Memory = []
-
-    def frames(self, x: Tensor, count: int) -> Tensor:
-        """x (..., frame) with the `count` frames before it, zeros at the start."""
-        if count == 0:
-            return x
-        none = x.new_zeros((*x.shape[:-1], count))
-        past = none if self._before is None else next(self._before)
-        x = torch.cat([past, x], dim=-1)
-        self.after.append(x[..., -count:])
-        return x
-
-    def highest(self, x: Tensor, fall: float) -> Tensor:
-        """e(n) = max(x(n), e(n - 1) - fall) along the last axis."""
-        if self._before is not None:
-            before = next(self._before)
-            x = torch.cat([torch.maximum(x[..., :1], before - fall), x[..., 1:]], dim=-1)
-        lifted = fall * torch.arange(x.shape[-1], dtype=x.dtype, device=x.device)
-        e = (x + lifted).cummax(dim=-1).values - lifted
-        self.after.append(e[..., -1:])
-        return e
-
-    def recurrent(self, layer: nn.LSTM, x: Tensor) -> Tensor:
-        """The layer along the first axis of x, from where it was."""
-        state = None if self._before is None else (next(self._before), next(self._before))
-        out: Tensor
-        out, state = layer(x, state)
-        self.after.extend(state)
-        return out
-
-
-class CausalConv(nn.Conv2d):
-    """A convolution that looks `kernel - 1` frames back."""
-
-    def __init__(
-        self, source: int, target: int, bands: int = 3, frames: int = 2, *, stride: int = 1
-    ) -> None:
-        super().__init__(source, target, (bands, frames), stride=(stride, 1), padding=(1, 0))
-
-    def heard(self, x: Tensor, carried: Carried) -> Tensor:
-        out: Tensor = self(carried.frames(x, self.kernel_size[1] - 1))
-        return out
-
-
-class CausalResidual(nn.Module):
-    """x + conv(silu(norm(conv(silu(norm(x))) + time))); the first convolution looks back."""
-
-    def __init__(self, channels: int, embedding: int, frames: int) -> None:
-        super().__init__()
-        self.norm1 = ChannelNorm(channels)
-        self.conv1 = CausalConv(channels, channels, frames=frames)
-        self.time = nn.Linear(embedding, channels)
-        self.norm2 = ChannelNorm(channels)
-        self.conv2 = nn.Conv2d(channels, channels, (3, 1), padding=(1, 0))
-        for parameter in self.conv2.parameters():  # the block starts as the identity
-            nn.init.zeros_(parameter)
-
-    def forward(self, x: Tensor, embedding: Tensor, carried: Carried) -> Tensor:
-        h = self.conv1.heard(functional.silu(self.norm1(x)), carried)
-        h = h + self.time(embedding).to(h.dtype)[:, :, None, None]
-        made: Tensor = self.conv2(functional.silu(self.norm2(h)))
-        return x + made
-
-
-class BandMixing(nn.Module):
-    """x + W_2 silu(W_1 norm(x)) along the bands, with maps of their own for groups of channels."""
-
-    def __init__(self, channels: int, bands: int, groups: int) -> None:
-        super().__init__()
-        self.groups = groups
-        self.norm = ChannelNorm(channels)
-        # Matrices, one group below the other, which is what an optimiser for matrices takes.
-        self.first = nn.Parameter(torch.randn(groups * 2 * bands, bands) * bands**-0.5)
-        self.second = nn.Parameter(torch.zeros(groups * bands, 2 * bands))
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, channels, bands, frames = x.shape
-        h = self.norm(x).reshape(batch, self.groups, -1, bands, frames)
-        h = h.permute(1, 0, 4, 2, 3).reshape(self.groups, -1, bands)
-        first = self.first.view(self.groups, 2 * bands, bands).mT
-        second = self.second.view(self.groups, bands, 2 * bands).mT
-        h = functional.silu(h @ first) @ second
-        h = h.view(self.groups, batch, frames, -1, bands).permute(1, 0, 3, 4, 2)
-        return x + h.reshape(batch, channels, bands, frames)
-
-
-class CausalPath(nn.Module):
-    """An LSTM along time in each band, then what mixes the bands of each frame."""
-
-    def __init__(self, channels: int, bands: int, hidden: int, groups: int) -> None:
-        super().__init__()
-        self.norm = ChannelNorm(channels)
-        self.lstm = nn.LSTM(channels, hidden)
-        self.out = nn.Linear(hidden, channels)
-        self.mixing = BandMixing(channels, bands, groups)
-
-    def forward(self, x: Tensor, carried: Carried) -> Tensor:
-        batch, channels, bands, frames = x.shape
-        h = self.norm(x).permute(3, 0, 2, 1).reshape(frames, batch * bands, channels)
-        h = self.out(carried.recurrent(self.lstm, h)).view(frames, batch, bands, channels)
-        mixed: Tensor = self.mixing(x + h.permute(1, 3, 2, 0))
-        return mixed
+M = TypeVar("M", bound=nn.Module)
 
 
 class CausalUNet(Network):
@@ -274,3 +177,116 @@ class CausalUNet(Network):
             out_real = out_real + p * real - q * imag
             out_imag = out_imag + p * imag + q * real
         return torch.cat([out_real, out_imag], dim=1), carried.after
+
+    @override
+    def advancing(self, t: float) -> Advance:
+        return CausalStep(self, t)
+
+
+class CausalStep(Advance):
+    """`CausalUNet.advance` at one time, a frame and a recording after the other.
+
+    The level is kept as such and not as its logarithm, so that a memory of zeros is that of the
+    start. The output is one sum: the answer of the network gives a row for its real part and one
+    for its imaginary part, and these are multiplied with all that is there and was there,
+
+        [Re, Im] = [[p, -q, Re r], [q, p, Im r]] [u, v, level],      u + i v: x, y and the past of y
+
+    Args:
+        network: of which the weights are copied.
+        t: the time.
+    """
+
+    def __init__(self, network: CausalUNet, t: float) -> None:
+        super().__init__(t)
+        self.rows, self.taps, self.fall = network.divisor[0], network.taps, exp(-network.fall)
+        e = network.embed(network.stem.weight.new_tensor([t]))[0]
+        paths = _each(CausalPath, network.bottom)
+        bands, hidden = self.rows // 2 ** len(network.down), paths[0].lstm.hidden_size
+        stem, head = Same(network.stem), Same(network.head)
+        self.stem, self.head, self.norm = stem, head, network.norm
+        encoder, decoder = (_each(CausalResidual, x) for x in (network.encoder, network.decoder))
+        down, up = _each(CausalConv, network.down), _each(nn.ConvTranspose2d, network.up)
+        self.down = nn.ModuleList(Halved(conv) for conv in down)
+        self.encoder = nn.ModuleList(ResidualStep(layer, e) for layer in encoder)
+        self.bottom = nn.ModuleList(PathStep(layer, bands) for layer in paths)
+        self.up = nn.ModuleList(Doubled(conv) for conv in reversed(up))
+        self.decoder = nn.ModuleList(ResidualStep(layer, e) for layer in reversed(decoder))
+        # Sources have real and imaginary parts side by side, in place of all real parts first.
+        seen, frames = 1 + network.observations, network.stem.kernel_size[1]
+        parts = torch.arange(2 * seen).view(2, seen).T.flatten()
+        stem.weight = stem.weight.view(3, frames, 2 * seen, -1)[:, :, parts].flatten(0, 2)
+        answers, signs = _answers(network.observations, network.taps)
+        head.weight, head.bias = head.weight[:, answers] * signs, head.bias[answers] * signs
+        shapes = [(1, 1), (self.rows, 2 * seen * (frames - 1))]
+        for i, layer in enumerate(encoder, start=1):
+            shapes.append((self.rows >> i, (frames - 1) * layer.conv1.in_channels))
+        shapes += 2 * len(paths) * [(bands, hidden)]
+        for i, layer in enumerate(reversed(decoder), start=1):
+            shapes.append((bands << i, (frames - 1) * layer.conv1.in_channels))
+        self.shapes = [*shapes, (self.rows, 2 * (self.taps - 1))]
+
+    @override
+    def forward(self, x: Tensor, y: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
+        count, rows, after = len(self.shapes), [], []
+        before = self.start(x) * len(x) if memory is None else memory
+        for i in range(len(x)):
+            own, frames = before[i * count : (i + 1) * count], []
+            for n in range(x.shape[-1]):
+                made, own = self.frame(x[i, ..., n].T, y[i, ..., n].T, own)
+                frames.append(made.T)
+            rows.append(torch.stack(frames, dim=-1))
+            after += own
+        return torch.stack(rows), after
+
+    def start(self, like: Tensor) -> Memory:
+        """The memory of one recording before its first frame."""
+        return [like.new_zeros(shape) for shape in self.shapes]
+
+    def frame(self, x: Tensor, y: Tensor, before: Memory) -> tuple[Tensor, Memory]:
+        """One frame of one recording: x (frequency, 2), y (frequency, 2 observations)."""
+        memory, after = iter(before), []
+        loudness = y[:, -2:].square().sum(dim=1).sqrt().mean().clamp(min=QUIETEST)
+        level = torch.maximum(loudness, self.fall * next(memory))
+        after.append(level)
+        h = torch.cat([next(memory), torch.cat([x, y], dim=1) / level], dim=1)
+        after.append(h[:, 2 + y.shape[1] :])
+        h = self.stem(h)
+        skips = []
+        for down, encoder in zip(self.down, self.encoder, strict=True):
+            skips.append(h)
+            h, own = encoder(down(h), next(memory))
+            after.append(own)
+        for path in self.bottom:
+            h, *own = path(h, next(memory), next(memory))
+            after += own
+        for up, decoder in zip(self.up, self.decoder, strict=True):
+            h, own = decoder(up(h) + skips.pop(), next(memory))
+            after.append(own)
+        h = self.head(functional.silu(normed(self.norm, h)))
+        heard = [next(memory), y[:, -2:], x, y[:, :-2], level.expand(self.rows, 1)]
+        u = torch.cat(heard, dim=1)
+        after.append(u[:, 2 : 2 * self.taps])
+        return (h.view(self.rows, 2, -1) * u[:, None]).sum(dim=-1), after
+
+
+def _answers(observations: int, taps: int) -> tuple[Tensor, Tensor]:
+    """Where the network answers with the rows of `CausalStep`, and their signs.
+
+    In the order of what is heard: the past of y, y, x, and other observations.
+    """
+    terms, other = 2 + observations, torch.arange(1, observations)
+    first, last = torch.tensor([0]), torch.tensor([observations])
+    past = 2 * (terms + torch.arange(taps - 1))
+    p = torch.cat([past, last, first, other])
+    q = torch.cat([past + 1, terms + last, terms + first, terms + other])
+    real = [*torch.stack([p, q], dim=1).flatten(), terms - 1]
+    imag = [*torch.stack([q, p], dim=1).flatten(), 2 * terms - 1]
+    signs = torch.ones(len(real) + len(imag))
+    signs[1 : len(real) - 1 : 2] = -1
+    return torch.tensor([*real, *imag]), signs
+
+
+def _each(kind: type[M], modules: nn.ModuleList) -> list[M]:
+    """The modules of a list, which are of that kind."""
+    return [module for module in modules if isinstance(module, kind)]

@@ -92,3 +92,24 @@ def test_other_frequencies_are_refused():
 def test_what_has_no_network(wrong, says):
     with pytest.raises(ArgumentError, match=says):
         CausalUNet(**SMALL | wrong)
+
+
+@pytest.mark.parametrize("changes", [{}, {"observations": 2}, {"taps": 1, "frames": 1}], ids=str)
+def test_at_one_time_it_advances_as_at_any(changes, heard):
+    """With two recordings at once, frame after frame, from silence on."""
+    torch.manual_seed(2)
+    network = CausalUNet(**SMALL | {"channels": (4, 6, 8)}, halving=5, **changes).double().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    x, y, _ = heard
+    y = torch.cat([y, x.flip(-1)], dim=1) if network.observations == 2 else y
+    y = y * (torch.arange(30) >= 3)
+    advance, memory, made = network.advancing(0.7), None, []
+    with torch.inference_mode():
+        for frames in torch.arange(30).split([1] * 26 + [4]):
+            out, memory = advance(x[..., frames], y[..., frames], memory)
+            made.append(out)
+        expected = network.real_valued(x, y, torch.full((2,), 0.7, dtype=torch.float64))
+    torch.testing.assert_close(torch.cat(made, -1), expected)
+    assert advance.t == 0.7
