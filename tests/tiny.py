@@ -9,10 +9,10 @@ from sgmse.enhancer import Enhancer
 from sgmse.estimates import Data
 from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
-from sgmse.networks import NCSNpp, Network, SlimUNet
+from sgmse.networks import CausalUNet, NCSNpp, Network, SlimUNet
 from sgmse.sdes import OUVE, SBVE
 from sgmse.solvers import Exponential, Sampler, SamplerRange, Uniform
-from sgmse.transforms import Spectrogram
+from sgmse.transforms import Power, Spectrogram
 
 RATE = 16000
 TRANSFORM = Spectrogram(62, 16)
@@ -63,6 +63,19 @@ def checkpoint(net: Network | None = None) -> Checkpoint:
     one_step = Sampler(Exponential(start=0.0), Uniform(steps=1, end=0.0))
     any_other = (SamplerRange(),)
     return Checkpoint(model, FRONT, one_step, licence="CC0-1.0", samplers=any_other)
+
+
+def causal(**changes) -> Checkpoint:
+    """A random network that hears nothing ahead, in frames of 30 samples."""
+    torch.manual_seed(0)
+    sizes = {"frequencies": 16, "channels": (4, 8), "paths": 1, "hidden": 8, "groups": 2}
+    net = CausalUNet(**sizes, halving=50)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    made = checkpoint(net.eval().requires_grad_(False))
+    front = FrontEnd(Spectrogram(30, 15, Power(0.3, 0.3)), RATE, level="published")
+    return replace(made, **{"front": front} | changes)
 
 
 class Predictive(Network):

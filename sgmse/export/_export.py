@@ -14,6 +14,7 @@ from sgmse.errors import ExportError
 from sgmse.export._graphs import AudioGraph, Graph, NetworkGraph, parts_of
 from sgmse.export._parts import spectrogram
 from sgmse.export._runtimes import Onnx, OpenVino, Target, checked
+from sgmse.export._step import StepGraph
 
 Runtime = Literal["onnx", "openvino"]
 Part = Literal["network", "predictor"]
@@ -21,8 +22,6 @@ TARGETS: Mapping[Runtime, Target] = {"onnx": Onnx(), "openvino": OpenVino()}
 
 #: Of results to those of torch, relative to the largest value: beyond it there is no file.
 TOLERANCE = 1e-4
-#: (batch, length) of the random inputs: more and less than those of which the graph is made.
-LENGTHS = ((1, 3), (3, 1))
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,14 @@ def export(
     *,
     to: Runtime = "onnx",
     audio: bool = False,
+    stream: bool = False,
     part: Part | None = None,
     shifts: int | None = None,
     overwrite: bool = False,
 ) -> Exported:
-    """Write a model for another runtime, in single precision, with any batch and any length.
+    """Write a model for another runtime, in single precision.
+
+    Batch and length are free, but for the step of a stream, which is of one hop.
 
     Args:
         checkpoint: as `sgmse.checkpoints.load_model` gives one.
@@ -78,6 +80,8 @@ def export(
             observation; else a network alone: x (batch, 2, frequency, frame), y (batch,
             2 observations, frequency, frame) and t (batch,) in, one like x out, where real and
             imaginary parts are channels.
+        stream: the step of a stream, of a causal model of one evaluation: audio (1, hop) and a
+            state (n,) in, those of the result and the next state out (`sgmse.export.runner`).
         part: which network, of a model with two: that of the process, or the predictor.
         shifts: with audio, how many places of the frames are averaged, if not as recommended.
         overwrite: replace a file that is there.
@@ -97,13 +101,19 @@ def export(
         checkpoint = replace(checkpoint, sampler=replace(checkpoint.sampler, shifts=shifts))
     if audio and part is not None:
         raise ExportError("a file with --audio has all parts of a model; leave --part (part) out")
+    if stream and (audio or part is not None):
+        raise ExportError("--stream is a file of its own; leave --audio and --part out")
     runtime.require()
     model = deepcopy(checkpoint.model).cpu().float().eval().requires_grad_(False)
     checkpoint = replace(checkpoint, model=model)
-    graph = AudioGraph(checkpoint) if audio else _network(checkpoint, part)
-    facts = _facts(checkpoint, graph, part)
+    graph: Graph
+    if stream:
+        graph = StepGraph(checkpoint)
+    else:
+        graph = AudioGraph(checkpoint) if audio else _network(checkpoint, part)
+    facts = _facts(checkpoint, graph, part) | {"name": path.stem}
     made = runtime.made(graph.eval(), facts)
-    error = checked(runtime, made, graph, LENGTHS)
+    error = checked(runtime, made, graph)
     if not error <= TOLERANCE:
         raise ExportError(
             f"the results of {to} differ from those of torch by {error:.1e} of the largest value, "
@@ -155,5 +165,5 @@ def _facts(checkpoint: Checkpoint, graph: Graph, part: Part | None) -> dict[str,
         "shifts": sampler.shifts,
         "conditioning": model.parts.get("conditioning"),
         "moved": model.parts.get("moved"),
-    }
+    } | graph.facts
     return {name: str(value) for name, value in facts.items() if value is not None}

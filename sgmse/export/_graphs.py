@@ -1,13 +1,17 @@
 """What is in a file: modules of real tensors, with names and shapes of what goes in and comes out.
 
-Each has an example, which a graph is made with, and the same computed by the library itself.
+Each has an example, which a graph is made with, and is held against the library itself.
 """
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
@@ -21,20 +25,44 @@ from sgmse.postprocessing import raised
 
 #: The axes of a tensor that may be of any size, by their names.
 Axes = dict[int, str]
+#: What a runtime makes of inputs by their names: the outputs in their order.
+Run = Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]
+#: (batch, length) of random inputs: more and less than those of which a graph is made.
+LENGTHS = ((1, 3), (3, 1))
 
 
 class Graph(nn.Module):
     """A module that becomes a file.
 
     Attributes:
-        kind: what it is, "network" or "audio".
+        kind: what it is: "network", "audio" or "stream".
         inputs: by name, which of their axes may be of any size.
-        output: its name, and the same of it.
+        outputs: the same of what comes out.
     """
 
     kind: str
     inputs: dict[str, Axes]
-    output: tuple[str, Axes]
+    outputs: dict[str, Axes]
+
+    @abstractmethod
+    def sample(self) -> tuple[Tensor, ...]:
+        """Inputs that a graph is made with."""
+
+    @abstractmethod
+    def error(self, run: Run) -> float:
+        """The largest difference to what the library itself gives, relative to its largest value.
+
+        Of a runtime that has the graph, over random inputs.
+        """
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What its file says of itself beside what all say."""
+        return {}
+
+
+class WholeGraph(Graph):
+    """A graph of one call: a batch of inputs of any length."""
 
     @abstractmethod
     def example(self, batch: int, length: int, seed: int) -> tuple[Tensor, ...]:
@@ -44,8 +72,30 @@ class Graph(nn.Module):
     def expected(self, *inputs: Tensor) -> Tensor:
         """What the library itself makes of these inputs."""
 
+    @override
+    def sample(self) -> tuple[Tensor, ...]:
+        return self.example(batch=2, length=2, seed=0)
 
-class NetworkGraph(Graph):
+    @override
+    def error(self, run: Run) -> float:
+        worst = 0.0
+        for seed, (batch, length) in enumerate(LENGTHS, start=1):
+            inputs = self.example(batch, length, seed)
+            with torch.inference_mode():
+                theirs = self.expected(*inputs).numpy()
+            named = {n: z.numpy() for n, z in zip(self.inputs, inputs, strict=True)}
+            worst = max(worst, difference(run(named)[0], theirs))
+        return worst
+
+
+def difference(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
+    """The largest one, relative to the largest value of what is expected; infinite if none is."""
+    if ours.shape != theirs.shape or not np.isfinite(ours).all():
+        return float("inf")
+    return float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-30))
+
+
+class NetworkGraph(WholeGraph):
     """A network: x (batch, 2, f, n), y (batch, 2 observations, f, n), t (batch,) to one like x."""
 
     kind = "network"
@@ -58,7 +108,7 @@ class NetworkGraph(Graph):
         self.inputs = {"x": spectrogram, "y": spectrogram, "t": {0: "batch"}}
         if self.network.two_times:
             self.inputs["s"] = {0: "batch"}
-        self.output = ("output", spectrogram)
+        self.outputs = {"output": spectrogram}
 
     @override
     def forward(self, x: Tensor, y: Tensor, t: Tensor, *s: Tensor) -> Tensor:
@@ -83,7 +133,7 @@ class NetworkGraph(Graph):
         return torch.cat([out.real, out.imag], dim=1)
 
 
-class AudioGraph(Graph):
+class AudioGraph(WholeGraph):
     """Audio (batch, samples) at the rate of the model to enhanced audio, each row a recording.
 
     It is what an `Enhancer` makes of a recording at that rate in one segment: the mean over its
@@ -97,7 +147,7 @@ class AudioGraph(Graph):
         if why := not_one_evaluation(checkpoint):
             raise ExportError(why)
         rows = {0: "batch", 1: "samples"}
-        self.inputs, self.output = {"audio": rows}, ("enhanced", rows)
+        self.inputs, self.outputs = {"audio": rows}, {"enhanced": rows}
         self.checkpoint = checkpoint
         self.model = in_parts(checkpoint.model)
         self.spectra = Spectra(checkpoint.front, checkpoint.model.divisor[1])
@@ -125,13 +175,8 @@ class AudioGraph(Graph):
 
     @override
     def example(self, batch: int, length: int, seed: int) -> tuple[Tensor, ...]:
-        """Voices in noise, of no multiple of a hop: of noise alone a model leaves its rounding."""
-        randn = torch.Generator().manual_seed(seed)
-        time = torch.arange(2017 * length + seed) / self.checkpoint.front.sample_rate
-        pitch = 90 + 150 * torch.rand(batch, 1, generator=randn)
-        waves = [(2 * torch.pi * k * pitch * time).sin() / k for k in range(1, 16)]
-        voice = torch.stack(waves).sum(dim=0) * (2 * torch.pi * 3 * time).sin() ** 2
-        return (0.1 * voice + 0.01 * torch.randn(voice.shape, generator=randn),)
+        """Voices in noise, of no multiple of a hop."""
+        return (voices(batch, 2017 * length + seed, self.checkpoint.front.sample_rate, seed),)
 
     @override
     def expected(self, *inputs: Tensor) -> Tensor:
@@ -140,6 +185,16 @@ class AudioGraph(Graph):
             warnings.simplefilter("ignore")
             rows = [enhancer(row, self.checkpoint.front.sample_rate) for row in inputs[0]]
         return torch.stack(rows)
+
+
+def voices(batch: int, samples: int, rate: int, seed: int) -> Tensor:
+    """(batch, samples) of voices in noise: of noise alone a model leaves its rounding."""
+    randn = torch.Generator().manual_seed(seed)
+    time = torch.arange(samples) / rate
+    pitch = 90 + 150 * torch.rand(batch, 1, generator=randn)
+    waves = [(2 * torch.pi * k * pitch * time).sin() / k for k in range(1, 16)]
+    voice = torch.stack(waves).sum(dim=0) * (2 * torch.pi * 3 * time).sin() ** 2
+    return 0.1 * voice + 0.01 * torch.randn(voice.shape, generator=randn)
 
 
 def not_one_evaluation(checkpoint: Checkpoint) -> str | None:

@@ -105,8 +105,7 @@ class Spectra(nn.Module):
         half = transform.n_fft // 2
         audio = functional.pad(audio[:, None], (half, half), mode)
         x = functional.conv1d(audio, self.forwards, stride=transform.hop)
-        x = x.reshape(x.shape[0], 1, 2, transform.frequencies, -1)
-        x = transform.compression.factor * x * transform.compression.lift(_magnitude(x))
+        x = self.compressed(x.reshape(x.shape[0], 1, 2, transform.frequencies, -1))
         return functional.pad(x, (0, up_to(x.shape[-1], self.multiple)))
 
     def inverse(self, x: Tensor, samples: int) -> Tensor:
@@ -115,9 +114,7 @@ class Spectra(nn.Module):
         if self.front.tail == "cover":
             longest = at_least(samples - transform.shortest, 0) + transform.shortest
             x = x[..., : 1 + self._covering(longest) // transform.hop]
-        x = x / transform.compression.factor
-        x = x * transform.compression.lower(_magnitude(x))
-        x = x.reshape(x.shape[0], 2 * transform.frequencies, -1)
+        x = self.expanded(x).reshape(x.shape[0], 2 * transform.frequencies, -1)
         audio = functional.conv_transpose1d(x, self.backwards, stride=transform.hop)
         sums = functional.conv_transpose1d(
             torch.ones_like(x[:1, :1]), self.squared, stride=transform.hop
@@ -126,6 +123,17 @@ class Spectra(nn.Module):
         half = transform.n_fft // 2
         # Behind the last frame there may be samples that no window hears.
         return functional.pad(audio[:, 0, half:], (0, transform.hop))[:, :samples]
+
+    def compressed(self, x: Tensor) -> Tensor:
+        """As `Power.compress`, (batch, 1, 2, frequency, frame)."""
+        compression = self.transform.compression
+        return compression.factor * x * compression.lift(_magnitude(x))
+
+    def expanded(self, x: Tensor) -> Tensor:
+        """The inverse of `compressed`."""
+        compression = self.transform.compression
+        x = x / compression.factor
+        return x * compression.lower(_magnitude(x))
 
     def later(self, x: Tensor, samples: int, delay: int) -> Tensor:
         """As `FrontEnd.later`."""
