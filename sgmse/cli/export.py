@@ -3,14 +3,18 @@
 A network alone, around which a sampler of yours runs: x and y (batch, parts, frequency, frame) and
 t (batch,) in, one like x out, where real and imaginary parts are channels. Or with --audio all that
 is between audio and audio, of a model whose sampler is one evaluation, as that of the default is.
-Batch and length are free; the file says its sample rate, spectrogram, sampler and licence. It
-appears once its results have been found equal to those of torch, on random inputs of two lengths.
+Or with --stream the step of a stream, of a causal model: a hop of audio and a state in, a hop of
+the result and the next state out; --runner and --page write what runs it beside it, in Python
+without torch and in a browser. Batch and length are free but for that; the file says its sample
+rate, spectrogram, sampler and licence. It appears once its results have been found equal to those
+of torch, on random inputs of two lengths.
 
 examples:
   sgmse export default default.onnx --audio
   sgmse export runs/mine/best network.onnx
   sgmse export refine predictor.onnx --part predictor
   sgmse export default default.xml --to openvino --audio
+  sgmse export runs/live/best web/step.onnx --stream --runner --page
 """
 
 import argparse
@@ -27,6 +31,9 @@ def add(commands: Commands) -> None:
         "--to", "RUNTIME", "onnx or openvino", default="onnx", choices=("onnx", "openvino")
     )
     parser.flag("--audio", "with all that is between audio and audio")
+    parser.flag("--stream", "the step of a stream: audio and state in, audio and state out")
+    parser.flag("--runner", "with --stream: runner.py beside it, which needs onnxruntime alone")
+    parser.flag("--page", "with --stream: a page beside it (index.html) that runs it in a browser")
     parser.value(
         "--part",
         "PART",
@@ -46,14 +53,27 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write one model."""
     from sgmse.checkpoints import load_model
-    from sgmse.export import check_target, export
+    from sgmse.export import (
+        NPM,
+        ExportError,
+        check_beside,
+        check_target,
+        export,
+        write_page,
+        write_runner,
+    )
 
-    check_target(options.target, options.to, options.overwrite)  # before the model loads
+    runner, page = options.runner, options.page
+    if (runner or page) and not (options.stream and options.to == "onnx"):
+        raise ExportError("--runner and --page run an ONNX step of a stream; add --stream")
+    path = check_target(options.target, options.to, options.overwrite)  # before the model loads
+    check_beside(path, runner=runner, page=page, overwrite=options.overwrite)
     exported = export(
         load_model(options.model, compat=options.compat),
         options.target,
         to=options.to,
         audio=options.audio,
+        stream=options.stream,
         part=options.part,
         shifts=options.shifts,
         overwrite=options.overwrite,
@@ -63,4 +83,12 @@ def run(options: argparse.Namespace) -> int:
         f"{options.model} -> {exported.path}  ({what}; differs from torch by "
         f"{exported.difference:.1e} at most, relative to the largest value)"
     )
+    if runner:
+        print(f"  {write_runner(exported.path)}: python runner.py {path.name} noisy.wav clean.wav")
+    if page:
+        folder = write_page(exported.path, exported.facts).parent
+        print(
+            f"  {folder / 'index.html'}: {NPM.format(folder=folder)}, then "
+            f"python -m http.server --bind 127.0.0.1 --directory {folder}"
+        )
     return 0

@@ -1,8 +1,12 @@
 """`sgmse export`: a line for a file, a line for what has none."""
 
+import json
 import re
 
 import pytest
+import tiny
+
+from sgmse.checkpoints import save
 
 pytest.importorskip("onnx", reason="needs the extra export")
 pytest.importorskip("onnxruntime", reason="needs the extra export")
@@ -39,3 +43,41 @@ def test_runtimes_that_there_are_not_are_misuse(call, capsys):
     with pytest.raises(SystemExit):
         call("export", "default", "a.onnx", "--to", "tflite")
     assert "--to: must be one of onnx, openvino, not 'tflite'" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def causal(tmp_path_factory):
+    return save(tiny.causal(), tmp_path_factory.mktemp("causal") / "live")
+
+
+def test_a_step_of_a_stream_comes_with_what_runs_it(causal, call, tmp_path):
+    target = tmp_path / "web" / "step.onnx"
+    words = ("export", str(causal), str(target), "--stream", "--runner", "--page")
+    code, out, err = call(*words)
+    assert (code, err) == (0, [])
+    first, second, third = out.splitlines()
+    assert first.startswith(f"{causal} -> {target}  (audio (1, 15), state (")
+    assert second.endswith("runner.py: python runner.py step.onnx noisy.wav clean.wav")
+    assert f"npm install --prefix {target.parent} onnxruntime-web, then python -m http" in third
+    page = {"index.html", "page.js", "worker.js", "recorder.js", "model.json"}
+    assert {path.name for path in target.parent.iterdir()} == {"step.onnx", "runner.py", *page}
+    facts = json.loads((target.parent / "model.json").read_text())
+    assert {"file": "step.onnx", "hop": "15", "kind": "stream"}.items() <= facts.items()
+    target.unlink()
+    code, out, err = call(*words)
+    assert (code, out) == (1, "")
+    assert "runner.py exists already; use --overwrite" in err[0]
+    assert not target.exists()
+    assert call(*words, "--overwrite")[0] == 0
+
+
+def test_what_runs_a_step_needs_one(model, call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words, says in {
+        ("--page",): "--runner and --page run an ONNX step of a stream; add --stream",
+        ("--stream",): "SlimUNet hears what is to come, and a step of a stream cannot",
+    }.items():
+        code, out, err = call("export", str(model), "a.onnx", *words)
+        assert (code, out, len(err)) == (1, "", 1)
+        assert says in err[0]
+    assert list(tmp_path.iterdir()) == []

@@ -27,8 +27,9 @@ from sgmse.transforms import Power, Spectrogram
 onnx = pytest.importorskip("onnx", reason="needs the extra export")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra export")
 
-#: Of results to those of torch, relative to the largest value: both are of single precision.
-CLOSE = 1e-5
+#: Of results to those of torch, relative to the largest value: the compression lifts bins that are
+#: nearly zero, as mirrored ends have them, and with these the rounding.
+CLOSE = 1e-4
 
 
 def stream(checkpoint) -> Stream:
@@ -95,7 +96,7 @@ def test_zeros_push_out_the_rest_of_a_recording(exported):
 
 
 def test_a_file_says_what_is_in_it(exported):
-    assert exported.difference < CLOSE
+    assert exported.difference < 1e-5
     size = exported.facts["state_size"]
     assert exported.shapes == {
         "audio": "(1, 15)",
@@ -135,7 +136,7 @@ SCALED = ScoreModel(tiny.causal().model.network, SBVE(), EDM(0.2))
 def test_other_models(changes, tmp_path):
     checkpoint = tiny.causal(**changes)
     made = export(checkpoint, tmp_path / "a.onnx", stream=True)
-    assert made.difference < CLOSE
+    assert made.difference < 1e-5
     audio = noise(407)
     assert_alike(in_blocks(Runner.open(made.path), audio), checkpoint, audio)
 
@@ -245,6 +246,6 @@ def test_what_a_command_cannot_do_is_a_line(exported, tmp_path):
 def test_openvino(tmp_path):
     pytest.importorskip("openvino", reason="needs the extra openvino")
     made = export(tiny.causal(), tmp_path / "a.xml", to="openvino", stream=True)
-    assert made.difference < CLOSE
+    assert made.difference < 1e-5
     assert made.shapes["audio"] == "(1, 15)"
     assert Path(made.path).exists()
