@@ -65,16 +65,17 @@ def checkpoint(net: Network | None = None) -> Checkpoint:
     return Checkpoint(model, FRONT, one_step, licence="CC0-1.0", samplers=any_other)
 
 
-def causal(**changes) -> Checkpoint:
+def causal(frequencies: int = 16, **changes) -> Checkpoint:
     """A random network that hears nothing ahead, in frames of 30 samples."""
     torch.manual_seed(0)
-    sizes = {"frequencies": 16, "channels": (4, 8), "paths": 1, "hidden": 8, "groups": 2}
+    sizes = {"frequencies": frequencies, "channels": (4, 8), "paths": 1, "hidden": 8, "groups": 2}
     net = CausalUNet(**sizes, halving=50)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     made = checkpoint(net.eval().requires_grad_(False))
-    front = FrontEnd(Spectrogram(30, 15, Power(0.3, 0.3)), RATE, level="published")
+    transform = Spectrogram(2 * (frequencies - 1), frequencies - 1, Power(0.3, 0.3))
+    front = FrontEnd(transform, RATE, level="published")
     return replace(made, **{"front": front} | changes)
 
 
