@@ -40,11 +40,19 @@ def sound(channels: int, samples: int) -> np.ndarray:
     return np.round(3000 * z * (0.1 + np.sin(np.linspace(0, 9, samples)) ** 2)).astype("<i2")
 
 
+def steady() -> np.ndarray:
+    """Noise below 4 kHz, which the browser brings to its rate and back."""
+    z = np.random.default_rng(0).standard_normal(3 * tiny.RATE // 2)
+    return np.round(3000 * np.interp(np.arange(2 * z.size) / 2, np.arange(z.size), z)).astype("<i2")
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """In hops of 255 samples, as browsers hear in blocks of 128."""
     folder = tmp_path_factory.mktemp("page")
     checkpoint = tiny.causal(frequencies=256)
+    for parameter in checkpoint.model.network.head.parameters():
+        parameter.mul_(0.5)  # of compressed magnitudes
     exported = export(checkpoint, folder / "step.onnx", stream=True)
     write_page(exported.path, exported.facts)
     if shutil.which("npm") is None:
@@ -68,7 +76,25 @@ def address(model):
 @pytest.fixture(scope="module")
 def heard(tmp_path_factory) -> Path:
     """What the microphone of the browser hears, over and over."""
-    return written(tmp_path_factory.mktemp("heard") / "a.wav", sound(1, 3 * tiny.RATE))
+    return written(tmp_path_factory.mktemp("heard") / "a.wav", steady()[None])
+
+
+#: Keeps the last two seconds of what goes to the loudspeaker.
+SPY = """
+const connect = AudioNode.prototype.connect;
+AudioNode.prototype.connect = function (target, ...others) {
+  if (target instanceof AudioDestinationNode) {
+    window.spy = new AnalyserNode(this.context, { fftSize: 32768 });
+    connect.call(this, window.spy);
+  }
+  return connect.call(this, target, ...others);
+};
+"""
+PLAYED = """() => {
+  const samples = new Float32Array(window.spy.fftSize);
+  window.spy.getFloatTimeDomainData(samples);
+  return [...samples];
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +111,8 @@ def page(address, heard):
         page.on("request", lambda request: page.asked.append(request.url))
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
         page.on("console", lambda said: page.complaints.append(said.text))
-        page.goto(address)
+        page.add_init_script(SPY)
+        page.goto(f"{address}?wait=25")  # on machines with other work, too
         page.wait_for_selector("#listen:enabled")
         yield page
         assert page.complaints == []
@@ -108,7 +135,7 @@ def test_a_file_becomes_what_the_runner_makes_of_it(channels, samples, page, mod
     floats = (audio / 32768).astype(np.float32)
     theirs = np.concatenate([runner(floats), runner.flush()], axis=1)[:, runner.delay :]
     theirs = np.clip(32768 * theirs, -32768, 32767)
-    assert np.abs(theirs).max() > 300
+    assert np.abs(theirs).max() > 30
     assert np.abs(made - theirs).max() < 0.51 + 1e-4 * np.abs(theirs).max()  # rounded
     assert page.inner_text("#problem") == ""
 
@@ -120,13 +147,21 @@ def test_what_is_no_sound_is_said(page, tmp_path):
     assert page.is_enabled("#file")
 
 
-def test_the_microphone_is_played_enhanced(page):
-    """Nearly all in time; the tiny model takes no time that matters."""
+def loudness(audio: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(audio))))
+
+
+def test_the_microphone_is_played_enhanced(page, model):
+    """Of noise that is as loud throughout, the model makes less."""
+    runner, noisy = Runner.open(model), steady() / np.float32(32768)
+    made = np.concatenate([runner(noisy), runner.flush()])[runner.delay :]
+    assert loudness(made) < 0.5 * loudness(noisy)
     page.click("#listen")
-    page.wait_for_selector("#live:text-matches('of [0-9]{3} hops')")
-    said = page.inner_text("#live")
-    late, hops = (int(word) for word in said.split(", ")[1].split() if word.isdigit())
-    assert hops >= 100
-    assert late < 0.5 * hops, said
+    for expected, seconds in ((made, 4), (noisy, 8)):  # more than the two that are looked at
+        page.wait_for_selector(f"#live:text-matches('^{seconds} s, ')")
+        played = np.array(page.evaluate(PLAYED))
+        assert loudness(played) == pytest.approx(loudness(expected), rel=0.1)
+        page.check("#original")
+    assert page.inner_text("#problem") == ""
     page.click("#listen")
     page.wait_for_selector("#listen:has-text('Listen')")

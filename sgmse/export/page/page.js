@@ -1,6 +1,7 @@
 // The page: a file, or the microphone, through the model in the worker.
 
-const WAIT = 2; // hops that the model may take before the sound would have gaps
+// Hops that the model may take before the sound has gaps: index.html?wait=8 on a slow machine.
+const WAIT = Number(new URLSearchParams(location.search).get("wait") ?? 2);
 const at = (id) => document.getElementById(id);
 const worker = new Worker("worker.js", { type: "module" });
 let model, rate, hop, listening;

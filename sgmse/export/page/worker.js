@@ -3,6 +3,8 @@
 const RUNTIME = new URL("node_modules/onnxruntime-web/dist/", self.location.href);
 const MOST = 32; // hops that may wait; more are dropped, and heard as silence
 
+const WARM = 20; // hops of silence, as the first ones are compiled and take long
+
 let ort, session, model;
 
 async function open() {
@@ -15,6 +17,8 @@ async function open() {
   ort.env.wasm.wasmPaths = RUNTIME.href;
   ort.env.wasm.numThreads = 1;
   session = await ort.InferenceSession.create(model.file, { executionProviders: ["wasm"] });
+  let state = start();
+  for (let i = 0; i < WARM; i++) [, state] = await step(new Float32Array(Number(model.hop)), state);
   return model;
 }
 
@@ -64,9 +68,8 @@ function live(port) {
     last = last.then(async () => {
       let enhanced;
       [enhanced, state] = await step(samples, state);
-      waiting--;
       port.postMessage({ number, samples: enhanced }, [enhanced.buffer]);
-    }).catch((error) => self.postMessage({ problem: error.message }));
+    }).catch((error) => self.postMessage({ problem: error.message })).finally(() => waiting--);
   };
 }
 
