@@ -199,10 +199,8 @@ def voices(batch: int, samples: int, rate: int, seed: int) -> Tensor:
 
 def not_one_evaluation(checkpoint: Checkpoint) -> str | None:
     """Why a model is not one evaluation at its observation, and what to do; None if it is."""
-    sde, sampler = checkpoint.model.sde, checkpoint.sampler
-    solver, grid = sampler.solver, sampler.grid
-    once = grid.times(sde).tolist() == [1.0, 0.0] and (solver.evaluations, solver.once) == (1, 0)
-    if once and not (solver.draws(sde) or solver.whole or solver.moves_start) and sde.pinned:
+    sampler = checkpoint.sampler
+    if sampler.once(checkpoint.model.sde):
         return None
     return (
         f"{sampler} is more than one evaluation at the observation, which alone has an export from "

@@ -55,6 +55,30 @@ class Remembering(Network):
         return out
 
 
+class Once:
+    """One evaluation at the observation, frame by frame: the estimate of a model of one network.
+
+    It is what `solve` gives, without what solvers need of states and times.
+    """
+
+    def __init__(self, model: ScoreModel) -> None:
+        self.model, self.end = model, torch.ones(1)
+        none = torch.zeros(1, 1, 1, 1)
+        *_, time = model.parametrization.inputs(none, none, self.end, model.sde)
+        network: Network = model.network
+        self._advance = network.advancing(float(time))
+        self._memory: Memory | None = None
+
+    def __call__(self, y: Tensor) -> Tensor:
+        """The next frames (channels, 1, frequency, frame)."""
+        sde, parametrization = self.model.sde, self.model.parametrization
+        x, seen, _ = parametrization.inputs(y, y, self.end, sde)
+        parts = (torch.view_as_real(z[:, 0]).permute(0, 3, 1, 2) for z in (x, seen))
+        out, self._memory = self._advance(*parts, self._memory)
+        made = torch.complex(out[:, :1], out[:, 1:])
+        return parametrization.estimate(made, y, y, self.end, sde).x0
+
+
 def networks_of(model: ScoreModel | Regeneration) -> dict[str, Network]:
     """Its networks, by their names among its parts."""
     return {name: part for name, part in model.parts.items() if isinstance(part, Network)}
@@ -81,6 +105,9 @@ class Frames(Windows):
     def begin(self, channels: int) -> None:
         super().begin(channels)
         model = self.enhancer.model
+        self._once = None
+        if isinstance(model, ScoreModel) and self.enhancer.sampler.once(model.sde):
+            self._once = Once(model)
         own = {name: Remembering(network) for name, network in networks_of(model).items()}
         self._model = assemble(**model.parts | own).eval()
         self._remembering = own.values()
@@ -130,24 +157,28 @@ class Frames(Windows):
     @torch.inference_mode()
     def _advanced(self, y: Tensor) -> Tensor:
         """The next frames (channels, 1, frequency, frame), as the sampler makes them."""
-        for network in self._remembering:
-            network.next()
-        model, anchor = self._model.observe(y)
-        sampler = self.enhancer.sampler
-        draws = FrameDraws(self.seed, self._done, 0)
-        x = anchor
-        if sampler.grid.steps:
-            x = solve(model, anchor, sampler.solver, sampler.grid, randn=draws, callback=_unseen).x
+        x = self._solved(y) if self._once is None else self._once(y)
         if self.least > 0:  # of the magnitudes before they were compressed
             compression = self.enhancer.front.transform.compression
             whole, made = self.least * compression.expand(y), compression.expand(x)
             x = torch.where(made.abs() < whole.abs(), compression.compress(whole), x)
         if not torch.isfinite(torch.view_as_real(x)).all():
             raise ResultError(
-                f"{sampler} gave samples that are not finite; sample the model as it recommends, "
-                "without a solver and steps of your own"
+                f"{self.enhancer.sampler} gave samples that are not finite; sample the model as it "
+                "recommends, without a solver and steps of your own"
             )
         return x
+
+    def _solved(self, y: Tensor) -> Tensor:
+        """What any sampler gives."""
+        for network in self._remembering:
+            network.next()
+        model, anchor = self._model.observe(y)
+        sampler = self.enhancer.sampler
+        if not sampler.grid.steps:
+            return anchor
+        draws = FrameDraws(self.seed, self._done, 0)
+        return solve(model, anchor, sampler.solver, sampler.grid, randn=draws, callback=_unseen).x
 
     def _tracked(self, clean: Block, noisy: Block) -> Block:
         """The result, with what was heard and the gains of the rest where these are asked for."""

@@ -28,6 +28,8 @@ SLOPE = 0.0375
 BETA, LENGTH = 10.06, 6.41
 #: Phases of a filter for which `upfirdn` is quick: 44,100 Hz has 160 of 16,000 Hz, and 47,999 all.
 MOST = 1000
+#: And for which it is quicker to make so many samples at once, as a product with a matrix.
+FEW, AT_ONCE = 8, 24
 
 
 class Resampler:
@@ -83,6 +85,10 @@ class Resampler:
         """Samples `first` to `last` of the result."""
         if last <= first:
             return np.empty((len(held), 0))
+        if self.half == 0:
+            return held[:, first - self._start : last - self._start]
+        if self.up <= FEW:
+            return self._at_once(held, first, last)
         taps = designed(self.half, self.up, self._cutoff)
         after = (last - 1) * self.down // self.up + self.half + 1
         held = np.pad(held, ((0, 0), (0, max(after - self._start - held.shape[1], 0))))
@@ -96,6 +102,20 @@ class Resampler:
         place = (self.half - s) * self.up // self.down
         out: Block = y[:, first + place : last + place]
         return out
+
+    def _at_once(self, held: Block, first: int, last: int) -> Block:
+        """Those samples, in groups of whole periods of the filter."""
+        w = grouped(self.half, self.up, self.down, self._cutoff)
+        periods = w.shape[1] // self.up
+        q = first // self.up
+        groups = -(-(last - q * self.up) // w.shape[1])
+        start = q * self.down - self.half - self._start  # of the first group, in what is held
+        end = start + (groups - 1) * periods * self.down + len(w)
+        inside = held[:, max(start, 0) : end]
+        x = np.pad(inside, ((0, 0), (max(-start, 0), max(end - held.shape[1], 0))))
+        windows = np.lib.stride_tricks.sliding_window_view(x, len(w), axis=1)
+        y = np.ascontiguousarray(windows[:, :: periods * self.down]) @ w
+        return y.reshape(len(held), -1)[:, first - q * self.up : last - q * self.up]
 
     def _one_by_one(self, taps: Taps, held: Block, k: NDArray[np.int64]) -> Block:
         """Those samples of the result, each with taps of its own: what few rates need."""
@@ -115,3 +135,15 @@ def designed(half: int, up: int, cutoff: float) -> Taps:
     u = np.arange(-half * up, half * up + 1)
     taps: Taps = 2 * cutoff * np.sinc(2 * cutoff * u / up) * np.kaiser(len(u), BETA)
     return taps
+
+
+@lru_cache(maxsize=8)
+def grouped(half: int, up: int, down: int, cutoff: float) -> Taps:
+    """From the samples around some periods of `down` to as many of `up`: h(r M - n L)."""
+    r = np.arange(AT_ONCE // up * up)
+    n = np.arange(-half, r[-1] * down // up + half + 1)
+    u = r * down - n[:, None] * up
+    taps = designed(half, up, cutoff)
+    inside = np.abs(u) <= half * up
+    matrix: Taps = np.where(inside, taps[np.where(inside, u + half * up, 0)], 0.0)
+    return matrix

@@ -45,10 +45,10 @@ from sgmse.networks._causal_layers import (
 from sgmse.networks._causal_step import (
     Doubled,
     Halved,
+    Norm,
     PathStep,
     ResidualStep,
     Same,
-    normed,
 )
 from sgmse.networks._slim import ChannelNorm, TimeEmbedding
 
@@ -204,14 +204,14 @@ class CausalStep(Advance):
         paths = _each(CausalPath, network.bottom)
         bands, hidden = self.rows // 2 ** len(network.down), paths[0].lstm.hidden_size
         stem, head = Same(network.stem), Same(network.head)
-        self.stem, self.head, self.norm = stem, head, network.norm
+        self.stem, self.head, self.norm = stem, head, Norm(network.norm)
         encoder, decoder = (_each(CausalResidual, x) for x in (network.encoder, network.decoder))
         down, up = _each(CausalConv, network.down), _each(nn.ConvTranspose2d, network.up)
-        self.down = nn.ModuleList(Halved(conv) for conv in down)
-        self.encoder = nn.ModuleList(ResidualStep(layer, e) for layer in encoder)
-        self.bottom = nn.ModuleList(PathStep(layer, bands) for layer in paths)
-        self.up = nn.ModuleList(Doubled(conv) for conv in reversed(up))
-        self.decoder = nn.ModuleList(ResidualStep(layer, e) for layer in reversed(decoder))
+        self.down = [Halved(conv) for conv in down]
+        self.encoder = [ResidualStep(layer, e) for layer in encoder]
+        self.bottom = [PathStep(layer, bands) for layer in paths]
+        self.up = [Doubled(conv) for conv in reversed(up)]
+        self.decoder = [ResidualStep(layer, e) for layer in reversed(decoder)]
         # Sources have real and imaginary parts side by side, in place of all real parts first.
         seen, frames = 1 + network.observations, network.stem.kernel_size[1]
         parts = torch.arange(2 * seen).view(2, seen).T.flatten()
@@ -258,12 +258,12 @@ class CausalStep(Advance):
             h, own = encoder(down(h), next(memory))
             after.append(own)
         for path in self.bottom:
-            h, *own = path(h, next(memory), next(memory))
-            after += own
+            h, *both = path(h, next(memory), next(memory))
+            after += both
         for up, decoder in zip(self.up, self.decoder, strict=True):
             h, own = decoder(up(h) + skips.pop(), next(memory))
             after.append(own)
-        h = self.head(functional.silu(normed(self.norm, h)))
+        h = self.head(functional.silu(self.norm(h)))
         heard = [next(memory), y[:, -2:], x, y[:, :-2], level.expand(self.rows, 1)]
         u = torch.cat(heard, dim=1)
         after.append(u[:, 2 : 2 * self.taps])

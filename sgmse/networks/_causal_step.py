@@ -6,7 +6,7 @@ product with what lies around each band, in the frames before, too:
     conv(x)_f = [x_(f-1), x_f, x_(f+1)] W + b
 
 What depends on the time alone is in the biases. These matrices are copies: of weights that change
-there are others.
+there are others. They are no modules, as each call of one takes as long as a small product.
 """
 
 import torch
@@ -20,16 +20,22 @@ from sgmse.networks._slim import ChannelNorm
 
 def around(x: Tensor) -> Tensor:
     """(band, channel) to (band, 3 channel): the band below, the band, and that above."""
-    padded = functional.pad(x, (0, 0, 1, 1))
+    padded = torch.constant_pad_nd(x, (0, 0, 1, 1))
     return torch.cat([padded[:-2], x, padded[2:]], dim=1)
 
 
-def normed(norm: ChannelNorm, x: Tensor) -> Tensor:
+class Norm:
     """`ChannelNorm` of (band, channel)."""
-    return functional.layer_norm(x, norm.weight.shape, norm.weight, norm.bias)
+
+    def __init__(self, norm: ChannelNorm) -> None:
+        self.weight, self.bias = norm.weight.detach().clone(), norm.bias.detach().clone()
+        self.shape = tuple(self.weight.shape)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.layer_norm(x, self.shape, self.weight, self.bias)
 
 
-class Affine(nn.Module):
+class Affine:
     """x W + b.
 
     Args:
@@ -37,16 +43,11 @@ class Affine(nn.Module):
         bias: b, (target,).
     """
 
-    weight: Tensor
-    bias: Tensor
-
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight.detach().clone(memory_format=torch.contiguous_format))
-        self.register_buffer("bias", bias.detach().clone())
+        self.weight = weight.detach().clone(memory_format=torch.contiguous_format)
+        self.bias = bias.detach().clone()
 
-    @override
-    def forward(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         return torch.addmm(self.bias, x, self.weight)
 
 
@@ -59,8 +60,8 @@ class Same(Affine):
         super().__init__(weight, conv.bias + more)
 
     @override
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(around(x))
+    def __call__(self, x: Tensor) -> Tensor:
+        return super().__call__(around(x))
 
 
 class Halved(Affine):
@@ -72,9 +73,9 @@ class Halved(Affine):
         super().__init__(weight, conv.bias)
 
     @override
-    def forward(self, x: Tensor) -> Tensor:
-        pairs = functional.pad(x, (0, 0, 1, 1)).reshape(-1, 2 * x.shape[1])
-        return super().forward(torch.cat([pairs[:-1], pairs[1:]], dim=1))
+    def __call__(self, x: Tensor) -> Tensor:
+        pairs = torch.constant_pad_nd(x, (0, 0, 1, 1)).reshape(-1, 2 * x.shape[1])
+        return super().__call__(torch.cat([pairs[:-1], pairs[1:]], dim=1))
 
 
 class Doubled(Affine):
@@ -92,65 +93,59 @@ class Doubled(Affine):
         super().__init__(weight.reshape(3 * w.shape[0], -1), conv.bias.repeat(2))
 
     @override
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(around(x)).reshape(2 * x.shape[0], -1)
+    def __call__(self, x: Tensor) -> Tensor:
+        return super().__call__(around(x)).reshape(2 * x.shape[0], -1)
 
 
-class ResidualStep(nn.Module):
+class ResidualStep:
     """`CausalResidual` at one time; its memory is (band, frames before x channel)."""
 
     def __init__(self, layer: CausalResidual, embedding: Tensor) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = layer.norm1, layer.norm2
+        self.norm1, self.norm2 = Norm(layer.norm1), Norm(layer.norm2)
         self.conv1 = Same(layer.conv1, layer.time(embedding))
         self.conv2 = Same(layer.conv2)
 
-    def forward(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        frames = torch.cat([before, functional.silu(normed(self.norm1, x))], dim=1)
-        h = functional.silu(normed(self.norm2, self.conv1(frames)))
+    def __call__(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        frames = torch.cat([before, functional.silu(self.norm1(x))], dim=1)
+        h = functional.silu(self.norm2(self.conv1(frames)))
         return x + self.conv2(h), frames[:, x.shape[1] :]
 
 
-class MixingStep(nn.Module):
+class MixingStep:
     """`BandMixing` of one frame: matrices (group, band, band) from the left."""
 
-    first: Tensor
-    second: Tensor
-
     def __init__(self, layer: BandMixing, bands: int) -> None:
-        super().__init__()
-        self.norm, self.groups = layer.norm, layer.groups
-        self.register_buffer("first", layer.first.detach().view(-1, 2 * bands, bands).clone())
-        self.register_buffer("second", layer.second.detach().view(-1, bands, 2 * bands).clone())
+        self.norm, self.groups = Norm(layer.norm), layer.groups
+        self.first = layer.first.detach().view(-1, 2 * bands, bands).clone()
+        self.second = layer.second.detach().view(-1, bands, 2 * bands).clone()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         bands, channels = x.shape
-        h = normed(self.norm, x).view(bands, self.groups, -1).transpose(0, 1)
+        h = self.norm(x).view(bands, self.groups, -1).transpose(0, 1)
         h = self.second @ functional.silu(self.first @ h)
         return x + h.transpose(0, 1).reshape(bands, channels)
 
 
-class PathStep(nn.Module):
+class PathStep:
     """`CausalPath` of one frame: the four gates of its LSTM are one product.
 
     Its memory are the outputs and the cells, (band, hidden) both.
     """
 
     def __init__(self, layer: CausalPath, bands: int) -> None:
-        super().__init__()
         lstm, self.hidden = layer.lstm, layer.lstm.hidden_size
         # Input, forget, cell and output gates become those with a sigmoid, then the cell.
         order = torch.arange(4 * self.hidden).view(4, -1)[[0, 1, 3, 2]].flatten()
         seen, carried, *biases = lstm.all_weights[0]
         weight, bias = torch.cat([seen, carried], dim=1), biases[0] + biases[1]
-        self.norm = layer.norm
+        self.norm = Norm(layer.norm)
         self.gates = Affine(weight[order].T, bias[order])
         self.out = Affine(layer.out.weight.T, layer.out.bias)
         self.mixing = MixingStep(layer.mixing, bands)
 
-    def forward(self, x: Tensor, h: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        gates = self.gates(torch.cat([normed(self.norm, x), h], dim=1))
-        i, f, o = gates[:, : 3 * self.hidden].sigmoid().split(self.hidden, dim=1)
+    def __call__(self, x: Tensor, h: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        gates = self.gates(torch.cat([self.norm(x), h], dim=1))
+        i, f, o = torch.split(gates[:, : 3 * self.hidden].sigmoid(), self.hidden, dim=1)
         cell = f * cell + i * gates[:, 3 * self.hidden :].tanh()
         h = o * cell.tanh()
         out: Tensor = self.mixing(x + self.out(h))

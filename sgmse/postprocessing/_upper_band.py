@@ -40,7 +40,8 @@ def gains(clean: Rows, noisy: Rows, sample_rate: int) -> Rows:
         padded = torch.nn.functional.pad(frames[:, None], (SMOOTHED // 2, SMOOTHED // 2))
         return torch.nn.functional.conv1d(padded, weights)[:, 0] + FLOOR * hop**2
 
-    g = (energy(clean) / energy(noisy)).clamp(max=1).sqrt().numpy()
+    made, heard = energy(np.concatenate([clean, noisy])).chunk(2)
+    g = (made / heard).clamp(max=1).sqrt().numpy()
     samples = np.arange(clean.shape[1])
     centres = np.arange(g.shape[1]) * hop
     track: Rows = np.stack([np.interp(samples, centres, row) for row in g]).astype(clean.dtype)

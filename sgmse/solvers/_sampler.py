@@ -34,6 +34,13 @@ class Sampler:
     def __str__(self) -> str:
         return f"{self.solver} on {self.grid}"
 
+    def once(self, sde: SDE) -> bool:
+        """Whether it is the estimate of x0 at the observation, of one evaluation there."""
+        solver = self.solver
+        if self.grid.times(sde).tolist() != [1.0, 0.0] or solver.evaluations != 1 or solver.once:
+            return False
+        return sde.pinned and not (solver.draws(sde) or solver.whole or solver.moves_start)
+
     def changed(
         self,
         sde: SDE,
