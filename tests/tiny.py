@@ -65,7 +65,7 @@ def checkpoint(net: Network | None = None) -> Checkpoint:
     return Checkpoint(model, FRONT, one_step, licence="CC0-1.0", samplers=any_other)
 
 
-def causal(frequencies: int = 16, **changes) -> Checkpoint:
+def causal_checkpoint(frequencies: int = 16, **changes) -> Checkpoint:
     """A random network that hears nothing ahead, in frames of 30 samples."""
     torch.manual_seed(0)
     sizes = {"frequencies": frequencies, "channels": (4, 8), "paths": 1, "hidden": 8, "groups": 2}

@@ -189,7 +189,7 @@ def traced(graph: Graph) -> bytes:
         why = " ".join(str(error).split("\n")[0].split())[:200]
         raise ExportError(
             f"there is no ONNX of this {graph.kind} ({type(error).__name__}: {why}); export a "
-            "SlimUNet or an NCSNpp"
+            "SlimUNet or an NCSNpp, or the step of a causal model (--stream)"
         ) from error
     content: bytes = buffer.getvalue()
     return content

@@ -26,10 +26,11 @@ Count = TypeVar("Count", int, NDArray[np.int64])
 SLOPE = 0.0375
 #: Kaiser's beta, and the product of length and slope, for -100 dB (Kaiser 1974*).
 BETA, LENGTH = 10.06, 6.41
-#: Phases of a filter for which `upfirdn` is quick: 44,100 Hz has 160 of 16,000 Hz, and 47,999 all.
+#: Phases of a filter for which `upfirdn` is quick; 47,999 Hz has all of its own.
 MOST = 1000
-#: And for which it is quicker to make so many samples at once, as a product with a matrix.
-FEW, AT_ONCE = 8, 24
+#: And for which it is quicker to make at least so many samples at once, as a product with a matrix:
+#: 16,000 Hz has 160 of 44,100 Hz, which has 441 of it.
+FEW, AT_ONCE = 450, 24
 
 
 class Resampler:
@@ -140,7 +141,7 @@ def designed(half: int, up: int, cutoff: float) -> Taps:
 @lru_cache(maxsize=8)
 def grouped(half: int, up: int, down: int, cutoff: float) -> Taps:
     """From the samples around some periods of `down` to as many of `up`: h(r M - n L)."""
-    r = np.arange(AT_ONCE // up * up)
+    r = np.arange(max(AT_ONCE // up, 1) * up)
     n = np.arange(-half, r[-1] * down // up + half + 1)
     u = r * down - n[:, None] * up
     taps = designed(half, up, cutoff)

@@ -47,7 +47,7 @@ def test_runtimes_that_there_are_not_are_misuse(call, capsys):
 
 @pytest.fixture(scope="module")
 def causal(tmp_path_factory):
-    return save(tiny.causal(), tmp_path_factory.mktemp("causal") / "live")
+    return save(tiny.causal_checkpoint(), tmp_path_factory.mktemp("causal") / "live")
 
 
 def test_a_step_of_a_stream_comes_with_what_runs_it(causal, call, tmp_path):

@@ -50,7 +50,7 @@ def steady() -> np.ndarray:
 def model(tmp_path_factory):
     """In hops of 255 samples, as browsers hear in blocks of 128."""
     folder = tmp_path_factory.mktemp("page")
-    checkpoint = tiny.causal(frequencies=256)
+    checkpoint = tiny.causal_checkpoint(frequencies=256)
     for parameter in checkpoint.model.network.head.parameters():
         parameter.mul_(0.5)  # of compressed magnitudes
     exported = export(checkpoint, folder / "step.onnx", stream=True)

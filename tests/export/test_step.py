@@ -59,17 +59,17 @@ def assert_alike(ours: np.ndarray, checkpoint, audio: np.ndarray) -> None:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     path = tmp_path_factory.mktemp("step") / "new" / "step.onnx"
-    return export(tiny.causal(), path, stream=True)
+    return export(tiny.causal_checkpoint(), path, stream=True)
 
 
 @together(samples=[1, 14, 15, 16, 29, 30, 31, 100, 450, 997], seed=[0, 1])
 def test_blocks_of_any_length_give_what_the_stream_gives(exported, samples, seed):
     run, audio = Runner.open(exported.path), noise(2, samples)
     ours = in_blocks(run, audio, seed)
-    assert_alike(ours, tiny.causal(), audio)
+    assert_alike(ours, tiny.causal_checkpoint(), audio)
     again = in_blocks(run, audio[0], seed)  # of other channels, after the end
     np.testing.assert_array_equal(again, ours[0])
-    assert run.delay == stream(tiny.causal()).delay == 29
+    assert run.delay == stream(tiny.causal_checkpoint()).delay == 29
 
 
 def test_zeros_push_out_the_rest_of_a_recording(exported):
@@ -91,7 +91,7 @@ def test_zeros_push_out_the_rest_of_a_recording(exported):
     silent = np.concatenate([audio, np.zeros(3 * hop, np.float32)])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        theirs = stream(tiny.causal()).whole(silent)[: audio.size]
+        theirs = stream(tiny.causal_checkpoint()).whole(silent)[: audio.size]
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=CLOSE * np.abs(theirs).max())
 
 
@@ -125,7 +125,7 @@ FRONTS = {
         Spectrogram(30, 15, ends="zero", window="sqrthann"), tiny.RATE, level="published"
     ),
 }
-SCALED = ScoreModel(tiny.causal().model.network, SBVE(), EDM(0.2))
+SCALED = ScoreModel(tiny.causal_checkpoint().model.network, SBVE(), EDM(0.2))
 
 
 @pytest.mark.parametrize(
@@ -134,14 +134,14 @@ SCALED = ScoreModel(tiny.causal().model.network, SBVE(), EDM(0.2))
     ids=[*FRONTS, "scaled inputs"],
 )
 def test_other_models(changes, tmp_path):
-    checkpoint = tiny.causal(**changes)
+    checkpoint = tiny.causal_checkpoint(**changes)
     made = export(checkpoint, tmp_path / "a.onnx", stream=True)
     assert made.difference < 1e-5
     audio = noise(407)
     assert_alike(in_blocks(Runner.open(made.path), audio), checkpoint, audio)
 
 
-CAUSAL = tiny.causal()
+CAUSAL = tiny.causal_checkpoint()
 REFUSED = {
     "not causal": (tiny.checkpoint(), {}, "SlimUNet hears what is to come, .* --audio, or train"),
     "two networks": (
@@ -174,6 +174,11 @@ def test_what_has_no_step_is_refused_in_a_line(checkpoint, options, says, tmp_pa
         export(checkpoint, tmp_path / "a.onnx", stream=True, **options)
     assert "\n" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_causal_network_alone_is_referred_to_its_step(tmp_path):
+    with pytest.raises(ExportError, match=r"no ONNX of this network .* \(--stream\)"):
+        export(CAUSAL, tmp_path / "a.onnx")
 
 
 def test_a_runner_says_what_it_does_not_take(exported, tmp_path):
@@ -219,7 +224,7 @@ def test_a_command_without_torch_gives_what_the_stream_gives(exported, tmp_path)
         assert file.getparams()[:4] == (2, 2, tiny.RATE, 997)
         made = np.frombuffer(file.readframes(997), "<i2").reshape(-1, 2).T
     expected = in_blocks(Runner.open(exported.path), audio / np.float32(32768))
-    assert_alike(expected, tiny.causal(), audio / np.float32(32768))
+    assert_alike(expected, tiny.causal_checkpoint(), audio / np.float32(32768))
     assert np.abs(made - 32768 * expected).max() <= 0.51  # rounded
     raw = called(exported.path, "--raw", "s16", "--channels", "2", given=audio.T.tobytes())
     assert raw.stdout == made.T.astype("<i2").tobytes()
@@ -245,7 +250,7 @@ def test_what_a_command_cannot_do_is_a_line(exported, tmp_path):
 @pytest.mark.slow
 def test_openvino(tmp_path):
     pytest.importorskip("openvino", reason="needs the extra openvino")
-    made = export(tiny.causal(), tmp_path / "a.xml", to="openvino", stream=True)
+    made = export(tiny.causal_checkpoint(), tmp_path / "a.xml", to="openvino", stream=True)
     assert made.difference < 1e-5
     assert made.shapes["audio"] == "(1, 15)"
     assert Path(made.path).exists()

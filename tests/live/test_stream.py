@@ -335,7 +335,9 @@ def test_what_is_held_is_bounded(enhancer):
     assert windows._heard.shape[1] <= window + plan.piece
 
 
-@pytest.mark.parametrize(("source", "target"), [(48000, 16000), (16000, 44100), (2000, 2003)])
+@pytest.mark.parametrize(
+    ("source", "target"), [(48000, 16000), (16000, 44100), (11025, 16000), (2000, 2003)]
+)
 def test_resampling_is_exact_and_without_delay(source, target):
     """Sines below the slope come out as they are at the other rate, others not at all."""
 
