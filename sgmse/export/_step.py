@@ -147,6 +147,7 @@ def not_a_step(checkpoint: Checkpoint) -> str | None:
     needs = {
         "level='published'": front.level == "published",
         "tail='cover'": front.tail == "cover",
+        "padding='zero'": front.padding == "zero",
         "hops of half a window": transform.n_fft == 2 * transform.hop,
         "one place of the frames": sampler.shifts == 1,
     }

@@ -158,6 +158,7 @@ REFUSED = {
     "shifts": (tiny.with_sampler(CAUSAL, shifts=2), {}, "needs one place of the frames; stream"),
     "level": (tiny.with_front(CAUSAL, level="kept"), {}, "needs level='published'; stream"),
     "tail": (tiny.with_front(CAUSAL, tail="published"), {}, "needs tail='cover'"),
+    "padding": (tiny.with_front(CAUSAL, padding="reflect"), {}, "needs padding='zero'"),
     "hop": (
         tiny.with_front(CAUSAL, transform=Spectrogram(30, 10)),
         {},
