@@ -34,6 +34,7 @@ EXTRAS = {
     "plot": "pictures",
     "app": "the page in the browser",
     "app-test": "the tests of that page",
+    "serve": "streams over WebSockets",
     "report": "tables with figures, pages to listen to",
     "export": "models as ONNX files",
     "features": "mel spectra, MFCCs, Griffin-Lim",

@@ -14,10 +14,7 @@ examples:
 """
 
 import argparse
-import os
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,17 +24,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from tqdm import tqdm
 
-import sgmse
 from sgmse.audio import CODINGS, Pcm, read_header
-from sgmse.cli.enhance import QUALITIES
-from sgmse.cli.options import Commands, command, count, decibels, positive, share
+from sgmse.cli.options import Commands, command, count
+from sgmse.cli.streaming import Ending, model, sound, stream_of
 from sgmse.errors import ArgumentError, AudioError, RecordingWarning
 
 if TYPE_CHECKING:
     from sgmse.audio import Block
     from sgmse.live import Stream
 
-LATENCY = 0.5  # seconds
 MOST = 1 << 16  # bytes that are read at once
 STATUS = 0.25  # seconds from one status line to the next
 
@@ -57,42 +52,9 @@ def add(commands: Commands) -> None:
     parser.value("--rate", "HZ", "of what is raw", count)
     parser.value("--channels", "N", "of what is raw, in turn (default: 1)", count)
     parser.group("sound")
-    parser.value(
-        "--latency",
-        "SECONDS",
-        "by which what goes out may be later, beside the time that the model takes; a model hears "
-        "half of it ahead, and gets better with more",
-        positive,
-        default=LATENCY,
-    )
-    parser.value(
-        "--dry",
-        "SHARE",
-        "of the input to keep in the result, 0 to 1 (default: 0, or that of the quality)",
-        share,
-    )
-    parser.value(
-        "--max-attenuation",
-        "DB",
-        "by which anything may become quieter, such as 12 (default: no limit)",
-        decibels,
-    )
-    parser.switch(
-        "upper-band",
-        "keep the sound above the band of the model (8 kHz), lowered with the band below it "
-        "(default); without it nothing is left there",
-        default=True,
-    )
+    sound(parser)
     parser.group("model")
-    parser.model()
-    parser.value(
-        "--quality",
-        "QUALITY",
-        "fast, balanced, best or gentle, of a model that offers it (default: fast, where it does)",
-        choices=QUALITIES,
-    )
-    parser.value("--shifts", "N", "as of sgmse enhance (default: 1, or that of the quality)", count)
-    parser.device()
+    model(parser)
     parser.value("--threads", "N", "of the CPU to use", count, default=1)
 
 
@@ -106,11 +68,11 @@ def run(options: argparse.Namespace) -> int:
             raise ArgumentError(f"{name} is a terminal; {remedy}")
     source, target = cast("BufferedReader", sys.stdin.buffer), sys.stdout.buffer
     pcm, frames = _form(options, source)
-    stream = _stream(options, pcm)
+    stream = stream_of(options, pcm.sample_rate)
     if options.raw is None:
         target.write(pcm.header(frames))
         target.flush()
-    with _Ending() as ending, _status(options.quiet) as status:
+    with Ending() as ending, _status(options.quiet) as status:
         passage = _Passage(stream, pcm, target, status)
         try:
             for block in _blocks(source, pcm, frames, ending):
@@ -122,46 +84,6 @@ def run(options: argparse.Namespace) -> int:
         if ending.asked:
             raise KeyboardInterrupt("what was heard until then is written")
     return 0
-
-
-class _Ended(BaseException):
-    """Leaves a read that waits for sound."""
-
-
-class _Ending:
-    """The first request to end is a flag, which also ends a read; the second one ends at once."""
-
-    def __init__(self) -> None:
-        self.asked = self._reading = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "_Ending":
-        if threading.current_thread() is threading.main_thread():  # which alone hears of them
-            for number in (n for n in signal.Signals if n.name in ("SIGINT", "SIGTERM", "SIGHUP")):
-                if signal.getsignal(number) != signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, _: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        if self._reading:
-            raise _Ended
-
-    def read(self, source: BufferedReader) -> bytes:
-        """What there is, as soon as there is some; nothing at the end, or if that is asked for."""
-        try:
-            self._reading = True
-            return b"" if self.asked else source.read1(MOST)
-        except _Ended:
-            return b""
-        finally:
-            self._reading = False
 
 
 def _form(options: argparse.Namespace, source: BinaryIO) -> tuple[Pcm, int | None]:
@@ -176,34 +98,12 @@ def _form(options: argparse.Namespace, source: BinaryIO) -> tuple[Pcm, int | Non
     return Pcm(options.raw, options.rate, options.channels or 1), None
 
 
-def _stream(options: argparse.Namespace, pcm: Pcm) -> "Stream":
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see `sgmse._lanes`
-    import torch
-
-    from sgmse.checkpoints import load_model
-    from sgmse.live import Stream
-
-    torch.set_num_threads(options.threads)
-    quality = options.quality
-    if quality is None and "fast" in load_model(options.model).qualities:
-        quality = "fast"
-    shifts = options.shifts or (1 if quality is None else None)
-    return Stream(
-        sgmse.load(options.model, device=options.device, quality=quality, shifts=shifts),
-        pcm.sample_rate,
-        options.latency,
-        dry=options.dry,
-        max_attenuation=options.max_attenuation,
-        upper_band=options.upper_band,
-    )
-
-
 def _blocks(
-    source: BufferedReader, pcm: Pcm, frames: int | None, ending: _Ending
+    source: BufferedReader, pcm: Pcm, frames: int | None, ending: Ending
 ) -> "Iterator[Block]":
     """What comes in, as it comes, up to so many frames or the end."""
     held, done = b"", 0
-    while (frames is None or done < frames) and (more := ending.read(source)):
+    while (frames is None or done < frames) and (more := ending.before(lambda: source.read1(MOST))):
         held += more
         whole = len(held) // pcm.frame
         whole = whole if frames is None else min(whole, frames - done)
