@@ -9,6 +9,7 @@ benchmarks/results/serve.md and .json: messages, how late answers are, and the m
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,7 @@ with the offline result of what it sent.
 | answers after: median | {median:.1f} ms |
 | answers after: 99 % | {late:.0f} ms |
 | answers after: longest | {longest:.0f} ms |
+| processor time of the server | {spent:.0f} s |
 | memory of the server after {early:.0f} s | {memory_early:.0f} MB |
 | memory of the server at the end | {memory_late:.0f} MB |
 """
@@ -147,6 +149,12 @@ def memory(process: int) -> float:
     return pages * 4096 / 1e6
 
 
+def processor_time(process: int) -> float:
+    """Seconds that a process has used, of all of its threads."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def watched(process: int, held: list[float]) -> None:
     """Look at the memory until that is cancelled."""
     while True:
@@ -184,9 +192,10 @@ def main() -> None:
             try:
                 assert server.stderr is not None
                 address = server.stderr.readline().split()[3]
-                start = perf_counter()
+                start, before = perf_counter(), processor_time(server.pid)
                 talks, held = asyncio.run(all_of_them(address, server.pid, count, seconds))
                 elapsed = perf_counter() - start
+                spent = processor_time(server.pid) - before
             finally:
                 server.terminate()
         stream = Stream(load(model), PCM.sample_rate, LATENCY)
@@ -206,6 +215,7 @@ def main() -> None:
         "seconds": seconds,
         "latency": LATENCY,
         "elapsed": elapsed,
+        "spent": spent,
         "sound": sum(talk.frames for talk in talks) / PCM.sample_rate,
         "messages": sum(len(talk.sent) for talk in talks),
         "lost": lost,

@@ -34,6 +34,7 @@ EXTRAS = {
     "plot": "pictures",
     "app": "the page in the browser",
     "app-test": "the tests of that page",
+    "live": "microphones and loudspeakers",
     "serve": "streams over WebSockets",
     "report": "tables with figures, pages to listen to",
     "export": "models as ONNX files",

@@ -192,7 +192,10 @@ class Server:
                 continue
             parts = []
             for part in session.turns(message):
-                parts.append(await self._work(session.heard, part))
+                if session.light(part):  # to a thread and back would take longer
+                    parts.append(session.heard(part))
+                else:
+                    parts.append(await self._work(session.heard, part))
                 if socket.close_code is not None:
                     return  # nobody waits for the others
             await self._send(socket, b"".join(parts))

@@ -133,6 +133,10 @@ class Session:
         for start in range(0, len(content), size):
             yield content[start : start + size]
 
+    def light(self, content: bytes) -> bool:
+        """Whether these bytes complete no piece, so that they cost next to nothing."""
+        return (len(self._held) + len(content)) // self._pcm.frame < self._known().due
+
     def heard(self, content: bytes) -> bytes:
         """As many frames as are whole with these bytes. Raises `Refused`."""
         stream, pcm = self._known(), self._pcm
