@@ -20,7 +20,8 @@ from sgmse.errors import ArgumentError, AudioError, MissingPackageError
 
 HELD = 2.0  # seconds that wait to be worked on; what comes then is lost
 PLAYED = 1.0  # seconds that wait to be played, beyond which they are late
-RESERVE = 0.04  # seconds that are there before it plays, and again after it had to pause
+RESERVE = 0.04  # seconds that are there before it plays; after each pause twice as many
+MOST_RESERVE = 0.5
 MOST = 1.0  # seconds of a block
 
 
@@ -170,7 +171,7 @@ class Line:
         self._heard: deque[bytes | int] = deque()  # a number: so many frames were lost
         self._waiting = 0  # frames
         self._sound = bytearray()
-        self._paused, self._last = True, False
+        self._paused, self._last, self._reserve = True, False, RESERVE
         self._moved = threading.Condition()
         self._stream = self._opened()
 
@@ -313,13 +314,14 @@ class Line:
         with self._moved:
             if status.output_underflow:
                 self.underruns += 1
-            enough = len(self._sound) >= round(RESERVE * self.rate) * self._played.frame
+            enough = len(self._sound) >= round(self._reserve * self.rate) * self._played.frame
             if enough or self._last:
                 self._paused = False
             taken = b"" if self._paused else bytes(self._sound[:size])
             del self._sound[: len(taken)]
             if len(taken) < size and not (self._paused or self._last):
                 self._paused = True
+                self._reserve = min(2 * self._reserve, MOST_RESERVE)
                 self.underruns += 1
             self._moved.notify()
         played[:] = taken + bytes(size - len(taken))

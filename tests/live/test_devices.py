@@ -112,8 +112,10 @@ def test_what_is_written_is_played_in_order_and_pauses_are_counted(module):
         assert not np.any(out[:, 50:])
         stream.play(80)
         assert line.underruns == 1  # a pause is one, however long it is
-        line.write(ramp(0, 100), wait=False)
-        stream.play(100, UNDERFLOW)
+        line.write(ramp(1, 2 * reserve), wait=False)
+        assert not np.any(stream.play(10))  # of which more is waited for now
+        line.write(ramp(2 * reserve, 101), wait=False)
+        np.testing.assert_array_equal(stream.play(100, UNDERFLOW), ramp(1, 101, 2))
         assert line.losses == ["2 underruns of the loudspeaker"]
 
 
