@@ -35,6 +35,8 @@ EXTRAS = {
     "app": "the page in the browser",
     "app-test": "the tests of that page",
     "live": "microphones and loudspeakers",
+    "livekit": "streams in agents of LiveKit",
+    "pipecat": "streams in agents of Pipecat",
     "serve": "streams over WebSockets",
     "report": "tables with figures, pages to listen to",
     "export": "models as ONNX files",
