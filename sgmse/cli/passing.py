@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST = 1 << 16  # bytes that are read at once
 STATUS = 0.25  # seconds from one status line to the next
+STALLED = 3.0  # seconds after which a microphone should have said something
 WAIT = 0.1  # seconds after which it is seen that the end is asked for
 
 
@@ -163,6 +164,12 @@ def status(quiet: bool, line: "Line | None" = None) -> "Iterator[Status | None]"
 
 def from_line(line: "Line", ending: Ending) -> "Iterator[Block]":
     """What a microphone hears, until the end is asked for."""
+    last: float | None = perf_counter()  # None: it is said that nothing comes
     while not ending.asked:
         if (block := line.read(WAIT)) is not None:
+            last = perf_counter()
             yield block
+        elif last is not None and perf_counter() - last > STALLED:
+            last = None
+            text = f"nothing has come from the microphone for {STALLED:g} s; is another one meant?"
+            warnings.warn(text, RecordingWarning, stacklevel=2)

@@ -14,8 +14,11 @@ from played_devices import OVERFLOW, Module
 from tqdm import tqdm
 
 from sgmse.audio import Pcm, info, read
+from sgmse.cli import passing
 from sgmse.cli.main import main
-from sgmse.cli.passing import Status, meter
+from sgmse.cli.passing import Status, from_line, meter
+from sgmse.cli.streaming import Ending
+from sgmse.errors import RecordingWarning
 from sgmse.live import Stream, devices as room
 from sgmse.live.devices import Line, microphone
 
@@ -156,6 +159,22 @@ def test_a_microphone_that_is_pulled_out_leaves_what_it_heard(module, live, expe
     assert code == 1
     assert "USB mic: has stopped" in line
     np.testing.assert_allclose(read(target)[0], expected, atol=2**-14)
+
+
+def test_a_microphone_that_says_nothing_is_said(module, monkeypatch):
+    monkeypatch.setattr(passing, "STALLED", 0.01)
+    monkeypatch.setattr(passing, "WAIT", 0.01)
+    ending = Ending()
+    line = Line(RATE, 1, microphone("usb"), None)
+
+    def end() -> None:
+        module.streams[0].hear(sound())
+        ending.asked = True
+
+    threading.Timer(0.1, end).start()
+    with line, pytest.warns(RecordingWarning, match="nothing has come from the microphone") as said:
+        assert sum(block.shape[1] for block in from_line(line, ending)) in (0, LENGTH)
+    assert len(said) == 1
 
 
 def test_what_there_is_is_listed(module, live):
