@@ -16,7 +16,7 @@ class PortAudioError(Exception):
 class Played:
     """A stream of sounddevice that the test drives, in the place of PortAudio."""
 
-    latency = (0.01, 0.02)
+    latency = 0.01
 
     def __init__(self, kind: str, module: "Module", **settings) -> None:
         self.kind, self.settings = kind, settings
@@ -51,16 +51,6 @@ class Played:
         self.settings["callback"](outdata, frames, None, status)
         return np.frombuffer(outdata, "<f4").reshape(-1, channels).T
 
-    def both(self, samples: np.ndarray, frames: int) -> np.ndarray:
-        """Both at once, silence after the samples: as `hear` and `play`."""
-        inner, outer = self.settings["channels"]
-        heard = np.zeros((frames, inner), "<f4")
-        heard[: samples.shape[1]] = samples.T
-        outdata = memoryview(bytearray(4 * outer * frames))
-        content = memoryview(heard.tobytes())
-        self.settings["callback"](content, outdata, frames, None, GOOD)
-        return np.frombuffer(outdata, "<f4").reshape(-1, outer).T
-
 
 class Module:
     """What is used of the module sounddevice."""
@@ -77,6 +67,6 @@ class Module:
         return [dict(zip(names, one, strict=True)) | more for one in self.listed]
 
     def __getattr__(self, name: str):
-        if name not in ("RawStream", "RawInputStream", "RawOutputStream"):
+        if name not in ("RawInputStream", "RawOutputStream"):
             raise AttributeError(name)
         return lambda **settings: Played(name, self, **settings)

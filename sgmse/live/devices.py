@@ -19,22 +19,22 @@ from sgmse.audio import Block, Pcm
 from sgmse.errors import ArgumentError, AudioError, MissingPackageError
 
 HELD = 2.0  # seconds that wait to be worked on; what comes then is lost
-PLAYED = 1.0  # seconds that wait to be played, beyond which they are late
+PLAYED = 1.0  # seconds that wait to be played; beyond that half of them is skipped
 RESERVE = 0.04  # seconds that are there before it plays; after each pause twice as many
 MOST_RESERVE = 0.5
 MOST = 1.0  # seconds of a block
 
 
 class Running(Protocol):
-    """A stream of sounddevice: `RawInputStream`, `RawOutputStream` or `RawStream`."""
+    """A stream of sounddevice: `RawInputStream` or `RawOutputStream`."""
 
     @property
     def active(self) -> bool:
         """Whether it calls back."""
 
     @property
-    def latency(self) -> float | tuple[float, float]:
-        """In seconds, of both directions if there are two."""
+    def latency(self) -> float:
+        """In seconds."""
 
     def start(self) -> None:
         """Begin to call back."""
@@ -55,7 +55,6 @@ class SoundDevice(Protocol):
     PortAudioError: type[Exception]
     RawInputStream: Callable[..., Running]
     RawOutputStream: Callable[..., Running]
-    RawStream: Callable[..., Running]
     default: Any
 
     def query_devices(self) -> Sequence[Mapping[str, Any]]:
@@ -160,6 +159,7 @@ class Line:
         self, rate: int, channels: int, source: Device | None, target: Device | None
     ) -> None:
         self.rate, self.source, self.target = rate, source, target
+        self._devices = [device for device in (source, target) if device is not None]
         self.overruns = 0  # times that sound of the microphone was lost
         self.lost = 0  # frames that nobody took in time, beside those that the device lost
         self.underruns = 0  # times that the loudspeaker had nothing to play
@@ -173,33 +173,40 @@ class Line:
         self._sound = bytearray()
         self._paused, self._last, self._reserve = True, False, RESERVE
         self._moved = threading.Condition()
-        self._stream = self._opened()
-
-    def _opened(self) -> Running:
-        sound = sounddevice()
-        source, target = self.source, self.target
-        inner, outer = self._pcm.channels, self._played.channels
-        same = {"samplerate": self.rate, "dtype": "float32"}
+        self._streams: list[Running] = []
         try:
-            if source is not None and target is not None:
-                both = {"device": (source.number, target.number), "channels": (inner, outer)}
-                return sound.RawStream(**same, **both, callback=self._both)
-            if source is not None:
-                one = {"device": source.number, "channels": inner}
-                return sound.RawInputStream(**same, **one, callback=self._input)
-            assert target is not None, "a line needs a device"
-            one = {"device": target.number, "channels": outer}
-            return sound.RawOutputStream(**same, **one, callback=self._output)
-        except (sound.PortAudioError, ValueError) as error:
-            text = " ".join(str(error).split())
-            remedy = "try another --rate, --channels or device; sgmse live --devices lists them"
-            raise AudioError(self._name, f"does not open: {text}", remedy) from error
+            self._open()
+        except BaseException:
+            for stream in self._streams:
+                stream.close()
+            raise
+
+    def _open(self) -> None:
+        """A stream for each direction.
+
+        One for both would go at the pace of the loudspeaker: what the microphone heard while the
+        machine was busy would stay in its buffers, and all that follows would be later by that.
+        """
+        sound = sounddevice()
+        same = {"samplerate": self.rate, "dtype": "float32"}
+        for device, kind, pcm, callback in (
+            (self.source, sound.RawInputStream, self._pcm, self._input),
+            (self.target, sound.RawOutputStream, self._played, self._output),
+        ):
+            if device is None:
+                continue
+            own = {"device": device.number, "channels": pcm.channels, "callback": callback}
+            try:
+                self._streams.append(kind(**same, **own))
+            except (sound.PortAudioError, ValueError) as error:
+                text = " ".join(str(error).split())
+                remedy = "try another --rate, --channels or device; sgmse live --devices lists them"
+                raise AudioError(device.name, f"does not open: {text}", remedy) from error
 
     @property
     def latency(self) -> float:
         """Seconds that the devices take, and that what waits to be played is."""
-        own = self._stream.latency
-        seconds = sum(own) if isinstance(own, tuple) else own
+        seconds = sum(stream.latency for stream in self._streams)
         return seconds + len(self._sound) / self._played.frame / self.rate
 
     @property
@@ -218,21 +225,23 @@ class Line:
         return said
 
     @property
-    def _name(self) -> str:
-        return " and ".join(d.name for d in (self.source, self.target) if d is not None)
+    def _active(self) -> bool:
+        return all(stream.active for stream in self._streams)
 
     def __enter__(self) -> Self:
-        self._stream.start()
+        for stream in self._streams:
+            stream.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
     ) -> None:
-        if kind is None and self._stream.active:
-            self._stream.stop()
-        else:
-            self._stream.abort()
-        self._stream.close()
+        for stream in self._streams:
+            if kind is None and stream.active:
+                stream.stop()
+            else:
+                stream.abort()
+            stream.close()
 
     def read(self, seconds: float) -> Block | None:
         """What came, (channels, samples), with silence for what was lost; None within that time.
@@ -273,6 +282,7 @@ class Line:
             self._check()
             self._sound += content
             if not wait and (late := len(self._sound) // frame - most) > 0:
+                late += most // 2  # at once: what is skipped bit by bit crackles
                 del self._sound[: late * frame]
                 self.skipped += late
 
@@ -280,18 +290,15 @@ class Line:
         """Wait until all was played."""
         with self._moved:
             self._last = True
-            while self._sound and self._stream.active:
+            while self._sound and self._active:
                 self._moved.wait(0.1)
 
     def _check(self) -> None:
-        if not self._stream.active:
-            raise AudioError(self._name, "has stopped", "see whether it is still plugged in")
+        for device, stream in zip(self._devices, self._streams, strict=True):
+            if not stream.active:
+                raise AudioError(device.name, "has stopped", "see whether it is still plugged in")
 
     # Called by PortAudio
-
-    def _both(self, heard: Any, played: Any, frames: int, time: Any, status: Any) -> None:
-        self._input(heard, frames, time, status)
-        self._output(played, frames, time, status)
 
     def _input(self, heard: Any, frames: int, time: Any, status: Any) -> None:
         with self._moved:

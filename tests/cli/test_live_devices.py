@@ -45,7 +45,7 @@ def module(monkeypatch) -> Module:
 
 
 class Player(threading.Thread):
-    """Somebody who speaks into the first stream that opens and hears it, and then presses Ctrl-C.
+    """Somebody who speaks into the microphone, hears the loudspeaker, and then presses Ctrl-C.
 
     `end` is called when all was spoken, by default an interrupt.
     """
@@ -56,19 +56,16 @@ class Player(threading.Thread):
         self.played: list[np.ndarray] = []
 
     def run(self) -> None:
-        while not (self.module.streams and self.module.streams[0].active):
+        while not (self.module.streams and self.module.streams[-1].active):
             time.sleep(0.005)
-        (stream,) = self.module.streams
         place, asked = 0, False
-        while stream.active:
+        while all(stream.active for stream in self.module.streams):
             part = sound()[:, place : place + BLOCK]
-            if stream.kind == "RawInputStream":
-                if part.size:
+            for stream in self.module.streams:
+                if stream.kind == "RawOutputStream":
+                    self.played.append(stream.play(BLOCK))
+                elif part.size:
                     stream.hear(part)
-            elif stream.kind == "RawOutputStream":
-                self.played.append(stream.play(BLOCK))
-            else:
-                self.played.append(stream.both(part, BLOCK))
             place += BLOCK
             if place >= LENGTH and not asked:
                 asked = True
@@ -116,9 +113,7 @@ def test_a_microphone_is_heard_at_a_loudspeaker(module, live, expected):
     assert err[-1] == ENDED
     heard = player.heard()
     np.testing.assert_array_equal(heard[0], heard[1])
-    assert heard.shape[1] >= LENGTH
-    inner = LENGTH - 3500  # beyond it the windows reach to where the microphone ended
-    np.testing.assert_allclose(heard[:1, :inner], expected[:, :inner], atol=1e-6)
+    np.testing.assert_allclose(heard[:1], expected[:, np.any(expected, axis=0)], atol=1e-6)
 
 
 def test_a_pipe_is_heard_at_a_loudspeaker(module, live, expected, monkeypatch):
@@ -221,7 +216,7 @@ def test_a_terminal_shows_levels_and_losses(module):
         line.overruns = 3
         status.levels(np.full((1, 5), 0.1), np.full((1, 5), -0.5))
         status.tell(63.0, 12.6, 0.478)
-    text = "1:03 heard, load 20%, latency 0.51 s, in #######... -20 dB, out #########.  -6 dB"
+    text = "1:03 heard, load 20%, latency 0.49 s, in #######... -20 dB, out #########.  -6 dB"
     assert f"{text}, 3 overruns of the microphone" in shown.getvalue()
     assert meter(1.0) == "##########   0 dB"
     assert meter(0.0) == ".......... -100 dB"
