@@ -20,6 +20,7 @@ examples:
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -34,7 +35,7 @@ from sgmse.cli import console
 from sgmse.cli.options import Commands, command, count
 from sgmse.cli.passing import Passage, form, from_line, from_pipe, status
 from sgmse.cli.streaming import Ending, model, sound, stream_of
-from sgmse.errors import ArgumentError, AudioError, SgmseError
+from sgmse.errors import ArgumentError, AudioError, ClippingWarning, ResultError, SgmseError
 
 if TYPE_CHECKING:
     from sgmse.audio import Block
@@ -83,7 +84,8 @@ def run(options: argparse.Namespace) -> int:
     if options.devices:
         return _listed()
     _check_pipes(options)
-    from sgmse.live.devices import Line, microphone
+    from sgmse.live.devices import microphone
+    from sgmse.live.line import Line
 
     source = None if options.source is None else microphone(options.source)
     target = _target(options)
@@ -99,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
     if source is not None or speaker is not None:
         _warm(stream)
         line = Line(pcm.sample_rate, pcm.channels, source, speaker)
-    failed: AudioError | None = None
+    failed: SgmseError | None = None
     with Ending() as ending, status(options.quiet, line) as told, ExitStack() as opened:
         write = _written(options, target, pcm, frames, opened)
         if line is not None:
@@ -112,11 +114,14 @@ def run(options: argparse.Namespace) -> int:
             name, blocks = "<stdin>", from_pipe(stdin, pcm, frames, ending)
         passage = Passage(stream, name, write, told)
         try:
-            for block in blocks:
-                passage.give(block)
-        except AudioError as error:  # of a block, which the stream has not taken, or of a device
+            try:
+                for block in blocks:
+                    passage.give(block)
+            except AudioError as error:  # of a block, which the stream has not taken; of a device
+                failed = error
+            passage.end()
+        except ResultError as error:  # of the model; a file has what was written before
             failed = error
-        passage.end()
         if speaker is not None and line is not None and failed is None:
             line.drain()
     for loss in [] if line is None or options.quiet else line.losses:
@@ -166,7 +171,9 @@ def _written(
     """What writes to a file or to stdout, whose header it writes."""
     if isinstance(target, Path):
         like = Info(pcm.sample_rate, pcm.channels, frames or 0)
-        return opened.enter_context(Writer(target, like)).write
+        writer = opened.enter_context(Writer(target, like))
+        opened.callback(_tell_clipped, writer)
+        return writer.write
     stdout = sys.stdout.buffer
 
     def write(block: "Block") -> None:
@@ -177,6 +184,12 @@ def _written(
         stdout.write(pcm.header(frames))
         stdout.flush()
     return write
+
+
+def _tell_clipped(writer: Writer) -> None:
+    if writer.clipped:
+        text = f"{writer.path}: {writer.clipped} samples beyond full scale were clipped"
+        warnings.warn(text, ClippingWarning, stacklevel=2)
 
 
 def _warm(stream: "Stream") -> None:

@@ -20,7 +20,7 @@ from sgmse.errors import ArgumentError, AudioError, RecordingWarning
 if TYPE_CHECKING:
     from sgmse.audio import Block
     from sgmse.live import Stream
-    from sgmse.live.devices import Line
+    from sgmse.live.line import Line
 
 MOST = 1 << 16  # bytes that are read at once
 STATUS = 0.25  # seconds from one status line to the next

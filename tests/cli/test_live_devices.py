@@ -18,9 +18,11 @@ from sgmse.cli import passing
 from sgmse.cli.main import main
 from sgmse.cli.passing import Status, from_line, meter
 from sgmse.cli.streaming import Ending
-from sgmse.errors import RecordingWarning
-from sgmse.live import Stream, devices as room
-from sgmse.live.devices import Line, microphone
+from sgmse.errors import RecordingWarning, ResultError
+from sgmse.live import Stream, devices as room, line as lines
+from sgmse.live._windows import Windows
+from sgmse.live.devices import microphone
+from sgmse.live.line import Line
 
 RATE, LENGTH, BLOCK = 16000, 6000, 500
 ENDED = "sgmse: interrupted; what was heard until then is written"
@@ -40,7 +42,8 @@ def expected() -> np.ndarray:
 @pytest.fixture
 def module(monkeypatch) -> Module:
     made = Module(("Headset", 1, 2), ("USB mic", 2, 0), default=(0, 0))
-    monkeypatch.setattr(room, "sounddevice", lambda: made)
+    for place in (room, lines):
+        monkeypatch.setattr(place, "sounddevice", lambda: made)
     return made
 
 
@@ -70,7 +73,8 @@ class Player(threading.Thread):
             if place >= LENGTH and not asked:
                 asked = True
                 time.sleep(0.2)  # so that it is taken
-                self.end()
+                if all(stream.active for stream in self.module.streams):
+                    self.end()
             time.sleep(0.002)
 
     def heard(self) -> np.ndarray:
@@ -154,6 +158,26 @@ def test_a_microphone_that_is_pulled_out_leaves_what_it_heard(module, live, expe
     assert code == 1
     assert "USB mic: has stopped" in line
     np.testing.assert_allclose(read(target)[0], expected, atol=2**-14)
+
+
+def test_a_model_that_fails_leaves_what_it_gave(module, live, expected, tmp_path, monkeypatch):
+    piece = Windows.piece
+
+    def failing(self, number: int):
+        if number > 0 and self.seed == 0 and module.streams:
+            raise ResultError("the result is noise")
+        return piece(self, number)
+
+    monkeypatch.setattr(Windows, "piece", failing)
+    player = Player(module, end=lambda: None)
+    player.start()
+    target = tmp_path / "clean.wav"
+    code, _, (line,) = live("--input", "usb", "--rate", str(RATE), "-o", str(target))
+    player.join(10)
+    assert (code, line) == (1, "sgmse: error: the result is noise")
+    given = read(target)[0]
+    assert given.shape[1] > 0
+    np.testing.assert_allclose(given, expected[:, : given.shape[1]], atol=2**-14)
 
 
 def test_a_microphone_that_says_nothing_is_said(module, monkeypatch):

@@ -7,8 +7,9 @@ import pytest
 from played_devices import OVERFLOW, UNDERFLOW, Module
 
 from sgmse.errors import ArgumentError, AudioError, MissingPackageError
-from sgmse.live import devices as room
-from sgmse.live.devices import HELD, PLAYED, RESERVE, Line, devices, loudspeaker, microphone
+from sgmse.live import devices as room, line as lines
+from sgmse.live.devices import devices, loudspeaker, microphone
+from sgmse.live.line import HELD, PLAYED, RESERVE, Line
 
 RATE = 1000
 
@@ -16,7 +17,8 @@ RATE = 1000
 @pytest.fixture
 def module(monkeypatch) -> Module:
     made = Module(("HDMI", 0, 8), ("Headset", 1, 2), ("USB mic", 2, 0), ("USB card", 2, 2))
-    monkeypatch.setattr(room, "sounddevice", lambda: made)
+    for place in (room, lines):
+        monkeypatch.setattr(place, "sounddevice", lambda: made)
     return made
 
 
