@@ -137,9 +137,10 @@ class Server:
 
         def work() -> None:
             rate = self.enhancer.front.sample_rate
-            noise = 0.01 * np.random.default_rng(0).standard_normal(rate, np.float32)
+            stream = Stream(self.enhancer, rate)
+            noise = np.random.default_rng(0).standard_normal(2 * stream.due, np.float32)
             with suppress(SgmseError):  # which who comes is told
-                Stream(self.enhancer, rate).whole(noise)
+                stream.whole(0.01 * noise)
             ready.wait()
 
         await asyncio.gather(*(self._work(work) for _ in range(self.limits.threads)))

@@ -409,7 +409,7 @@ def test_what_is_asked_of_a_server_is_checked(enhancer):
 def test_fifty_connections_at_once_mix_up_and_lose_nothing(causal):
     """Each with its own sound and messages of its own random lengths, several before an answer."""
     enhancer = tiny.causal() if causal else tiny.enhancer()
-    pcm, count, samples = Pcm("s16", RATE), 50, 1500 if causal else 7000
+    pcm, count, samples = Pcm("s16", RATE), 50, 300 if causal else 7000
 
     def content(number: int) -> bytes:
         return pcm.content(sound(number, samples + 10 * number))
@@ -423,7 +423,7 @@ def test_fifty_connections_at_once_mix_up_and_lose_nothing(causal):
             async def send():
                 start = 0
                 while start < len(whole):
-                    part = whole[start : start + int(rng.integers(1, 1500))]
+                    part = whole[start : start + int(rng.integers(1, 300 if causal else 1500))]
                     sizes.append(len(part))
                     await socket.send(part)
                     start += len(part)
