@@ -1,4 +1,4 @@
-"""What a stream holds does not depend on how long it has run: hours of it, in short."""
+"""What a stream holds does not depend on how long it has run: a day of it, in short."""
 
 import sys
 from collections import deque
@@ -59,8 +59,8 @@ def resident() -> float:
     ("kind", "rate", "seconds"),
     [("windows", 8000, 3600), ("windows", 44100, 900), ("frames", RATE, 12)],
 )
-def test_hours_hold_no_more_than_minutes(kind, rate, seconds):
-    """An hour, of which the last three quarters may hold no more than the first one did."""
+def test_long_streams_hold_no_more_than_short_ones(kind, rate, seconds):
+    """The last three quarters may hold no more than the first one did."""
     if kind == "frames":
         stream = Stream(tiny.causal(), rate)
     else:
