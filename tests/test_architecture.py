@@ -79,6 +79,7 @@ HEAVY = {
     "distillmos",
     "gradio",
     "librosa",
+    "livekit",
     "lightning",
     "matplotlib",
     "onnx",
@@ -87,15 +88,18 @@ HEAVY = {
     "pandas",
     "pesq",
     "pesqc2",
+    "pipecat",
     "pocketsphinx",
     "pyroomacoustics",
     "pystoi",
     "ray",
     "resemblyzer",
+    "sounddevice",
     "speechmos",
     "tensorboard",
     "torchaudio",
     "visqol",
+    "websockets",
 }
 
 

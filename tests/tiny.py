@@ -110,6 +110,24 @@ def enhancer(net: Network | None = None) -> Enhancer:
     return Enhancer.of(checkpoint(net))
 
 
+def causal_network(observations: int = 1) -> CausalUNet:
+    """A random network that hears nothing ahead, for windows of 30 samples."""
+    torch.manual_seed(0)
+    sizes = {"frequencies": 16, "channels": (4, 8), "paths": 1, "hidden": 8, "groups": 2}
+    made = CausalUNet(**sizes, halving=50, observations=observations)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return made.eval().requires_grad_(False)
+
+
+def causal() -> Enhancer:
+    """Of that network: a stream of it goes frame by frame."""
+    transform = Spectrogram(30, 15, Power(0.3, 0.3))
+    made = with_front(enhancer(causal_network()), transform=transform, level="published")
+    return replace(made, force=True)  # random weights
+
+
 def with_sampler(owner, **changes):
     """A checkpoint or an enhancer that is sampled otherwise, be it made for that or not."""
     return replace(owner, sampler=replace(owner.sampler, **changes), samplers=())

@@ -1,45 +1,46 @@
-"""Clean sound while it is made: stdin to stdout, a little later.
+"""Clean sound while it is made: from stdin or a microphone, to stdout, a loudspeaker or a file.
 
-WAV in gives WAV out, of the same samples, rate and channels; --raw takes and gives samples without
-a header. What goes out is as long as what came in, and aligned with it. Whoever plays it hears it
-later by the latency and by the time that the model takes. That has to be less than the time of the
-sound: the load, which a terminal shows, is their ratio. An interrupt ends the sound, and what was
-heard until then is still given.
+What goes out is as long as what came in, and aligned with it. Whoever plays it hears it later by
+the latency and by the time that the model takes. That has to be less than the time of the sound:
+the load, which a terminal shows, is their ratio. An interrupt ends the sound, and what was heard
+until then is still given.
+
+In pipes WAV gives WAV, of the same samples, rate and channels; --raw takes and gives samples
+without a header. A microphone is piped as WAV of 16 bits.
 
 examples:
   ffmpeg -i talk.mkv -f wav - | sgmse live > clean.wav
   arecord -f S16_LE -r 48000 -c 1 | sgmse live | aplay
   ffmpeg -f pulse -i default -f s16le -ac 1 -ar 48000 - | sgmse live --raw s16 --rate 48000 | ...
   sgmse live --latency 0.25 < noisy.wav > clean.wav
+  sgmse live --devices                                 microphones and loudspeakers
+  sgmse live --input default --output default          from one to the other
+  sgmse live --input usb --output clean.wav            until Ctrl-C
 """
 
 import argparse
-import os
-import signal
 import sys
-import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import partial
 from io import BufferedReader
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-from tqdm import tqdm
+import numpy as np
 
-import sgmse
-from sgmse.audio import CODINGS, Pcm, read_header
-from sgmse.cli.enhance import QUALITIES
-from sgmse.cli.options import Commands, command, count, decibels, positive, share
-from sgmse.errors import ArgumentError, AudioError, RecordingWarning
+from sgmse.audio import CODINGS, SUFFIXES, Info, Pcm, Writer, check_target
+from sgmse.cli import console
+from sgmse.cli.options import Commands, command, count
+from sgmse.cli.passing import Passage, form, from_line, from_pipe, status
+from sgmse.cli.streaming import Ending, model, sound, stream_of
+from sgmse.errors import ArgumentError, AudioError, ClippingWarning, ResultError, SgmseError
 
 if TYPE_CHECKING:
     from sgmse.audio import Block
     from sgmse.live import Stream
-
-LATENCY = 0.5  # seconds
-MOST = 1 << 16  # bytes that are read at once
-STATUS = 0.25  # seconds from one status line to the next
+    from sgmse.live.devices import Device
 
 
 def add(commands: Commands) -> None:
@@ -54,228 +55,161 @@ def add(commands: Commands) -> None:
         f"samples without a header come and go, little-endian: {', '.join(CODINGS)}",
         choices=tuple(CODINGS),
     )
-    parser.value("--rate", "HZ", "of what is raw", count)
-    parser.value("--channels", "N", "of what is raw, in turn (default: 1)", count)
+    parser.value("--rate", "HZ", "of what is raw, or of a microphone (default: its own)", count)
+    parser.value("--channels", "N", "of these, in turn (default: 1)", count)
+    parser.group("devices")
+    parser.value(
+        "--input",
+        "DEVICE",
+        "a microphone in place of stdin: its number, a part of its name, or default",
+        dest="source",
+    )
+    parser.value(
+        "-o --output",
+        "DEVICE|FILE",
+        "a loudspeaker, or a file such as clean.wav, in place of stdout",
+        dest="target",
+    )
+    parser.overwrite("a file that is there")
+    parser.flag("--devices", "print what microphones and loudspeakers there are")
     parser.group("sound")
-    parser.value(
-        "--latency",
-        "SECONDS",
-        "by which what goes out may be later, beside the time that the model takes; a model hears "
-        "half of it ahead, and gets better with more",
-        positive,
-        default=LATENCY,
-    )
-    parser.value(
-        "--dry",
-        "SHARE",
-        "of the input to keep in the result, 0 to 1 (default: 0, or that of the quality)",
-        share,
-    )
-    parser.value(
-        "--max-attenuation",
-        "DB",
-        "by which anything may become quieter, such as 12 (default: no limit)",
-        decibels,
-    )
-    parser.switch(
-        "upper-band",
-        "keep the sound above the band of the model (8 kHz), lowered with the band below it "
-        "(default); without it nothing is left there",
-        default=True,
-    )
+    sound(parser)
     parser.group("model")
-    parser.model()
-    parser.value(
-        "--quality",
-        "QUALITY",
-        "fast, balanced, best or gentle, of a model that offers it (default: fast, where it does)",
-        choices=QUALITIES,
-    )
-    parser.value("--shifts", "N", "as of sgmse enhance (default: 1, or that of the quality)", count)
-    parser.device()
+    model(parser)
     parser.value("--threads", "N", "of the CPU to use", count, default=1)
 
 
 def run(options: argparse.Namespace) -> int:
     """Pass the sound on until it ends, or until somebody ends it."""
-    for name, remedy in (
-        ("stdin", "pipe sound into it, ffmpeg -i talk.mkv -f wav - | sgmse live > clean.wav"),
-        ("stdout", "which shows no sound; pipe it on, or write it to a file with >"),
-    ):
-        if getattr(sys, name).isatty():
-            raise ArgumentError(f"{name} is a terminal; {remedy}")
-    source, target = cast("BufferedReader", sys.stdin.buffer), sys.stdout.buffer
-    pcm, frames = _form(options, source)
-    stream = _stream(options, pcm)
-    if options.raw is None:
-        target.write(pcm.header(frames))
-        target.flush()
-    with _Ending() as ending, _status(options.quiet) as status:
-        passage = _Passage(stream, pcm, target, status)
+    if options.devices:
+        return _listed()
+    _check_pipes(options)
+    from sgmse.live.devices import microphone
+    from sgmse.live.line import Line
+
+    source = None if options.source is None else microphone(options.source)
+    target = _target(options)
+    stdin = cast("BufferedReader", sys.stdin.buffer)
+    if source is None:
+        pcm, frames = form(options, stdin)
+    else:
+        rate = options.rate or source.rate
+        pcm, frames = Pcm(options.raw or "s16", rate, options.channels or 1), None
+    stream = stream_of(options, pcm.sample_rate)
+    speaker = None if isinstance(target, Path) else target
+    line = None
+    if source is not None or speaker is not None:
+        _warm(stream)
+        line = Line(pcm.sample_rate, pcm.channels, source, speaker)
+    failed: SgmseError | None = None
+    with Ending() as ending, status(options.quiet, line) as told, ExitStack() as opened:
+        write = _written(options, target, pcm, frames, opened)
+        if line is not None:
+            opened.enter_context(line)
+            if speaker is not None:
+                write = partial(line.write, wait=source is None)
+        if line is not None and source is not None:
+            name, blocks = source.name, from_line(line, ending)
+        else:
+            name, blocks = "<stdin>", from_pipe(stdin, pcm, frames, ending)
+        passage = Passage(stream, name, write, told)
         try:
-            for block in _blocks(source, pcm, frames, ending):
-                passage.give(block)
-        except AudioError:  # of a block, which the stream has not taken
+            try:
+                for block in blocks:
+                    passage.give(block)
+            except AudioError as error:  # of a block, which the stream has not taken; of a device
+                failed = error
             passage.end()
-            raise
-        passage.end()
-        if ending.asked:
-            raise KeyboardInterrupt("what was heard until then is written")
+        except ResultError as error:  # of the model; a file has what was written before
+            failed = error
+        if speaker is not None and line is not None and failed is None:
+            line.drain()
+    for loss in [] if line is None or options.quiet else line.losses:
+        console.warn(f"{loss}; with a lower load, or more --latency, less is")
+    if failed is not None:
+        raise failed
+    if ending.asked:
+        raise KeyboardInterrupt("what was heard until then is written")
     return 0
 
 
-class _Ended(BaseException):
-    """Leaves a read that waits for sound."""
+def _check_pipes(options: argparse.Namespace) -> None:
+    """Refuse a terminal where sound would go."""
+    heard = "pipe sound into it, ffmpeg -i talk.mkv -f wav - | sgmse live > clean.wav, or name a "
+    heard += "microphone, --input default"
+    played = "which shows no sound; pipe it on, write it to a file with >, or name a loudspeaker, "
+    played += "--output default"
+    for name, other, remedy in (
+        ("stdin", options.source, heard),
+        ("stdout", options.target, played),
+    ):
+        if other is None and getattr(sys, name).isatty():
+            raise ArgumentError(f"{name} is a terminal; {remedy}")
 
 
-class _Ending:
-    """The first request to end is a flag, which also ends a read; the second one ends at once."""
+def _target(options: argparse.Namespace) -> "Path | Device | None":
+    """A file, by its suffix or its folder, a loudspeaker, or stdout."""
+    word = options.target
+    if word is None:
+        return None
+    path = Path(word)
+    if path.suffix[1:].lower() not in SUFFIXES and len(path.parts) < 2:
+        from sgmse.live.devices import loudspeaker
 
-    def __init__(self) -> None:
-        self.asked = self._reading = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "_Ending":
-        if threading.current_thread() is threading.main_thread():  # which alone hears of them
-            for number in (n for n in signal.Signals if n.name in ("SIGINT", "SIGTERM", "SIGHUP")):
-                if signal.getsignal(number) != signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, _: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        if self._reading:
-            raise _Ended
-
-    def read(self, source: BufferedReader) -> bytes:
-        """What there is, as soon as there is some; nothing at the end, or if that is asked for."""
-        try:
-            self._reading = True
-            return b"" if self.asked else source.read1(MOST)
-        except _Ended:
-            return b""
-        finally:
-            self._reading = False
+        return loudspeaker(word)
+    check_target(path, None, options.overwrite)
+    return path
 
 
-def _form(options: argparse.Namespace, source: BinaryIO) -> tuple[Pcm, int | None]:
-    """What comes in, and how many frames, if that is known."""
-    if options.raw is None:
-        for name in ("rate", "channels"):
-            if getattr(options, name) is not None:
-                raise ArgumentError(f"--{name} is that of --raw; WAV says it in its header")
-        return read_header(source)
-    if options.rate is None:
-        raise ArgumentError("--raw needs --rate, such as --rate 48000, as nothing else says it")
-    return Pcm(options.raw, options.rate, options.channels or 1), None
+def _written(
+    options: argparse.Namespace,
+    target: "Path | Device | None",
+    pcm: Pcm,
+    frames: int | None,
+    opened: ExitStack,
+) -> "Callable[[Block], object]":
+    """What writes to a file or to stdout, whose header it writes."""
+    if isinstance(target, Path):
+        like = Info(pcm.sample_rate, pcm.channels, frames or 0)
+        writer = opened.enter_context(Writer(target, like))
+        opened.callback(_tell_clipped, writer)
+        return writer.write
+    stdout = sys.stdout.buffer
+
+    def write(block: "Block") -> None:
+        stdout.write(pcm.content(block))
+        stdout.flush()
+
+    if target is None and options.raw is None:
+        stdout.write(pcm.header(frames))
+        stdout.flush()
+    return write
 
 
-def _stream(options: argparse.Namespace, pcm: Pcm) -> "Stream":
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see `sgmse._lanes`
-    import torch
-
-    from sgmse.checkpoints import load_model
-    from sgmse.live import Stream
-
-    torch.set_num_threads(options.threads)
-    quality = options.quality
-    if quality is None and "fast" in load_model(options.model).qualities:
-        quality = "fast"
-    shifts = options.shifts or (1 if quality is None else None)
-    return Stream(
-        sgmse.load(options.model, device=options.device, quality=quality, shifts=shifts),
-        pcm.sample_rate,
-        options.latency,
-        dry=options.dry,
-        max_attenuation=options.max_attenuation,
-        upper_band=options.upper_band,
-    )
+def _tell_clipped(writer: Writer) -> None:
+    if writer.clipped:
+        text = f"{writer.path}: {writer.clipped} samples beyond full scale were clipped"
+        warnings.warn(text, ClippingWarning, stacklevel=2)
 
 
-def _blocks(
-    source: BufferedReader, pcm: Pcm, frames: int | None, ending: _Ending
-) -> "Iterator[Block]":
-    """What comes in, as it comes, up to so many frames or the end."""
-    held, done = b"", 0
-    while (frames is None or done < frames) and (more := ending.read(source)):
-        held += more
-        whole = len(held) // pcm.frame
-        whole = whole if frames is None else min(whole, frames - done)
-        if whole:
-            yield pcm.samples(held[: whole * pcm.frame])
-            held, done = held[whole * pcm.frame :], done + whole
-    if frames is not None and done < frames and not ending.asked:
-        missing = (frames - done) / pcm.sample_rate
-        text = f"<stdin>: ends {missing:.2f} s before its header says, and so does the result"
-        warnings.warn(text, RecordingWarning, stacklevel=2)
+def _warm(stream: "Stream") -> None:
+    """Let the model do once what takes longer the first time, before anybody waits for it."""
+    seconds = 2 * stream.pieces.piece + stream.latency
+    noise = np.random.default_rng(0).standard_normal(round(seconds * stream.sample_rate))
+    with suppress(SgmseError):  # which the sound itself will have, too
+        stream.whole(0.01 * noise)
 
 
-class _Passage:
-    """From blocks to bytes: what the stream makes of them, without its delay."""
+def _listed() -> int:
+    """A line for each device."""
+    from sgmse.live.devices import devices
 
-    def __init__(
-        self, stream: "Stream", pcm: Pcm, target: BinaryIO, status: "_Status | None"
-    ) -> None:
-        self.stream, self.pcm, self.target, self.status = stream, pcm, target, status
-        self.silence = stream.delay  # samples that are still to be left out
-        self.heard = 0
-
-    def give(self, block: "Block") -> None:
-        """Pass a block on."""
-        start = perf_counter()
-        try:
-            made = self.stream(block)
-        except ArgumentError as error:
-            at = f"after {self.heard / self.pcm.sample_rate:.2f} s"
-            raise AudioError("<stdin>", f"{at}, {error}", "check what pipes into it") from error
-        self.heard += block.shape[1]
-        if self.status is not None:
-            seconds = block.shape[1] / self.pcm.sample_rate
-            self.status.tell(seconds, perf_counter() - start, self.stream.latency)
-        self._write(made)
-
-    def end(self) -> None:
-        """Write what is still held."""
-        if self.heard:
-            self._write(self.stream.flush())
-
-    def _write(self, made: "Block") -> None:
-        skipped = min(self.silence, made.shape[1])
-        self.silence -= skipped
-        if made.shape[1] > skipped:
-            self.target.write(self.pcm.content(made[:, skipped:]))
-            self.target.flush()
-
-
-class _Status:
-    """The line on a terminal."""
-
-    def __init__(self, bar: "tqdm[Any]") -> None:
-        self.bar = bar
-        self.heard = self.load = self.shown = 0.0
-
-    def tell(self, seconds: float, spent: float, latency: float) -> None:
-        """So much sound took so long."""
-        self.heard += seconds
-        # Over a few seconds: most blocks cost nothing, and those that end a piece all of it.
-        weight = min(seconds / 3, 1.0)
-        self.load += weight * (spent / seconds - self.load)
-        if (now := perf_counter()) - self.shown > STATUS:
-            self.shown = now
-            minutes, rest = divmod(int(self.heard), 60)
-            text = f"{minutes}:{rest:02} heard, load {self.load:.0%}, latency {latency:.2f} s"
-            self.bar.set_description_str(text)
-
-
-@contextmanager
-def _status(quiet: bool) -> "Iterator[_Status | None]":
-    """What to tell of the work, where stderr is a terminal."""
-    hidden = True if quiet else None
-    with tqdm(bar_format="{desc}", disable=hidden, leave=False, file=sys.stderr) as bar:
-        yield None if bar.disable else _Status(bar)
+    found = devices()
+    for d in found:
+        kinds = {"microphone": d.default_input, "loudspeaker": d.default_output}
+        chosen = " and ".join(kind for kind, is_default in kinds.items() if is_default)
+        line = f"{d.number:3}  {d.name}: {d.inputs} in, {d.outputs} out, {d.rate} Hz"
+        console.show(f"{line}, the default {chosen}" if chosen else line)
+    if not found:
+        console.say("PortAudio finds no microphone and no loudspeaker on this machine")
+    return 0

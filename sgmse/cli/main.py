@@ -27,6 +27,7 @@ from sgmse.cli import (
     mix,
     models,
     score,
+    serve,
     train,
 )
 from sgmse.cli.console import FAULT, INTERRUPTED, UNREAD, explain, failure, say, warnings_said
@@ -37,6 +38,7 @@ COMMANDS = (
     enhance,
     app,
     live,
+    serve,
     models,
     info,
     doctor,

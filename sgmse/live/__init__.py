@@ -5,7 +5,9 @@ later by a latency that is known to the sample. How a recording is cut into bloc
 what comes out.
 """
 
+from sgmse.live._limits import Limits, Place
 from sgmse.live._pieces import Pieces
+from sgmse.live._server import Server
 from sgmse.live._stream import Stream
 
-__all__ = ["Pieces", "Stream"]
+__all__ = ["Limits", "Pieces", "Place", "Server", "Stream"]

@@ -108,6 +108,11 @@ class Stream:
         """How the model hears the stream, in seconds."""
         return self._plan.pieces(self.enhancer.front.sample_rate)
 
+    @property
+    def due(self) -> int:
+        """Samples that complete the next piece: a block of fewer costs next to nothing."""
+        return self._plan.due(self._piece) - self._received
+
     def reset(self) -> None:
         """Forget all that was heard; the next block begins a recording, of any channels."""
         self._kind: Any = None  # no samples, as the blocks are

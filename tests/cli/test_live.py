@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from sgmse.audio import CODINGS, Pcm, info, read, read_header
 from sgmse.checkpoints import Quality, save
-from sgmse.cli.live import _Status, _stream
 from sgmse.cli.main import main, parsed
+from sgmse.cli.passing import Status
+from sgmse.cli.streaming import stream_of
 from sgmse.errors import AudioError
 from sgmse.live import Stream
 
@@ -189,7 +190,7 @@ def test_headers_of_others_are_read():
 def test_a_terminal_shows_what_was_heard_and_the_load():
     shown = io.StringIO()
     with tqdm(bar_format="{desc}", file=shown) as bar:
-        _Status(bar).tell(63.0, 12.6, 0.478)
+        Status(bar).tell(63.0, 12.6, 0.478)
     assert "1:03 heard, load 20%, latency 0.48 s" in shown.getvalue()
 
 
@@ -260,7 +261,7 @@ def test_a_stream_is_fast_unless_another_quality_is_asked_for(tmp_path):
 
     def shifts(name: str, *words: str) -> int:
         options = parsed(["live", "--model", str(tmp_path / name), *words])
-        return _stream(options, S16).enhancer.sampler.shifts
+        return stream_of(options, RATE).enhancer.sampler.shifts
 
     assert shifts("offering") == 2
     assert shifts("offering", "--quality", "best") == 3

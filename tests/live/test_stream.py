@@ -324,6 +324,18 @@ def test_memory_stays_flat():
     assert last - first < 1e6
 
 
+def test_work_is_done_when_it_is_due_and_not_before(enhancer, monkeypatch):
+    stream = Stream(enhancer, 48000, pieces=PIECES)
+    made = []
+    piece = stream._windows.piece
+    monkeypatch.setattr(stream._windows, "piece", lambda n: made.append(n) or piece(n))
+    for number in range(3):
+        stream(np.zeros(stream.due - 1, np.float32))
+        assert (made, stream.due) == ([*range(number)], 1)
+        stream(np.zeros(1, np.float32))
+        assert made == [*range(number + 1)]
+
+
 def test_what_is_held_is_bounded(enhancer):
     """Whatever the length of the blocks, what waits between them is no longer than a window."""
     stream = Stream(enhancer, 48000, pieces=PIECES)
