@@ -6,6 +6,7 @@ for outcome in run_jobs(jobs, lambda job, progress: enhance_file(job.source, job
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -15,8 +16,11 @@ from time import perf_counter
 from typing import BinaryIO
 
 from sgmse.audio import Source
-from sgmse.cli.console import told, warnings_gathered
+from sgmse.corpus.remarks import gathered
 from sgmse.enhancer import Progress
+from sgmse.errors import told
+
+STANDARD = Path("-")  # stdin as an input, stdout as a result
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,11 @@ class Job:
     def sound(self) -> Source:
         """The recording itself: what is open, else the file."""
         return self.source if self.opened is None else self.opened
+
+    @property
+    def place(self) -> Source | None:
+        """Where the result goes: the target, or stdout."""
+        return sys.stdout.buffer if self.target == STANDARD else self.target
 
 
 @dataclass(frozen=True)
@@ -153,7 +162,7 @@ def run_jobs(
                 progress(seconds)
 
         failure: Exception | None = None
-        with warnings_gathered() as warnings:
+        with gathered() as warnings:
             try:
                 work(job, report)
             except _Stopped:

@@ -23,10 +23,9 @@ from sgmse.audio import (
     look,
     written_as,
 )
-from sgmse.cli.jobs import Job, Outcome
+from sgmse.corpus.jobs import STANDARD, Job, Outcome
 from sgmse.errors import ArgumentError, AudioError
 
-STANDARD = Path("-")  # stdin as an input, stdout as a result
 KNOWN = SUFFIXES  # suffixes by which a name is known to be meant for a file
 SHOWN = 3  # files of many that a message names
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sgmse.cli.console import warnings_said
-from sgmse.cli.jobs import Job, Outcome, run_jobs, speed, summary
+from sgmse.corpus.jobs import Job, Outcome, run_jobs, speed, summary
 from sgmse.errors import AudioError, RecordingWarning
 
 JOBS = [Job(Path(f"{i}.wav"), Path(f"{i}.out"), seconds=i) for i in range(1, 6)]
