@@ -113,6 +113,8 @@ class _Dispatch:
         threads = max(1, places.cores)
         self.station = Station(Path.cwd(), places.device, threads, cluster.backend)
         self.enhancer = ray.put(enhancer)
+        self.fresh: deque[_Ticket] = deque()
+        self.suspects: deque[_Ticket] = deque()  # over which workers died
         self.members: list[_Member] = []
         self.starting: dict[Any, _Member] = {}
         self.working: dict[Any, tuple[_Member, _Ticket]] = {}
@@ -125,8 +127,9 @@ class _Dispatch:
 
     def run(self, jobs: Sequence[Job]) -> Generator[Outcome, None, None]:
         """Until each job has its outcome."""
+        fresh, suspects = self.fresh, self.suspects
         by_length = sorted(jobs, key=lambda job: -job.seconds)  # stable, so else in their order
-        fresh, suspects = deque(map(_Ticket, by_length)), deque[_Ticket]()
+        fresh.extend(map(_Ticket, by_length))
         while fresh or suspects or self.working:
             self.look(len(fresh) + len(suspects) + len(self.working))
             for member in self.members:
@@ -264,7 +267,7 @@ class _Dispatch:
             self.ray.cancel(ref, force=True)
         if refs:  # each ends with an error, when its process has
             self.ray.wait(refs, num_returns=len(refs), timeout=10.0)
-        for _, ticket in self.working.values():
+        for ticket in (*self.suspects, *(ticket for _, ticket in self.working.values())):
             _clear(ticket.job)
 
 
@@ -280,10 +283,8 @@ def _clear(job: Job) -> None:
 def _reason(error: BaseException) -> str:
     """Why a worker was lost, in a line, of the many that Ray has."""
     text = str(error)
-    if "out of memory" in text.lower().replace("oom killer", "") or "OutOfMemory" in repr(error):
+    if "low on memory" in text:
         return "memory ran out"
     if "creation task" in text:
         return text.strip().splitlines()[-1]
-    if "node" in text and "died" in text and "worker process has died" not in text:
-        return "its machine left the cluster"
-    return "its worker died"
+    return "its machine was lost" if "node has died" in text else "its worker died"

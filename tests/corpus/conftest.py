@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+import tiny
+from slow_networks import recording
 
-from sgmse.audio import Info, write
+from sgmse.checkpoints import save
 
 
 @pytest.fixture
@@ -21,17 +22,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def recording(name: str, samples: int = 1600, channels: int = 1, seed: int = 0) -> None:
-    z = np.random.default_rng(seed).standard_normal((channels, samples))
-    write(name, 0.03 * z.clip(-3, 3), Info(16000, channels))
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tiny.checkpoint(), tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
     """A cluster of Ray with a head without cores; tests add machines, and take them away."""
     pytest.importorskip("ray", reason="needs the extra ray")
-    # Before Ray is imported, which reads them then; workers find tests' modules by the path.
-    os.environ.update(RAY_USAGE_STATS_ENABLED="0", OMP_NUM_THREADS="1")
+    tests = Path(__file__).resolve().parent.parent
+    path = os.pathsep.join([str(tests), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    # Of the processes that are started: they import the networks of tests.
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", OMP_NUM_THREADS="1", PYTHONPATH=path)
     from ray.cluster_utils import Cluster
 
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})

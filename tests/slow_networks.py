@@ -1,10 +1,13 @@
-"""Networks that tell where they are, take their time, or end their process."""
+"""For tests of corpora: recordings, and networks that take their time or end their process."""
 
 import os
 import signal
 import time
 from pathlib import Path
 
+import numpy as np
+
+from sgmse.audio import Info, write
 from sgmse.networks import Network
 
 
@@ -32,3 +35,8 @@ class Deadly(Network):
         if y.shape[-1] > self.frames:
             os.kill(os.getpid(), signal.SIGKILL)
         return 0.5 * y + 0.3 * x
+
+
+def recording(name: str, samples: int = 1600, channels: int = 1, seed: int = 0) -> None:
+    z = np.random.default_rng(seed).standard_normal((channels, samples))
+    write(name, 0.03 * z.clip(-3, 3), Info(16000, channels))
