@@ -54,7 +54,7 @@ def add(commands: Commands) -> None:
         "inputs",
         "INPUT",
         "recordings, folders of them, patterns, or lists: a .scp file of lines 'ID PATH', a folder "
-        "with metadata.csv; - for stdin",
+        "with metadata.csv; shards of many recordings, .tar (WebDataset) and .parquet; - for stdin",
         nargs="+",
     )
     parser.output(
@@ -357,7 +357,7 @@ class _Report:
     def __exit__(self, *_: object) -> None:
         """Write the list of what failed, after an interrupt too."""
         if self.options.failures is not None:
-            failed = [one.as_json() + "\n" for one in self.outcomes if one.error is not None]
+            failed = [line for outcome in self.outcomes for line in outcome.failures()]
             write_whole(Path(self.options.failures), "".join(failed).encode())
 
     def tell(self, outcome: "Outcome") -> None:
@@ -370,6 +370,8 @@ class _Report:
             self.said.add(str(outcome.error))  # of the folder of many results, once
             code = console.failure(outcome.error, options.debug, job.source)
             self.code = max(self.code, code)
+        for lost in outcome.lost:
+            self.code = max(self.code, console.failure(lost.error, options.debug, lost.source))
         if options.json:
             console.show(outcome.as_json(), self.piped)
         elif outcome.status == "done" and not options.quiet:

@@ -2,6 +2,8 @@ from .cluster import Cluster as Cluster
 from .dispatch import run_on_cluster as run_on_cluster
 from .jobs import (
     Job as Job,
+    Lost as Lost,
+    Made as Made,
     Outcome as Outcome,
     run_jobs as run_jobs,
     speed as speed,

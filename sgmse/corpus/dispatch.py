@@ -92,7 +92,7 @@ def run_on_cluster(
         dispatch = _Dispatch(ray, same, places, enhancer, settings, tell)
         with closing(dispatch):
             for outcome in dispatch.run(jobs):
-                progress(outcome.job.seconds)
+                progress(outcome.job.seconds)  # that of a shard is known by now
                 yield outcome
 
 
@@ -256,7 +256,7 @@ class _Dispatch:
             done = Done(WorkerError(f"{why}; see whether memory suffices"))
         if ticket.deaths:
             _clear(ticket.job)
-        return ticket, Outcome(ticket.job, done.error, done.warnings, done.elapsed)
+        return ticket, Outcome.of(ticket.job, done.error, done.warnings, done.elapsed, done.made)
 
     def close(self) -> None:
         """End all work; what was under way leaves nothing behind."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from sgmse.audio import ClipMode, Source, Writer, blocks, check_target, info, make_folder
-from sgmse.corpus.jobs import Job
+from sgmse.corpus.jobs import Job, Made
+from sgmse.corpus.shards import Named, enhance_shard, is_shard
 from sgmse.enhancer import Enhancer, Progress
 from sgmse.plot import before_after, save
 
@@ -28,14 +29,34 @@ class Settings:
         progress: Progress | None = None,
         *,
         into: Source | None = None,
-    ) -> None:
+    ) -> Made | None:
         """Do a job, on this machine; its result goes to its target, or `into` another place.
 
-        Raises and warns as `Enhancer.enhance_file`.
+        Returns what there is to say of a shard. Raises and warns as `Enhancer.enhance_file`.
         """
+        if job.target is not None and job.opened is None and is_shard(job.source):
+
+            def enhance(sound: Named, name: str) -> bytes:
+                out = Named(job.target / name) if job.target else Named(name)
+                self._enhance(enhancer, sound, out)
+                return out.getvalue()
+
+            return enhance_shard(job.source, job.target, enhance, self.format, self.overwrite)
+        self._enhance(enhancer, job.sound, job.place if into is None else into, progress)
+        if job.picture is not None:
+            save(before_after(job.sound, job.target), job.picture, overwrite=self.overwrite)
+        return None
+
+    def _enhance(
+        self,
+        enhancer: Enhancer,
+        source: Source,
+        target: Source | None,
+        progress: Progress | None = None,
+    ) -> None:
         enhancer.enhance_file(
-            job.sound,
-            job.place if into is None else into,
+            source,
+            target,
             seed=self.seed,
             dry=self.dry,
             max_attenuation=self.max_attenuation,
@@ -46,8 +67,6 @@ class Settings:
             overwrite=self.overwrite,
             progress=progress,
         )
-        if job.picture is not None:
-            save(before_after(job.sound, job.target), job.picture, overwrite=self.overwrite)
 
     def write(self, job: Job, wave: Source) -> None:
         """Write the result of a job, a wave of float samples, as `enhance` does."""

@@ -5,7 +5,6 @@ three do it: `decode` anywhere, the worker, `encode` anywhere. What passes betwe
 float samples, so that the result is the same.
 """
 
-import io
 import os
 import pickle
 import traceback
@@ -18,9 +17,10 @@ from time import perf_counter
 import torch
 
 from sgmse import audio
-from sgmse.corpus.jobs import Job
+from sgmse.corpus.jobs import Job, Made
 from sgmse.corpus.remarks import gathered, heard
 from sgmse.corpus.settings import Settings
+from sgmse.corpus.shards import Named
 from sgmse.enhancer import Enhancer
 from sgmse.errors import SgmseError, WorkerError
 from sgmse.export import Backend, accelerated
@@ -63,6 +63,7 @@ class Done:
     error: Exception | None = None
     warnings: tuple[str, ...] = ()
     elapsed: float = 0.0
+    made: Made | None = None
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,6 @@ class Sound:
     content: bytes
     warnings: tuple[str, ...] = ()
     elapsed: float = 0.0
-
-
-class _Named(io.BytesIO):
-    """Bytes that messages call by a name."""
-
-    def __init__(self, name: object, content: bytes = b"") -> None:
-        super().__init__(content)
-        self.name = str(name)
 
 
 class Worker:
@@ -112,7 +105,17 @@ class Worker:
     def enhance(self, job: Job, settings: Settings) -> Done:
         """Do a job from its file to its result."""
         torch.set_num_threads(self.station.threads)  # of this thread, in which Ray calls
-        return _finished(_attempt(lambda: settings.enhance(self.enhancer, job)))
+        made: Made | None = None
+
+        def work() -> None:
+            nonlocal made
+            made = settings.enhance(self.enhancer, job)
+
+        done = _finished(_attempt(work))
+        if made is not None:
+            lost = tuple(replace(one, error=_portable(one.error)) for one in made.lost)
+            made = replace(made, lost=lost)
+        return replace(done, made=made)
 
     def enhance_sound(self, job: Job, settings: Settings, sound: Sound | Done) -> Sound | Done:
         """The part of a job that needs the model."""
@@ -121,8 +124,8 @@ class Worker:
         torch.set_num_threads(self.station.threads)
 
         def work() -> bytes:
-            out = _Named(job.target)
-            heard = replace(job, opened=_Named(job.source, sound.content))
+            out = Named(job.target)
+            heard = replace(job, opened=Named(job.source, sound.content))
             floats = replace(settings, format="wav", bitrate=None, clip_mode="none")
             floats.enhance(self.enhancer, heard, into=out)
             return out.getvalue()
@@ -136,7 +139,7 @@ def decode(job: Job, station: Station) -> Sound | Done:
     def work() -> bytes:
         station.enter()
         samples, about = audio.read(job.sound)
-        wave = _Named(job.source)
+        wave = Named(job.source)
         form = audio.Info(about.sample_rate, about.channels, subtype="FLOAT")
         audio.write(wave, samples, form, "wav")
         return wave.getvalue()
@@ -152,7 +155,7 @@ def encode(job: Job, settings: Settings, station: Station, sound: Sound | Done) 
 
     def work() -> None:
         station.enter()
-        settings.write(job, _Named(job.source, sound.content))
+        settings.write(job, Named(job.source, sound.content))
 
     with heard():
         return _finished(_attempt(work, sound))

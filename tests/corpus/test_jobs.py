@@ -118,6 +118,7 @@ def test_an_outcome_is_a_line_for_people_and_an_object_for_programs():
         "sample_rate": 48000,
         "channels": 2,
         "warnings": [],
+        "lost": [],
         "error": None,
     }
     assert json.loads(done.as_json()) == facts
