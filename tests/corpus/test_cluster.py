@@ -166,7 +166,9 @@ def test_a_machine_that_is_lost_half_way_changes_nothing(folder, cluster, machin
     assert [outcome.error for outcome in outcomes] == [None] * 12
     assert len({outcome.job.source for outcome in outcomes}) == 12
     assert said
-    assert {text.partition(": ")[2] for text in said} == {"its machine was lost; it is done again"}
+    # Which of them Ray notices first is chance.
+    lost = {f"its {what}; it is done again" for what in ("machine was lost", "worker died")}
+    assert {text.partition(": ")[2] for text in said} <= lost
     assert contents("out") == alone(network)
 
 

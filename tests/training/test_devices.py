@@ -71,8 +71,10 @@ def hook(event, arguments):
     if event == "open":
         path, mode, flags = arguments
         written = set(mode or "") & set("wax+") or flags & (os.O_WRONLY | os.O_RDWR)
+    elif event in ("os.rename", "os.mkdir", "os.remove"):
+        path, written = arguments[0], True
     else:
-        path, written = arguments[0], event in ("os.rename", "os.mkdir", "os.remove")
+        return
     if written and isinstance(path, (str, os.PathLike)) and str(path).startswith(run):
         os.write(record, f"{rank} {path}\\n".encode())
 
