@@ -6,8 +6,8 @@ a job has failed. Machines that join get workers, those that leave are done with
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic, sleep
@@ -21,7 +21,7 @@ from sgmse.corpus.jobs import STANDARD, Job, Outcome
 from sgmse.corpus.settings import Settings
 from sgmse.corpus.workers import Done, Station, Worker, decode, encode, fits
 from sgmse.enhancer import Enhancer, Progress
-from sgmse.errors import ArgumentError, WorkerError
+from sgmse.errors import ArgumentError, SgmseError, WorkerError
 
 LOOK = 2.0  # seconds between looks at the machines
 STARTS = 3  # workers that may die before they work, one after the other
@@ -90,10 +90,24 @@ def run_on_cluster(
             raise cluster.none()
         same = replace(cluster, device=places.device)  # whatever machines come and go
         dispatch = _Dispatch(ray, same, places, enhancer, settings, tell)
-        with closing(dispatch):
+        with _connection_named(ray, same), closing(dispatch):
             for outcome in dispatch.run(jobs):
                 progress(outcome.job.seconds)  # that of a shard is known by now
                 yield outcome
+
+
+@contextmanager
+def _connection_named(ray: ModuleType, cluster: Cluster) -> Iterator[None]:
+    """Say that the cluster cannot be reached any more, where that is why something failed."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, SgmseError) or ray.is_initialized():
+            raise
+        raise WorkerError(
+            f"the connection to the Ray cluster {cluster.address} is lost; what is done is kept, "
+            "and --skip-existing goes on"
+        ) from error
 
 
 class _Dispatch:
@@ -260,6 +274,8 @@ class _Dispatch:
 
     def close(self) -> None:
         """End all work; what was under way leaves nothing behind."""
+        if not self.ray.is_initialized():  # the connection is lost, and Ray ends what was ours
+            return
         for member in self.members:
             self.ray.kill(member.actor)
         refs = list(self.working)

@@ -95,9 +95,11 @@ class Worker:
             self.station.enter()
             self.held.enter_context(heard())  # for as long as the process lasts
             torch.set_num_threads(self.station.threads)  # which a backend is timed with
-            self.enhancer = accelerated(self.enhancer, self.station.backend)
-            model = self.enhancer.model.to(self.station.device)
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if self.station.backend == "torch":
+                model = self.enhancer.model.to(self.station.device)
+                model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            else:
+                self.enhancer = accelerated(self.enhancer, self.station.backend)
         except Exception as error:
             return _portable(error)
         return None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import tiny
-from slow_networks import recording
+from fleet import recording
 
 from sgmse.checkpoints import save
 

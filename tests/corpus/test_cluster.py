@@ -4,17 +4,18 @@ import json
 import os
 import signal
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 import pytest
 import tiny
-from slow_networks import Deadly, Telling, recording
+from fleet import Deadly, Telling, assert_folders_alike, recording
 
 from sgmse import corpus
 from sgmse.cli.main import main
 from sgmse.corpus import Cluster, Job, Settings, make_plan, run_jobs, run_on_cluster
-from sgmse.errors import ArgumentError, MissingPackageError, WorkerError
+from sgmse.errors import ArgumentError, AudioError, MissingPackageError, WorkerError
 
 ONE_CORE = {"num_cpus": 1}
 
@@ -28,6 +29,7 @@ ONE_CORE = {"num_cpus": 1}
         ({"address": "nowhere"}, "'nowhere' is no address of a Ray cluster; use local"),
         ({"address": "ray://host"}, "is no address"),
         ({"address": "host:70000"}, "is no address"),
+        ({"device": "cuda", "backend": "onnx"}, "computes on the CPU; use --device cpu"),
         ({"cores": 0}, "cores must be at least 1"),
         ({"at_once": 0}, "at_once must be at least 1"),
         ({"attempts": 0}, "attempts must be at least 1"),
@@ -124,7 +126,7 @@ def test_two_machines_make_what_one_makes(apart, folder, cluster, machines):
     assert [outcome.error for outcome in outcomes] == [None] * 12
     assert len({outcome.job.source for outcome in outcomes}) == 12
     assert sum(seconds) == pytest.approx(sum(job.seconds for job in plan("x")))
-    assert contents("out") == alone(None)
+    assert_folders_alike(contents("out"), alone(None))
 
 
 @pytest.mark.slow
@@ -147,7 +149,7 @@ def test_a_worker_that_is_killed_half_way_changes_nothing(folder, cluster, machi
     assert len({outcome.job.source for outcome in outcomes}) == 12
     assert len(said) == 1
     assert said[0].endswith("its worker died; it is done again")
-    assert contents("out") == alone(network)
+    assert_folders_alike(contents("out"), alone(network))
 
 
 @pytest.mark.slow
@@ -169,7 +171,7 @@ def test_a_machine_that_is_lost_half_way_changes_nothing(folder, cluster, machin
     # Which of them Ray notices first is chance.
     lost = {f"its {what}; it is done again" for what in ("machine was lost", "worker died")}
     assert {text.partition(": ")[2] for text in said} <= lost
-    assert contents("out") == alone(network)
+    assert_folders_alike(contents("out"), alone(network))
 
 
 @pytest.mark.slow
@@ -191,7 +193,7 @@ def test_machines_may_join_and_the_last_one_leave(folder, cluster):
     rest = plan("out", skip_existing=True)
     assert len(rest) == 12 - len(contents("out"))
     list(run_on_cluster(rest, tiny.enhancer(network), Cluster(cluster.address)))
-    assert contents("out") == alone(network)
+    assert_folders_alike(contents("out"), alone(network))
     cluster.remove_node(third)
 
 
@@ -212,6 +214,26 @@ def test_a_recording_that_kills_workers_is_given_up_and_named(folder, cluster, m
 
 
 @pytest.mark.slow
+def test_shards_are_jobs_like_others(folder, cluster, machines):
+    for name in ("a.tar", "b.tar"):
+        with tarfile.open(name, "w") as archive:
+            for path in ("in/00.wav", "in/01.wav"):
+                archive.add(path)
+    Path("none.tar").write_text("no archive")
+    jobs = make_plan(["a.tar", "b.tar"], "out").checked().jobs
+    broken = Job(Path("none.tar"), Path("out/none.tar"))
+    ran = run_on_cluster([*jobs, broken], tiny.enhancer(), Cluster(cluster.address))
+    outcomes = {outcome.job.source.name: outcome for outcome in ran}
+    assert isinstance(outcomes.pop("none.tar").error, AudioError)
+    assert [outcome.job.seconds for outcome in outcomes.values()] == [pytest.approx(0.21)] * 2
+    whole = alone(None)
+    for name in ("a.tar", "b.tar"):
+        with tarfile.open(f"out/{name}") as archive:
+            made = {Path(m.name).name: archive.extractfile(m).read() for m in archive}
+        assert_folders_alike(made, {own: whole[own] for own in ("00.wav", "01.wav")})
+
+
+@pytest.mark.slow
 def test_who_stops_leaves_nothing_half_done(folder, cluster, machines):
     network = Telling(str(folder), 0.2)
     ran = run_on_cluster(plan("out"), tiny.enhancer(network), Cluster(cluster.address))
@@ -220,7 +242,7 @@ def test_who_stops_leaves_nothing_half_done(folder, cluster, machines):
     made = contents("out")
     whole = alone(network)
     assert 1 <= len(made) < 12
-    assert made == {name: whole[name] for name in made}
+    assert_folders_alike(made, {name: whole[name] for name in made})
 
 
 @pytest.mark.slow
@@ -240,7 +262,7 @@ def test_the_command_says_what_it_says_on_one_machine(folder, cluster, machines,
         rows.append(sorted(facts, key=lambda fact: fact["source"]))
         assert "cut off" in err
     assert rows[0] == rows[1]
-    assert contents("out") == contents("alone")
+    assert_folders_alike(contents("out"), contents("alone"))
     (failed,) = map(json.loads, Path("failed.jsonl").read_text().splitlines())
     assert failed["source"] == "in/nan.wav"
     assert "cut off" in failed["error"]
@@ -265,4 +287,4 @@ def test_this_machine_is_a_cluster_of_its_own(folder):
     pytest.importorskip("ray", reason="needs the extra ray")
     outcomes = list(corpus.run_on_cluster(plan("out"), tiny.enhancer()))
     assert len(outcomes) == 12
-    assert contents("out") == alone(None)
+    assert_folders_alike(contents("out"), alone(None))
