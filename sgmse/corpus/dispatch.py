@@ -156,7 +156,10 @@ class _Dispatch:
             if not refs:  # no machine is left
                 sleep(LOOK / 10)
                 continue
-            ended, _ = self.ray.wait(refs, num_returns=1, timeout=LOOK)
+            if self.ray.wait(refs, num_returns=1, timeout=LOOK)[0]:  # one, and all others by now
+                ended, _ = self.ray.wait(refs, num_returns=len(refs), timeout=0)
+            else:
+                ended = []
             for ref in ended:
                 if ref in self.starting:
                     self.started(ref)
