@@ -284,6 +284,9 @@ def _enhance(
                 jobs, enhancer, cluster, settings, progress=progress, tell=tell
             )
         for outcome in held.enter_context(closing(outcomes)):
+            if cluster is not None and not options.quiet:  # they were heard on another machine
+                for line in outcome.warnings:
+                    console.warn(line)
             report.tell(outcome)
 
 

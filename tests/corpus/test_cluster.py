@@ -8,11 +8,13 @@ import tarfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 from fleet import Deadly, Telling, assert_folders_alike, recording
 
 from sgmse import corpus
+from sgmse.audio import Info, write
 from sgmse.cli.main import main
 from sgmse.corpus import Cluster, Job, Settings, make_plan, run_jobs, run_on_cluster
 from sgmse.errors import ArgumentError, AudioError, MissingPackageError, WorkerError
@@ -248,6 +250,7 @@ def test_who_stops_leaves_nothing_half_done(folder, cluster, machines):
 @pytest.mark.slow
 def test_the_command_says_what_it_says_on_one_machine(folder, cluster, machines, model, capsys):
     Path("in/nan.wav").write_bytes(Path("in/00.wav").read_bytes()[:-100])  # cut off
+    write("in/loud.wav", np.sign(np.random.default_rng(0).standard_normal((1, 1600))), Info(16000))
     line = ["enhance", "in", "--model", str(model), "--json"]
     there = [*line, "-o", "out", "--ray", cluster.address, "--failures", "failed.jsonl"]
     rows = []
@@ -261,6 +264,8 @@ def test_the_command_says_what_it_says_on_one_machine(folder, cluster, machines,
             fact["target"] = fact["target"].replace(f"{folder_}/", "")
         rows.append(sorted(facts, key=lambda fact: fact["source"]))
         assert "cut off" in err
+        assert "error: in/nan.wav" in err
+        assert err.count("samples were clipped") == 1
     assert rows[0] == rows[1]
     assert_folders_alike(contents("out"), contents("alone"))
     (failed,) = map(json.loads, Path("failed.jsonl").read_text().splitlines())
@@ -269,7 +274,7 @@ def test_the_command_says_what_it_says_on_one_machine(folder, cluster, machines,
     assert main([*there, "--skip-existing"]) == 1
     assert [json.loads(row)["status"] for row in capsys.readouterr().out.splitlines()].count(
         "skipped"
-    ) == 12
+    ) == 13
 
 
 @pytest.mark.slow
