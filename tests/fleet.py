@@ -40,6 +40,7 @@ class Deadly(Network):
 
 def recording(name: str, samples: int = 1600, channels: int = 1, seed: int = 0) -> None:
     z = np.random.default_rng(seed).standard_normal((channels, samples))
+    Path(name).parent.mkdir(exist_ok=True)
     write(name, 0.03 * z.clip(-3, 3), Info(16000, channels))
 
 

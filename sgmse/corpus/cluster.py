@@ -1,7 +1,9 @@
 """The machines of a Ray cluster, and how many workers find a place there."""
 
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,10 +111,11 @@ class Cluster:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}
         try:
-            if self.address == LOCAL:
-                ray.init("local", include_dashboard=False, **quiet)
-            else:
-                ray.init(self.address, **quiet)
+            with _own_ends():
+                if self.address == LOCAL:
+                    ray.init("local", include_dashboard=False, **quiet)
+                else:
+                    ray.init(self.address, **quiet)
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             why = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise ArgumentError(
@@ -168,6 +171,17 @@ class Places:
 
 def _ray() -> ModuleType:
     return imported("ray", "a Ray cluster", "ray")
+
+
+@contextmanager
+def _own_ends() -> Iterator[None]:
+    """A request to end is heard as before: Ray would answer it by a crash."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -277,15 +277,14 @@ class _Dispatch:
 
     def close(self) -> None:
         """End all work; what was under way leaves nothing behind."""
-        if not self.ray.is_initialized():  # the connection is lost, and Ray ends what was ours
-            return
-        for member in self.members:
-            self.ray.kill(member.actor)
-        refs = list(self.working)
-        for ref in refs if self.places.apart else []:
-            self.ray.cancel(ref, force=True)
-        if refs:  # each ends with an error, when its process has
-            self.ray.wait(refs, num_returns=len(refs), timeout=10.0)
+        if self.ray.is_initialized():  # else the connection is lost, and Ray ends what was ours
+            for member in self.members:
+                self.ray.kill(member.actor)
+            refs = list(self.working)
+            for ref in refs if self.places.apart else []:
+                self.ray.cancel(ref, force=True)
+            if refs:  # each ends with an error, when its process has
+                self.ray.wait(refs, num_returns=len(refs), timeout=10.0)
         for ticket in (*self.suspects, *(ticket for _, ticket in self.working.values())):
             _clear(ticket.job)
 

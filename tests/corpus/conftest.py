@@ -16,7 +16,6 @@ from sgmse.checkpoints import save
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder, with twelve short recordings in in/."""
     monkeypatch.chdir(tmp_path)
-    Path("in").mkdir()
     for i in range(12):
         recording(f"in/{i:02}.wav", samples=1600 + 160 * (i % 3), channels=1 + i % 2, seed=i)
     return tmp_path

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import tarfile
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-from fleet import Deadly, Telling, assert_folders_alike, recording
+from fleet import Deadly, Telling, assert_alike, assert_folders_alike, recording
 
 from sgmse import corpus
 from sgmse.audio import Info, write
@@ -250,8 +251,9 @@ def test_who_stops_leaves_nothing_half_done(folder, cluster, machines):
 @pytest.mark.slow
 def test_the_command_says_what_it_says_on_one_machine(folder, cluster, machines, model, capsys):
     Path("in/nan.wav").write_bytes(Path("in/00.wav").read_bytes()[:-100])  # cut off
-    write("in/loud.wav", np.sign(np.random.default_rng(0).standard_normal((1, 1600))), Info(16000))
-    line = ["enhance", "in", "--model", str(model), "--json"]
+    bright = 0.2 * np.random.default_rng(0).standard_normal((1, 48000)).clip(-3, 3)
+    write("in/bright.wav", bright, Info(48000))
+    line = ["enhance", "in", "--model", str(model), "--json", "--no-upper-band"]
     there = [*line, "-o", "out", "--ray", cluster.address, "--failures", "failed.jsonl"]
     rows = []
     for arguments, folder_ in ((there, "out"), ([*line, "-o", "alone"], "alone")):
@@ -265,7 +267,7 @@ def test_the_command_says_what_it_says_on_one_machine(folder, cluster, machines,
         rows.append(sorted(facts, key=lambda fact: fact["source"]))
         assert "cut off" in err
         assert "error: in/nan.wav" in err
-        assert err.count("samples were clipped") == 1
+        assert err.count("warning: in/bright.wav: sound above 8 kHz is left out") == 1
     assert rows[0] == rows[1]
     assert_folders_alike(contents("out"), contents("alone"))
     (failed,) = map(json.loads, Path("failed.jsonl").read_text().splitlines())
@@ -293,3 +295,29 @@ def test_this_machine_is_a_cluster_of_its_own(folder):
     outcomes = list(corpus.run_on_cluster(plan("out"), tiny.enhancer()))
     assert len(outcomes) == 12
     assert_folders_alike(contents("out"), alone(None))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_ended_leaves_whole_results(number, folder, model):
+    pytest.importorskip("ray", reason="needs the extra ray")
+    for i in range(6):
+        recording(f"long/{i}.wav", samples=20 * tiny.RATE, seed=i)
+    line = ["enhance", "long", "-o", "out", "--model", str(model), "--ray", "local"]
+    command = [sys.executable, "-m", "sgmse", *line, "--failures", "failed.jsonl"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as running:
+        assert "long/" in running.stdout.readline()
+        running.send_signal(number)
+        _, err = running.communicate(timeout=120)
+    assert running.returncode == 130
+    assert err.splitlines()[-1].endswith("finished files are kept; --skip-existing goes on")
+    assert 1 <= len(contents("out")) < 6
+    for name, content in contents("out").items():
+        assert_alike(content, alone_of(f"long/{name}"))
+    assert Path("failed.jsonl").read_text() == ""
+
+
+def alone_of(name: str) -> bytes:
+    tiny.enhancer().enhance_file(name, "one.wav", overwrite=True)
+    return Path("one.wav").read_bytes()
