@@ -4,6 +4,7 @@ from . import (
     checkpoints as checkpoints,
     compat as compat,
     config as config,
+    corpus as corpus,
     data as data,
     enhancer as enhancer,
     errors as errors,

@@ -69,7 +69,6 @@ from sgmse.config import Classes, abridged
 from sgmse.errors import (
     ArgumentError,
     ArgumentTypeError,
-    ClippingWarning,
     DeviceError,
     RecordingWarning,
     ResultError,
@@ -426,10 +425,7 @@ class Enhancer:
         for line in heard.lines():
             warnings.warn(f"{name_of(source)}: {line}", RecordingWarning, stacklevel=2)
         options.tell(str(writer.path))
-        if writer.clipped:
-            what = f"{writer.path}: {writer.clipped} samples were clipped"
-            remedy = "--clip-mode rescale (clip_mode='rescale') scales the result instead"
-            warnings.warn(f"{what}; {remedy}", ClippingWarning, stacklevel=2)
+        writer.tell_clipped()
         return writer.path
 
     def _heard(self, sample_rate: int, options: _Options) -> Remarks:

@@ -147,3 +147,10 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     by_word = {item.lower().lstrip("-"): item for item in known}
     close = get_close_matches(str(name).lower().lstrip("-"), by_word, 1)
     return f" (did you mean {by_word[close[0]]!r}?)" if close else ""
+
+
+def told(error: BaseException) -> str:
+    """What an error says, of the system without its number: "x.wav: No such file or directory"."""
+    if isinstance(error, OSError) and not isinstance(error, SgmseError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

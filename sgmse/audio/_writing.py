@@ -28,7 +28,7 @@ from sgmse.audio._media_coding import HOLDS
 from sgmse.audio._media_encoding import MediaEncoder
 from sgmse.audio._reading import check_finite
 from sgmse.audio._sources import Source, name_of, refuse_unwritable
-from sgmse.errors import AudioError, RecordingWarning
+from sgmse.errors import AudioError, ClippingWarning, RecordingWarning
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -150,6 +150,13 @@ class Writer:
         if kind is None:
             for note in self._notes:
                 warnings.warn(f"{self.path}: {note}", RecordingWarning, stacklevel=2)
+
+    def tell_clipped(self) -> None:
+        """Warn (`ClippingWarning`) if samples were clipped."""
+        if self.clipped:
+            what = f"{self.path}: {self.clipped} samples were clipped"
+            remedy = "--clip-mode rescale (clip_mode='rescale') scales the result instead"
+            warnings.warn(f"{what}; {remedy}", ClippingWarning, stacklevel=3)
 
     def _encode(self, block: Samples) -> None:
         if self.info.subtype not in FLOATS:

@@ -7,26 +7,22 @@ they tell of one, "warning: " or "error: ", and bars that are shown on a termina
 import os
 import sys
 import traceback
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from enum import Enum
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from tqdm import tqdm
 
-from sgmse.errors import AudioError, RecordingWarning, SgmseError
+from sgmse.corpus.remarks import heard
+from sgmse.errors import AudioError, SgmseError, told
 
 if TYPE_CHECKING:
     from sgmse.scoring.scores import Stages
 
 # Exit codes, beside 0 for success and for misuse.
 FAILED, MISUSED, FAULT, INTERRUPTED, UNREAD = 1, 2, 70, 130, 141
-
-#: What is warned of in this context, for whoever gathers it.
-_said: ContextVar[list[str] | None] = ContextVar("said", default=None)
 
 
 class Tone(Enum):
@@ -91,13 +87,6 @@ def failure(error: Exception, debug: bool, source: Path | None = None) -> int:
     return FAULT
 
 
-def told(error: BaseException) -> str:
-    """What an error says, of the system without its number: "x.wav: No such file or directory"."""
-    if isinstance(error, OSError) and not isinstance(error, SgmseError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
-
-
 def explain(debug: bool) -> None:
     """Say whose a fault is, and what to do about it."""
     with_what = "the lines above" if debug else "what the same command says with --debug"
@@ -147,31 +136,5 @@ def seconds_of_audio(total: float, quiet: bool) -> Iterator[Callable[[float], ob
 @contextmanager
 def warnings_said(quiet: bool) -> Iterator[None]:
     """Say what there is to know of recordings, a line each, or nothing; others stay as they are."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("default", RecordingWarning)  # once: files are read more than once
-        show_others = warnings.showwarning
-
-        def shown(
-            message: Warning | str, category: type[Warning], *where: Any, **more: Any
-        ) -> None:
-            if not issubclass(category, RecordingWarning):
-                show_others(message, category, *where, **more)
-                return
-            if (gathered := _said.get()) is not None:
-                gathered.append(" ".join(str(message).split()))
-            if not quiet:
-                warn(message)
-
-        warnings.showwarning = shown
+    with heard(lambda text: None if quiet else warn(text)):
         yield
-
-
-@contextmanager
-def warnings_gathered() -> Iterator[list[str]]:
-    """A list of what `warnings_said` is told in this thread, whether it is quiet or not."""
-    gathered: list[str] = []
-    token = _said.set(gathered)
-    try:
-        yield gathered
-    finally:
-        _said.reset(token)

@@ -6,6 +6,7 @@ examples:
   sgmse enhance recordings/ -o clean/          every recording of a folder, names kept
   sgmse enhance wav.scp -o clean/              the recordings of a list, named by its ids
   sgmse enhance recordings/ -o clean/ --skip-existing    goes on after an interrupt
+  sgmse enhance recordings/ -o clean/ --ray auto         on all machines of a Ray cluster
   ffmpeg -i talk.mkv -f wav - | sgmse enhance - --format flac > clean.flac
   sgmse enhance noisy.wav --quality best       takes more time for a better result
   sgmse enhance '*.mp3' --max-attenuation 12   leaves some of the noise, 12 dB lower
@@ -16,10 +17,13 @@ import argparse
 import os
 import sys
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
 import sgmse
+from sgmse._files import write_whole
 from sgmse.audio import CLIP_MODES, SUFFIXES, seekable
 from sgmse.cli import console
 from sgmse.cli.options import Commands, Parser, command, count, decibels, positive, share, whole
@@ -27,10 +31,10 @@ from sgmse.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import BinaryIO
+    from typing import BinaryIO, Self
 
-    from sgmse.cli.jobs import Job, Outcome
-    from sgmse.enhancer import Enhancer, Progress
+    from sgmse.corpus import Cluster, Job, Outcome
+    from sgmse.enhancer import Enhancer
 
 # Those of `QualityName` and of `sgmse.solvers.NAMED`, for which the help does not wait.
 QUALITIES = ("fast", "balanced", "best", "gentle")
@@ -50,7 +54,7 @@ def add(commands: Commands) -> None:
         "inputs",
         "INPUT",
         "recordings, folders of them, patterns, or lists: a .scp file of lines 'ID PATH', a folder "
-        "with metadata.csv; - for stdin",
+        "with metadata.csv; shards of many recordings, .tar (WebDataset) and .parquet; - for stdin",
         nargs="+",
     )
     parser.output(
@@ -108,6 +112,20 @@ def add(commands: Commands) -> None:
     parser.overwrite("results that exist")
     parser.jobs("; one alone uses all threads (default: 1, and on a GPU 16)", default=None)
     parser.value("--threads", "N", "of the CPU to use, by all files together", count)
+    parser.value(
+        "--ray",
+        "ADDRESS",
+        "work on the machines of a Ray cluster, which need the files under the same names: local "
+        "for the cores of this machine, auto for the cluster that it belongs to, HOST:PORT of its "
+        "head, ray://HOST:PORT from outside; --threads and -j are then of each worker, of which "
+        "there is one for each GPU or for so many cores (default: 1)",
+    )
+    parser.value(
+        "--failures",
+        "FILE",
+        "write there which files failed and why, an object a line as with --json; an empty file "
+        "says that none did",
+    )
 
 
 def _add_sampler(parser: Parser) -> None:
@@ -170,12 +188,14 @@ def _add_sampler(parser: Parser) -> None:
 @console.interruptible("finished files are kept; --skip-existing goes on")
 def run(options: argparse.Namespace) -> int:
     """Enhance every file, whatever becomes of the others."""
-    from sgmse.cli.planning import STANDARD, make_plan, with_pictures
+    from sgmse.corpus import make_plan, with_pictures
+    from sgmse.corpus.jobs import STANDARD
 
     if options.plot:
         from sgmse.plot.house import require
 
         require("--plot")
+    cluster = None if options.ray is None else _cluster(options)
     with ExitStack() as held:
         stdin = held.enter_context(_stdin()) if str(STANDARD) in options.inputs else None
         plan = make_plan(
@@ -192,12 +212,35 @@ def run(options: argparse.Namespace) -> int:
         piped = any(job.target == STANDARD for job in plan.jobs)
         if piped and sys.stdout.isatty():
             raise ArgumentError("stdout is a terminal, which shows no sound; name a file with -o")
-        report = _Report(options, piped)
+        report = held.enter_context(_Report(options, piped))
         for outcome in plan.ended:
             report.tell(outcome)
         if plan.jobs:
-            _enhance(plan.jobs, options, report)
+            _enhance(plan.jobs, options, report, cluster)
     return report.end()
+
+
+def _cluster(options: argparse.Namespace) -> "Cluster":
+    """The cluster, after a look whether it can be there."""
+    from sgmse.corpus import Cluster
+    from sgmse.corpus.jobs import STANDARD
+
+    if str(STANDARD) in (*options.inputs, options.output):
+        raise ArgumentError("--ray works from files to files, not with stdin or stdout; name them")
+    if options.device not in (None, "cpu", "cuda"):
+        raise ArgumentError(
+            f"with --ray the device is cpu or cuda, of which Ray gives one to each worker, not "
+            f"{options.device}"
+        )
+    cluster = Cluster(
+        options.ray,
+        device=options.device,
+        backend=options.backend,
+        cores=options.threads or 1,
+        at_once=options.jobs,
+    )
+    cluster.check()
+    return cluster
 
 
 @contextmanager
@@ -209,52 +252,60 @@ def _stdin() -> "Iterator[BinaryIO]":
         yield cast("BinaryIO", stream)
 
 
-def _enhance(jobs: "Sequence[Job]", options: argparse.Namespace, report: "_Report") -> None:
-    from sgmse.cli.jobs import run_jobs
-    from sgmse.cli.planning import STANDARD
-    from sgmse.plot import before_after, save
+def _enhance(
+    jobs: "Sequence[Job]",
+    options: argparse.Namespace,
+    report: "_Report",
+    cluster: "Cluster | None",
+) -> None:
+    from sgmse.corpus import Settings, run_jobs, run_on_cluster
 
-    enhancer, workers = _loaded(options, len(jobs))
-
-    def work(job: "Job", progress: "Progress") -> None:
-        enhancer.enhance_file(
-            job.sound,
-            sys.stdout.buffer if job.target == STANDARD else job.target,
-            seed=options.seed,
-            dry=options.dry,
-            max_attenuation=options.max_attenuation,
-            upper_band=options.upper_band,
-            format=options.format,
-            bitrate=options.bitrate,
-            clip_mode=options.clip_mode,
-            overwrite=options.overwrite,
-            progress=progress,
-        )
-        if job.picture is not None:
-            before_and_after = before_after(job.sound, job.target)
-            save(before_and_after, job.picture, overwrite=options.overwrite)
-
+    settings = Settings(
+        seed=options.seed,
+        dry=options.dry,
+        max_attenuation=options.max_attenuation,
+        upper_band=options.upper_band,
+        format=options.format,
+        bitrate=options.bitrate,
+        clip_mode=options.clip_mode,
+        overwrite=options.overwrite,
+    )
+    enhancer = _loaded(options, elsewhere=cluster is not None)
     seconds = sum(job.seconds for job in jobs)
-    with (
-        console.seconds_of_audio(seconds, options.quiet) as progress,
-        closing(run_jobs(jobs, work, workers=workers, progress=progress)) as outcomes,
-    ):
-        for outcome in outcomes:
+    with ExitStack() as held:
+        progress = held.enter_context(console.seconds_of_audio(seconds, options.quiet))
+        if cluster is None:
+            work = partial(settings.enhance, enhancer)
+            workers = _shared(options, enhancer, len(jobs))
+            outcomes = run_jobs(jobs, work, workers=workers, progress=progress)
+        else:
+            tell = console.say if not options.quiet else _nobody
+            outcomes = run_on_cluster(
+                jobs, enhancer, cluster, settings, progress=progress, tell=tell
+            )
+        for outcome in held.enter_context(closing(outcomes)):
+            if cluster is not None and not options.quiet:  # they were heard on another machine
+                for line in outcome.warnings:
+                    console.warn(line)
             report.tell(outcome)
 
 
-def _loaded(options: argparse.Namespace, files: int) -> "tuple[Enhancer, int]":
-    """The model, and at how many files it works at once, each with a share of the threads."""
+def _nobody(text: object) -> None:
+    """Hears what is not to be said."""
+
+
+def _loaded(options: argparse.Namespace, elsewhere: bool) -> "Enhancer":
+    """The model, on the device of the options; on the CPU if others take it elsewhere."""
     # Threads of torch that wait for each other leave the cores to others meanwhile; this is read
     # when torch is loaded. See `sgmse._lanes`.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import torch
+    import torch  # noqa: F401
 
     start = perf_counter()
     with console.warnings_said(options.quiet):
         enhancer = sgmse.load(
             options.model,
-            device=options.device,
+            device="cpu" if elsewhere else options.device,
             quality=options.quality,
             solver=options.solver,
             steps=options.steps,
@@ -263,23 +314,30 @@ def _loaded(options: argparse.Namespace, files: int) -> "tuple[Enhancer, int]":
             force=options.force,
             precision=options.precision,
         )
-        if options.backend != "torch":
+        if options.backend != "torch" and not elsewhere:
             from sgmse.export import accelerated
 
-            quiet = options.quiet
-            say = None if quiet else console.say
+            say = None if options.quiet else console.say
             enhancer = accelerated(enhancer, options.backend, say=say)
+    if options.verbose:
+        console.say(f"the model {options.model} is loaded in {perf_counter() - start:.1f} s")
+        for line in repr(enhancer).splitlines()[1:]:
+            console.say(line)
+    return enhancer
+
+
+def _shared(options: argparse.Namespace, enhancer: "Enhancer", files: int) -> int:
+    """At how many files to work at once; each has a share of the threads from now on."""
+    import torch
+
     workers = min(options.jobs or enhancer.recordings_at_once, files)
     # Threads that wait for each other's cores are slower than none.
     threads = options.threads or torch.get_num_threads()
     torch.set_num_threads(max(1, threads // workers))
     if options.verbose:
-        console.say(f"the model {options.model} is loaded in {perf_counter() - start:.1f} s")
-        for line in repr(enhancer).splitlines()[1:]:
-            console.say(line)
         device = next(enhancer.model.parameters()).device
         console.say(f"device {device}, threads {torch.get_num_threads()} for each file")
-    return enhancer, workers
+    return workers
 
 
 class _Report:
@@ -293,6 +351,18 @@ class _Report:
         self.said: set[str] = set()
         self.start = perf_counter()
 
+    def __enter__(self) -> "Self":
+        name = self.options.failures
+        if name is not None and Path(name).is_dir():
+            raise ArgumentError(f"--failures {name}: is a folder; name a file in it")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write the list of what failed, after an interrupt too."""
+        if self.options.failures is not None:
+            failed = [line for outcome in self.outcomes for line in outcome.failures()]
+            write_whole(Path(self.options.failures), "".join(failed).encode())
+
     def tell(self, outcome: "Outcome") -> None:
         """Say what became of one file."""
         options, job = self.options, outcome.job
@@ -303,6 +373,8 @@ class _Report:
             self.said.add(str(outcome.error))  # of the folder of many results, once
             code = console.failure(outcome.error, options.debug, job.source)
             self.code = max(self.code, code)
+        for lost in outcome.lost:
+            self.code = max(self.code, console.failure(lost.error, options.debug, lost.source))
         if options.json:
             console.show(outcome.as_json(), self.piped)
         elif outcome.status == "done" and not options.quiet:
@@ -315,7 +387,7 @@ class _Report:
 
     def end(self) -> int:
         """Say what became of all, if they are several; return the exit code."""
-        from sgmse.cli.jobs import summary
+        from sgmse.corpus import summary
 
         one = len(self.outcomes) == 1 and not self.outcomes[0].skipped
         if not one and not self.options.quiet:

@@ -15,6 +15,7 @@ is the one that was never interrupted.
 
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from math import inf
 from typing import Any, TypeAlias, cast
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 from typing_extensions import override
@@ -135,7 +137,7 @@ class Training(LightningModule):
             _Delivery(self.pairs),
             collate_fn=_collated,
             batch_sampler=ConsecutiveBatches(
-                position.items, steps, settings.batch, trainer.global_rank, trainer.world_size
+                position.items, steps, settings.pairs, trainer.global_rank, trainer.world_size
             ),
             num_workers=settings.workers,
             prefetch_factor=8 if settings.workers else None,
@@ -167,15 +169,12 @@ class Training(LightningModule):
         # The times are drawn on the host, which needs to know them.
         drawn = self.draw(len(x0), on_host(generator))
         t = sent(drawn.t, x0.device)
-        u = None if self.learned is None else self.learned(t)
-        truth = Truth(x0, draws_of(generator)(x0), clean, transform, t, recipe.sde, u)
+        truth = Truth(x0, draws_of(generator)(x0), clean, transform, t, recipe.sde)
         # 3. The estimate at these times, or the result of a sampler of so many steps.
-        steps = self.sampler_steps()
-        estimate, anchor, truth = self.estimate(truth, y, steps, generator)
-        # 4. What they are apart.
-        terms = self.compare(estimate, anchor, truth, steps, drawn)
+        # 4. What they are apart. Both of a part of the pairs at a time, as memory asks for.
+        terms = self.compared(truth, y, drawn, generator)
         # 5. New weights.
-        norm, moved = self.update(terms["loss"])
+        norm, moved = self.update()
         self.position.advance(len(x0) * self.trainer.world_size, moved)
         if self.position.skipped >= MAX_SKIPPED:
             raise RecipeError(
@@ -183,8 +182,7 @@ class Training(LightningModule):
                 f"{self.position.step}; lower optimiser.lr, or set trainer.clip or "
                 "trainer.precision=fp32"
             )
-        scalars = {name: value.detach() for name, value in terms.items()}
-        self.curves.append(scalars | {"gradient": norm, "lr": torch.tensor(rate)})
+        self.curves.append(terms | {"gradient": norm, "lr": torch.tensor(rate)})
 
     # The stages of a step
 
@@ -291,15 +289,41 @@ class Training(LightningModule):
             for name in items[0]
         }
 
-    def update(self, loss: Tensor) -> tuple[Tensor, bool]:
+    def compared(
+        self, truth: Truth, y: Tensor, drawn: Drawn, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """The gradients of a step, of `accumulate` parts one after the other; means of its terms.
+
+        Devices average the gradients with those of the last part.
+        """
+        optimiser, strategy = self.optimizers(), self.trainer.strategy
+        cast(LightningOptimizer, optimiser).zero_grad(set_to_none=True)
+        steps, settings = self.sampler_steps(), self.recipe.trainer
+        scalars: list[dict[str, Tensor]] = []
+        for first in range(0, settings.pairs, settings.batch):
+            items = slice(first, first + settings.batch)
+            one, of = part(truth, items), drawn.part(items)
+            if self.learned is not None:
+                one = one._replace(u=self.learned(one.t))
+            estimate, anchor, one = self.estimate(one, y[items], steps, generator)
+            terms = self.compare(estimate, anchor, one, steps, of)
+            last = first + settings.batch == settings.pairs
+            if isinstance(strategy, ParallelStrategy) and not last:
+                apart: AbstractContextManager[None] = strategy.block_backward_sync()
+            else:
+                apart = nullcontext()
+            with apart:
+                self.manual_backward(terms["loss"] / settings.accumulate)
+            scalars.append({name: value.detach() for name, value in terms.items()})
+        return {name: torch.stack([terms[name] for terms in scalars]).mean() for name in scalars[0]}
+
+    def update(self) -> tuple[Tensor, bool]:
         """Move the weights and their averages, unless the norm of the gradients is not finite.
 
         Returns the norm, before it is clipped, and whether they have moved. For that, the host
         waits for the device: once a step, when all of it has been asked for.
         """
         optimiser = cast(LightningOptimizer, self.optimizers())  # that of configure_optimizers
-        optimiser.zero_grad(set_to_none=True)
-        self.manual_backward(loss)
         norm = nn.utils.clip_grad_norm_(self.weights, self.recipe.trainer.clip or inf)
         if finite := certain(norm.isfinite()):
             optimiser.step()
@@ -448,13 +472,17 @@ class Training(LightningModule):
                 own.network.inherit(model.network)
 
 
+def part(truth: Truth, items: slice) -> Truth:
+    """Some items of a batch, as a batch of their own."""
+    u, s = (None if times is None else times[items] for times in (truth.u, truth.s))
+    x0, z, audio, t = truth.x0[items], truth.z[items], truth.audio[items], truth.t[items]
+    return truth._replace(x0=x0, z=z, audio=audio, t=t, u=u, s=s)
+
+
 def item(estimate: Estimate, truth: Truth, i: int) -> tuple[Estimate, Truth]:
     """One item of a batch, as a batch of it alone."""
     only = slice(i, i + 1)
-    u, s = (None if times is None else times[only] for times in (truth.u, truth.s))
-    x0, z, audio, t = truth.x0[only], truth.z[only], truth.audio[only], truth.t[only]
-    one = truth._replace(x0=x0, z=z, audio=audio, t=t, u=u, s=s)
-    return Estimate(estimate.x0[only], estimate.noise[only]), one
+    return Estimate(estimate.x0[only], estimate.noise[only]), part(truth, only)
 
 
 def draws_of(generator: torch.Generator) -> Randn:

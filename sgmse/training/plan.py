@@ -109,7 +109,8 @@ def start(plan: Plan) -> None:
         module.restore(plan.state)
         print_once(f"resuming at step {plan.state.step}")
 
-    write_whole(folder / RECIPE, dump_recipe(recipe.below(plan.root)).encode())
+    if plan.trainer.is_global_zero:
+        write_whole(folder / RECIPE, dump_recipe(recipe.below(plan.root)).encode())
     weights = sum(p.numel() for p in module.model.parameters())
     name, pairs = type(module.model.network).__name__, len(plan.session.pairs)
     print_once(
@@ -163,6 +164,7 @@ def _trainer(recipe: Recipe, session: Session, step: int) -> Trainer:
     return Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices or "auto",
+        num_nodes=settings.nodes,
         max_epochs=1,
         # What a run wrote after the state that it resumes from will be written again.
         logger=TensorBoardLogger(
@@ -188,5 +190,6 @@ def _errors(recipe: Recipe) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise RecipeError(
             f"trainer.batch: no memory for {recipe.trainer.batch} pairs at once; set a smaller "
-            f"batch, data.samples or network ({one_line(error)})"
+            "batch (and trainer.accumulate higher, for as many pairs a step), data.samples or "
+            f"network ({one_line(error)})"
         ) from error

@@ -433,6 +433,11 @@ def _problems(recipe: Recipe) -> Iterator[str]:
         run = (recipe.trainer.steps, recipe.data.samples)
         if why := recipe.adversarial.refusal(times, recipe.sampler.grid, recipe.sde, *run):
             yield f"adversarial: {why}"
+        if recipe.trainer.accumulate > 1:
+            yield (
+                "adversarial: discriminators learn from all pairs of a step at once; set "
+                "trainer.accumulate=1"
+            )
     yield from _rates(recipe)
     at_one = [1.0] * (recipe.times.at_one > 0)
     trained = torch.tensor([recipe.times.low, recipe.times.high, *at_one])
@@ -514,14 +519,14 @@ def _times(recipe: Recipe) -> Iterator[str]:
         return
     if why := t.refusal(recipe.loss, recipe.sde):
         yield why
-    if t.stratified and trainer.batch * (trainer.devices or 2) == 1:
+    if t.stratified and trainer.pairs_of_all(2) == 1:
         yield (
             "times.stratified: a batch of one has no strata; leave it out, or set trainer.batch "
             "above 1"
         )
     if t.loss_aware is not None and trainer.steps is not None:
         share = 1.0 if recipe.unrolled is None else 1 - recipe.unrolled.share
-        losses = trainer.steps * trainer.batch * (trainer.devices or 1) * share * (1 - t.at_one)
+        losses = trainer.steps * trainer.pairs_of_all() * share * (1 - t.at_one)
         if losses <= (needed := t.loss_aware.bins * t.loss_aware.history):
             yield (
                 f"times.loss_aware: the training has {losses:.0f} losses, and the first {needed} "

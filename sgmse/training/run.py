@@ -40,7 +40,7 @@ def train(
 
     Returns:
         The run folder: `best` and `last` are checkpoints, `training_state.pt` is what resuming
-        needs, `recipe.yaml` the whole recipe, `tensorboard` the curves.
+        needs, `recipe.yaml` the whole recipe, `curves.csv` and `tensorboard` the curves.
 
     Raises:
         SgmseError: for all that is wrong with the recipe, the data or the folder, before anything

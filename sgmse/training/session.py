@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from sgmse.checkpoints import save
 from sgmse.training.averages.snapshots import AVERAGES, remove_later, save_snapshot
+from sgmse.training.curves import CURVES, Curves
 from sgmse.training.module import Training
 from sgmse.training.recipe import RECIPE_CLASSES
 from sgmse.training.state import STATE, save_state
@@ -37,6 +38,7 @@ class Session(Callback):
         training_state.pt   to resume from
         last/, best/        checkpoints of the averaged weights
         averages/           snapshots of the recipe's averages
+        curves.csv          curves, as a table
         tensorboard/        curves, audio, spectrograms
 
     Ctrl-C (or SIGTERM) ends the training after the step; a second one ends it at once, and what has
@@ -56,6 +58,7 @@ class Session(Callback):
         self.interrupted = False
         self._bar = tqdm(disable=True)
         self._handlers: dict[int, Any] = {}
+        self._curves: Curves | None = None
         self._done: dict[str, int] = {}  # the last step at which something was done
 
     # Lightning calls these
@@ -65,8 +68,9 @@ class Session(Callback):
         """Show a bar and listen for signals."""
         module = _training(pl_module)
         step = module.position.step
-        if trainer.is_global_zero:  # as for the curves: what comes after is written again
+        if trainer.is_global_zero:  # what comes after is written again
             remove_later(self.folder / AVERAGES, step)
+            self._curves = Curves(self.folder / CURVES, step)
         self._bar = tqdm(
             total=module.recipe.trainer.steps,
             initial=step,
@@ -164,11 +168,17 @@ class Session(Callback):
             points.setdefault(name, []).append(float(value))
         mean = {name: sum(values) / len(values) for name, values in points.items()}
         named = {f"training/{name}": value for name, value in mean.items()}
-        _board(module).log_metrics(named, position.step)
+        self._note(module, named)
         self._bar.set_postfix(loss=f"{mean['loss']:.3g}")
         if self._bar.disable:  # no terminal: a line for the file that the output goes to
             parts = ", ".join(f"{name} {value:.4g}" for name, value in mean.items())
             tqdm.write(f"step {position.step} after {position.seconds:.0f} s: {parts}")
+
+    def _note(self, module: Training, points: dict[str, float]) -> None:
+        """Points of curves at this step."""
+        _board(module).log_metrics(points, module.position.step)
+        if self._curves is not None:
+            self._curves.add(module.position.step, points)
 
     def _save(self, module: Training, again: bool = False) -> None:
         """The training state, once a step unless something new belongs to it."""
@@ -236,7 +246,7 @@ class Session(Callback):
     def _show(self, module: Training, scores: dict[str, float], examples: list[Example]) -> None:
         """Scores, audio and spectrograms for TensorBoard."""
         board, step, rate = _board(module), module.position.step, module.recipe.front.sample_rate
-        board.log_metrics({f"validation/{name}": value for name, value in scores.items()}, step)
+        self._note(module, {f"validation/{name}": value for name, value in scores.items()})
         writer = board.experiment
         for example in examples:
             for name in ("noisy", "enhanced", "clean"):

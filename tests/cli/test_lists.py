@@ -8,7 +8,7 @@ import pytest
 
 from sgmse.audio import Info, info, write
 from sgmse.bench import Folder, Noisy, NoisySet, Suite, Wiener, run_suite
-from sgmse.cli.planning import make_plan
+from sgmse.corpus.planning import make_plan
 from sgmse.data.training_pairs import MixedSpeech, Paired
 from sgmse.errors import RecipeError, SuiteError
 from sgmse.scoring import scores as scoring

@@ -11,8 +11,8 @@ import pytest
 
 from sgmse._pieces import Drawing
 from sgmse.audio import Info, info, write
-from sgmse.cli.jobs import Job, Outcome
 from sgmse.cli.main import main
+from sgmse.corpus.jobs import Job, Outcome
 from sgmse.errors import ResultError
 
 

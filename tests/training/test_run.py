@@ -11,6 +11,8 @@ import torch
 
 pytest.importorskip("lightning")
 
+from states import assert_same_state
+
 from sgmse import checkpoints
 from sgmse.data.training_pairs import MixedSpeech, PairDataset
 from sgmse.enhancer import Enhancer
@@ -20,26 +22,6 @@ from sgmse.training import train
 from sgmse.training.state import load_state
 
 RATE = 8000
-
-
-def flat(value, name=""):
-    """All tensors and numbers of nested dictionaries, by their path."""
-    if isinstance(value, dict):
-        return {k: v for key, item in value.items() for k, v in flat(item, f"{name}.{key}").items()}
-    if isinstance(value, list):
-        return flat(dict(enumerate(value)), name)
-    return {name: value}
-
-
-def assert_same_state(one: Path, two: Path) -> None:
-    left, right = (vars(load_state(folder / "training_state.pt")) for folder in (one, two))
-    left, right = ({k: v for k, v in s.items() if k != "seconds"} for s in (left, right))
-    left, right = flat(left), flat(right)
-    assert left.keys() == right.keys()
-    assert len(left) > 100
-    for name, value in left.items():
-        same = torch.equal(value, right[name]) if torch.is_tensor(value) else value == right[name]
-        assert same, name
 
 
 def valid(corpus: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -28,6 +28,11 @@ class Drawn(NamedTuple):
     scale: Tensor | None = None
     bins: Tensor | None = None
 
+    def part(self, items: slice) -> "Drawn":
+        """Those of some items."""
+        others = (None if values is None else values[items] for values in self[1:])
+        return Drawn(self.t[items], *others)
+
 
 @dataclass(frozen=True)
 class Times:

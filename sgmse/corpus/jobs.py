@@ -6,17 +6,21 @@ for outcome in run_jobs(jobs, lambda job, progress: enhance_file(job.source, job
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import BinaryIO
 
 from sgmse.audio import Source
-from sgmse.cli.console import told, warnings_gathered
+from sgmse.corpus.remarks import gathered
 from sgmse.enhancer import Progress
+from sgmse.errors import told
+
+STANDARD = Path("-")  # stdin as an input, stdout as a result
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,27 @@ class Job:
         """The recording itself: what is open, else the file."""
         return self.source if self.opened is None else self.opened
 
+    @property
+    def place(self) -> Source | None:
+        """Where the result goes: the target, or stdout."""
+        return sys.stdout.buffer if self.target == STANDARD else self.target
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A recording within a file that is not in its result, and why."""
+
+    source: Path
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made of a file that holds many recordings: seconds of them, and which are lost."""
+
+    seconds: float = 0.0
+    lost: tuple[Lost, ...] = ()
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -51,6 +76,7 @@ class Outcome:
         warnings: what there is to know of the result, a line each.
         elapsed: seconds that it took.
         skipped: whether nothing was done, since the result is there already.
+        lost: of a file that holds many recordings, those that are not in the result.
     """
 
     job: Job
@@ -58,6 +84,22 @@ class Outcome:
     warnings: Sequence[str] = ()
     elapsed: float = 0.0
     skipped: bool = False
+    lost: Sequence[Lost] = ()
+
+    @classmethod
+    def of(
+        cls,
+        job: Job,
+        error: Exception | None,
+        warnings: Sequence[str],
+        elapsed: float,
+        made: object = None,
+    ) -> "Outcome":
+        """Of a job, with what its work gave: `Made` of a file that holds many recordings."""
+        if not isinstance(made, Made):
+            return cls(job, error, warnings, elapsed)
+        job = replace(job, seconds=made.seconds)
+        return cls(job, error, warnings, elapsed, lost=made.lost)
 
     @property
     def status(self) -> str:
@@ -67,6 +109,8 @@ class Outcome:
     def line(self) -> str:
         """For people: what was written, of how much, how fast, and how much was warned of."""
         facts = [speed(self.job.seconds, self.elapsed)]
+        if count := len(self.lost):
+            facts.append(f"{count} recording{'s' * (count > 1)} lost")
         if count := len(self.warnings):
             facts.append(f"{count} warning{'s' * (count > 1)}")
         made = str(self.job.target) + (f", {self.job.picture}" if self.job.picture else "")
@@ -88,9 +132,17 @@ class Outcome:
             "sample_rate": job.sample_rate or None,
             "channels": job.channels or None,
             "warnings": list(self.warnings),
+            "lost": [str(lost.source) for lost in self.lost],
             "error": None if self.error is None else " ".join(told(self.error).split()),
         }
         return json.dumps(facts)
+
+    def failures(self) -> list[str]:
+        """A line, as `as_json`, for the file if it failed, else for each recording that is lost."""
+        if self.error is not None:
+            return [self.as_json() + "\n"]
+        lost = [Outcome(replace(self.job, source=one.source), one.error) for one in self.lost]
+        return [replace(one, job=replace(one.job, seconds=0.0)).as_json() + "\n" for one in lost]
 
 
 def summary(outcomes: Sequence[Outcome], elapsed: float) -> str:
@@ -101,6 +153,8 @@ def summary(outcomes: Sequence[Outcome], elapsed: float) -> str:
     }
     seconds = sum(outcome.job.seconds for outcome in outcomes if outcome.status == "done")
     numbers = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    if lost := sum(len(outcome.lost) for outcome in outcomes):
+        numbers += f", {lost} recording{'s' * (lost > 1)} lost"
     return f"{numbers}; {speed(seconds, elapsed)}" if counts["done"] else numbers
 
 
@@ -132,7 +186,8 @@ def run_jobs(
 
     Args:
         jobs: what to do.
-        work: does a job and reports seconds done to its second argument.
+        work: does a job and reports seconds done to its second argument; `Made` if that is not
+            all to be said.
         workers: threads; with one, all happens in the caller's.
         progress: called with seconds done, by one thread at a time; they add up to the length of
             the jobs, whether these fail or not.
@@ -153,16 +208,17 @@ def run_jobs(
                 progress(seconds)
 
         failure: Exception | None = None
-        with warnings_gathered() as warnings:
+        made: object = None
+        with gathered() as warnings:
             try:
-                work(job, report)
+                made = work(job, report)
             except _Stopped:
                 raise
             except Exception as error:
                 failure = error
         elapsed = perf_counter() - start
         report(job.seconds)
-        return Outcome(job, failure, tuple(warnings), elapsed)
+        return Outcome.of(job, failure, tuple(warnings), elapsed, made)
 
     if workers == 1:
         for job in jobs:

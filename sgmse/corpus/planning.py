@@ -7,7 +7,7 @@ plan = plan.checked(overwrite=False, skip_existing=True)
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from glob import has_magic
+from glob import glob, has_magic
 from os.path import isfile
 from pathlib import Path
 from typing import BinaryIO
@@ -23,10 +23,10 @@ from sgmse.audio import (
     look,
     written_as,
 )
-from sgmse.cli.jobs import Job, Outcome
+from sgmse.corpus.jobs import STANDARD, Job, Outcome
+from sgmse.corpus.shards import check_shard, is_shard
 from sgmse.errors import ArgumentError, AudioError
 
-STANDARD = Path("-")  # stdin as an input, stdout as a result
 KNOWN = SUFFIXES  # suffixes by which a name is known to be meant for a file
 SHOWN = 3  # files of many that a message names
 
@@ -73,6 +73,9 @@ class Plan:
 
     def _looked_at(self, job: Job) -> Job:
         """With what its header says. Raises `AudioError` for what cannot be read or written."""
+        if is_shard(job.source) and job.opened is None:
+            check_shard(job.source)
+            return job
         about = info(job.sound)
         if job.target is not None:
             written_as(
@@ -102,7 +105,8 @@ def make_plan(
     what lies below the output folder: an earlier call wrote it. A file that is named is an input.
 
     Args:
-        inputs: files, folders, patterns and lists, as `sgmse.audio.find` takes them.
+        inputs: files, folders, patterns and lists, as `sgmse.audio.find` takes them; shards (see
+            `sgmse.corpus.shards`) and patterns of them, such as "train-*.tar".
         output: a file for a single input, or a folder, in which results keep their inputs' names
             and their places below a folder that was given; the ids of a list are such places.
             Beside each input as NAME_enhanced if absent. A name without a suffix, or that ends
@@ -132,7 +136,7 @@ def make_plan(
         if any(source == STANDARD for source, _ in places):
             raise ArgumentError(f"what comes from stdin has no name in {folder}; name a file")
         pairs = [
-            (source, folder / (place.with_suffix(f".{format}") if format else place))
+            (source, folder / (_renamed(place, format) if format else place))
             for source, place in places
         ]
     elif output is None:
@@ -142,13 +146,15 @@ def make_plan(
                     f"the results of {name} are called by its ids; name a folder for them: -o DIR"
                 )
         pairs = [
-            (source, STANDARD if source == STANDARD else beside(source, format))
+            (source, STANDARD if source == STANDARD else _beside(source, format))
             for source, _ in places
         ]
     elif len(places) > 1:
         raise ArgumentError(
             f"{len(places)} inputs cannot all be written to {output}; name a folder"
         )
+    elif any(is_shard(source) for source, _ in places):
+        raise ArgumentError(f"{inputs[0]} holds many recordings; name a folder for the result")
     else:
         if Path(output) != STANDARD:
             _check_suffix(Path(output), format)
@@ -171,6 +177,8 @@ def with_pictures(plan: Plan) -> Plan:
     for job in plan.jobs:
         if job.target is None or job.target == STANDARD:
             raise ArgumentError("a picture lies beside a result in a file; name one with -o")
+        if is_shard(job.source):
+            raise ArgumentError(f"{job.source} holds many recordings, of which none is drawn")
         picture = job.target.with_suffix(".png")
         other = owners.setdefault(_real(picture), job)
         if other is not job:
@@ -196,6 +204,26 @@ def _exist(jobs: Sequence[Job], total: int) -> str:
 def _real(path: Path) -> Path:
     """Where links lead, also in a circle, which `Path.resolve` refuses in some versions."""
     return Path(os.path.realpath(path))
+
+
+def _renamed(place: Path, format: str) -> Path:  # noqa: A002
+    """With the suffix of a format; a shard has recordings of it."""
+    return place if is_shard(place) else place.with_suffix(f".{format}")
+
+
+def _beside(source: Path, format: str | None) -> Path:  # noqa: A002
+    return beside(source, None if is_shard(source) else format)
+
+
+def _shards(name: str | Path) -> list[Path]:
+    """The shards that a name or a pattern means; folders are searched for recordings alone."""
+    path = Path(name)
+    if not is_shard(path):
+        return []
+    if path.is_file() or not has_magic(str(name)):
+        return [path] if path.is_file() else []
+    matches = glob(str(name), recursive=True)  # noqa: PTH207
+    return sorted(path for path in map(Path, matches) if path.is_file())
 
 
 def _suffix(path: str | Path) -> str:
@@ -252,7 +280,8 @@ def _places(
                 places += [(file, Path(_suffixed(id_, file))) for id_, file in by_name.items()]
                 named.update(map(_real, by_name.values()))
                 continue
-            files, left_out = look(name, recursive)
+            shards = _shards(name)
+            files, left_out = (shards, []) if shards else look(name, recursive)
         except (AudioError, OSError) as error:
             problems.append(Outcome(Job(root), error))
             continue

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sgmse.audio import Info, write
-from sgmse.cli.planning import make_plan
+from sgmse.corpus.planning import make_plan
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sgmse.cli.console import warnings_said
-from sgmse.cli.jobs import Job, Outcome, run_jobs, speed, summary
+from sgmse.corpus.jobs import Job, Outcome, run_jobs, speed, summary
 from sgmse.errors import AudioError, RecordingWarning
 
 JOBS = [Job(Path(f"{i}.wav"), Path(f"{i}.out"), seconds=i) for i in range(1, 6)]
@@ -118,6 +118,7 @@ def test_an_outcome_is_a_line_for_people_and_an_object_for_programs():
         "sample_rate": 48000,
         "channels": 2,
         "warnings": [],
+        "lost": [],
         "error": None,
     }
     assert json.loads(done.as_json()) == facts
