@@ -28,6 +28,8 @@ README, CARD = ROOT / "README.md", ROOT / "sgmse" / "pretrained" / "default" / "
 CONFIG = CARD.with_name("config.json")
 REFINE = ROOT / "sgmse" / "pretrained" / "refine" / "README.md"
 SCORE = ROOT / "sgmse" / "pretrained" / "score" / "README.md"
+LIVE = ROOT / "sgmse" / "pretrained" / "live" / "README.md"
+RESTORE = ROOT / "sgmse" / "pretrained" / "restore" / "README.md"
 MEASURES = select(["pesq-wb", "stoi", "estoi", "si-sdr", "dnsmos-ovrl"])
 FULL_BAND = select(["pesq-wb", "stoi", "estoi", "si-sdr", "lsd-8k", "dnsmos-ovrl"])
 QUALITIES = ("fast", "balanced", "best")
@@ -49,7 +51,11 @@ LANGUAGES = {
 }
 STRONGEST = "DeepFilterNet3"
 HEADS = (*map(numbers.heading, MEASURES[:-1]), "DNSMOS")
-NAMES = {"default": "**sgmse**, default", "Wiener": "Wiener (Lim and Oppenheim)"}
+NAMES = {
+    "default": "**sgmse**, default",
+    "live": "**sgmse**, live",
+    "Wiener": "Wiener (Lim and Oppenheim)",
+}
 
 Systems = Mapping[str, Mapping[str, Mapping[str, float]]]
 
@@ -166,6 +172,38 @@ def against_peers(results: Mapping[str, Any]) -> str:
             cells.append(paired(ours, theirs))
         rows[NAMES.get(peer, peer)] = cells
     return markdown(["default less", *HEADS], [[n, *row] for n, row in change_cells(rows).items()])
+
+
+def by_quality_of_speech(results: Mapping[str, Any]) -> str:
+    """Every system with intervals, the best PESQ first but for the recordings as they are."""
+    systems: Systems = results["systems"]
+    order = sorted(systems, key=lambda name: (name != "noisy", -systems[name]["PESQ-WB"]["mean"]))
+    rows = [[NAMES.get(name, name), *means(systems[name])] for name in order]
+    return markdown(["system", *HEADS], rows)
+
+
+def less_the_strongest(results: Mapping[str, Any]) -> str:
+    """What the scores of streams are above those of the strongest peer."""
+    found = {
+        name: [
+            Difference(**{key: own[m.name][key] for key in KNOWN}, p_holm=own[m.name]["p_holm"])
+            for m in MEASURES
+        ]
+        for name, own in results["differences"].items()
+    }
+    rows = [[name, *map(numbers.change, MEASURES, own)] for name, own in found.items()]
+    return markdown([f"less {STRONGEST}", *HEADS], rows)
+
+
+def without(noise: str, scores: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
+    """Means over the recordings with other noises."""
+    rows = []
+    for system in ("noisy", STRONGEST, "live"):
+        own = [row for (s, _), row in scores.items() if s == system and row["noise"] != noise]
+        means = [fmean(float(row[m.name]) for row in own) for m in MEASURES]
+        cells = [f"{mean:.{m.digits}f}" for m, mean in zip(MEASURES, means, strict=True)]
+        rows.append([NAMES.get(system, system), *cells])
+    return markdown(["system", *HEADS], rows)
 
 
 def by_quality(results: Mapping[str, Any]) -> str:
@@ -291,6 +329,17 @@ def pages() -> dict[Path, str]:
         evaluations = {"evaluations": by_evaluations(scores_of("qualities"))}
         tables[REFINE] = qualities | evaluations
         made[CONFIG] = measured(CONFIG.read_text(encoding="utf-8"), found)
+    if (RESULTS / "live-test").exists():
+        streamed = sets_of("live-test")["corpus-test"]
+        tables[LIVE] = {
+            "scores": by_quality_of_speech(streamed),
+            "differences": less_the_strongest(streamed),
+            "without": without("northern_mountains", scores_of("live-test")),
+        }
+    if (RESULTS / "restoration.md").exists():
+        text = (RESULTS / "restoration.md").read_text(encoding="utf-8")
+        gains, less, worse = (part for part in text.split("\n\n") if part.startswith("| "))
+        tables[RESTORE] = {"gains": gains, "less": less, "worse": worse.rstrip()}
     if (RESULTS / "score-study").exists():
         study = json.loads((RESULTS / "score-study" / "study.json").read_text(encoding="utf-8"))
         tables[SCORE] = {"samplers": by_sampler(study)}

@@ -28,7 +28,7 @@ from sgmse.bench import (
     System,
     run_suite,
 )
-from sgmse.data.degradations import Clip, Codec, Degradation, Dropouts, PacketLoss, Resampled
+from sgmse.data.degradations import Clip, Codec, Degradation, PacketLoss, Resampled
 from sgmse.data.noisy_sets import Mixer, mix
 from sgmse.report import numbers
 from sgmse.report.text import markdown_table
@@ -64,12 +64,10 @@ KINDS: Mapping[str, Kind] = {
     "lost packets": Kind(
         (PacketLoss(1.0, rate=(0.05, 0.15), burst=(1, 3), concealments=("silence",)),), GAPS
     ),
-    "holes": Kind((Dropouts(1.0, rate=(1, 3), length=(0.03, 0.08), depth=(120, 120)),), GAPS),
     "narrow band": Kind(
         (Resampled(1.0, rates=(8000,)),), {"linear up-sampling": LinearUpsampling(8000)}
     ),
     "GSM": Kind((Codec(1.0, coders=("gsm",)),)),
-    "Opus, MP3, Vorbis": Kind((Codec(1.0, coders=("opus", "mp3", "vorbis")),)),
     "all of it": Kind(
         (
             Clip(1.0, level=(6, 10)),
@@ -109,7 +107,7 @@ def sets(corpus: Path, part: str, place: Path, count: int) -> dict[str, NoisySet
     background = noises(corpus / part, place / "noises")
     made = {}
     for name, kind in KINDS.items():
-        folder = place / name.replace(" ", "-").replace(",", "")
+        folder = place / name.replace(" ", "-")
         if not folder.exists():
             mixer = Mixer((kind.snr,), reverb=kind.room, degradations=kind.harm)
             mix(corpus / part / "clean", background, folder, mixer, count=count, workers=2)
@@ -127,7 +125,7 @@ def scored(made: Mapping[str, NoisySet], work: Path, baseline: str, jobs: int) -
     """The table of each kind, with differences to a system."""
     tables = {}
     for name, kind in KINDS.items():
-        label = name.replace(" ", "-").replace(",", "")
+        label = name.replace(" ", "-")
         suite = Suite({label: made[name]}, systems(kind), measures=MEASURES, baseline=baseline)
         tables[name] = run_suite(suite, work / f"results-{label}", workers=jobs).table.sets[label]
     return tables

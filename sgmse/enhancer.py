@@ -624,9 +624,9 @@ def load(
     """Load a model, ready to enhance.
 
     Args:
-        name_or_path: "default", "refine" or "score" for a model in the package, a folder, a
-            published checkpoint ("file.ckpt"), or "hf://owner/name" for a repository on the Hugging
-            Face hub.
+        name_or_path: "default", "refine", "score", "live" or "restore" for a model in the package,
+            a folder, a published checkpoint ("file.ckpt"), or "hf://owner/name" for a repository
+            on the Hugging Face hub.
         device: where it runs; with CUDA where there is a GPU for it, else on the CPU. Others, such
             as "mps", only on request.
         quality: "fast", "balanced" or "best": how much time goes into a result, or "gentle": what

@@ -21,7 +21,10 @@ from sgmse.scoring.intervals import Difference, paired
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
 CORPUS = RESULTS / "corpus-test"
-SUITES = ("corpus-test", "corpus48-test", "settings", "clean-in", "qualities", "gentle")
+SUITES = (
+    *("corpus-test", "corpus48-test", "settings", "clean-in", "qualities", "gentle"),
+    "live-test",
+)
 # Rounding in another order moves a recording's PESQ now and then; means over 95 stay within these.
 TOLERANCES = {"PESQ-WB": 0.01, "STOI": 0.002, "ESTOI": 0.002, "SI-SDR": 0.05}
 #: A path of a machine.
@@ -48,6 +51,7 @@ def test_pages_quote_the_results(monkeypatch):
     assert {page.relative_to(REPOSITORY).as_posix() for page in pages} == {
         *("README.md", "sgmse/pretrained/default/README.md"),
         *("sgmse/pretrained/refine/README.md", "sgmse/pretrained/score/README.md"),
+        *("sgmse/pretrained/live/README.md", "sgmse/pretrained/restore/README.md"),
         "sgmse/pretrained/default/config.json",
     }
     for page, text in pages.items():

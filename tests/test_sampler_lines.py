@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TEXTS = [
     *(ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "sgmse/pretrained/default/README.md"),
     *(ROOT / "sgmse/pretrained/refine/README.md", ROOT / "sgmse/pretrained/score/README.md"),
+    *(ROOT / "sgmse/pretrained/live/README.md", ROOT / "sgmse/pretrained/restore/README.md"),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "notebooks").glob("*.ipynb")),
     *sorted((ROOT / "sgmse").rglob("*.py")),

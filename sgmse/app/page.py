@@ -32,6 +32,8 @@ NAMED = {
     "default": "Default: speech out of noise",
     "refine": "Refine: the default, then a second network",
     "score": "Score: draws several possible results",
+    "live": "Live: hears nothing ahead, as sgmse live",
+    "restore": "Restore: rooms, clipping, gaps, narrow bands",
 }
 LOGO = (
     '<svg viewBox="0 0 48 48" fill="none" stroke="currentColor" stroke-width="3.2" '

@@ -12,7 +12,7 @@ from sgmse.config import Classes
 from sgmse.errors import ArgumentError, CheckpointError, did_you_mean
 
 #: Models inside the package.
-PACKAGED = ("default", "refine", "score")
+PACKAGED = ("default", "refine", "score", "live", "restore")
 
 
 def load_model(
@@ -73,7 +73,7 @@ def _of_quality(checkpoint: Checkpoint, name: QualityName, model: str | Path) ->
 
 
 def locate(name_or_path: str | Path) -> Path:
-    """The place of a model: "default", "refine", "score", a path, or "hf://owner/name" in the hub.
+    """The place of a model: one of `PACKAGED`, a path, or "hf://owner/name" in the hub.
 
     Only the last asks the network. A folder of your own that is called so is "./default" (or a
     `Path`). Raises `CheckpointError` where there is no such model, or where the hub cannot be

@@ -19,8 +19,8 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 T = TypeVar("T")
 
 MODEL = (
-    "default, refine, score, a folder, a published checkpoint such as file.ckpt, or "
-    "hf://owner/name for a repository on the Hugging Face hub"
+    "default, refine, score, live, restore, a folder, a published checkpoint such as file.ckpt, "
+    "or hf://owner/name for a repository on the Hugging Face hub"
 )
 
 
@@ -211,9 +211,9 @@ class Parser(argparse.ArgumentParser):
         """Show tracebacks; it stands before a command, where it has a default, or after it."""
         self.flag("--debug", "show where an error comes from", default=default)
 
-    def model(self) -> None:
-        """Name a model."""
-        self.value("--model", "MODEL", MODEL, default="default")
+    def model(self, default: str | None = "default", note: str = "") -> None:
+        """Name a model; None where the command chooses, which the note says."""
+        self.value("--model", "MODEL", f"{MODEL}{note}", default=default)
 
     def compat(self) -> None:
         """Sample a published checkpoint as its code does."""

@@ -23,10 +23,10 @@ def sound(parser: Parser) -> None:
     parser.value(
         "--latency",
         "SECONDS",
-        "by which what goes out may be later, beside the time that the model takes; a model hears "
-        "half of it ahead, and gets better with more",
+        "by which what goes out may be later, beside the time that the model takes; a model of "
+        f"whole recordings hears half of it ahead, and gets better with more (default: {LATENCY:g})"
+        "; a causal one has 32 ms whatever it may",
         positive,
-        default=LATENCY,
     )
     parser.value(
         "--dry",
@@ -50,7 +50,8 @@ def sound(parser: Parser) -> None:
 
 def model(parser: Parser) -> None:
     """Options of the model."""
-    parser.model()
+    note = " (default: live; default where a latency, a quality or shifts are asked for)"
+    parser.model(None, note)
     parser.value(
         "--quality",
         "QUALITY",
@@ -61,30 +62,34 @@ def model(parser: Parser) -> None:
     parser.device()
 
 
-def enhancer_of(options: argparse.Namespace, threads: int) -> "Enhancer":
-    """The model, for so many threads that share an operation."""
+def enhancer_of(
+    options: argparse.Namespace, threads: int, latency: float | None = None
+) -> "Enhancer":
+    """The model, for so many threads that share an operation; the latency, if one is asked for."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see `sgmse._lanes`
     import torch
 
     from sgmse.checkpoints import load_model
 
     torch.set_num_threads(threads)
-    quality = options.quality
-    if quality is None and "fast" in load_model(options.model).qualities:
+    quality, name = options.quality, options.model
+    if name is None:
+        name = "live" if (quality, options.shifts, latency) == (None, None, None) else "default"
+    if quality is None and "fast" in load_model(name).qualities:
         quality = "fast"
     shifts = options.shifts or (1 if quality is None else None)
-    return sgmse.load(options.model, device=options.device, quality=quality, shifts=shifts)
+    return sgmse.load(name, device=options.device, quality=quality, shifts=shifts)
 
 
 def stream_of(options: argparse.Namespace, sample_rate: int) -> "Stream":
     """A stream of sound at that rate."""
-    enhancer = enhancer_of(options, options.threads)
+    enhancer = enhancer_of(options, options.threads, options.latency)
     from sgmse.live import Stream
 
     return Stream(
         enhancer,
         sample_rate,
-        options.latency,
+        options.latency or LATENCY,
         dry=options.dry,
         max_attenuation=options.max_attenuation,
         upper_band=options.upper_band,

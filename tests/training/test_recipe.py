@@ -32,6 +32,21 @@ def test_everything_can_start_from_the_default_model():
     assert recipe.sampler == default.sampler
 
 
+@pytest.mark.parametrize("name", ["live", "restore"])
+def test_a_recipe_is_that_of_the_model_of_its_name(name):
+    recipe, shipped_model = load_recipe(name), load(locate(name))
+    assert recipe.model == model_of(shipped_model)
+    assert recipe.front == shipped_model.front
+    assert recipe.sampler == shipped_model.sampler
+    assert recipe.licence == shipped_model.licence
+
+
+def test_what_is_lost_is_learnt_from_the_default_model():
+    recipe, default = load_recipe("restore"), load_recipe("default")
+    assert recipe.model == default.model
+    assert recipe.sampler == default.sampler
+
+
 def test_fine_tuning_has_the_loss_of_the_default_model():
     tuning, default = (
         yaml.safe_load(shipped()[name].read_text()) for name in ("fine_tune", "default")
