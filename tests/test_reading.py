@@ -86,7 +86,10 @@ def test_every_reader_sees_the_whole_recording(tmp_path, suffix):
 
 
 def test_nothing_else_opens_recordings():
-    """Sound that is encoded in memory only to be decoded again is no recording."""
+    """Sound that is encoded in memory only to be decoded again is no recording.
+
+    The runner of an exported step is a file of its own, which is used without this library.
+    """
     reader = re.compile(r"(soundfile\.(read|blocks|info)|wavfile\.read|\bwave\.open)\(")
     found = {
         file.relative_to(PACKAGE).as_posix()
@@ -94,5 +97,6 @@ def test_nothing_else_opens_recordings():
         if reader.search(file.read_text(encoding="utf-8"))
     }
     assert {place for place in found if not place.startswith("audio/")} == {
-        "data/degradations/codecs.py"
+        "data/degradations/codecs.py",
+        "export/runner.py",
     }

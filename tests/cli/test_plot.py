@@ -10,6 +10,7 @@ import soundfile
 from tiny import RATE
 
 from sgmse import plot
+from sgmse.corpus import settings
 
 pytest.importorskip("matplotlib")
 Image = pytest.importorskip("PIL.Image")
@@ -32,8 +33,8 @@ def names() -> list[str]:
 
 def test_the_picture_is_of_the_recording_and_its_result(run, monkeypatch):
     drawn = []
-    monkeypatch.setattr(plot, "before_after", lambda *both: drawn.append(both) or made(*both))
     made = plot.sounds.before_after
+    monkeypatch.setattr(settings, "before_after", lambda *both: drawn.append(both) or made(*both))
     code, out, err = run("a.wav")
     assert (code, err) == (0, [])
     assert out.startswith("a.wav -> a_enhanced.wav, a_enhanced.png  (")
