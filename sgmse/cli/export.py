@@ -14,7 +14,7 @@ examples:
   sgmse export runs/mine/best network.onnx
   sgmse export refine predictor.onnx --part predictor
   sgmse export default default.xml --to openvino --audio
-  sgmse export runs/live/best web/step.onnx --stream --runner --page
+  sgmse export live web/step.onnx --stream --runner --page
 """
 
 import argparse
