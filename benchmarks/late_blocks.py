@@ -210,7 +210,7 @@ def main() -> None:
     heads = ["system", "latency", "load", "median / 99 % of a block"]
     heads += [f"{kind}, late by {1000 * a:.0f} ms" for kind in ("idle", "busy") for a in ALLOWED]
     page = PAGE.format(
-        command="python benchmarks/late_blocks.py",
+        command=f"python benchmarks/late_blocks.py {options.seconds:g}",
         seconds=options.seconds,
         about=paragraph(__doc__, 1).partition(" Writes ")[0],
         cores=os.cpu_count(),

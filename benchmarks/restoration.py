@@ -187,7 +187,13 @@ def main() -> None:
         less=markdown_table(["kind", "system", *heads], less_lines),
         worse=markdown_table(["kind", *heads], worse),
     )
-    plain = {"untouched": means, "less untouched": gain_numbers, "less restore": less_numbers}
+    weights = {name: Model(name).conditions()["weights"] for name in (DEFAULT, RESTORE)}
+    plain = {
+        "weights": weights,
+        "untouched": means,
+        "less untouched": gain_numbers,
+        "less restore": less_numbers,
+    }
     write(options.output, "restoration", page, plain)
 
 

@@ -10,6 +10,7 @@ Those of numbers and words return them, numbers as those of Python.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
+from ipaddress import ip_address
 from math import inf
 from numbers import Integral, Real
 from os import PathLike
@@ -218,3 +219,11 @@ def _real(value: object) -> bool:
 def article(word: str) -> str:
     """The word after its article."""
     return f"a{'n' * (word[0] in 'aeiou')} {word}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what listens there is reached from this machine alone."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -70,6 +70,11 @@ def test_the_committed_results_are_those_of_the_committed_weights(name):
             assert told[system]["upper band"] == own.conditions()["upper band"], system
 
 
+def test_the_table_of_restorers_is_that_of_the_committed_weights():
+    told = found("restoration")["weights"]
+    assert told == {name: Model(name).conditions()["weights"] for name in ("default", "restore")}
+
+
 def test_the_default_model_is_good_enough():
     """A mean above that of every peer in every score, small, fast, harmless to what is clean."""
     results = means(CORPUS / "summary.json")

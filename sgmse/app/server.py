@@ -13,14 +13,13 @@ import webbrowser
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sgmse._checks import number, whole
+from sgmse._checks import is_loopback, number, whole
 from sgmse._extras import imported, require as require_package
 from sgmse.app.work import Limits, Models
 from sgmse.errors import ArgumentError
@@ -96,10 +95,7 @@ class Settings:
     @property
     def on_loopback(self) -> bool:
         """Whether this machine alone can reach it."""
-        try:
-            return self.host == "localhost" or ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 def require() -> None:

@@ -26,7 +26,7 @@ import sgmse
 from sgmse._files import write_whole
 from sgmse.audio import CLIP_MODES, SUFFIXES, seekable
 from sgmse.cli import console
-from sgmse.cli.options import Commands, Parser, command, count, decibels, positive, share, whole
+from sgmse.cli.options import Commands, Parser, command, count, decibels, positive, whole
 from sgmse.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -85,12 +85,7 @@ def add(commands: Commands) -> None:
     )
     parser.flag("--plot", "draw each recording before and after, NAME.png beside its result")
     parser.group("sound")
-    parser.value(
-        "--dry",
-        "SHARE",
-        "of the input to keep in the result, 0 to 1 (default: 0, or that of the quality)",
-        share,
-    )
+    parser.dry()
     parser.value(
         "--max-attenuation",
         "DB",
@@ -179,7 +174,8 @@ def _add_sampler(parser: Parser) -> None:
         "--backend",
         "BACKEND",
         "what computes the network on a CPU: torch, onnx (onnxruntime) or openvino, with results "
-        "equal to 1e-5; auto takes what is quickest here, timed once (default: torch)",
+        "equal to 1e-4, which is checked once; auto takes what is quickest here, timed once "
+        "(default: torch)",
         choices=BACKENDS,
         default="torch",
     )

@@ -215,6 +215,15 @@ class Parser(argparse.ArgumentParser):
         """Name a model; None where the command chooses, which the note says."""
         self.value("--model", "MODEL", f"{MODEL}{note}", default=default)
 
+    def dry(self) -> None:
+        """How much of the input stays; None where the quality says it."""
+        self.value(
+            "--dry",
+            "SHARE",
+            "of the input to keep in the result, 0 to 1 (default: 0, or that of the quality)",
+            share,
+        )
+
     def compat(self) -> None:
         """Sample a published checkpoint as its code does."""
         text = "of a published checkpoint: sample in the arithmetic of its code, sgmse, in place of"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import sgmse
 from sgmse.cli.enhance import QUALITIES
-from sgmse.cli.options import Parser, count, decibels, positive, share
+from sgmse.cli.options import Parser, count, decibels, positive
 
 if TYPE_CHECKING:
     from sgmse.enhancer import Enhancer
@@ -28,12 +28,7 @@ def sound(parser: Parser) -> None:
         "; a causal one has 32 ms whatever it may",
         positive,
     )
-    parser.value(
-        "--dry",
-        "SHARE",
-        "of the input to keep in the result, 0 to 1 (default: 0, or that of the quality)",
-        share,
-    )
+    parser.dry()
     parser.value(
         "--max-attenuation",
         "DB",

@@ -2,9 +2,8 @@
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_address
 
-from sgmse._checks import kinds, number, whole
+from sgmse._checks import is_loopback, kinds, number, whole
 from sgmse.errors import ArgumentError
 
 PORT = 8765
@@ -62,7 +61,4 @@ class Place:
     @property
     def on_loopback(self) -> bool:
         """Whether this machine alone can reach it."""
-        try:
-            return self.host == "localhost" or ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)

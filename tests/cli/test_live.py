@@ -19,9 +19,10 @@ from sgmse.audio import CODINGS, Pcm, info, read, read_header
 from sgmse.checkpoints import Quality, save
 from sgmse.cli.main import main, parsed
 from sgmse.cli.passing import Status
-from sgmse.cli.streaming import stream_of
+from sgmse.cli.streaming import enhancer_of, stream_of
 from sgmse.errors import AudioError
 from sgmse.live import Stream
+from sgmse.live._frames import networks_of
 
 RATE, LENGTH = 16000, 6000
 S16 = Pcm("s16", RATE)
@@ -267,3 +268,17 @@ def test_a_stream_is_fast_unless_another_quality_is_asked_for(tmp_path):
     assert shifts("offering", "--quality", "best") == 3
     assert shifts("offering", "--shifts", "4") == 4
     assert shifts("without") == 1
+
+
+def test_the_causal_model_is_taken_unless_more_is_asked_for():
+    def causal(command: str, *words: str) -> bool:
+        options = parsed([command, *words])
+        latency = options.latency if command == "live" else None
+        (network,) = networks_of(enhancer_of(options, 1, latency).model).values()
+        return network.causal
+
+    assert causal("live")
+    assert causal("serve")
+    for words in (("--latency", "0.3"), ("--quality", "fast"), ("--shifts", "1")):
+        assert not causal("live", *words)
+    assert not causal("live", "--model", "default")

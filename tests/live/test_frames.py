@@ -12,30 +12,19 @@ from sgmse.front import FrontEnd
 from sgmse.live import Pieces, Stream
 from sgmse.live._frames import Frames
 from sgmse.model import Regeneration, ScoreModel
-from sgmse.networks import CausalUNet
 from sgmse.solvers import Exponential, Sampler, Uniform
 from sgmse.transforms import Power, Spectrogram
 
 RATE = tiny.RATE
 
 
-def network(observations: int = 1) -> CausalUNet:
-    torch.manual_seed(0)
-    sizes = {"frequencies": 16, "channels": (4, 8), "paths": 1, "hidden": 8, "groups": 2}
-    made = CausalUNet(**sizes, halving=50, observations=observations)
-    with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    return made.eval()
-
-
 def enhancer(hop: int = 15, steps: int = 1, predictor: bool = False) -> Enhancer:
     plain = tiny.enhancer()
     core = (plain.model.sde, plain.model.parametrization)
-    model = ScoreModel(network(1 + predictor), *core)
+    model = ScoreModel(tiny.causal_network(1 + predictor), *core)
     return replace(
         plain,
-        model=Regeneration(network(), model) if predictor else model,
+        model=Regeneration(tiny.causal_network(), model) if predictor else model,
         front=FrontEnd(Spectrogram(30, hop, Power(0.3, 0.3)), RATE, level="published"),
         sampler=Sampler(Exponential(start=0.0), Uniform(steps, end=0.0), shifts=1),
         samplers=(),
