@@ -511,6 +511,14 @@ class Enhancer:
             else:
                 yield from there_and_back(blocks)
 
+    def check_hearing(self) -> None:
+        """Raise `ArgumentError` for a model that hears no recording, unless that is forced."""
+        if self.model.deaf and not self.force:
+            raise ArgumentError(
+                "the model is a prior of clean audio that hears no recording, and makes up others; "
+                "sample it as docs/posteriors.md does; to hear that use --force (force=True)"
+            )
+
     @property
     def channels_at_once(self) -> int:
         """Of a stream, in one batch: a core is slower with two than with one after the other."""
@@ -542,11 +550,7 @@ class Enhancer:
 
         The result is the mean of what is drawn with the frames at other places.
         """
-        if self.model.deaf and not self.force:
-            raise ArgumentError(
-                "the model is a prior of clean audio that hears no recording, and makes up others; "
-                "sample it as docs/posteriors.md does; to hear that use --force (force=True)"
-            )
+        self.check_hearing()
         delays = self.front.delays(self.sampler.shifts)
         rate = self.front.sample_rate
         fresh = segment.shape[1] - (round(self.overlap * rate) if number else 0)

@@ -16,6 +16,7 @@ from sgmse._device import precision, sent
 from sgmse._noise import Draws
 from sgmse._pieces import Drawing, Piece
 from sgmse.estimates import Data
+from sgmse.live._frames import Once
 from sgmse.model import ScoreModel
 from sgmse.sdes import OUVE, SBVE
 from sgmse.solvers import (
@@ -143,6 +144,15 @@ def test_networks_stay_on_the_device(name):
     with Watched() as watched:
         out = net(x, y, torch.zeros(2, device=DEVICE))
     assert (out.device, out.shape, watched.sent) == (DEVICE, x.shape, 0)
+
+
+def test_frames_of_a_stream_stay_on_the_device():
+    once = Once(tiny.causal().model.to(DEVICE))
+    y = torch.zeros(2, 1, 16, 3, dtype=torch.complex64, device=DEVICE)
+    with torch.no_grad(), Watched() as watched:
+        found = [once(y), once(y)]
+    assert {(one.device, one.shape) for one in found} == {(DEVICE, y.shape)}
+    assert watched.sent == 0
 
 
 class OnDevice(Drawing):

@@ -13,6 +13,7 @@ from conftest import SDES, SOLVERS, together
 import sgmse
 from sgmse.checkpoints import save
 from sgmse.estimates import Data
+from sgmse.live import Stream
 from sgmse.model import ScoreModel
 from sgmse.solvers import LAST_START, Exponential, Uniform, solve
 
@@ -56,6 +57,19 @@ def test_recordings_are_enhanced_on_a_gpu_as_on_the_cpu(moved, tmp_path):
     ]
     largest = np.abs(results[0]).max()
     np.testing.assert_allclose(results[1], results[0], atol=1e-4 * largest)
+
+
+@needs_gpu
+@pytest.mark.parametrize("made", [tiny.enhancer, tiny.causal])
+def test_streams_on_a_gpu_are_as_on_the_cpu(made):
+    audio = 0.1 * np.random.default_rng(0).standard_normal((2, 3000)).astype(np.float32)
+    plain = made()
+    expected = Stream(plain, tiny.RATE).whole(audio)
+    plain.model.to("cuda")
+    largest = np.abs(expected).max()
+    np.testing.assert_allclose(
+        Stream(plain, tiny.RATE).whole(audio), expected, rtol=0, atol=1e-4 * largest
+    )
 
 
 @needs_gpu

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from typing_extensions import override
 
+from sgmse._device import precision, sent
 from sgmse.audio import Block
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ResultError
@@ -62,10 +63,10 @@ class Once:
     """
 
     def __init__(self, model: ScoreModel) -> None:
-        self.model, self.end = model, torch.ones(1)
-        none = torch.zeros(1, 1, 1, 1)
-        *_, time = model.parametrization.inputs(none, none, self.end, model.sde)
         network: Network = model.network
+        self.model, self.end = model, torch.ones(1, device=next(network.parameters()).device)
+        none, end = torch.zeros(1, 1, 1, 1), torch.ones(1)
+        *_, time = model.parametrization.inputs(none, none, end, model.sde)
         self._advance = network.advancing(float(time))
         self._memory: Memory | None = None
 
@@ -75,6 +76,7 @@ class Once:
         x, seen, _ = parametrization.inputs(y, y, self.end, sde)
         parts = (torch.view_as_real(z[:, 0]).permute(0, 3, 1, 2) for z in (x, seen))
         out, self._memory = self._advance(*parts, self._memory)
+        out = out.to(y.real.dtype)  # autocast may have computed it in another precision
         made = torch.complex(out[:, :1], out[:, 1:])
         return parametrization.estimate(made, y, y, self.end, sde).x0
 
@@ -111,6 +113,7 @@ class Frames(Windows):
         own = {name: Remembering(network) for name, network in networks_of(model).items()}
         self._model = assemble(**model.parts | own).eval()
         self._remembering = own.values()
+        self._weights = next(model.parameters())  # of a causal network, which has some
         self._done = 0  # frames
         self._spectra: Tensor | None = None  # the last of them, as far as they still sound
         self._before: Block = np.empty((2 * channels, 0))  # what was heard last, and its result
@@ -157,7 +160,11 @@ class Frames(Windows):
     @torch.inference_mode()
     def _advanced(self, y: Tensor) -> Tensor:
         """The next frames (channels, 1, frequency, frame), as the sampler makes them."""
-        x = self._solved(y) if self._once is None else self._once(y)
+        device, dtype = self._weights.device, self._weights.dtype.to_complex()
+        seen = sent(y.to(dtype), device)
+        with precision(device, self.enhancer.precision):
+            made = self._solved(seen) if self._once is None else self._once(seen)
+        x = made.to(y)
         if self.least > 0:  # of the magnitudes before they were compressed
             compression = self.enhancer.front.transform.compression
             whole, made = self.least * compression.expand(y), compression.expand(x)

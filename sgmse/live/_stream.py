@@ -54,7 +54,8 @@ class Stream:
 
     Raises:
         TypeError: options of a wrong type.
-        ValueError: a latency that is too short for the model; a bad rate, seed or mix.
+        ValueError: a latency that is too short for the model; a bad rate, seed or mix; a model that
+            hears no recording.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Stream:
         an("enhancer", enhancer, Enhancer, "sgmse.load()")
         if pieces is not None:
             an("pieces", pieces, Pieces, "Pieces(piece=0.25, ahead=0.25)")
+        enhancer.check_hearing()
         self.enhancer = enhancer
         self.sample_rate = checked_rate("sample_rate", sample_rate)
         self._plan = Plan.of(enhancer, self.sample_rate, latency if pieces is None else pieces)

@@ -216,7 +216,9 @@ class CausalStep(Advance):
         seen, frames = 1 + network.observations, network.stem.kernel_size[1]
         parts = torch.arange(2 * seen).view(2, seen).T.flatten()
         stem.weight = stem.weight.view(3, frames, 2 * seen, -1)[:, :, parts].flatten(0, 2)
-        answers, signs = _answers(network.observations, network.taps)
+        answers, signs = (
+            z.to(head.weight.device) for z in _answers(network.observations, network.taps)
+        )
         head.weight, head.bias = head.weight[:, answers] * signs, head.bias[answers] * signs
         shapes = [(1, 1), (self.rows, 2 * seen * (frames - 1))]
         for i, layer in enumerate(encoder, start=1):

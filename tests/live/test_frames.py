@@ -107,3 +107,17 @@ def test_what_hears_ahead_streams_in_windows():
     asked = Pieces(piece=0.1, ahead=0.05)
     assert not isinstance(Stream(causal, RATE, pieces=asked)._windows, Frames)
     assert isinstance(Stream(causal, RATE)._windows, Frames)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("predictor", [False, True])
+def test_weights_may_be_of_another_precision(predictor):
+    made, audio = enhancer(predictor=predictor), sound(300)
+    plain = Stream(made, RATE).whole(audio)
+    half = replace(made, precision="bf16")
+    rough = Stream(half, RATE).whole(audio)
+    largest = np.abs(plain).max()
+    assert 0 < np.abs(rough - plain).max() < 0.02 * largest  # 8 bits of 24, in some layers
+    np.testing.assert_allclose(rough, half(audio, RATE), rtol=0, atol=0.02 * largest)
+    made.model.double()
+    np.testing.assert_allclose(Stream(made, RATE).whole(audio), plain, rtol=0, atol=3e-6 * largest)
