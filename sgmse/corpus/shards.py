@@ -4,12 +4,12 @@
     train-000.parquet   rows of Hugging Face `datasets`: a column of {bytes, path}, and others
 
 All but the sound stays as it is. A sample or a row whose recording cannot be enhanced is left out,
-and named with its reason. One recording is in memory at a time.
+and named with its reason. One sample is in memory at a time.
 """
 
 import io
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from itertools import groupby
 from pathlib import Path, PurePosixPath
@@ -93,24 +93,43 @@ class _Work:
         self.seconds, self.done = 0.0, 0
         self.lost: list[Lost] = []
 
-    def __call__(self, name: str, content: bytes | None) -> tuple[str, bytes] | None:
-        """The name and the bytes of a result; None if there is none."""
-        shown = self.source / name
-        renamed = name
-        if self.format is not None:
-            renamed = str(PurePosixPath(name).with_suffix(f".{self.format}"))
-        try:
-            if content is None:
-                raise AudioError(shown, "holds no bytes, but a name", "store the sound itself")
-            sound = Named(shown, content)
-            seconds = info(sound).duration
-            made = self.enhance(sound, renamed)
-        except Exception as error:  # whatever it is, the others go on
-            self.lost.append(Lost(shown, error))
-            return None
+    def __call__(self, sounds: Sequence[tuple[str, bytes | None]]) -> list[tuple[str, bytes]]:
+        """Names and bytes of the results of recordings that belong together.
+
+        None of them if one is lost, as what is left would be no whole sample.
+        """
+        made: dict[str, bytes] = {}
+        seconds = 0.0
+        for name, content in sounds:
+            shown = self.source / name
+            try:
+                renamed = self._renamed(name)
+                if renamed in made:
+                    problem = f"would be called {renamed}, as another one of its sample"
+                    raise AudioError(shown, problem, "leave the format out")
+                if content is None:
+                    raise AudioError(shown, "holds no bytes, but a name", "store the sound itself")
+                sound = Named(shown, content)
+                seconds += info(sound).duration
+                made[renamed] = self.enhance(sound, renamed)
+            except Exception as error:  # whatever it is, the other samples go on
+                self.lost += [
+                    Lost(shown, error) if other == name else self._left_out(other, name)
+                    for other, _ in sounds
+                ]
+                return []
         self.seconds += seconds
-        self.done += 1
-        return renamed, made
+        self.done += len(made)
+        return [*made.items()]
+
+    def _renamed(self, name: str) -> str:
+        if self.format is None:
+            return name
+        return str(PurePosixPath(name).with_suffix(f".{self.format}"))
+
+    def _left_out(self, name: str, because: str) -> Lost:
+        shown = self.source / name
+        return Lost(shown, AudioError(shown, f"is left out with {because}", "see what that holds"))
 
     def nothing(self) -> AudioError:
         """Why there is no result."""
@@ -149,26 +168,26 @@ def _samples(archive: tarfile.TarFile, path: Path) -> Iterator[list[tarfile.TarI
 def _enhance_samples(file: BinaryIO, part: Path, work: _Work) -> None:
     with _opened(file, work.source) as archive, tarfile.open(part, "w") as out:
         for members in _samples(archive, work.source):
-            made: list[tuple[tarfile.TarInfo, bytes | None]] = []
-            for member in members:
-                content = _content(archive, member, work.source)
-                if content is None or PurePosixPath(member.name).suffix[1:].lower() not in SUFFIXES:
-                    made.append((member, content))
-                    continue
-                result = work(member.name, content)
-                if result is None:
-                    break
-                renamed = copy(member)
-                renamed.name, renamed.size = result[0], len(result[1])
+            contents = [_content(archive, member, work.source) for member in members]
+            sounds = {
+                i: (member.name, content)
+                for i, (member, content) in enumerate(zip(members, contents, strict=True))
+                if content is not None and PurePosixPath(member.name).suffix[1:].lower() in SUFFIXES
+            }
+            results = work([*sounds.values()])
+            if sounds and not results:
+                continue
+            for i, (name, content) in zip(sounds, results, strict=True):
+                renamed = copy(members[i])
+                renamed.name, renamed.size = name, len(content)
                 renamed.pax_headers = {
-                    name: value
-                    for name, value in member.pax_headers.items()
-                    if name not in ("path", "size")
+                    key: value
+                    for key, value in renamed.pax_headers.items()
+                    if key not in ("path", "size")
                 }
-                made.append((renamed, result[1]))
-            else:
-                for member, content in made:
-                    out.addfile(member, None if content is None else io.BytesIO(content))
+                members[i], contents[i] = renamed, content
+            for member, content in zip(members, contents, strict=True):
+                out.addfile(member, None if content is None else io.BytesIO(content))
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bytes | None:
@@ -225,10 +244,10 @@ def _enhance_rows(file: BinaryIO, part: Path, work: _Work) -> None:
             kept = []
             for row in rows:
                 sound = row[column] or {"bytes": None, "path": None}
-                result = work(sound["path"] or str(number), sound["bytes"])
+                results = work([(sound["path"] or str(number), sound["bytes"])])
                 number += 1
-                if result is not None:
-                    name = None if sound["path"] is None else result[0]
-                    kept.append({**row, column: {**sound, "bytes": result[1], "path": name}})
+                for renamed, content in results:
+                    name = None if sound["path"] is None else renamed
+                    kept.append({**row, column: {**sound, "bytes": content, "path": name}})
             if kept:
                 writer.write_table(arrow.Table.from_pylist(kept, schema))

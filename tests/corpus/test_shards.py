@@ -118,9 +118,28 @@ def test_a_sample_that_fails_is_left_out_as_a_whole_and_named(capsys, model):
     assert Path("lost.jsonl").read_text() == ""
 
 
+def test_with_one_recording_of_a_sample_all_of_them_are_lost():
+    tar("s.tar", {"1.a.wav": sound(1), "1.b.wav": b"no sound", "1.c.wav": sound(2)} | SAMPLES)
+    (outcome,) = ran("s.tar")
+    assert outcome.job.seconds == pytest.approx(0.2)
+    assert [str(lost.source) for lost in outcome.lost] == [f"s.tar/1.{x}.wav" for x in "abc"]
+    why = [str(lost.error) for lost in outcome.lost]
+    assert why[0].startswith("s.tar/1.a.wav: is left out with 1.b.wav;")
+    assert why[1].startswith("s.tar/1.b.wav: is not audio")
+    assert list(members("out/s.tar")) == list(SAMPLES)
+
+
+def test_two_results_of_one_name_are_refused():
+    tar("s.tar", {"1.wav": sound(1), "1.flac": sound(2, "flac")} | SAMPLES)
+    (outcome,) = ran("s.tar", settings=Settings(seed=2, format="flac"), format="flac")
+    assert "would be called 1.flac, as another one" in str(outcome.lost[1].error)
+    assert next(iter(members("out/s.tar"))) == "a/1.flac"
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
+        ({"1.a.wav": sound(), "1.b.wav": b"x"}, "none of its 2 recordings can be enhanced"),
         (b"none", "is no tar archive"),
         ({"a.txt": b"x"}, "holds no recordings"),
         ({"a.wav": b"x"}, "none of its 1 recordings can be enhanced"),
