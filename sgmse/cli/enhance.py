@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import BinaryIO, Self
 
-    from sgmse.corpus import Cluster, Job, Outcome
+    from sgmse.corpus import Cluster, Job, Outcome, Plan
     from sgmse.enhancer import Enhancer
 
 # Those of `QualityName` and of `sgmse.solvers.NAMED`, for which the help does not wait.
@@ -206,6 +206,8 @@ def run(options: argparse.Namespace) -> int:
         plan = with_pictures(plan) if options.plot else plan
         plan = plan.checked(overwrite=options.overwrite, skip_existing=options.skip_existing)
         piped = any(job.target == STANDARD for job in plan.jobs)
+        if options.failures is not None:
+            _check_failures(Path(options.failures), options.inputs, plan)
         if piped and sys.stdout.isatty():
             raise ArgumentError("stdout is a terminal, which shows no sound; name a file with -o")
         report = held.enter_context(_Report(options, piped))
@@ -214,6 +216,19 @@ def run(options: argparse.Namespace) -> int:
         if plan.jobs:
             _enhance(plan.jobs, options, report, cluster)
     return report.end()
+
+
+def _check_failures(file: Path, inputs: "Sequence[str]", plan: "Plan") -> None:
+    """Refuse a list of failures in the place of a recording, of a list or of a shard."""
+    if file.is_dir():
+        raise ArgumentError(f"--failures {file}: is a folder; name a file in it")
+    jobs = [*plan.jobs, *(outcome.job for outcome in plan.ended)]
+    named = {Path(name) for name in inputs}
+    named |= {path for job in jobs for path in (job.source, job.target, job.picture) if path}
+    if os.path.realpath(file) in map(os.path.realpath, named):
+        raise ArgumentError(f"--failures {file}: is an input or a result; name another file")
+    if file.suffix[1:].lower() in SUFFIXES:
+        raise ArgumentError(f"--failures {file}: is the name of a recording; name it .jsonl")
 
 
 def _cluster(options: argparse.Namespace) -> "Cluster":
@@ -348,9 +363,6 @@ class _Report:
         self.start = perf_counter()
 
     def __enter__(self) -> "Self":
-        name = self.options.failures
-        if name is not None and Path(name).is_dir():
-            raise ArgumentError(f"--failures {name}: is a folder; name a file in it")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -251,7 +251,7 @@ def _is_file(output: str | Path, inputs: Sequence[str | Path]) -> bool:
         return False
     if path.is_file() or _suffix(path) in KNOWN:
         return True
-    several = len(inputs) > 1 or Path(inputs[0]).is_dir() or _is_pattern(inputs[0])
+    several = len(inputs) != 1 or Path(inputs[0]).is_dir() or _is_pattern(inputs[0])
     several = several or _is_list_file(inputs[0])
     return bool(_suffix(path)) and not several
 

@@ -507,6 +507,27 @@ def test_an_absent_device_is_one_line(run):
     assert re.match(r"sgmse: error: device 'cuda' is not available \(.*\); use 'cpu'", err[0])
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("wav.scp", "is an input or a result"),
+        ("./in/a.wav", "is an input or a result"),
+        ("out/a.wav", "is an input or a result"),
+        ("other.flac", "is the name of a recording"),
+        ("in", "is a folder"),
+    ],
+)
+def test_a_list_of_failures_takes_no_place_of_a_recording(name, words, run):
+    make("in/a.wav")
+    make("other.flac")
+    Path("wav.scp").write_text("a in/a.wav\n")
+    before = {file: Path(file).read_bytes() for file in names()}
+    code, out, (line,) = run("wav.scp", "-o", "out", "--failures", name)
+    assert (code, out) == (1, [])
+    assert line.startswith(f"sgmse: error: --failures {Path(name)}: {words}; name")
+    assert {file: Path(file).read_bytes() for file in names()} == before
+
+
 def test_a_name_in_no_encoding_stops_no_other(run):
     make("a.wav")
     make("b.wav")

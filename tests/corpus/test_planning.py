@@ -103,6 +103,10 @@ def test_an_empty_name_is_no_folder(names):
         make_plan(["a.wav"], "")
 
 
+def test_no_inputs_are_no_jobs():
+    assert make_plan([]) == make_plan([], "out") == make_plan([], "out.wav")
+
+
 def test_a_folder_named_like_a_file_is_a_folder():
     Path("set.wav").mkdir()
     assert planned("a.wav", output="set.wav") == {"a.wav": "set.wav/a.wav"}
