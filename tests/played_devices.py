@@ -19,13 +19,15 @@ class Played:
     latency = 0.01
 
     def __init__(self, kind: str, module: "Module", **settings) -> None:
-        self.kind, self.settings = kind, settings
+        self.kind, self.settings, self.module = kind, settings, module
         self.active, self.events = False, []
         if settings["samplerate"] in module.refused:
             raise PortAudioError("Invalid sample rate\n[PaErrorCode -9997]")
         module.streams.append(self)
 
     def start(self) -> None:
+        if self.settings["device"] in self.module.busy:
+            raise PortAudioError("Device unavailable\n[PaErrorCode -9985]")
         self.active = True
         self.events.append("start")
 
@@ -58,7 +60,7 @@ class Module:
     PortAudioError = PortAudioError
 
     def __init__(self, *listed: tuple[str, int, int], default=(1, 1)) -> None:
-        self.listed, self.refused, self.streams = listed, [], []
+        self.listed, self.refused, self.busy, self.streams = listed, [], [], []
         self.default = SimpleNamespace(device=default)
 
     def query_devices(self):

@@ -81,9 +81,7 @@ class Line:
             try:
                 self._streams.append(kind(**same, **own))
             except (sound.PortAudioError, ValueError) as error:
-                text = " ".join(str(error).split())
-                remedy = "try another --rate, --channels or device; sgmse live --devices lists them"
-                raise AudioError(device.name, f"does not open: {text}", remedy) from error
+                raise _unusable(device, "open", error) from error
 
     @property
     def latency(self) -> float:
@@ -111,8 +109,15 @@ class Line:
         return all(stream.active for stream in self._streams)
 
     def __enter__(self) -> Self:
-        for stream in self._streams:
-            stream.start()
+        try:
+            for device, stream in zip(self._devices, self._streams, strict=True):
+                try:
+                    stream.start()
+                except sounddevice().PortAudioError as error:  # others may have taken it by now
+                    raise _unusable(device, "start", error) from error
+        except BaseException as error:  # after which nobody leaves the block
+            self.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(
@@ -126,7 +131,10 @@ class Line:
             stream.close()
 
     def read(self, seconds: float) -> Block | None:
-        """What came, (channels, samples), with silence for what was lost; None within that time.
+        """What came, (channels, samples); None if nothing does within that time.
+
+        What was lost is silence, so that what follows keeps its time; but not on the way to a
+        loudspeaker, where all that follows would be later by the work on it.
 
         Raises `AudioError` where the device has stopped.
         """
@@ -134,6 +142,8 @@ class Line:
             if not self._heard:
                 self._check()
                 self._moved.wait(seconds)
+            while self.target is not None and self._heard and isinstance(self._heard[0], int):
+                self._heard.popleft()
             if not self._heard:
                 return None
             first = self._heard.popleft()
@@ -214,3 +224,10 @@ class Line:
                 self.underruns += 1
             self._moved.notify()
         played[:] = taken + bytes(size - len(taken))
+
+
+def _unusable(device: Device, what: str, error: Exception) -> AudioError:
+    """Of a device that does not open or start, with what PortAudio says."""
+    text = " ".join(str(error).split())
+    remedy = "try another --rate, --channels or device; sgmse live --devices lists them"
+    return AudioError(device.name, f"does not {what}: {text}", remedy)

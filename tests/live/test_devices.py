@@ -175,3 +175,27 @@ def test_a_device_that_does_not_open_or_stops_is_said(module):
     with pytest.raises(AudioError, match="USB card: has stopped; see whether"):
         stopped(line)
     assert [stream.events for stream in module.streams] == [["start", "abort", "close"]] * 2
+
+
+def test_a_device_that_does_not_start_leaves_none_open(module):
+    line = Line(RATE, 1, microphone("mic"), loudspeaker("usb"))
+    module.busy = [3]
+    with pytest.raises(AudioError, match=r"card: does not start: Device unavailable \[.*--rate"):
+        line.__enter__()
+    heard, played = module.streams
+    assert (heard.events, played.events) == (["start", "abort", "close"], ["abort", "close"])
+
+
+def test_to_a_loudspeaker_nothing_becomes_later_and_later(module):
+    """Work that takes twice the time of the sound: some is lost, and the rest is not held back."""
+    with Line(RATE, 1, microphone("mic"), loudspeaker("Headset")) as line:
+        stream, said, done, latest = module.streams[0], 0, 0.0, 0
+        while said < 60 * RATE:
+            stream.hear(ramp(said + 1, said + 101))
+            said += 100
+            if done <= said and (block := line.read(0)) is not None:
+                assert np.all(block)
+                latest = said - round(block[0, 0] * 1e6)
+                done = said + 2 * block.shape[1]
+        assert latest <= 2.1 * HELD * RATE
+        assert line.lost > 20 * RATE
