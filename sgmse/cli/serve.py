@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
 
     place = Place(options.host, options.port, tuple(options.origins))
     connections = options.connections or threads
-    limits = Limits(connections, threads, options.idle, 1000 * options.max_kilobytes)
+    limits = Limits(connections, threads, options.idle, 1024 * options.max_kilobytes)
     enhancer = enhancer_of(options, 1)
     said = (lambda line: None) if options.quiet else console.warn
     server = Server(enhancer, place, limits, said)
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     hidden = True if options.quiet else None  # None: where stderr is no terminal
     with tqdm(bar_format="{desc}", disable=hidden, leave=False, file=sys.stderr) as bar:
         asyncio.run(_served(server, bar, options.quiet))
-    raise KeyboardInterrupt("each connection has its rest")
+    raise KeyboardInterrupt("the server has ended")
 
 
 async def _served(server: "Server", bar: "tqdm[Any]", quiet: bool) -> None:

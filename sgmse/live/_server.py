@@ -91,6 +91,14 @@ class Server:
     async def __aenter__(self) -> Self:
         self._ending = False
         self._pool = ThreadPoolExecutor(self.limits.threads, "sgmse-serve", _one_core)
+        try:
+            await self._listen()
+        except BaseException:  # after which nobody leaves the block
+            self._pool.shutdown(cancel_futures=True)
+            raise
+        return self
+
+    async def _listen(self) -> None:
         await self._warm()
         listening = self._websockets.serve(
             self._connected,
@@ -114,7 +122,6 @@ class Server:
                 f"cannot listen at {self.place.host}, port {self.place.port}: "
                 f"{error}; take another host or port"
             ) from error
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         self._ending = True
@@ -126,6 +133,7 @@ class Server:
             async with asyncio.timeout(GRACE):
                 await self._listening.wait_closed()
         except TimeoutError:
+            self.say(f"{len(self._open)} connections did not take their rest in {GRACE:g} s")
             for socket in list(self._open):
                 socket.transport.abort()
             await self._listening.wait_closed()
@@ -137,11 +145,16 @@ class Server:
 
         def work() -> None:
             rate = self.enhancer.front.sample_rate
-            stream = Stream(self.enhancer, rate)
-            noise = np.random.default_rng(0).standard_normal(2 * stream.due, np.float32)
-            with suppress(SgmseError):  # which who comes is told
-                stream.whole(0.01 * noise)
-            ready.wait()
+            try:
+                stream = Stream(self.enhancer, rate)
+                noise = np.random.default_rng(0).standard_normal(2 * stream.due, np.float32)
+                with suppress(SgmseError):  # which who comes is told
+                    stream.whole(0.01 * noise)
+            except BaseException:
+                ready.abort()  # or the others would wait for this one
+                raise
+            with suppress(threading.BrokenBarrierError):  # by one that says why
+                ready.wait()
 
         await asyncio.gather(*(self._work(work) for _ in range(self.limits.threads)))
 

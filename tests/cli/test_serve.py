@@ -75,6 +75,6 @@ def test_it_serves_until_it_is_ended_and_then_gives_the_rest(model, number):
         finally:
             process.kill()
     assert process.returncode == 130
-    assert err == "sgmse: interrupted; each connection has its rest\n"
+    assert err == "sgmse: interrupted; the server has ended\n"
     stream = Stream(tiny.enhancer(), 16000, 0.2)
     assert made == pcm.content(stream.whole(pcm.samples(content)))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket as sockets
+import threading
 
 import numpy as np
 import pytest
@@ -401,6 +402,38 @@ def test_what_is_asked_of_a_server_is_checked(enhancer):
             await Server(enhancer, Place(port=port)).__aenter__()
 
     run(twice, enhancer)
+    assert not [thread for thread in threading.enumerate() if "sgmse-serve" in thread.name]
+
+
+def test_a_thread_that_fails_at_the_start_lets_no_other_wait(enhancer, monkeypatch):
+    failed = threading.Event()
+
+    def failing(self, audio):
+        if failed.is_set():
+            return audio
+        failed.set()
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr(Stream, "whole", failing)
+    with pytest.raises(ZeroDivisionError, match="by nothing"):
+        run(None, enhancer, Limits(threads=3))
+    assert not [thread for thread in threading.enumerate() if "sgmse-serve" in thread.name]
+
+
+def test_who_does_not_take_the_rest_is_said(enhancer, monkeypatch):
+    monkeypatch.setattr("sgmse.live._server.GRACE", 0.05)
+
+    async def test(server):
+        socket = await connect(server)
+        await started(socket)
+        for connection in server._open:
+            monkeypatch.setattr(connection, "close", slow)
+
+    async def slow(*_):
+        await asyncio.sleep(0.3)
+
+    _, said = run(test, enhancer)
+    assert said == ["1 connections did not take their rest in 0.05 s"]
 
 
 @pytest.mark.slow
