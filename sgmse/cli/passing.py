@@ -56,6 +56,10 @@ def from_pipe(
         missing = (frames - done) / pcm.sample_rate
         text = f"<stdin>: ends {missing:.2f} s before its header says, and so does the result"
         warnings.warn(text, RecordingWarning, stacklevel=2)
+    elif frames is None and held and not ending.asked:
+        count = f"{len(held)} byte{'s' * (len(held) > 1)}"
+        text = f"<stdin>: ends within a frame of {pcm.frame} bytes; {count} left out"
+        warnings.warn(text, RecordingWarning, stacklevel=2)
 
 
 class Passage:

@@ -95,7 +95,7 @@ class Runner:
                 f"block has the channels {rows.shape[:-1]}, and those before {self._shape}; "
                 "after flush() or reset() there may be other ones"
             )
-        if not np.isfinite(rows).all():
+        if not (np.abs(rows) <= np.finfo(np.float32).max).all():
             raise ValueError("block has samples that are not finite; replace them, and go on")
         first, self._shape = self._shape is None, rows.shape[:-1]
         rows = np.atleast_2d(rows).astype(np.float32)
@@ -184,7 +184,9 @@ def piped(runner: Runner, kind: str, channels: int) -> float:
     def blocks() -> Iterator[Samples]:
         nonlocal total
         while part := sys.stdin.buffer.read(runner.hop * size):
-            part = part[: len(part) // size * size]
+            if rest := len(part) % size:  # at the end
+                print(f"the last {rest} bytes are no whole frame, and left out", file=sys.stderr)
+                part = part[:-rest]
             total += len(part) // size
             yield floats(part, kind, channels)
 
@@ -197,7 +199,7 @@ def piped(runner: Runner, kind: str, channels: int) -> float:
 def filed(runner: Runner, source: Path, target: Path) -> float:
     """A WAV file to another, which appears whole or not at all; the seconds that there were."""
     with wave.open(str(source), "rb") as reading:
-        rate, channels = reading.getframerate(), reading.getnchannels()
+        rate, channels, total = reading.getframerate(), reading.getnchannels(), 0
         if rate != runner.sample_rate or reading.getsampwidth() != 2:
             raise ValueError(
                 f"{source} has {rate} Hz and {8 * reading.getsampwidth()} bits; convert it: ffmpeg "
@@ -205,7 +207,9 @@ def filed(runner: Runner, source: Path, target: Path) -> float:
             )
 
         def blocks() -> Iterator[Samples]:
+            nonlocal total
             while part := reading.readframes(rate):
+                total += len(part) // (2 * channels)
                 yield floats(part, "s16", channels)
 
         part = target.with_name(f".{target.name}.{os.getpid()}")
@@ -217,7 +221,10 @@ def filed(runner: Runner, source: Path, target: Path) -> float:
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
-        return reading.getnframes() / rate
+        if missing := reading.getnframes() - total:
+            text = f"{source} ends {missing / rate:.2f} s before its header says, and so does"
+            print(f"{text} {target}", file=sys.stderr)
+        return total / rate
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -153,8 +153,9 @@ def test_nan_ends_it_with_what_was_heard(piped):
 
 def test_half_a_sample_at_the_end_is_no_sound(piped):
     content = S16.content(sound(5000))
-    code, out, _ = piped(content + b"x", "--raw", "s16", "--rate", str(RATE))
+    code, out, err = piped(content + b"x", "--raw", "s16", "--rate", str(RATE))
     assert (code, len(out)) == (0, len(content))
+    assert "warning: <stdin>: ends within a frame of 2 bytes; 1 byte left out" in err
 
 
 @pytest.mark.parametrize("coding", CODINGS)

@@ -189,6 +189,7 @@ def test_a_runner_says_what_it_does_not_take(exported, tmp_path):
         (noise(40), "channels"),
         (np.zeros((2, 3), np.int16), "floats of shape"),
         (np.full((2, 3), np.nan), "not finite"),
+        (np.full((2, 3), 1e39), "not finite"),
     ):
         with pytest.raises(ValueError, match=says):
             run(block)
@@ -229,6 +230,14 @@ def test_a_command_without_torch_gives_what_the_stream_gives(exported, tmp_path)
     assert np.abs(made - 32768 * expected).max() <= 0.51  # rounded
     raw = called(exported.path, "--raw", "s16", "--channels", "2", given=audio.T.tobytes())
     assert raw.stdout == made.T.astype("<i2").tobytes()
+    assert raw.stderr == b""
+    odd = called(exported.path, "--raw", "s16", "--channels", "2", given=audio.T.tobytes() + b"abc")
+    assert odd.stdout == raw.stdout
+    assert odd.stderr == b"the last 3 bytes are no whole frame, and left out\n"
+    source.write_bytes(source.read_bytes()[: -4 * 97])
+    cut = called(exported.path, source, target)
+    assert b"ends 0.01 s before its header says, and so does" in cut.stderr
+    assert b"(0.1 s in" in cut.stdout
     assert {path.name for path in tmp_path.iterdir()} == {"noisy.wav", "clean.wav"}
 
 
