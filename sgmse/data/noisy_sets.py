@@ -402,8 +402,8 @@ def _apart(voices: Sequence[Source], noises: Sequence[Source], size: int) -> lis
         group: list[Source] = []
         for i in range(number * size, (number + 1) * size):
             turn = (noises[(i + k) % len(noises)] for k in range(len(noises)))
-            taken = {voice.path, *(source.path for source in group)}
-            found = next((source for source in turn if source.path not in taken), None)
+            taken = {source.path.resolve() for source in (voice, *group)}
+            found = next((source for source in turn if source.path.resolve() not in taken), None)
             if found is None:
                 raise MixError(
                     f"{voice.place} needs {size} other recordings of noise, and there are fewer; "

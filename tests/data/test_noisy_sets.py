@@ -369,6 +369,15 @@ def test_a_babble_has_other_voices_at_equal_power(folders):
         )
 
 
+def test_a_recording_is_itself_by_any_name(folders, monkeypatch):
+    clean, _, output = folders
+    monkeypatch.chdir(clean.parent)
+    (clean.parent / "link").symlink_to(clean)
+    for noise in (clean, Path("link")):
+        made = mix("clean", noise, output, Mixer((0.0,), sample_rate=RATE), overwrite=True)
+        assert all(one.speech != one.noise for one in made.mixtures)
+
+
 def test_there_must_be_enough_voices(folders):
     clean, _, output = folders
     with pytest.raises(MixError, match="needs 5 other recordings of noise, and there are fewer"):

@@ -147,6 +147,24 @@ def test_what_is_no_sound_is_said(page, tmp_path):
     assert page.is_enabled("#file")
 
 
+def test_a_microphone_that_cannot_be_played_is_closed(page):
+    page.evaluate(
+        """() => {
+            const [devices, Own] = [navigator.mediaDevices, window.AudioContext];
+            const open = devices.getUserMedia.bind(devices);
+            devices.getUserMedia = async (wanted) => (window.opened = await open(wanted));
+            window.AudioContext = class { constructor() { throw new Error("no such rate"); } };
+            window.restored = () => { window.AudioContext = Own; };
+        }"""
+    )
+    page.click("#listen")
+    page.wait_for_selector("#problem:has-text('the microphone is not heard: no such rate')")
+    ended = "() => window.opened.getTracks().map((track) => track.readyState)"
+    assert page.evaluate(ended) == ["ended"]
+    assert page.is_enabled("#listen")
+    page.evaluate("() => window.restored()")
+
+
 def loudness(audio: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(audio))))
 

@@ -88,11 +88,13 @@ at("listen").onclick = async () => {
     at("listen").textContent = "Listen";
     return;
   }
+  let stream, context;
+  at("listen").disabled = true; // or a second click would start it twice
   try {
     // The model does these things, and takes sound as it comes.
     const audio = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-    const stream = await navigator.mediaDevices.getUserMedia({ audio });
-    const context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
+    stream = await navigator.mediaDevices.getUserMedia({ audio });
+    context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
     await context.audioWorklet.addModule("recorder.js");
     const options = { processorOptions: { hop, wait: WAIT }, outputChannelCount: [2] };
     const recorder = new AudioWorkletNode(context, "recorder", options);
@@ -110,6 +112,10 @@ at("listen").onclick = async () => {
     listening = { context, stream, recorder };
     at("listen").textContent = "Stop";
   } catch (error) {
+    stream?.getTracks().forEach((track) => track.stop());
+    context?.close();
     problem(`the microphone is not heard: ${error.message}`);
+  } finally {
+    at("listen").disabled = false;
   }
 };
