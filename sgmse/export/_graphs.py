@@ -137,7 +137,8 @@ class AudioGraph(WholeGraph):
     """Audio (batch, samples) at the rate of the model to enhanced audio, each row a recording.
 
     It is what an `Enhancer` makes of a recording at that rate in one segment: the mean over its
-    shifts of one evaluation at the observation, as loud as the speech was.
+    shifts of one evaluation at the observation, as loud as the speech was, with the model's share
+    of the recording.
     """
 
     kind = "audio"
@@ -162,7 +163,7 @@ class AudioGraph(WholeGraph):
         clean = torch.stack(drawn).mean(dim=0)
         if front.level == "kept":
             clean = raised(clean, loud, front.sample_rate)
-        return peak * clean
+        return kept(self.checkpoint.dry, peak * clean, audio)
 
     def drawn(self, audio: Tensor) -> Tensor:
         """As `Enhancer.sampled`, of one evaluation."""
@@ -185,6 +186,11 @@ class AudioGraph(WholeGraph):
             warnings.simplefilter("ignore")
             rows = [enhancer(row, self.checkpoint.front.sample_rate) for row in inputs[0]]
         return torch.stack(rows)
+
+
+def kept(dry: float, clean: Tensor, audio: Tensor) -> Tensor:
+    """A result with a share of the recording."""
+    return clean if dry == 0 else (1 - dry) * clean + dry * audio
 
 
 def voices(batch: int, samples: int, rate: int, seed: int) -> Tensor:

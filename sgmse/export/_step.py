@@ -19,7 +19,7 @@ from typing_extensions import override
 from sgmse.checkpoints import Checkpoint
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ExportError
-from sgmse.export._graphs import Graph, Run, difference, not_one_evaluation, voices
+from sgmse.export._graphs import Graph, Run, difference, kept, not_one_evaluation, voices
 from sgmse.export._parts import Spectra, exportable
 from sgmse.export.runner import Runner, Samples
 from sgmse.live import Stream
@@ -87,7 +87,8 @@ class StepGraph(Graph):
         output, memory = self.advance(x.flatten(1, 2), seen.flatten(1, 2), memory)
         x0 = model.parametrization.estimate(output[:, None], y, y, self.end, model.sde).x0
         frame = self.spectra.expanded(x0).view(1, -1) @ self.scaled
-        enhanced = begun * (sounding + frame[:, : self.hop])
+        clean = sounding + frame[:, : self.hop]
+        enhanced = begun * kept(self.checkpoint.dry, clean, own[1])
         after = [torch.ones(1, 1), audio, frame[:, self.hop :], *memory]
         return enhanced.view(1, self.hop), torch.cat([part.reshape(-1) for part in after]).view(
             self.size

@@ -178,6 +178,7 @@ def test_faint_spectra_do_not_vanish():
     checkpoint=[
         refining(),
         refining(moved=0.0),
+        replace(refining(), dry=0.2),
         with_network(tiny.network(), model=ScoreModel(tiny.network(), SBVE(), EDM(0.2))),
         *(with_network(tiny.network(), front=front) for front in FRONTS),
     ]

@@ -130,8 +130,8 @@ SCALED = ScoreModel(tiny.causal_checkpoint().model.network, SBVE(), EDM(0.2))
 
 @pytest.mark.parametrize(
     "changes",
-    [*({"front": front} for front in FRONTS.values()), {"model": SCALED}],
-    ids=[*FRONTS, "scaled inputs"],
+    [*({"front": front} for front in FRONTS.values()), {"model": SCALED}, {"dry": 0.2}],
+    ids=[*FRONTS, "scaled inputs", "a share of the recording"],
 )
 def test_other_models(changes, tmp_path):
     checkpoint = tiny.causal_checkpoint(**changes)
