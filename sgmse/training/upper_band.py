@@ -101,6 +101,12 @@ class UpperBandRecipe:
             raise ArgumentError(
                 f"pool {self.pool} must hold at least the pairs of a batch, {self.batch}"
             )
+        least = round(LONG * self.sample_rate / 48000)
+        if self.data.samples < least:
+            raise ArgumentError(
+                f"data.samples must be at least {least}, a frame of the loss at "
+                f"{self.sample_rate} Hz, not {self.data.samples}"
+            )
 
     def below(self, root: Path) -> "UpperBandRecipe":
         """The same with absolute folders, for a place apart from them."""

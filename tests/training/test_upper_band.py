@@ -136,6 +136,7 @@ def test_what_is_wrong_is_said_before_anything_starts(place, tmp_path):
         (["sample_rate=16001"], {}, None),
         (["sample_rate=16000"], {}, "sample_rate"),
         (["lr=0"], {}, "lr must be positive, not 0"),
+        (["data.samples=2047"], {}, "samples must be at least 2048, a frame of the loss at 48000"),
         (["pool=1"], {}, "pool 1 must hold at least the pairs of a batch, 2"),
         (["stepps=3"], {}, "stepps"),
         (["data.clean=nowhere"], {}, "data.clean"),
