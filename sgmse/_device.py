@@ -5,6 +5,7 @@ and is there before what is asked of the device next.
 """
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
@@ -80,18 +81,43 @@ def out_of_memory(error: BaseException) -> str | None:
 def precision(device: torch.device, name: Precision) -> Iterator[None]:
     """How networks multiply meanwhile, said outright: torch has TF32 for convolutions by default.
 
-    Of one thread at a time, as torch has one setting of TF32 for all.
+    As torch has one setting of TF32 for all threads, those that are in the block at a time ask for
+    the same; the last one to leave it puts back what was before the first one.
     """
     half = torch.autocast(device.type, torch.bfloat16) if name == "bf16" else nullcontext()
     if device.type != "cuda":
         with half:
             yield
         return
-    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = convolutions.allow_tf32, products.allow_tf32
-    convolutions.allow_tf32 = products.allow_tf32 = name != "float32"
+    _TF32.enter(name != "float32")
     try:
         with half:
             yield
     finally:
-        convolutions.allow_tf32, products.allow_tf32 = before
+        _TF32.leave()
+
+
+class _Tf32:
+    """The settings of torch, and how many blocks have changed them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._within, self._before = 0, (True, False)
+
+    def enter(self, allowed: bool) -> None:
+        convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+        with self._lock:
+            if self._within == 0:
+                self._before = convolutions.allow_tf32, products.allow_tf32
+            self._within += 1
+            convolutions.allow_tf32 = products.allow_tf32 = allowed
+
+    def leave(self) -> None:
+        convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+        with self._lock:
+            self._within -= 1
+            if self._within == 0:
+                convolutions.allow_tf32, products.allow_tf32 = self._before
+
+
+_TF32 = _Tf32()

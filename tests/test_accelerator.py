@@ -190,3 +190,17 @@ def test_a_gpu_takes_tf32_only_where_it_is_asked_for(name):
         assert [place.allow_tf32 for place in places] == [name != "float32"] * 2
         raise KeyError
     assert [place.allow_tf32 for place in places] == before
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+def test_who_leaves_first_changes_no_products_of_others():
+    """As threads of a server do, whose streams are on one GPU."""
+    places = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [place.allow_tf32 for place in places]
+    first, second = (precision(torch.device("cuda"), "float32") for _ in range(2))
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert [place.allow_tf32 for place in places] == [False] * 2
+    second.__exit__(None, None, None)
+    assert [place.allow_tf32 for place in places] == before

@@ -177,15 +177,15 @@ def _enhance_samples(file: BinaryIO, part: Path, work: _Work) -> None:
             results = work([*sounds.values()])
             if sounds and not results:
                 continue
-            for i, (name, content) in zip(sounds, results, strict=True):
+            for i, (name, made) in zip(sounds, results, strict=True):
                 renamed = copy(members[i])
-                renamed.name, renamed.size = name, len(content)
+                renamed.name, renamed.size = name, len(made)
                 renamed.pax_headers = {
                     key: value
                     for key, value in renamed.pax_headers.items()
                     if key not in ("path", "size")
                 }
-                members[i], contents[i] = renamed, content
+                members[i], contents[i] = renamed, made
             for member, content in zip(members, contents, strict=True):
                 out.addfile(member, None if content is None else io.BytesIO(content))
 

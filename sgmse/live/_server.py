@@ -127,7 +127,7 @@ class Server:
         self._ending = True
         self._listening.close(close_connections=False)
         for waiting in self._open.values():
-            if waiting is not None:
+            if waiting is not None and not waiting.expired():
                 waiting.reschedule(asyncio.get_running_loop().time())
         try:
             async with asyncio.timeout(GRACE):
@@ -161,7 +161,7 @@ class Server:
     def _unwanted(self, socket: "ServerConnection", request: "Request") -> "Response | None":
         """What is answered to a page that is not wanted, or to too many at once."""
         for origin in request.headers.get_all("Origin"):
-            if origin not in self.place.origins:
+            if origin.lower() not in map(str.lower, self.place.origins):
                 self.say(f"a page of {origin} was refused; --origin {origin} would let it in")
                 return socket.respond(
                     HTTPStatus.FORBIDDEN, "pages of this origin are not let in, see --origin\n"

@@ -243,7 +243,7 @@ def test_pages_of_other_origins_are_refused(enhancer):
         async with connect(server, origin="https://example.org") as socket:
             await started(socket)
 
-    _, said = run(test, enhancer, place=Place(port=0, origins=("https://example.org",)))
+    _, said = run(test, enhancer, place=Place(port=0, origins=("https://Example.org",)))
     assert said[0] == (
         "a page of http://evil.example was refused; --origin http://evil.example would let it in"
     )
