@@ -3,6 +3,7 @@
 Importing this imports Lightning, which takes seconds; `run` does so when a training is due.
 """
 
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from sgmse._files import write_whole
@@ -82,6 +85,7 @@ def prepare(
         check(validation, session.pairs, recipe.front.sample_rate)
     with _errors(recipe):
         trainer = _trainer(recipe, session, 0 if state is None else state.step)
+    _check_machines(recipe.trainer.nodes, trainer)
     device = trainer.strategy.root_device.type
     if recipe.trainer.precision == "bf16" and not torch.amp.is_autocast_available(device):
         raise RecipeError(f"trainer.precision: there is no bf16 on {device}; set it to fp32")
@@ -178,6 +182,19 @@ def _trainer(recipe: Recipe, session: Session, step: int) -> Trainer:
         num_sanity_val_steps=0,
         log_every_n_steps=settings.log_every,
     )
+
+
+def _check_machines(nodes: int, trainer: Trainer) -> None:
+    """Refuse several machines where none of the others is known: it would wait for them."""
+    strategy = trainer.strategy
+    alone = isinstance(strategy, ParallelStrategy) and isinstance(
+        strategy.cluster_environment, LightningEnvironment
+    )
+    if nodes > 1 and alone and not {"NODE_RANK", "GROUP_RANK"} & os.environ.keys():
+        raise RecipeError(
+            f"trainer.nodes: of {nodes} machines this one knows no other; start the command on "
+            "each by torchrun or SLURM, as docs/training.md shows, or set trainer.nodes=1"
+        )
 
 
 @contextmanager

@@ -263,6 +263,7 @@ def test_weights_of_another_model_are_refused_before_any_work(
         ("validation.noisy=x", SgmseError, r"validation\.noisy: .* no folder"),
         ("data.noise=x", SgmseError, r"data\.noise: there is no folder"),
         ("trainer.accelerator=gpu", RecipeError, r"trainer\.accelerator"),
+        ("trainer.nodes=2", RecipeError, r"trainer\.nodes: of 2 machines this one knows no other"),
     ],
 )
 def test_typos_are_found_before_any_work(run, tmp_path, undecoded, override, error, message):
