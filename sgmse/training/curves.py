@@ -25,9 +25,8 @@ class Curves:
     def __init__(self, path: Path, step: int = 0) -> None:
         self.path = path
         self.columns: list[str] = [STEP]
-        rows = self._read()
-        kept = [row for row in rows if int(row[STEP]) <= step]
-        if len(kept) < len(rows):
+        kept = [row for row in self._read() if int(row[STEP]) <= step]
+        if path.exists():  # also without what was cut off, or the next row would go on with it
             self._write(kept)
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
@@ -46,9 +45,10 @@ class Curves:
         """The rows that are there; a last one that was cut off is left out."""
         if not self.path.exists():
             return []
-        with self.path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = [row for row in reader if None not in (*row, *row.values())]
+        text = self.path.read_bytes().decode()
+        whole = text[: text.rfind("\n") + 1]
+        reader = csv.DictReader(io.StringIO(whole, newline=""))
+        rows = [row for row in reader if None not in (*row, *row.values())]
         self.columns = list(reader.fieldnames or [STEP])
         return rows
 

@@ -50,3 +50,11 @@ def test_a_run_leaves_the_same_points_as_on_tensorboard(finished):
     table = rows(finished / "curves.csv")
     assert [row["step"] for row in table if row["training/loss"]] == ["2", "4", "6", "8"]
     assert [row["step"] for row in table if row["validation/si_sdr"]] == ["4", "8"]
+
+
+@pytest.mark.parametrize("cut", ["2", "2,0.12"])
+def test_a_row_that_was_cut_off_takes_no_other_with_it(cut, tmp_path):
+    path = tmp_path / "curves.csv"
+    path.write_text(f"step,a\n1,2\n{cut}")
+    Curves(path, 5).add(3, {"a": 4.0})
+    assert path.read_text() == "step,a\n1,2\n3,4\n"
