@@ -447,6 +447,7 @@ class Enhancer:
         """A recording of `length` samples whose channels have the peaks `levels`, enhanced."""
         heard = levels > 0  # a silent channel stays exactly silent
         scale = levels[heard, None]
+        remarks.silence = 0.0 if heard.any() else length / sample_rate
 
         def enhanced(blocks: Iterable[Block]) -> Iterator[Block]:
             loud = (block[heard] / scale for block in blocks)
