@@ -305,8 +305,8 @@ class Enhancer:
 
         Warns:
             RecordingWarning: audio that could be (channels, samples) or (samples, channels); music,
-                or speech that is clean already, or no speech at all; sound above the band of the
-                model that is left out.
+                or speech that is clean already, no speech at all, or silence; sound above the band
+                of the model that is left out.
             ResultWarning: a result with sound where the recording has next to none.
             ClippingWarning: integers that were clipped.
         """
