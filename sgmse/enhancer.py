@@ -305,8 +305,8 @@ class Enhancer:
 
         Warns:
             RecordingWarning: audio that could be (channels, samples) or (samples, channels); music,
-                or speech that is clean already, or no speech at all; sound above the band of the
-                model that is left out.
+                or speech that is clean already, no speech at all, or silence; sound above the band
+                of the model that is left out.
             ResultWarning: a result with sound where the recording has next to none.
             ClippingWarning: integers that were clipped.
         """
@@ -447,6 +447,7 @@ class Enhancer:
         """A recording of `length` samples whose channels have the peaks `levels`, enhanced."""
         heard = levels > 0  # a silent channel stays exactly silent
         scale = levels[heard, None]
+        remarks.silence = 0.0 if heard.any() else length / sample_rate
 
         def enhanced(blocks: Iterable[Block]) -> Iterator[Block]:
             loud = (block[heard] / scale for block in blocks)

@@ -13,7 +13,7 @@ A long file is processed in bounded memory by chaining generators:
 
 from sgmse.audio._arrays import InMemory, floats_of
 from sgmse.audio._coding import CLIP_MODES, RATES, ClipMode, written_as
-from sgmse.audio._finding import find, listed, look
+from sgmse.audio._finding import find, listed, look, unsearched
 from sgmse.audio._info import BLOCK, FOREIGN, SUFFIXES, Info, Samples
 from sgmse.audio._lists import FILE_NAME, is_list, metadata_of, read_metadata, without_suffix
 from sgmse.audio._names import beside, check_target, make_folder
@@ -75,6 +75,7 @@ __all__ = [
     "resampled_length",
     "seekable",
     "segments",
+    "unsearched",
     "without_suffix",
     "write",
     "written_as",

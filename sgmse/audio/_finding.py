@@ -80,6 +80,25 @@ def look(path: str | Path, recursive: bool = False) -> tuple[list[Path], list[Au
     return files, problems
 
 
+def unsearched(path: str | Path) -> list[Path]:
+    """The folders right inside a folder with recordings in them, which are left out of it.
+
+    None of what is no folder, of a list, and of what cannot be looked into.
+    """
+    if not isdir(path) or is_list(path):  # noqa: PTH112
+        return []
+    try:
+        entries = [entry for entry in Path(path).iterdir() if entry.is_dir()]
+    except OSError:
+        return []
+    seen = [entry for entry in entries if entry.name[0] != "." and entry.name not in SYSTEM]
+    return sorted(folder for folder in seen if any(map(_is_named_so, _inside(folder, False)[0])))
+
+
+def _is_named_so(entry: Path) -> bool:
+    return entry.suffix[1:].lower() in SUFFIXES
+
+
 def listed(path: str | Path) -> dict[str, Path] | None:
     """The recordings of a list by their names, in its order; None for what is none.
 

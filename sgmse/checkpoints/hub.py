@@ -73,7 +73,7 @@ def fetch(name: str, **options: Any) -> Path:
     repository = _repository(name)
     from huggingface_hub import snapshot_download
 
-    with _failures_named(f"the hub gave no {name!r}"):
+    with _failures_named(f"the hub gave no {name!r}", "check the name and the network"):
         return Path(snapshot_download(repository, allow_patterns=FILES, **options))
 
 
@@ -139,14 +139,14 @@ def push_to_hub(
 
 
 @contextmanager
-def _failures_named(problem: str) -> Iterator[None]:
+def _failures_named(problem: str, remedy: str = "") -> Iterator[None]:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         yield
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         why = str(error).split("\n")[0]
-        raise CheckpointError(f"{problem}: {why}") from error
+        raise CheckpointError(f"{problem}: {why}{remedy and '; ' + remedy}") from error
 
 
 def _repository(name: str) -> str:

@@ -255,7 +255,7 @@ def _config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        missing = f"has no {CONFIG}" if folder.is_dir() else "does not exist"
+        missing = f"has no {CONFIG}{_inside(folder)}" if folder.is_dir() else "does not exist"
         raise CheckpointError(f"the model {folder} {missing}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read ({_short(error)})") from error
@@ -265,6 +265,13 @@ def _config(folder: Path) -> dict[str, Any]:
     if version > FORMAT:
         raise CheckpointError(f"{path} has format {version}, newer than {FORMAT}; update sgmse")
     return dict(config)
+
+
+def _inside(folder: Path) -> str:
+    """Where the model may be that is not in a folder itself, such as that of a run."""
+    if models := sorted(path.parent for path in folder.glob(f"*/{CONFIG}")):
+        return f"; name a model in it: {', '.join(map(str, models[:3]))}"
+    return f"; name the folder that holds {CONFIG} and {WEIGHTS}"
 
 
 def _fill(module: nn.Module, path: Path) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, cast
 
 import sgmse
 from sgmse._files import write_whole
-from sgmse.audio import CLIP_MODES, SUFFIXES, seekable
+from sgmse.audio import CLIP_MODES, SUFFIXES, seekable, unsearched
 from sgmse.cli import console
 from sgmse.cli.options import Commands, Parser, command, count, decibels, positive, whole
 from sgmse.errors import ArgumentError
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 QUALITIES = ("fast", "balanced", "best", "gentle")
 PRECISIONS = ("float32", "tf32", "bf16")
 BACKENDS = ("torch", "onnx", "openvino", "auto")
+SHOWN = 3  # folders of many that a line names
 SOLVERS = ("ode", "ode2", "sde", "sde2", "pc")
 
 
@@ -106,14 +107,16 @@ def add(commands: Commands) -> None:
     parser.flag("--skip-existing", "leave results that exist as they are, and do the others")
     parser.overwrite("results that exist")
     parser.jobs("; one alone uses all threads (default: 1, and on a GPU 16)", default=None)
-    parser.value("--threads", "N", "of the CPU to use, by all files together", count)
+    parser.value(
+        "--threads", "N", "of the CPU to use, by all files together (default: one a core)", count
+    )
     parser.value(
         "--ray",
         "ADDRESS",
         "work on the machines of a Ray cluster, which need the files under the same names: local "
         "for the cores of this machine, auto for the cluster that it belongs to, HOST:PORT of its "
-        "head, ray://HOST:PORT from outside; --threads and -j are then of each worker, of which "
-        "there is one for each GPU or for so many cores (default: 1)",
+        "head, ray://HOST:PORT from outside; --threads (default: 1) and -j are then of each "
+        "worker, of which there is one for each GPU or for so many cores",
     )
     parser.value(
         "--failures",
@@ -174,8 +177,7 @@ def _add_sampler(parser: Parser) -> None:
         "--backend",
         "BACKEND",
         "what computes the network on a CPU: torch, onnx (onnxruntime) or openvino, with results "
-        "equal to 1e-4, which is checked once; auto takes what is quickest here, timed once "
-        "(default: torch)",
+        "equal to 1e-4, which is checked once; auto takes what is quickest here, timed once",
         choices=BACKENDS,
         default="torch",
     )
@@ -213,6 +215,9 @@ def run(options: argparse.Namespace) -> int:
         report = held.enter_context(_Report(options, piped))
         for outcome in plan.ended:
             report.tell(outcome)
+        if not options.quiet and not options.recursive:
+            known = {outcome.job.source for outcome in plan.ended if outcome.error is not None}
+            _say_unsearched([name for name in options.inputs if Path(name) not in known], options)
         if plan.jobs:
             _enhance(plan.jobs, options, report, cluster)
     return report.end()
@@ -229,6 +234,19 @@ def _check_failures(file: Path, inputs: "Sequence[str]", plan: "Plan") -> None:
         raise ArgumentError(f"--failures {file}: is an input or a result; name another file")
     if file.suffix[1:].lower() in SUFFIXES:
         raise ArgumentError(f"--failures {file}: is the name of a recording; name it .jsonl")
+
+
+def _say_unsearched(inputs: "Sequence[str]", options: argparse.Namespace) -> None:
+    """Say which folders inside folders hold recordings, but for the one of the results."""
+    output = None if options.output is None else os.path.realpath(options.output)
+    for name in inputs:
+        folders = [path for path in unsearched(name) if os.path.realpath(path) != output]
+        if folders:
+            more = f" and {len(folders) - SHOWN} more" if len(folders) > SHOWN else ""
+            named = ", ".join(map(str, folders[:SHOWN])) + more
+            console.say(
+                f"{name}: what is in its folders is left out ({named}); --recursive takes it"
+            )
 
 
 def _cluster(options: argparse.Namespace) -> "Cluster":

@@ -139,8 +139,12 @@ def _needs(name: str, extra: str, requirements: list[str], what: str) -> Finding
         return Finding(name, State.BROKEN, f"{what}: {', '.join(odd)}", remedy)
     if lacking:
         return Finding(name, State.ABSENT, f"{what}: no {', '.join(lacking)}", remedy)
-    if not versions:
-        return Finding(name, State.ABSENT, f"{what}: not of the version installed", remedy)
+    if not versions:  # pip installs nothing for an extra that it does not know
+        text = "the version that was installed has no such extra"
+        copy = Path(__file__).parents[2]
+        known = (copy / "pyproject.toml").is_file()
+        place = f"-e '{copy}[{extra}]'" if known else f"--upgrade '{DISTRIBUTION}[{extra}]'"
+        return Finding(name, State.ABSENT, f"{what}: {text}", f"pip install {place}")
     return Finding(name, State.INSTALLED, f"{what}: {', '.join(versions)}")
 
 

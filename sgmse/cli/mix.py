@@ -57,7 +57,8 @@ def add(commands: Commands) -> None:
         "--degradations",
         "NAME",
         "what spoils the noisy files after that, as recipes have it: Clip, or with settings "
-        "'{class: Codec, coders: [opus]}'; it happens to each unless a probability is given",
+        "'{class: Codec, coders: [opus]}'; it happens to each unless a probability is given "
+        "(default: none)",
         nargs="+",
         default=(),
     )
@@ -128,7 +129,9 @@ def _summary(made: "MixedSet", ratios: Sequence[float]) -> list[str]:
         f"{noises} of noise at {levels} dB"
     ]
     if lowered := sum(mixture.gain < 1 for mixture in made.mixtures):
-        lines.append(f"{lowered} mixtures were lowered so that they do not clip (column gain)")
+        were = "mixture was" if lowered == 1 else "mixtures were"
+        lines.append(f"{lowered} {were} lowered so as not to clip (column gain)")
     if made.skipped:
-        lines.append(f"{len(made.skipped)} recordings were skipped")
+        were = "recording was" if len(made.skipped) == 1 else "recordings were"
+        lines.append(f"{len(made.skipped)} {were} skipped")
     return [*lines, f"the set is in {made.folder}"]

@@ -19,6 +19,13 @@ from sgmse.cli.options import Commands, command
 if TYPE_CHECKING:
     from sgmse.checkpoints import Checkpoint
 
+MEANING = """\
+Means over mixtures of speakers and noises that no model was trained on; more is better. The
+real-time factor is seconds for a second of audio on one thread: less is faster. -: not measured
+in this way; its card says in which.
+
+sgmse info MODEL says what a model is made of, and its folder, in which README.md is its card."""
+
 
 def add(commands: Commands) -> None:
     """Describe the command."""
@@ -40,9 +47,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"{about['model']}: {about['sample_rate']} Hz, {size}, {about['licence']}")
         print(fill(about["purpose"], 100, initial_indent="  ", subsequent_indent="  ") + "\n")
     print("\n".join(_table(checkpoints)))
-    print(
-        "\nsgmse info MODEL says what a model is made of; the card beside its weights has it all."
-    )
+    print(f"\n{MEANING}")
     return 0
 
 

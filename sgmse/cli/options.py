@@ -6,6 +6,7 @@ import re
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from textwrap import fill
 from typing import Any, NoReturn, TypeAlias, TypeVar
@@ -101,6 +102,7 @@ class Parser(argparse.ArgumentParser):
         words = sys.argv[1:] if args is None else list(args)
         for word in self._own(words):
             self._check_option(word)
+        self._check_values(words)
         if self._subparsers is None and "--" in words:  # of which argparse loses what follows
             at = words.index("--")
             words = [*words[:at], *map(_NoOption, words[at + 1 :])]
@@ -139,6 +141,14 @@ class Parser(argparse.ArgumentParser):
         if not name.startswith("--") or " " in name or any(k.startswith(name) for k in known):
             return
         self.error(f"unrecognized option {name}{did_you_mean(name, known)}")
+
+    def _check_values(self, words: list[str]) -> None:
+        """Say how numbers are given of which the first has a minus, which reads as an option."""
+        for option, word in pairwise(words):
+            action = self._option_string_actions.get(option)
+            takes = action is not None and action.nargs is None
+            if takes and re.fullmatch(r"-[\d.]+,\S*", word):
+                self.error(f"argument {option}: a value with a minus takes an =: {option}={word}")
 
     @override
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -183,7 +193,7 @@ class Parser(argparse.ArgumentParser):
         **more: Any,
     ) -> None:
         """An argument with a value, such as "-o --output"; its help says the default, if any."""
-        if default is not None:
+        if default is not None and default != ():
             items = default if isinstance(default, tuple) else (default,)
             text += f" (default: {','.join(str(item).removesuffix('.0') for item in items)})"
         self._place.add_argument(

@@ -383,7 +383,7 @@ def _check_output(output: Path, overwrite: bool, sources: Sequence[Path]) -> Non
     if not output.exists():
         return
     if not overwrite:
-        raise MixError(f"{output} exists; name another folder, or overwrite it")
+        raise MixError(f"{output} exists; name another folder, or use --overwrite (overwrite=True)")
     entries = {path.name for path in output.iterdir()} if output.is_dir() else {"a file"}
     foreign = sorted(entries - {"clean", "noisy", INDEX})
     if foreign or (entries and INDEX not in entries):

@@ -156,8 +156,8 @@ class Network(nn.Module):
         shape = (len(x), self.observations, *x.shape[2:])
         if x.ndim != 4 or x.shape[1] != 1 or y.shape != shape:
             raise ArgumentError(
-                f"x must have the shape (batch, 1, frequency, frame) and y, with "
-                f"{self.observations} in place of the 1, the same; got {tuple(x.shape)} and "
+                f"x must have the shape (batch, 1, frequency, frame), and y (batch, "
+                f"{self.observations}, frequency, frame); got {tuple(x.shape)} and "
                 f"{tuple(y.shape)}; the channels of a recording belong on the batch axis"
             )
         if t.shape != x.shape[:1]:

@@ -22,20 +22,25 @@ def heading(measure: Measure, lower: str = " ↓") -> str:
 
 
 def mean(measure: Measure, interval: Interval, files: int | None = None) -> str:
-    """A mean, half the width of its interval and, if it is over fewer than all files, how many."""
+    """A mean, half the width of its interval and, if it is over fewer than all files, how many.
+
+    One file has no interval.
+    """
     if interval.count == 0:
         return NOTHING
     fewer = f" ({interval.count})" if files is not None and interval.count < files else ""
     digits = measure.digits
-    return f"{interval.mean:.{digits}f} ± {interval.half_width:.{digits}f}{fewer}"
+    half = f" ± {interval.half_width:.{digits}f}" if interval.count > 1 else ""
+    return f"{interval.mean:.{digits}f}{half}{fewer}"
 
 
 def change(measure: Measure, difference: Difference | None) -> str:
     """A difference from the baseline, half the width of its interval, and the stars of `p_holm`."""
     if difference is None:
         return NOTHING
-    half = f"{difference.half_width:.{measure.digits}f}"
-    return f"{difference.mean:+.{measure.digits}f} ± {half} {stars(difference.p_holm)}".rstrip()
+    digits = measure.digits
+    half = f" ± {difference.half_width:.{digits}f}" if difference.count > 1 else ""
+    return f"{difference.mean:+.{digits}f}{half} {stars(difference.p_holm)}".rstrip()
 
 
 def outcome(outcomes: Outcomes | None) -> str:

@@ -169,7 +169,8 @@ def latex(table: Table) -> str:
             mean, _, half = numbers.mean(m, means[m.name]).partition(" ± ")
             if means[m.name].mean == table.best.get(m.name):
                 mean = f"\\mathbf{{{mean}}}"
-            cells.append(f"${mean} \\pm {half}$" if half else "--")
+            spread = f" \\pm {half}" if half else ""
+            cells.append("--" if mean == numbers.NOTHING else f"${mean}{spread}$")
         lines.append(" & ".join(cells) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from sgmse._checks import real, shown
-from sgmse.errors import ArgumentError
+from sgmse.errors import ArgumentError, ArgumentTypeError
 
 
 class Scales(NamedTuple):
@@ -170,6 +170,11 @@ class SDE(ABC):
         Where a(t) = 0 they are infinite, but h = 0 without an observation, and g has its limit
         where sigma = 0 too.
         """
+        if not isinstance(t, Tensor):
+            remedy = "torch.tensor([0.5], dtype=torch.float64)"
+            raise ArgumentTypeError(
+                f"t must be a tensor of times, such as {remedy}, not {shown(t)}"
+            )
         # Where sigma = 0 g^2 may read 0 times infinity: its limit is one rounding away.
         eps = torch.finfo(t.dtype).eps
         both = torch.stack([t, t.clamp(eps, 1 - eps)])

@@ -381,7 +381,7 @@ def test_any_value_in_a_config_loads_or_is_refused(folder, data):
 
 def test_missing_files_are_named(tmp_path, folder):
     refused(tmp_path / "nowhere", "the model .*nowhere does not exist")
-    refused(tmp_path, r"has no config\.json")
+    refused(tmp_path, r"has no config\.json; name a model in it: .*tiny")
     refused(folder / "model.safetensors", "is a file; a model is a folder with")
     (folder / "model.safetensors").unlink()
     refused(folder, r"has no model\.safetensors; copy the whole folder again")

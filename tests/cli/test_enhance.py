@@ -95,6 +95,18 @@ def test_a_tree_into_another(run):
         assert info(source) == info(target)
 
 
+def test_folders_that_are_not_looked_into_are_said(run):
+    for name in ("in/a.wav", "in/b/b.wav", "in/.c/c.wav", "in/out/d.wav", "deep/e/f.wav"):
+        make(name)
+    Path("in/notes").mkdir()
+    code, out, err = run("in", "-o", "in/out")
+    assert (code, out) == (0, ["in/a.wav -> in/out/a.wav"])
+    assert err == ["sgmse: in: what is in its folders is left out (in/b); --recursive takes it"]
+    code, _, err = run("deep", "-o", "out")
+    assert (code, len(err)) == (1, 1)
+    assert run("in", "-o", "out", "--recursive")[2] == ["sgmse: 4 done; TIME"]
+
+
 def test_another_format(run):
     make("a.wav")
     assert run("a.wav", "--format", ".FLAC")[0] == 0

@@ -24,7 +24,7 @@ def test_makes_a_set_and_says_what_it_skipped(folders, capsys, tmp_path):
     assert main(["mix", *folders, "--snr=-5,5", "--rate", str(RATE), "--seed", "3"]) == 0
     out, err = capsys.readouterr()
     assert "2 mixtures, 0.0 min, of 2 recordings of speech and 1 of noise at -5, 5 dB" in out
-    assert "1 recordings were skipped" in out
+    assert "1 recording was skipped" in out
     assert f"the set is in {tmp_path / 'set'}" in out
     assert f"sgmse: warning: skipped {tmp_path}/clean/mute.wav: silent, below -60 dB" in err
     index = (tmp_path / "set" / "index.csv").read_text().splitlines()

@@ -204,6 +204,8 @@ def test_packages_by_what_is_installed():
     assert found["extra media"].state == State.BROKEN
     assert f"numpy {metadata.version('numpy')} is not <1" in found["extra media"].text
     assert "no no-such-package" in found["extra dev"].text  # which it has from another
+    assert found["extra live"].text.endswith("the version that was installed has no such extra")
+    assert found["extra live"].remedy == f"pip install -e '{REPOSITORY}[live]'"
 
 
 def test_every_extra_has_its_line():

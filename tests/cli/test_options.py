@@ -45,6 +45,13 @@ def test_a_command_is_run(top):
     assert top.parse_args(["do it", "--most", "3"]).most == (3,)
 
 
+def test_numbers_that_begin_with_a_minus(top, capsys):
+    with pytest.raises(SystemExit):
+        top.parse_args(["do it", "--most", "-1,2"])
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.endswith("argument --most: a value with a minus takes an =: --most=-1,2")
+
+
 def test_a_command_is_described(top, capsys):
     with pytest.raises(SystemExit):
         top.parse_args(["--help"])

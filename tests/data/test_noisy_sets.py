@@ -251,7 +251,7 @@ def test_a_set_is_replaced_when_asked_and_nothing_else_is(folders, tmp_path):
     mixer = Mixer((0.0,), sample_rate=RATE)
     mix(*folders, mixer, count=4)
     before = content(output)
-    with pytest.raises(MixError, match="exists; name another folder, or overwrite it"):
+    with pytest.raises(MixError, match="exists; name another folder, or use --overwrite"):
         mix(*folders, mixer, count=1)
     assert content(output) == before
     mix(*folders, mixer, count=1, overwrite=True)

@@ -83,6 +83,16 @@ def test_what_is_short_or_silent_is_not_judged():
     assert remarks(np.zeros(10), np.zeros(10)) == []
 
 
+def test_a_recording_of_silence_is_said(model, tmp_path):
+    write(tmp_path / "muted.wav", np.zeros((2, 2 * RATE), "f"), Info(RATE, 2))
+    with pytest.warns(RecordingWarning, match=r"muted\.wav: this is silent"):
+        target = model.enhance_file(tmp_path / "muted.wav")
+    assert not read(target)[0].any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(np.zeros(2 * RATE - 1, "f"), RATE)  # a pause
+
+
 def test_a_word_in_a_minute_of_noise_is_speech():
     n = 4 * noise(20.0)
     s = np.zeros_like(n)

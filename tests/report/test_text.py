@@ -104,6 +104,16 @@ def test_the_summary(scores):
     assert "\n\n" not in summary(Table(alone))  # nothing to differ from
 
 
+def test_one_recording_has_no_interval(scores):
+    alone = Table(replace(scores, rows=(scores.rows[0], scores.rows[COUNT])))
+    main, against, *_ = summary(alone).split("\n\n")
+    assert cells(main)[2][3:] == ["2.0", "1", "0"]
+    assert cells(against)[2][3] == "-1.0"
+    assert "±" not in main + against
+    assert "pm" not in latex(alone)
+    assert "--" not in latex(alone)
+
+
 def test_the_summary_says_which_means_are_over_fewer_files(spoilt):
     first, second = cells(summary(Table(spoilt)).split("\n\n")[0])[2:]
     assert first[-2:] == ["20", "0"]

@@ -339,3 +339,8 @@ def test_constants_make_the_process():
     assert VP() != VP(beta_max=10.0)
     with pytest.raises(TypeError):
         OUVE(sigma=1.0)
+
+
+def test_a_time_that_is_no_tensor_is_named():
+    with pytest.raises(TypeError, match=r"t must be a tensor of times, such as .*, not 0\.5$"):
+        OUVE().coefficients(0.5)
