@@ -107,13 +107,9 @@ def add(commands: Commands) -> None:
     parser.overwrite("results that exist")
     parser.jobs("; one alone uses all threads (default: 1, and on a GPU 16)", default=None)
     parser.value("--threads", "N", "of the CPU to use, by all files together", count)
-    parser.value(
-        "--ray",
-        "ADDRESS",
-        "work on the machines of a Ray cluster, which need the files under the same names: local "
-        "for the cores of this machine, auto for the cluster that it belongs to, HOST:PORT of its "
-        "head, ray://HOST:PORT from outside; --threads and -j are then of each worker, of which "
-        "there is one for each GPU or for so many cores (default: 1)",
+    parser.ray(
+        "--threads and -j are then of each worker, of which there is one for each GPU or for so "
+        "many cores (default: 1)"
     )
     parser.value(
         "--failures",
