@@ -87,6 +87,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run a study."""
+    machines.check(options)
     from sgmse.bench.study import MEASURES, run_study
     from sgmse.bench.suite import NoisySet
 
@@ -95,7 +96,6 @@ def run(options: argparse.Namespace) -> int:
     output = Path(options.output or Path("runs", "bench", f"solvers-{Path(options.model).name}"))
     work = Path(options.work or output)
     kept = f"what is done is kept in {work}: call again to go on"
-    machines.check(options)
     with (
         interruptible(kept),
         stages(options.quiet) as tell,
