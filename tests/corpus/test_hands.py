@@ -226,17 +226,17 @@ def test_a_suite_on_machines_goes_on(corpus, cluster, machines, model):
     """Each file of each system by a worker; nothing is made twice by the next call."""
     Path("suite.yaml").write_text(
         "sets: {mine: {clean: clean, noisy: noisy}}\n"
-        f"systems: {{noisy: {{class: Noisy}}, tiny: {{class: Model, name: {json.dumps(str(model))}"
-        ", force: true}}}\nmeasures: [si-sdr]\n"
+        f"systems: {{noisy: {{class: Noisy}}, tiny: {{class: Model, model: {json.dumps(str(model))}"
+        ", force: true}}\nmeasures: [si-sdr]\n"
     )
-    run = ["bench", "suite.yaml", "--report-files", "0"]
-    assert main([*run[:2], "-o", "there", "--ray", cluster.address, "-q"]) == 0
-    assert main([*run[:2], "-o", "here", "-j", "1", "-q"]) == 0
+    run = ["bench", "suite.yaml"]
+    assert main([*run, "-o", "there", "--ray", cluster.address, "-q"]) == 0
+    assert main([*run, "-o", "here", "-j", "1", "-q"]) == 0
     made, expected = folder("there/mine/tiny"), folder("here/mine/tiny")
     assert made.keys() == expected.keys()
     assert len(made) == 6
     for name, content in made.items():
         assert_alike(content, expected[name])
     before = Path("there/runs.jsonl").read_text()
-    assert main([*run[:2], "-o", "there", "--ray", cluster.address, "-q"]) == 0
+    assert main([*run, "-o", "there", "--ray", cluster.address, "-q"]) == 0
     assert Path("there/runs.jsonl").read_text() == before
