@@ -26,6 +26,7 @@ FLOORS = [
     "_lanes",
     "_noise",
     "_batches",
+    "_pool",
     "audio",
     "metrics",
     "transforms",
@@ -63,6 +64,7 @@ ALONE = {
     "_lanes",
     "_noise",
     "_batches",
+    "_pool",
     "audio",
     "metrics",
     "transforms",
@@ -99,6 +101,7 @@ HEAVY = {
     "tensorboard",
     "torchaudio",
     "visqol",
+    "wandb",
     "websockets",
 }
 

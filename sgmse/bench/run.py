@@ -30,7 +30,7 @@ from sgmse.scoring.journal import Journal, Key, Row
 from sgmse.scoring.provenance import combined, digest, digests
 from sgmse.scoring.scores import Scorer, Scores, Stages, Task, score_tasks
 from sgmse.scoring.table import Table
-from sgmse.scoring.workers import Death, map_unordered
+from sgmse.scoring.workers import Death, Pool, at_most, map_unordered
 
 RUNS, SCORES = "runs.jsonl", "scores.jsonl"
 UNSEEDED = "unseeded"
@@ -75,7 +75,7 @@ class Plan:
 
 
 def run_suite(
-    suite: Suite, output: str | Path, *, workers: int = 0, progress: Stages | None = None
+    suite: Suite, output: str | Path, *, workers: int | Pool = 0, progress: Stages | None = None
 ) -> Results:
     """Enhance and score what is not there yet.
 
@@ -86,7 +86,7 @@ def run_suite(
         output: folder of the results.
         workers: processes, of one thread each, which real-time factors are measured on; 0 works in
             this process, as models on a GPU do. A script that asks for some must do its work below
-            `if __name__ == "__main__":`.
+            `if __name__ == "__main__":`. Or a pool of others, see `sgmse.corpus.workers_of`.
         progress: called as the work goes on.
 
     Raises:
@@ -126,7 +126,7 @@ def plan(suite: Suite, output: str | Path) -> Plan:
     return Plan(suite, Path(output), tuple(items), conditions)
 
 
-def start(plan: Plan, *, workers: int = 0, progress: Stages | None = None) -> Results:
+def start(plan: Plan, *, workers: int | Pool = 0, progress: Stages | None = None) -> Results:
     """Do what is planned and not done yet; see `run_suite`."""
     notify = progress or (lambda stage, done, total: None)
     plan.output.mkdir(parents=True, exist_ok=True)
@@ -161,7 +161,7 @@ def start(plan: Plan, *, workers: int = 0, progress: Stages | None = None) -> Re
         tuple(item.run for item in items if not item.finished),
         plan.conditions,
         tuple(_self_checks(plan, scores)),
-        workers,
+        workers.processes if isinstance(workers, Pool) else workers,
         len(waiting),
         files_by_recording(tasks),
         {name: s.about(plan.conditions[name]) for name, s in plan.suite.systems.items()},
@@ -274,7 +274,7 @@ def _kept(plan: Plan, journal: Journal[Run]) -> dict[Key, Run]:
     return kept
 
 
-def _enhanced(items: Sequence[Item], suite: Suite, workers: int) -> Generator[Run]:
+def _enhanced(items: Sequence[Item], suite: Suite, workers: int | Pool) -> Generator[Run]:
     """The runs of items, as they are done.
 
     System by system, each with processes of its own, so that the memory is its own.
@@ -282,11 +282,11 @@ def _enhanced(items: Sequence[Item], suite: Suite, workers: int) -> Generator[Ru
     for name, group in groupby(items, lambda item: item.run.system):
         batch = list(group)
         _clear(batch)
-        if suite.systems[name].at_once > 1:
+        if suite.systems[name].at_once > 1 and not isinstance(workers, Pool):
             yield from _Together(suite.systems[name])(batch)
             continue
         results = map_unordered(
-            _Worker(suite.systems[name]), batch, min(workers, len(batch)), _died
+            _Worker(suite.systems[name]), batch, at_most(workers, len(batch)), _died
         )
         try:
             with closing(results):

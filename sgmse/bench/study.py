@@ -32,6 +32,7 @@ from sgmse.errors import SamplerWarning, SuiteError
 from sgmse.estimates import Estimate
 from sgmse.metrics.measures import Measure
 from sgmse.scoring.scores import Stages
+from sgmse.scoring.workers import Pool
 from sgmse.sdes import SDE, expand
 from sgmse.solvers import Grid, Sampler, SamplerRange, Solver, solve, too_late
 
@@ -170,7 +171,7 @@ def run_study(
     seeds: tuple[int, ...] = (0,),
     measures: tuple[str | Measure, ...] = MEASURES,
     files: int | None = None,
-    workers: int = 0,
+    workers: int | Pool = 0,
     progress: Stages | None = None,
 ) -> StudyResults:
     """Enhance and score what is not there yet, with each sampler of a study.

@@ -29,6 +29,7 @@ results, in place of a suite, tables and figures are made anew, from scores.csv 
 examples:
   sgmse bench suite.yaml --files 5                    a try with 5 recordings of each set
   sgmse bench suite.yaml -o results/ -j 4
+  sgmse bench suite.yaml -o results/ --ray auto       on all machines of a Ray cluster
   sgmse bench suite.yaml --fail-under default:pesq-wb=1.9
   sgmse bench results/ -o again/                      the tables of what was scored, made anew
   sgmse bench solvers --help                          another command: the samplers of one model
@@ -40,7 +41,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sgmse.cli import reports
+from sgmse.cli import machines, reports
 from sgmse.cli.console import FAILED, complain, interruptible, say, stages, warnings_said
 from sgmse.cli.options import Commands, command, names
 from sgmse.errors import ArgumentError, did_you_mean
@@ -62,6 +63,7 @@ def add(commands: Commands) -> None:
     parser.value("--systems", "NAME,...", text, names)
     reports.add(parser, report=None)
     parser.processes()
+    parser.ray(f"{machines.HINT}, or with --device cuda for each GPU")
     parser.device()
     parser.quiet("the tables and errors")
 
@@ -73,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
     from sgmse.bench.run import run_suite
     from sgmse.bench.suite import load_suite
 
+    machines.check(options)
     suite = _chosen(load_suite(options.suite), options)
     thresholds, with_page = reports.checked(options, suite.measures, suite.systems)
     if options.report_files is not None:
@@ -84,8 +87,9 @@ def run(options: argparse.Namespace) -> int:
         interruptible(kept),
         warnings_said(options.quiet),
         stages(options.quiet) as tell,
+        machines.workers(options, cores()) as workers,
     ):
-        results = run_suite(suite, output, workers=options.jobs or cores(), progress=tell)
+        results = run_suite(suite, output, workers=workers, progress=tell)
     results.write(output, command=options.command, parquet=options.parquet)
     reports.say_problems(results.scores, options.quiet, "summary.md has them all")
     print(results.summary())
@@ -107,7 +111,7 @@ def _again(options: argparse.Namespace) -> int:
     """The tables of a folder, made anew; a page, which has no sounds, only if it is asked for."""
     from sgmse.bench._again import read_results
 
-    for name in ("files", "systems", "device", "jobs"):
+    for name in ("files", "systems", "device", "jobs", "ray"):
         if getattr(options, name) is not None:
             raise ArgumentError(f"--{name} goes with a suite, not with a folder of results")
     results = read_results(options.suite)

@@ -22,6 +22,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sgmse.cli import machines
 from sgmse.cli.console import FAILED, complain, interruptible, stages
 from sgmse.cli.options import Commands, command, names, several, whole
 from sgmse.scoring.workers import cores
@@ -80,11 +81,13 @@ def add(commands: Commands) -> None:
         "OUT_DIR)",
     )
     parser.processes()
+    parser.ray(machines.HINT)
     parser.quiet("the tables and errors")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run a study."""
+    machines.check(options)
     from sgmse.bench.study import MEASURES, run_study
     from sgmse.bench.suite import NoisySet
 
@@ -93,7 +96,11 @@ def run(options: argparse.Namespace) -> int:
     output = Path(options.output or Path("runs", "bench", f"solvers-{Path(options.model).name}"))
     work = Path(options.work or output)
     kept = f"what is done is kept in {work}: call again to go on"
-    with interruptible(kept), stages(options.quiet) as tell:
+    with (
+        interruptible(kept),
+        stages(options.quiet) as tell,
+        machines.workers(options, cores()) as workers,
+    ):
         results = run_study(
             study,
             recordings,
@@ -101,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
             seeds=options.seeds,
             measures=tuple(options.measures or MEASURES),
             files=options.files,
-            workers=options.jobs or cores(),
+            workers=workers,
             progress=tell,
         )
     faults = results.suite_results.unscored()

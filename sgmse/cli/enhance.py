@@ -110,13 +110,9 @@ def add(commands: Commands) -> None:
     parser.value(
         "--threads", "N", "of the CPU to use, by all files together (default: one a core)", count
     )
-    parser.value(
-        "--ray",
-        "ADDRESS",
-        "work on the machines of a Ray cluster, which need the files under the same names: local "
-        "for the cores of this machine, auto for the cluster that it belongs to, HOST:PORT of its "
-        "head, ray://HOST:PORT from outside; --threads (default: 1) and -j are then of each "
-        "worker, of which there is one for each GPU or for so many cores",
+    parser.ray(
+        "--threads (default: 1) and -j are then of each worker, of which there is one for each GPU "
+        "or for so many cores",
     )
     parser.value(
         "--failures",

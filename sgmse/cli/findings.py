@@ -45,6 +45,7 @@ EXTRAS = {
     "media": "m4a, mp4, mkv, webm, wma and films",
     "peers": "other enhancers to compare with",
     "train": "training",
+    "wandb": "curves of a training in Weights & Biases",
     "ray": "many recordings on many machines",
     "docs": "the site of the documentation",
     "neighbours": "datasets, lhotse and pedalboard, beside which it is tested",

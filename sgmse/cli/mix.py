@@ -9,6 +9,7 @@ metadata.csv, stands for a folder. The same command on the same files gives the 
 examples:
   sgmse mix clean/ noise/ testset --snr 0,5,10 --count 200
   sgmse mix clean/ noise/ testset --snr=-5,0,5       an = where the first is negative
+  sgmse mix clean/ noise/ testset --ray auto         on all machines of a Ray cluster
   sgmse mix clean/ clean/ testset --noises 5         a babble of five
   sgmse mix clean/ noise/ testset --degradations Clip '{class: Codec, coders: [opus]}'
 """
@@ -17,6 +18,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sgmse.cli import machines
 from sgmse.cli.console import interruptible, warn
 from sgmse.cli.options import Commands, command, count, several, share
 from sgmse.errors import ConfigError, MixError
@@ -64,7 +66,8 @@ def add(commands: Commands) -> None:
     )
     parser.value("--format", "FORMAT", "flac or wav", choices=("flac", "wav"), default="flac")
     parser.overwrite("a set that is there")
-    parser.jobs()
+    parser.jobs(" (default: 1)", default=None)
+    parser.ray(machines.HINT)
     parser.quiet("errors and what is skipped")
 
 
@@ -83,17 +86,19 @@ def run(options: argparse.Namespace) -> int:
         options.noises,
         _degradations(options.degradations),
     )
-    made = mix(
-        options.clean,
-        options.noise,
-        options.output,
-        mixer,
-        count=options.count,
-        format=options.format,
-        overwrite=options.overwrite,
-        workers=options.jobs,
-        quiet=options.quiet,
-    )
+    machines.check(options)
+    with machines.workers(options, 1) as workers:
+        made = mix(
+            options.clean,
+            options.noise,
+            options.output,
+            mixer,
+            count=options.count,
+            format=options.format,
+            overwrite=options.overwrite,
+            workers=workers,
+            quiet=options.quiet,
+        )
     for file, reason in made.skipped:
         warn(f"skipped {file}: {reason}")
     if not options.quiet:

@@ -281,6 +281,16 @@ class Parser(argparse.ArgumentParser):
         text = "processes, of one thread each (default: one for each core)"
         self.value("-j --jobs", "N", text, count)
 
+    def ray(self, hint: str) -> None:
+        """Work on the machines of a cluster."""
+        self.value(
+            "--ray",
+            "ADDRESS",
+            "work on the machines of a Ray cluster, which need the files under the same names: "
+            "local for the cores of this machine, auto for the cluster that it belongs to, "
+            f"HOST:PORT of its head, ray://HOST:PORT from outside; {hint}",
+        )
+
     def json(self, what: str) -> None:
         """Print objects for programs."""
         self.flag("--json", f"print {what} on stdout, and nothing else there")

@@ -12,6 +12,7 @@ examples:
   sgmse score clean/ noisy/ mine/ theirs/ --by snr_db       side by side, against the first
   sgmse score clean/ old=runs/1/out new=runs/2/out -o scores/    named, with files for a paper
   sgmse score clean/ mine/ theirs/ --noisy noisy/ -o scores/ --report    a page to listen to, too
+  sgmse score clean/ enhanced/ --ray auto    on all machines of a Ray cluster
   sgmse score clean/ enhanced/ --fail-under pesq-wb=2.5 --fail-under estoi=0.7
 """
 
@@ -20,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from sgmse.cli import reports
+from sgmse.cli import machines, reports
 from sgmse.cli.console import FAILED, complain, interruptible, stages
 from sgmse.cli.options import Commands, command, names
 from sgmse.data.pairs import find_index, read_index
@@ -75,6 +76,7 @@ def add(commands: Commands) -> None:
     )
     reports.add(parser, report=False)
     parser.processes()
+    parser.ray(machines.HINT)
     parser.quiet("the table and errors")
 
 
@@ -83,6 +85,7 @@ def run(options: argparse.Namespace) -> int:
     for option in ("parquet", "report"):
         if getattr(options, option) and options.output is None:
             raise ArgumentError(f"--{option} goes with -o DIR, which says where")
+    machines.check(options)
     folders = name_systems(_folders(options.enhanced))
     thresholds, with_page = reports.checked(options, options.measures, folders)
     checked_baseline(list(folders), options.baseline)
@@ -99,7 +102,11 @@ def run(options: argparse.Namespace) -> int:
     kept = "nothing was kept, -o DIR would have"
     if output is not None:
         kept = f"what is done is kept in {output}: call again to go on"
-    with interruptible(kept), stages(options.quiet) as tell:
+    with (
+        interruptible(kept),
+        stages(options.quiet) as tell,
+        machines.workers(options, cores()) as workers,
+    ):
         scores = score(
             options.clean,
             folders,
@@ -108,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
             index=index,
             align=options.align,
             tolerance=options.tolerance,
-            workers=options.jobs or cores(),
+            workers=workers,
             journal=None if output is None else output / JOURNAL,
             progress=tell,
         )

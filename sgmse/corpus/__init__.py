@@ -11,7 +11,8 @@ A plan says which files are meant and where each result goes; jobs are run by th
 or by workers of a Ray cluster (`run_on_cluster`), with the same results; outcomes say what became
 of each. A result depends on its recording, the model and the seed alone, and its file appears whole
 or not at all. So a job that was lost is done again without harm, and a call that was interrupted is
-made again: what exists is skipped.
+made again: what exists is skipped. What scores, mixes and compares takes the workers of a cluster
+in place of a number of processes (`workers_of`).
 """
 
 import lazy_loader as _lazy

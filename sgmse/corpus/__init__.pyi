@@ -1,5 +1,6 @@
 from .cluster import Cluster as Cluster
 from .dispatch import run_on_cluster as run_on_cluster
+from .hands import workers_of as workers_of
 from .jobs import (
     Job as Job,
     Lost as Lost,

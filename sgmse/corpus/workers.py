@@ -2,7 +2,7 @@
 
 A worker does a job as `Settings.enhance` does on one machine. Where files would keep a GPU waiting,
 three do it: `decode` anywhere, the worker, `encode` anywhere. What passes between them is a wave of
-float samples, so that the result is the same.
+float samples, so that the result is the same. A hand does the items of any function.
 """
 
 import os
@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 
@@ -45,6 +46,16 @@ class Station:
     threads: int = 1
     backend: Backend = "torch"
 
+    def check(self, version: str) -> None:
+        """Raise `WorkerError` on a machine with another version than the one who asks."""
+        from sgmse import __version__
+
+        if version != __version__:
+            raise WorkerError(
+                f"the machine {os.uname().nodename} has sgmse {__version__}, and this one "
+                f"{version}; install the same on all"
+            )
+
     def enter(self) -> None:
         """Go there. Raises `WorkerError` on a machine that does not have the folder."""
         try:
@@ -67,6 +78,15 @@ class Done:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a function made of an item, or why it failed; what was warned of."""
+
+    value: Any
+    error: Exception | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Sound:
     """A recording on its way, a wave of float samples; what was warned of, seconds so far."""
 
@@ -84,14 +104,8 @@ class Worker:
 
     def ready(self, version: str) -> Exception | None:
         """Prepare; why that failed."""
-        from sgmse import __version__
-
         try:
-            if version != __version__:
-                raise WorkerError(
-                    f"the machine {os.uname().nodename} has sgmse {__version__}, and this one "
-                    f"{version}; install the same on all"
-                )
+            self.station.check(version)
             self.station.enter()
             self.held.enter_context(heard())  # for as long as the process lasts
             torch.set_num_threads(self.station.threads)  # which a backend is timed with
@@ -133,6 +147,36 @@ class Worker:
             return out.getvalue()
 
         return _attempt(work, sound)
+
+
+class Hand:
+    """A process of one machine that does items of one function."""
+
+    def __init__(self, function: Callable[[Any], Any], station: Station) -> None:
+        self.function, self.station = function, station
+        self.held = ExitStack()
+
+    def ready(self, version: str) -> Exception | None:
+        """Prepare; why that failed."""
+        try:
+            self.station.check(version)
+            self.station.enter()
+            self.held.enter_context(heard())  # for as long as the process lasts
+        except Exception as error:
+            return _portable(error)
+        return None
+
+    def do(self, item: object) -> Answer:
+        """What the function makes of an item."""
+        torch.set_num_threads(self.station.threads)  # of this thread, in which Ray calls
+        value: Any = None
+        failure: Exception | None = None
+        with gathered() as warnings:
+            try:
+                value = self.function(item)
+            except Exception as error:
+                failure = _portable(error)
+        return Answer(value, failure, tuple(warnings))
 
 
 def decode(job: Job, station: Station) -> Sound | Done:

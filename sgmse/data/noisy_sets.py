@@ -17,9 +17,9 @@ to the noisy file alone; c is then set by what came of it.
 
 import csv
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass, fields
 from functools import partial
 from math import ceil, isfinite
@@ -34,6 +34,7 @@ from tqdm import tqdm
 from sgmse import audio
 from sgmse._extras import require
 from sgmse._files import whole_folder
+from sgmse._pool import Pool
 from sgmse.data._crops import PATIENCE, is_faint, is_silent
 from sgmse.data.degradations import Audio, Degradation, Room, active_power, add_noise
 from sgmse.data.mono import mono, read_mono, warn_of_cancelling
@@ -47,6 +48,7 @@ SPEECH, NOISE, PLACES = range(3)  # streams of random numbers of a seed
 
 Skipped = tuple[Path, str]  # a recording, and why
 Bar = Callable[..., Any]  # tqdm with some settings
+Spread = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]  # map, by several
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,7 @@ def mix(
     count: int | None = None,
     format: str = "flac",  # noqa: A002
     overwrite: bool = False,
-    workers: int = 1,
+    workers: int | Pool = 1,
     quiet: bool = False,
 ) -> MixedSet:
     """Write a set: output/clean/NNN.flac, output/noisy/NNN.flac and output/index.csv.
@@ -239,7 +241,8 @@ def mix(
         count: mixtures; as many as there is speech that can be used if absent.
         format: "flac" or "wav", both with 16 bits.
         overwrite: replace a set that is there.
-        workers: threads; they change nothing but the time.
+        workers: threads, or a pool of processes elsewhere (`sgmse.corpus.workers_of`); they change
+            nothing but the time.
         quiet: show no progress.
 
     Raises:
@@ -250,7 +253,7 @@ def mix(
     if format not in FORMATS:
         raise MixError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
     for what, number in (("count", count), ("workers", workers)):
-        if number is not None and number < 1:
+        if isinstance(number, int) and number < 1:
             raise MixError(f"{what} must be at least 1, not {number}")
     if mixer.reverb:
         require("pyroomacoustics", "a simulated room", "train")
@@ -264,7 +267,7 @@ def mix(
     _check_output(output, overwrite, (clean, noise, *elsewhere))
     # None: no bar if stderr is no terminal.
     bar = partial(tqdm, leave=False, unit="file", disable=True if quiet else None)
-    with whole_folder(output) as part, _pool(workers) as pool:
+    with whole_folder(output) as part, _spread(workers) as pool:
         voices, mute = _usable(speech_sources, SPEECH, count, mixer, pool, bar)
         # Of several at once, one more: what is heard itself is none of them.
         needed = count if count is None or mixer.noises == 1 else count * mixer.noises + 1
@@ -277,19 +280,10 @@ def mix(
         for folder in ("clean", "noisy"):
             (part / folder).mkdir()
 
-        lost: list[str] = []
-
-        def write(number: int) -> Mixture:
-            name = f"{number:0{digits}}"
-            clean, noisy, mixture = mixer.mix(number, name, voices[number], groups[number])
-            if active_power(noisy - clean, mixer.sample_rate) < ROUNDING:
-                lost.append(name)
-            for folder, wave in (("clean", clean), ("noisy", noisy)):
-                path = part / folder / f"{name}.{format}"
-                audio.write(path, wave[None], audio.Info(mixer.sample_rate))
-            return mixture
-
-        mixtures = tuple(bar(pool.map(write, range(total)), "mixing", total))
+        write = _Writing(mixer, part, format, digits, tuple(voices), tuple(map(tuple, groups)))
+        made = list(bar(pool(write, range(total)), "mixing", total))
+        mixtures = tuple(mixture for mixture, _ in made)
+        lost = [mixture.name for mixture, is_lost in made if is_lost]
         _write_index(part / INDEX, mixtures)
     if lost:
         warnings.warn(
@@ -299,6 +293,27 @@ def mix(
             stacklevel=2,
         )
     return MixedSet(output, mixtures, (*mute, *still))
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """Makes mixture `number` of a set, and says how it came about and whether its noise is lost."""
+
+    mixer: Mixer
+    folder: Path
+    format: str
+    digits: int
+    voices: tuple[Source, ...]
+    noises: tuple[tuple[Source, ...], ...]
+
+    def __call__(self, number: int) -> tuple[Mixture, bool]:
+        name = f"{number:0{self.digits}}"
+        speech, noises = self.voices[number], self.noises[number]
+        clean, noisy, mixture = self.mixer.mix(number, name, speech, noises)
+        for kind, wave in (("clean", clean), ("noisy", noisy)):
+            path = self.folder / kind / f"{name}.{self.format}"
+            audio.write(path, wave[None], audio.Info(self.mixer.sample_rate))
+        return mixture, active_power(noisy - clean, self.mixer.sample_rate) < ROUNDING
 
 
 def _sources(folder: Path, what: str) -> list[Source]:
@@ -316,7 +331,7 @@ def _usable(
     stream: int,
     count: int | None,
     mixer: Mixer,
-    pool: Executor,
+    pool: Spread,
     bar: Bar,
 ) -> tuple[list[Source], list[Skipped]]:
     """As many of the recordings as `count` mixtures need; those that were skipped on the way."""
@@ -329,7 +344,7 @@ def _usable(
     while waiting and len(good) < wanted:
         batch, waiting = waiting[: wanted - len(good)], waiting[wanted - len(good) :]
         paths = [source.path for source in batch]
-        verdicts = list(bar(pool.map(mixer.judge, paths), label, len(batch)))
+        verdicts = list(bar(pool(mixer.judge, paths), label, len(batch)))
         for source, (problem, cancels) in zip(batch, verdicts, strict=True):
             if problem:
                 bad.append((source.path, problem))
@@ -366,13 +381,30 @@ def _text(value: object) -> object:
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[Executor]:
-    """Threads that begin nothing new once the block is left, as it is by Ctrl-C."""
+def _spread(workers: int | Pool) -> Iterator[Spread]:
+    """What maps a function over items, in their order; left, by Ctrl-C too, it begins nothing."""
+    if isinstance(workers, Pool):
+        yield partial(_in_order, workers)
+        return
     pool = ThreadPoolExecutor(workers)
     try:
-        yield pool
+        yield pool.map
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _in_order(pool: Pool, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """What a pool makes of items, as soon as those before are done; of equal ones it is equal."""
+    listed = list(items)
+    done: dict[Any, Any] = {}
+    waiting = iter(listed)
+    following = next(waiting, None)
+    with closing(pool.map_unordered(function, listed)) as results:
+        for item, result in results:
+            done[item] = result
+            while following in done:
+                yield done[following]
+                following = next(waiting, None)
 
 
 def _check_output(output: Path, overwrite: bool, sources: Sequence[Path]) -> None:

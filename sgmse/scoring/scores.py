@@ -21,7 +21,7 @@ from sgmse.metrics.measures import Measure, select
 from sgmse.scoring.journal import Journal, Key, Recording, Row
 from sgmse.scoring.pair import TOLERANCE, PairScores, score_pair
 from sgmse.scoring.provenance import combined, digests, versions
-from sgmse.scoring.workers import Death, map_unordered
+from sgmse.scoring.workers import Death, Pool, at_most, map_unordered
 
 DEFAULT = ("pesq-wb", "stoi", "estoi", "si-sdr")
 
@@ -161,7 +161,7 @@ def score(
     index: str | Path | None = None,
     align: bool = False,
     tolerance: float = TOLERANCE,
-    workers: int = 0,
+    workers: int | Pool = 0,
     journal: str | Path | None = None,
     progress: Stages | None = None,
 ) -> Scores:
@@ -180,7 +180,7 @@ def score(
         align: compensate the delay of each enhanced file, which is only reported otherwise.
         tolerance: in seconds; larger differences in length are problems.
         workers: processes; 0 scores in this one. A script that asks for some must do its work below
-            `if __name__ == "__main__":`.
+            `if __name__ == "__main__":`. Or a pool of others, see `sgmse.corpus.workers_of`.
         journal: file in which rows are kept as they are scored; a row that is there already, of
             files with unchanged contents, is not scored again.
         progress: called as rows are done.
@@ -265,7 +265,7 @@ def score_tasks(
     tasks: Iterable[Task],
     scorer: Scorer,
     *,
-    workers: int = 0,
+    workers: int | Pool = 0,
     journal: str | Path | None = None,
     progress: Stages | None = None,
 ) -> Scores:
@@ -304,7 +304,7 @@ def score_tasks(
 
 
 def _scored(
-    jobs: Sequence[_Job], scorer: Scorer, workers: int
+    jobs: Sequence[_Job], scorer: Scorer, workers: int | Pool
 ) -> Generator[tuple[_Job, PairScores, bool]]:
     """The scores of jobs, as they are done, and whether another run would find the same.
 
@@ -313,13 +313,14 @@ def _scored(
     """
     work: Callable[[_Job], PairScores | Death] = scorer
     rest: list[_Job] = []
-    with closing(map_unordered(work, jobs, min(workers, len(jobs)), _as_it_is)) as results:
+    with closing(map_unordered(work, jobs, at_most(workers, len(jobs)), _as_it_is)) as results:
         for job, scores in results:
             if isinstance(scores, PairScores):
                 yield job, scores, True
             else:
                 rest += scorer.parts(job)
-    with closing(map_unordered(work, rest, min(1, len(rest)), _as_it_is)) as results:
+    one = at_most(workers, min(1, len(rest)))
+    with closing(map_unordered(work, rest, one, _as_it_is)) as results:
         for job, scores in results:
             if isinstance(scores, PairScores):
                 yield job, scores, True

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
+from sgmse._pool import Death, Item, Pool, Result
 from sgmse.errors import ArgumentError, WorkerError
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+__all__ = ["THREADS", "Death", "Pool", "at_most", "cores", "map_unordered"]
 
 # What decides how many threads numerical libraries start; read when they are loaded.
 THREADS = (
@@ -27,8 +27,6 @@ THREADS = (
 )
 
 READY = "ready"  # what a worker says first
-# What else than the work itself ends a process: the system where memory is short, and people.
-KILLED = {getattr(signal, name, None) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT")}
 
 
 def cores() -> int:
@@ -39,28 +37,15 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
-@dataclass(frozen=True)
-class Death:
-    """How a worker process ended over an item; as text by what: "SIGSEGV", "exit code 3"."""
-
-    exitcode: int | None
-
-    @property
-    def by_system(self) -> bool:
-        """Whether the process was killed, as for want of memory, and not by what it did itself."""
-        return self.exitcode is not None and -self.exitcode in KILLED
-
-    def __str__(self) -> str:
-        try:
-            return signal.Signals(-(self.exitcode or 0)).name
-        except ValueError:
-            return f"exit code {self.exitcode}"
+def at_most(workers: int | Pool, most: int) -> int | Pool:
+    """No more processes of this machine than there is work; machines elsewhere see to that."""
+    return workers if isinstance(workers, Pool) else min(workers, most)
 
 
 def map_unordered(
     function: Callable[[Item], Result],
     items: Iterable[Item],
-    workers: int,
+    workers: int | Pool,
     died: Callable[[Item, Death], Result] | None = None,
 ) -> Generator[tuple[Item, Result], None, None]:
     """(item, function(item)) of each item, as they are done.
@@ -72,6 +57,7 @@ def map_unordered(
         items: taken one by one, when a worker is free.
         workers: processes; 0 does the work here, in order. New interpreters are started (spawn),
             which import the main script: it must do its work below `if __name__ == "__main__"`.
+            Or a pool, which does it elsewhere.
         died: gives the result of an item over which a worker died, and another worker goes on; an
             error if absent.
 
@@ -79,6 +65,9 @@ def map_unordered(
         ArgumentError: the function cannot be pickled.
         WorkerError: a worker could not be started, or died over an item.
     """
+    if isinstance(workers, Pool):
+        yield from workers.map_unordered(function, items, died)
+        return
     if workers < 0:
         raise ArgumentError(f"workers must be at least 0, not {workers}")
     if workers == 0:

@@ -20,9 +20,11 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from sgmse._files import write_whole
 from sgmse.checkpoints import Checkpoint
+from sgmse.config import to_plain
 from sgmse.errors import RecipeError, ResultError
+from sgmse.training import shared
 from sgmse.training.module import Training
-from sgmse.training.recipe import RECIPE, Recipe, dump_recipe
+from sgmse.training.recipe import RECIPE, RECIPE_CLASSES, Recipe, dump_recipe
 from sgmse.training.session import BEST, LAST, Session
 from sgmse.training.state import REMEDY, STATE, TrainingState, load_state, one_line
 from sgmse.training.validation import check
@@ -79,6 +81,8 @@ def prepare(
     validation = recipe.validation
     if validation is not None:
         validation.require()
+    if recipe.trainer.wandb is not None:
+        shared.require()
     session = Session(folder, [] if validation is None else validation.pairs(root))
     recipe.data.files(root)
     if validation is not None:
@@ -99,6 +103,19 @@ def start(plan: Plan) -> None:
         SgmseError: of the data, the device or its memory.
         KeyboardInterrupt: a signal ended it; the message says how to go on.
     """
+    recipe, settings, folder = plan.recipe, plan.recipe.trainer, plan.session.folder
+    if settings.wandb is not None and plan.trainer.is_global_zero:
+        about = to_plain(recipe.below(plan.root), RECIPE_CLASSES, Recipe)
+        plan.session.shared = shared.SharedCurves(folder, settings.wandb, about)
+    try:
+        _train(plan)
+    except BaseException:
+        plan.session.leave(failed=True)
+        raise
+    plan.session.leave()
+
+
+def _train(plan: Plan) -> None:
     recipe, settings, folder = plan.recipe, plan.recipe.trainer, plan.session.folder
     cache = folder / "cache" if settings.cache is None else plan.root / settings.cache
     data = recipe.data.open(plan.root, cache, recipe.front.sample_rate, settings.seed)

@@ -18,6 +18,7 @@ from sgmse.training.averages.snapshots import AVERAGES, remove_later, save_snaps
 from sgmse.training.curves import CURVES, Curves
 from sgmse.training.module import Training
 from sgmse.training.recipe import RECIPE_CLASSES
+from sgmse.training.shared import SharedCurves
 from sgmse.training.state import STATE, save_state
 from sgmse.training.validation import (
     Example,
@@ -50,12 +51,14 @@ class Session(Callback):
 
     Attributes:
         interrupted: whether a signal ended the training.
+        shared: curves in Weights & Biases, if a recipe wants them there.
     """
 
     def __init__(self, folder: Path, pairs: Sequence[ValidationPair] = ()) -> None:
         self.folder = folder
         self.pairs = pairs
         self.interrupted = False
+        self.shared: SharedCurves | None = None
         self._bar = tqdm(disable=True)
         self._handlers: dict[int, Any] = {}
         self._curves: Curves | None = None
@@ -145,6 +148,11 @@ class Session(Callback):
         self.interrupted = True
         tqdm.write("stopping after this step; once more to stop at once")
 
+    def leave(self, failed: bool = False) -> None:
+        """Let Weights & Biases know that nothing more comes."""
+        if self.shared is not None:
+            self.shared.close(failed)
+
     def _close(self) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
@@ -179,6 +187,8 @@ class Session(Callback):
         _board(module).log_metrics(points, module.position.step)
         if self._curves is not None:
             self._curves.add(module.position.step, points)
+        if self.shared is not None:
+            self.shared.add(module.position.step, points)
 
     def _save(self, module: Training, again: bool = False) -> None:
         """The training state, once a step unless something new belongs to it."""
@@ -253,6 +263,8 @@ class Session(Callback):
                 samples = torch.from_numpy(getattr(example, name))[None]
                 writer.add_audio(f"{example.name}/{name}", samples, step, rate)
             writer.add_figure(example.name, figure(example, rate), step, close=False)
+            if self.shared is not None:
+                self.shared.show(step, example, rate)
         writer.flush()
 
 

@@ -29,6 +29,7 @@ class Trainer:
         cache: folder for decoded audio; `cache` in the run folder if absent.
         save_every: steps between savings of the training state.
         log_every: steps between points of a curve.
+        wandb: "PROJECT" or "TEAM/PROJECT" of Weights & Biases that gets the curves, too.
     """
 
     batch: int = 8
@@ -47,6 +48,7 @@ class Trainer:
     cache: Path | None = None
     save_every: int = 500
     log_every: int = 50
+    wandb: str | None = None
 
     def __post_init__(self) -> None:
         if self.steps is None and self.hours is None:
@@ -60,6 +62,8 @@ class Trainer:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ArgumentError(f"{name} must be positive, not {value}")
+        if self.wandb is not None and not self.wandb.rpartition("/")[2].strip():
+            raise ArgumentError(f"wandb must be PROJECT or TEAM/PROJECT, not {self.wandb!r}")
         for name in ("seed", "workers"):
             if getattr(self, name) < 0:
                 raise ArgumentError(f"{name} must not be negative, not {getattr(self, name)}")
