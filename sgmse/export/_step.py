@@ -86,7 +86,7 @@ class StepGraph(Graph):
         x, seen, _ = model.parametrization.inputs(y, y, self.end, model.sde)
         output, memory = self.advance(x.flatten(1, 2), seen.flatten(1, 2), memory)
         x0 = model.parametrization.estimate(output[:, None], y, y, self.end, model.sde).x0
-        frame = self.spectra.expanded(x0).view(1, -1) @ self.scaled
+        frame = self.spectra.expanded(x0).reshape(1, -1) @ self.scaled
         enhanced = begun * (sounding + frame[:, : self.hop])
         after = [torch.ones(1, 1), audio, frame[:, self.hop :], *memory]
         return enhanced.view(1, self.hop), torch.cat([part.reshape(-1) for part in after]).view(
