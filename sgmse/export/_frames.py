@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -109,7 +110,7 @@ class RuntimeFrames(Network):
         time: at which it is evaluated in a stream.
         size: of the state.
         file: its graph.
-        load: of the file and a number of threads makes what makes runs, one for each stream.
+        load: of the file and a number of threads makes what makes runs, one for each thread.
     """
 
     causal = True
@@ -145,26 +146,29 @@ class RuntimeFrames(Network):
             return self.network.advancing(t)
         with self._loading:
             self._loaded = self._loaded or self._load(self.file, 1)
-        return RuntimeAdvance(t, self.size, self._loaded())
+        return RuntimeAdvance(t, self.size, self._loaded)
 
 
 class RuntimeAdvance(Advance):
-    """`Advance` by a runtime; the memory is the state of each recording."""
+    """`Advance` by a runtime, whose memory is the state of each recording."""
 
-    def __init__(self, t: float, size: int, run: Run) -> None:
+    def __init__(self, t: float, size: int, fresh: Callable[[], Run]) -> None:
         super().__init__(t)
-        self.size, self._run = size, run
+        self.size, self._fresh, self._own = size, fresh, threading.local()
 
     @override
     def forward(self, x: Tensor, y: Tensor, memory: Memory | None = None) -> tuple[Tensor, Memory]:
         rows, after = [], []
+        runs = cast("dict[str, Run]", self._own.__dict__)  # of this thread
+        if "run" not in runs:
+            runs["run"] = self._fresh()
         for i in range(len(x)):
             state = torch.zeros(self.size) if memory is None else memory[i]
             frames = []
             for n in range(x.shape[-1]):
                 own = {"x": x[i : i + 1, ..., n : n + 1], "y": y[i : i + 1, ..., n : n + 1]}
                 inputs = {name: z.float().contiguous().numpy() for name, z in own.items()}
-                out, next_state = self._run(inputs | {"state": state.numpy()})
+                out, next_state = runs["run"](inputs | {"state": state.numpy()})
                 frames.append(torch.from_numpy(out))
                 state = torch.from_numpy(next_state)
             rows.append(torch.cat(frames, dim=-1))

@@ -5,6 +5,9 @@ as that frame of the recording is there; its sound is added to that of those bef
 later frame reaches is done. The result is that of the whole recording at once, to rounding.
 """
 
+from dataclasses import replace
+from threading import Lock
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -82,6 +85,49 @@ class Once:
         out, self._memory = self._advance(parts, own, self._memory)
         made = torch.complex(out[:, :1], out[:, 1:])
         return parametrization.clean(made, y, y, self.end, sde)
+
+
+class Shared(Network):
+    """A causal network that is prepared once for all streams, of the weights that it has then."""
+
+    causal = True
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network, self.config = network, network.config
+        self.divisor, self.observations = network.divisor, network.observations
+        self._prepared: dict[float, Advance] = {}
+        self._preparing = Lock()
+
+    @override
+    def forward(self, x: Tensor, y: Tensor | None, t: Tensor) -> Tensor:
+        out: Tensor = self.network(x, y, t)
+        return out
+
+    @override
+    def real_valued(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        return self.network.real_valued(x, y, t)
+
+    @override
+    def advance(
+        self, x: Tensor, y: Tensor, t: Tensor, memory: Memory | None = None
+    ) -> tuple[Tensor, Memory]:
+        return self.network.advance(x, y, t, memory)
+
+    @override
+    def advancing(self, t: float) -> Advance:
+        with self._preparing:
+            if t not in self._prepared:
+                self._prepared[t] = self.network.advancing(t)
+        return self._prepared[t]
+
+
+def shared(enhancer: Enhancer) -> Enhancer:
+    """For many streams, of a causal model: they have one copy of its weights in common."""
+    if not by_frames(enhancer):
+        return enhancer
+    own = {name: Shared(network) for name, network in networks_of(enhancer.model).items()}
+    return replace(enhancer, model=assemble(**enhancer.model.parts | own).eval())
 
 
 def networks_of(model: ScoreModel | Regeneration) -> dict[str, Network]:
