@@ -3,9 +3,10 @@
 Writes benchmarks/results/step.md and .json: milliseconds of CPU time for each hop of a stream, on
 one thread. The ways take turns of 20 hops, so that all see the same machine; of these the first is
 not counted, as it finds the caches full of another way. A hop is 255 samples at 16 kHz, 15.9 ms;
-the load is the time over that. The difference is that of what comes out to `Stream`, relative to
-the largest value. Without a model it is one of random weights, of the size that is said; what a
-frame costs does not depend on them.
+the load is the time over that. The difference is that of what comes out to the `Stream` of torch,
+relative to the largest value; the other ones are of `accelerated(enhancer, backend, stream=True)`.
+Without a model it is one of random weights, of the size that is said; what a frame costs does not
+depend on them.
 """
 
 import platform
@@ -15,7 +16,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnxruntime
@@ -25,8 +26,9 @@ from writing import arguments, paragraph, write
 
 from sgmse.checkpoints import Checkpoint, load_model
 from sgmse.enhancer import Enhancer
+from sgmse.errors import MissingPackageError
 from sgmse.estimates import Data
-from sgmse.export import export
+from sgmse.export import Backend, accelerated, export
 from sgmse.export.runner import Runner
 from sgmse.front import FrontEnd
 from sgmse.live import Stream
@@ -61,10 +63,20 @@ def measured(checkpoint: Checkpoint, hops: int) -> dict[str, dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         exported = export(checkpoint, Path(folder) / "step.onnx", stream=True)
         runner = Runner.open(exported.path)
-    ways: dict[str, tuple[int, Callable[[Any], Any]]] = {
-        f"torch, `Stream` at {r} Hz": (round(hop * r / rate), Stream(enhancer, r)) for r in RATES
-    }
-    ways[f"onnxruntime, `Runner` at {rate} Hz"] = hop, runner
+    ways: dict[str, tuple[int, Callable[[Any], Any]]] = {}
+    differences: dict[str, float] = {}
+    for backend in get_args(Backend)[:-1]:  # but for auto
+        try:
+            quick = accelerated(enhancer, backend, stream=True, say=print)
+        except MissingPackageError as error:
+            print(error)
+            continue
+        for r in RATES:
+            name = f"{backend}, `Stream` at {r} Hz"
+            ways[name] = round(hop * r / rate), Stream(quick, r)
+            differences[name] = _difference(Stream(quick, r), Stream(enhancer, r))
+    name = f"onnxruntime, `Runner` at {rate} Hz"
+    ways[name], differences[name] = (hop, runner), exported.difference
     noise = 0.1 * np.random.default_rng(0).standard_normal((hops, max(n for n, _ in ways.values())))
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for turn in tqdm(np.array_split(noise.astype(np.float32), hops // TURN), unit="turn"):
@@ -79,10 +91,17 @@ def measured(checkpoint: Checkpoint, hops: int) -> dict[str, dict[str, Any]]:
         name: {
             "milliseconds": own[len(own) // 10 :],  # the first ones are to warm up
             "hop": 1000 * hop / rate,
-            "difference": exported.difference if "Runner" in name else 0.0,
+            "difference": differences[name],
         }
         for name, own in taken.items()
     }
+
+
+def _difference(ours: Stream, theirs: Stream) -> float:
+    """Of a second of noise, relative to the largest value."""
+    noise = 0.1 * np.random.default_rng(1).standard_normal(ours.sample_rate)
+    expected = theirs.whole(noise)
+    return float(np.abs(ours.whole(noise) - expected).max() / np.abs(expected).max())
 
 
 def row(name: str, result: dict[str, Any]) -> str:

@@ -48,6 +48,10 @@ class Parametrization(ABC):
     def estimate(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Estimate:
         """The estimate that an output stands for, at the state x and the times t in (0, 1]."""
 
+    def clean(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Tensor:
+        """x0 of `estimate`, for those who do not ask for the noise."""
+        return self.estimate(output, x, y, t, sde).x0
+
     @abstractmethod
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:
         """The output for which `estimate` gives (x0, z) at x_t = a x0 + b y + sigma z."""
@@ -155,6 +159,10 @@ class Data(Parametrization):
         a, b, sigma = sde.scales(t)
         share = inverse(sigma)
         return Estimate(output, weighted((share, x), (-share * a, output), (-share * b, y)))
+
+    @override
+    def clean(self, output: Tensor, x: Tensor, y: Tensor, t: Tensor, sde: SDE) -> Tensor:
+        return output
 
     @override
     def target(self, x0: Tensor, y: Tensor, z: Tensor, t: Tensor, sde: SDE) -> Tensor:

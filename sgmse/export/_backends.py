@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -31,20 +32,20 @@ from sgmse._files import whole
 from sgmse.checkpoints import Checkpoint
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError, ExportError, MissingPackageError
-from sgmse.export._export import TARGETS, Part, Runtime, export
+from sgmse.export._export import TARGETS, Part, Runtime, export, held
+from sgmse.export._frames import FrameGraph, RuntimeFrames, time_of
 from sgmse.export._graphs import NetworkGraph, parts_of
+from sgmse.export._loaders import LOADERS, PACKAGES, WHAT, Run
 from sgmse.export._parts import exportable
 from sgmse.export._runtimes import EXTRA
+from sgmse.live import by_frames
 from sgmse.model import assemble
 from sgmse.networks import Network
 
 Backend = Literal["torch", "onnx", "openvino", "auto"]
-#: The package of each runtime.
-PACKAGES: Mapping[Runtime, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
-WHAT = "a backend"
 FRAMES, ROUNDS = 256, 5  # of the input that is timed, and how often
-#: The inputs of a network by their names, and what it makes of them.
-Run = Callable[[dict[str, Any]], Any]
+#: Makes the networks of an enhancer those of a runtime, in a folder, and says what takes its time.
+Made = Callable[[Enhancer, Runtime, Path, Callable[[str], object]], Enhancer]
 
 
 def cache_folder() -> Path:
@@ -77,9 +78,9 @@ class RuntimeNetwork(Network):
     def real_valued(self, x: Tensor, y: Tensor, t: Tensor, *s: Tensor) -> Tensor:
         named = dict(zip(("x", "y", "t", "s"), (x, y, t, *s), strict=False))
         inputs = {name: z.float().contiguous().numpy() for name, z in named.items()}
-        return torch.from_numpy(self._run(inputs).copy())
+        return torch.from_numpy(self._run(inputs)[0])
 
-    def _run(self, inputs: dict[str, Any]) -> Any:
+    def _run(self, inputs: dict[str, Any]) -> list[Any]:
         """With the threads that this thread has, its share of the cores: see `sgmse._lanes`."""
         count = torch.get_num_threads()
         runs = cast("dict[int, Run]", self._own.__dict__)
@@ -91,61 +92,25 @@ class RuntimeNetwork(Network):
         return runs[count](inputs)
 
 
-def _onnx(file: Path, threads: int) -> Callable[[], Run]:
-    """Makes runs, one for each thread; what is loaded is common to them."""
-    runtime = imported("onnxruntime", WHAT, EXTRA)
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = runtime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
-    heard = [item.name for item in session.get_inputs()]  # not each network hears all
-
-    def run(inputs: dict[str, Any]) -> Any:
-        return session.run(None, {name: inputs[name] for name in heard})[0]
-
-    return lambda: run
-
-
-def _openvino(file: Path, threads: int) -> Callable[[], Run]:
-    openvino = imported("openvino", WHAT, "openvino")
-    # It would compute in bf16 where the CPU can.
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
-    compiled = openvino.compile_model(str(file), "CPU", settings)
-    # An input has several names once the graph was optimised, one of which is ours.
-    heard = [next(iter(item.names & {"x", "y", "t", "s"})) for item in compiled.inputs]
-
-    def fresh() -> Run:
-        request = compiled.create_infer_request()
-
-        def run(inputs: dict[str, Any]) -> Any:
-            return request.infer([inputs[name] for name in heard])[0]
-
-        return run
-
-    return fresh
-
-
-LOADERS: Mapping[str, Callable[[Path, int], Callable[[], Run]]] = {
-    "onnx": _onnx,
-    "openvino": _openvino,
-}
-
-
 def accelerated(
     enhancer: Enhancer,
     backend: Backend = "auto",
     *,
+    stream: bool = False,
     cache: str | Path | None = None,
     say: Callable[[str], object] | None = None,
 ) -> Enhancer:
     """The same enhancer with networks that a runtime computes.
 
         enhancer = accelerated(sgmse.load("published.ckpt"), "openvino")
+        stream = Stream(accelerated(sgmse.load("live"), "onnx", stream=True), 48000)
 
     Args:
         enhancer: on the CPU, in single precision.
         backend: "onnx" or "openvino"; "torch" for the enhancer as it is; "auto" for what is
             quickest on this machine, of those that are installed.
+        stream: for streams: of a causal model, which is made frame by frame, the graph is that of a
+            frame, and recordings as a whole stay with torch; of others as without it.
         cache: folder of the graphs; `cache_folder()` if absent.
         say: is told what takes its time, and what was chosen.
 
@@ -170,9 +135,26 @@ def accelerated(
             "backend out"
         )
     folder, tell = Path(cache) if cache is not None else cache_folder(), say or (lambda _: None)
+    make: Made = _on_frames if stream and by_frames(enhancer) else _on
     if backend != "auto":
-        return _on(enhancer, backend, folder, tell)
-    return _quickest(enhancer, folder, tell)
+        return make(enhancer, backend, folder, tell)
+    return _quickest(enhancer, make, folder, tell)
+
+
+def _on_frames(
+    enhancer: Enhancer, runtime: Runtime, folder: Path, say: Callable[[str], object]
+) -> Enhancer:
+    """With a frame of its network by that runtime."""
+    network, time = exportable(enhancer.model.parts["network"]), time_of(enhancer)
+    file = folder / f"{_digest(network, runtime, 'frame', time)}{TARGETS[runtime].suffix}"
+    graph = FrameGraph(network, enhancer.front.transform.frequencies, time)
+    if not all(file.with_suffix(suffix).exists() for suffix in TARGETS[runtime].suffixes):
+        say(f"the graph of a frame is made for {runtime}, once: {file}")
+        TARGETS[runtime].require()
+        facts = {"sgmse": __version__, "kind": graph.kind, "name": file.stem} | graph.facts
+        held(graph, runtime, file, {name: str(value) for name, value in facts.items()})
+    own = RuntimeFrames(network, time, graph.size, file, LOADERS[runtime])
+    return replace(enhancer, model=assemble(**enhancer.model.parts | {"network": own}).eval())
 
 
 def _on(
@@ -191,11 +173,11 @@ def _on(
     return replace(enhancer, model=assemble(**enhancer.model.parts | own).eval())
 
 
-def _digest(network: Network, runtime: Runtime) -> str:
+def _digest(network: Network, runtime: Runtime, *more: object) -> str:
     """Of all that decides what a graph is."""
     package = PACKAGES[runtime]
     imported(package, WHAT, EXTRA if package == "onnxruntime" else package)
-    about = [type(network).__qualname__, repr(network.config), __version__, runtime]
+    about = [type(network).__qualname__, repr(network.config), __version__, runtime, *more]
     total = sha256(repr([*about, version(package), torch.__version__]).encode())
     for name, value in network.state_dict().items():
         total.update(name.encode())
@@ -203,12 +185,14 @@ def _digest(network: Network, runtime: Runtime) -> str:
     return total.hexdigest()[:32]
 
 
-def _quickest(enhancer: Enhancer, folder: Path, say: Callable[[str], object]) -> Enhancer:
+def _quickest(
+    enhancer: Enhancer, make: Made, folder: Path, say: Callable[[str], object]
+) -> Enhancer:
     """The one that takes least time for its networks; asked once for a machine and its threads."""
     found: dict[str, Enhancer] = {"torch": enhancer}
     for runtime, package in PACKAGES.items():
         try:
-            found[runtime] = _on(enhancer, runtime, folder, say)
+            found[runtime] = make(enhancer, runtime, folder, say)
         except (ExportError, MissingPackageError) as error:
             say(f"without {package}: {error}")
     if len(found) == 1:
@@ -217,7 +201,7 @@ def _quickest(enhancer: Enhancer, folder: Path, say: Callable[[str], object]) ->
         part.file.name
         for own in found.values()
         for part in own.model.parts.values()
-        if isinstance(part, RuntimeNetwork)
+        if isinstance(part, RuntimeNetwork | RuntimeFrames)
     )
     machine = [processor(), os.cpu_count(), torch.get_num_threads(), *files]
     note = folder / f"auto-{sha256(repr(machine).encode()).hexdigest()[:32]}.json"
@@ -242,12 +226,20 @@ def _timed(found: Mapping[str, Enhancer]) -> dict[str, float]:
         if isinstance(part, Network):
             graph = NetworkGraph(part, found["torch"].front.transform.frequencies)
             inputs[name] = graph.example(1, FRAMES // 11, seed=0)
+    parts = {name: {part: own.model.parts[part] for part in inputs} for name, own in found.items()}
+    times = [p.time for own in parts.values() for p in own.values() if isinstance(p, RuntimeFrames)]
+    steps: dict[str, list[Callable[[], object]]] = {}
+    for name, own in parts.items():
+        if times:  # frame by frame
+            steps[name] = [partial(p.advancing(times[0]), *inputs[n][:2]) for n, p in own.items()]
+        else:
+            steps[name] = [partial(p.real_valued, *inputs[n]) for n, p in own.items()]
     taken: dict[str, list[float]] = {name: [] for name in found}
     with torch.inference_mode():
         for _ in range(1 + ROUNDS):  # the first is to warm up
-            for name, enhancer in found.items():
+            for name, calls in steps.items():
                 start = perf_counter()
-                for part, values in inputs.items():
-                    enhancer.model.parts[part].real_valued(*values)
+                for call in calls:
+                    call()
                 taken[name].append(perf_counter() - start)
     return {name: median(own[1:]) for name, own in taken.items()}

@@ -111,7 +111,15 @@ def export(
         graph = StepGraph(checkpoint)
     else:
         graph = AudioGraph(checkpoint) if audio else _network(checkpoint, part)
-    facts = _facts(checkpoint, graph, part) | {"name": path.stem}
+    return held(graph, to, path, _facts(checkpoint, graph, part) | {"name": path.stem})
+
+
+def held(graph: Graph, to: Runtime, path: Path, facts: Mapping[str, str]) -> Exported:
+    """A graph as a file, once its results were held against those of torch.
+
+    Raises `ExportError` where they are others.
+    """
+    runtime = TARGETS[to]
     made = runtime.made(graph.eval(), facts)
     error = checked(runtime, made, graph)
     if not error <= TOLERANCE:

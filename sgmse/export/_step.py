@@ -86,7 +86,7 @@ class StepGraph(Graph):
         x, seen, _ = model.parametrization.inputs(y, y, self.end, model.sde)
         output, memory = self.advance(x.flatten(1, 2), seen.flatten(1, 2), memory)
         x0 = model.parametrization.estimate(output[:, None], y, y, self.end, model.sde).x0
-        frame = self.spectra.expanded(x0).view(1, -1) @ self.scaled
+        frame = self.spectra.expanded(x0).reshape(1, -1) @ self.scaled
         clean = sounding + frame[:, : self.hop]
         enhanced = begun * kept(self.checkpoint.dry, clean, own[1])
         after = [torch.ones(1, 1), audio, frame[:, self.hop :], *memory]

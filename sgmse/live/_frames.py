@@ -5,10 +5,12 @@ as that frame of the recording is there; its sound is added to that of those bef
 later frame reaches is done. The result is that of the whole recording at once, to rounding.
 """
 
+from dataclasses import replace
+from threading import Lock
+
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 from typing_extensions import override
 
 from sgmse._device import precision, sent
@@ -16,11 +18,16 @@ from sgmse.audio import Block
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ResultError
 from sgmse.live._pieces import Plan
-from sgmse.live._windows import AROUND, FrameDraws, Windows
+from sgmse.live._spectra import FrameSpectra
+from sgmse.live._windows import FrameDraws, Windows
 from sgmse.model import Regeneration, ScoreModel, assemble
 from sgmse.networks import Advance, Memory, Network
 from sgmse.postprocessing import gains
 from sgmse.solvers import Step, solve
+from sgmse.transforms import Spectrogram
+
+#: Seconds before a piece that its gains above the band of the model look at: as far as they reach.
+BEFORE = 0.04
 
 
 class Remembering(Network):
@@ -74,11 +81,55 @@ class Once:
         """The next frames (channels, 1, frequency, frame)."""
         sde, parametrization = self.model.sde, self.model.parametrization
         x, seen, _ = parametrization.inputs(y, y, self.end, sde)
-        parts = (torch.view_as_real(z[:, 0]).permute(0, 3, 1, 2) for z in (x, seen))
-        out, self._memory = self._advance(*parts, self._memory)
+        parts = torch.view_as_real(x[:, 0]).permute(0, 3, 1, 2)
+        own = parts if seen is x else torch.view_as_real(seen[:, 0]).permute(0, 3, 1, 2)
+        out, self._memory = self._advance(parts, own, self._memory)
         out = out.to(y.real.dtype)  # autocast may have computed it in another precision
         made = torch.complex(out[:, :1], out[:, 1:])
-        return parametrization.estimate(made, y, y, self.end, sde).x0
+        return parametrization.clean(made, y, y, self.end, sde)
+
+
+class Shared(Network):
+    """A causal network that is prepared once for all streams, of the weights that it has then."""
+
+    causal = True
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network, self.config = network, network.config
+        self.divisor, self.observations = network.divisor, network.observations
+        self._prepared: dict[float, Advance] = {}
+        self._preparing = Lock()
+
+    @override
+    def forward(self, x: Tensor, y: Tensor | None, t: Tensor) -> Tensor:
+        out: Tensor = self.network(x, y, t)
+        return out
+
+    @override
+    def real_valued(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        return self.network.real_valued(x, y, t)
+
+    @override
+    def advance(
+        self, x: Tensor, y: Tensor, t: Tensor, memory: Memory | None = None
+    ) -> tuple[Tensor, Memory]:
+        return self.network.advance(x, y, t, memory)
+
+    @override
+    def advancing(self, t: float) -> Advance:
+        with self._preparing:
+            if t not in self._prepared:
+                self._prepared[t] = self.network.advancing(t)
+        return self._prepared[t]
+
+
+def shared(enhancer: Enhancer) -> Enhancer:
+    """For many streams, of a causal model: they have one copy of its weights in common."""
+    if not by_frames(enhancer):
+        return enhancer
+    own = {name: Shared(network) for name, network in networks_of(enhancer.model).items()}
+    return replace(enhancer, model=assemble(**enhancer.model.parts | own).eval())
 
 
 def networks_of(model: ScoreModel | Regeneration) -> dict[str, Network]:
@@ -90,6 +141,7 @@ def by_frames(enhancer: Enhancer) -> bool:
     """Whether nothing in it hears what is to come, beyond a frame."""
     networks = networks_of(enhancer.model).values()
     alone = enhancer.sampler.shifts == 1 and not enhancer.model.parts.get("moved")
+    alone &= isinstance(enhancer.front.transform, Spectrogram)
     return alone and enhancer.front.level == "published" and all(n.causal for n in networks)
 
 
@@ -114,50 +166,37 @@ class Frames(Windows):
         self._model = assemble(**model.parts | own).eval()
         self._remembering = own.values()
         self._weights = next(model.parameters())  # of a causal network, which has some
-        self._done = 0  # frames
-        self._spectra: Tensor | None = None  # the last of them, as far as they still sound
         self._before: Block = np.empty((2 * channels, 0))  # what was heard last, and its result
-        transform = self.enhancer.front.transform
-        self._reach = -(-(transform.n_fft // 2) // transform.hop)  # frames that a sample is in
+        front = self.enhancer.front
+        assert isinstance(front.transform, Spectrogram)
+        self._frames = FrameSpectra(front, front.transform, channels)
 
     @override
+    def _hear(self, block: Block) -> None:
+        super()._hear(block)
+        self._frames.hear(block)
+
+    @override
+    @torch.inference_mode()
     def _made(self, start: int, end: int, heard: int) -> Block:
         if end <= start:
             return self._tail[:, :0]
-        front = self.enhancer.front
-        hop, half = front.transform.hop, front.transform.n_fft // 2
-        first = self._first_frame(self._done)
-        self._heard = self._heard[:, first * hop - self._first :]
-        self._first = first * hop
-        ends = end == heard
-        x = torch.from_numpy(self._heard[:, : heard - self._first].astype(np.float32))
-        if ends:
-            x = self._ended(x, heard)
-        frames = 1 + x.shape[1] // hop if ends else (heard - half) // hop + 1 - first
-        y = front.transform.forward(x)[:, None, :, self._done - first : frames]
-        made = self._advanced(y)
-        self._done = first + frames
-        kept = made if self._spectra is None else torch.cat([self._spectra, made], dim=-1)
-        oldest = self._done - kept.shape[-1]
-        audio = front.transform.inverse(kept[:, 0], (frames + first - 1 - oldest) * hop + 1 + half)
-        clean = audio[:, start - oldest * hop : end - oldest * hop].double().numpy()
-        self._spectra = kept[..., self._first_frame(self._done) - oldest :]
+        frames = self._frames
+        if end == heard:
+            frames.last(heard)
+        y = frames.next()
+        if y.shape[-1]:
+            frames.sound(self._advanced(y))
+        clean = frames.given(start, end)
+        if not np.isfinite(clean).all():
+            raise ResultError(
+                f"{self.enhancer.sampler} gave samples that are not finite; sample the model as it "
+                "recommends, without a solver and steps of your own"
+            )
         noisy = self._heard[:, start - self._first : end - self._first]
+        self._heard, self._first = self._heard[:, end - self._first :], end
         return self._tracked(clean, noisy)
 
-    def _first_frame(self, done: int) -> int:
-        """The first frame that a sound shares samples with which starts at the frame `done`."""
-        return max(done - 2 * self._reach, 0)
-
-    def _ended(self, x: Tensor, samples: int) -> Tensor:
-        """What was heard, up to the end of a recording of so many samples, as offline."""
-        front = self.enhancer.front
-        x = pad(x, (0, max(front.transform.shortest - samples, 0)))
-        samples = max(samples, front.transform.shortest)
-        more = (front.transform.covering(samples) if front.tail == "cover" else samples) - samples
-        return pad(x, (0, more), "reflect" if front.transform.ends == "reflect" else "constant")
-
-    @torch.inference_mode()
     def _advanced(self, y: Tensor) -> Tensor:
         """The next frames (channels, 1, frequency, frame), as the sampler makes them."""
         device, dtype = self._weights.device, self._weights.dtype.to_complex()
@@ -169,11 +208,6 @@ class Frames(Windows):
             compression = self.enhancer.front.transform.compression
             whole, made = self.least * compression.expand(y), compression.expand(x)
             x = torch.where(made.abs() < whole.abs(), compression.compress(whole), x)
-        if not torch.isfinite(torch.view_as_real(x)).all():
-            raise ResultError(
-                f"{self.enhancer.sampler} gave samples that are not finite; sample the model as it "
-                "recommends, without a solver and steps of your own"
-            )
         return x
 
     def _solved(self, y: Tensor) -> Tensor:
@@ -184,7 +218,7 @@ class Frames(Windows):
         sampler = self.enhancer.sampler
         if not sampler.grid.steps:
             return anchor
-        draws = FrameDraws(self.seed, self._done, 0)
+        draws = FrameDraws(self.seed, self._frames.done - y.shape[-1], 0)
         return solve(model, anchor, sampler.solver, sampler.grid, randn=draws, callback=_unseen).x
 
     def _tracked(self, clean: Block, noisy: Block) -> Block:
@@ -194,9 +228,9 @@ class Frames(Windows):
         track: Block = np.zeros_like(clean)
         if self.upper_band:
             now = np.concatenate([noisy, clean])
-            before = self._before[:, -round(AROUND * self.rate) :]
+            before = self._before[:, -round(BEFORE * self.rate) :]
             self._before = np.concatenate([before, now], axis=1)
-            heard, made = np.split(self._before, 2)
+            heard, made = self._before.reshape(2, -1, max(self._before.shape[1], 1))
             track = gains(made, heard, self.rate)[:, -clean.shape[1] :]
         return np.concatenate([clean, noisy, np.maximum(track, self.least)])
 

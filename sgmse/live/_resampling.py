@@ -112,10 +112,15 @@ class Resampler:
         groups = -(-(last - q * self.up) // w.shape[1])
         start = q * self.down - self.half - self._start  # of the first group, in what is held
         end = start + (groups - 1) * periods * self.down + len(w)
-        inside = held[:, max(start, 0) : end]
-        x = np.pad(inside, ((0, 0), (max(-start, 0), max(end - held.shape[1], 0))))
-        windows = np.lib.stride_tricks.sliding_window_view(x, len(w), axis=1)
-        y = np.ascontiguousarray(windows[:, :: periods * self.down]) @ w
+        x = held
+        if start < 0 or end > held.shape[1]:
+            beyond = (max(-start, 0), max(end - held.shape[1], 0))
+            x, start = np.pad(held, ((0, 0), beyond)), max(start, 0)
+        # `sliding_window_view`, which takes as long as the product.
+        shape, (row, step) = (len(x), groups, len(w)), x.strides
+        strides = (row, periods * self.down * step, step)
+        windows: Block = np.ndarray(shape, x.dtype, x, start * step, strides)
+        y = np.ascontiguousarray(windows) @ w
         return y.reshape(len(held), -1)[:, first - q * self.up : last - q * self.up]
 
     def _one_by_one(self, taps: Taps, held: Block, k: NDArray[np.int64]) -> Block:

@@ -29,6 +29,7 @@ from sgmse._checks import an
 from sgmse._extras import imported
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError, SgmseError
+from sgmse.live._frames import shared
 from sgmse.live._limits import Limits, Place
 from sgmse.live._session import ENDED, FAILED, NOT_ALLOWED, TOO_MANY, Refused, Session
 from sgmse.live._stream import Stream
@@ -68,7 +69,7 @@ class Server:
         say: Callable[[str], object] = lambda line: None,
     ) -> None:
         an("enhancer", enhancer, Enhancer, "sgmse.load()")
-        self.enhancer, self.say = enhancer, say
+        self.enhancer, self.say = shared(enhancer), say
         self.place, self.limits = place or Place(), limits or Limits()
         self._websockets: Any = imported("websockets.asyncio.server", "the server", "serve")
         self._closed: Any = imported("websockets.exceptions", "the server", "serve")

@@ -201,9 +201,8 @@ class Stream:
         rows = rows[None] if rows.ndim == 1 else rows
         if not len(rows):
             raise ArgumentError("block has no channels")
-        bad = np.argwhere(~np.isfinite(rows))
-        if len(bad):
-            channel, sample = bad[0]
+        if not np.isfinite(rows).all():
+            channel, sample = np.argwhere(~np.isfinite(rows))[0]
             raise ArgumentError(
                 f"block holds {rows[channel, sample]} in channel {channel} at sample {sample}; "
                 "replace what is not finite, and go on"
@@ -214,5 +213,7 @@ class Stream:
         """A result as the blocks are."""
         kind, shape = self._kind, (*self._kind.shape[:-1], rows.shape[1])
         numpy = isinstance(kind, np.ndarray)
+        if numpy and kind.dtype.kind == "f":
+            return rows.reshape(shape).astype(kind.dtype)
         example = np.empty(shape, kind.dtype) if numpy else kind.new_empty(shape)
         return InMemory(example, (rows,), last=False).like([rows])

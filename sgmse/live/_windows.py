@@ -126,6 +126,8 @@ class Windows:
     def _faded(self, made: Block) -> Block:
         """With the end of the piece before: cos^2 from it to what is new."""
         length = min(self._tail.shape[1], made.shape[1])
+        if length == 0:
+            return made
         w = np.cos(np.linspace(0, np.pi / 2, self._tail.shape[1]))[:length] ** 2
         head = made[:, :length] + w * (self._tail[:, :length] - made[:, :length])
         return np.concatenate([head, made[:, length:]], axis=1)
@@ -168,9 +170,9 @@ class Windows:
         y = self._original.take(made.shape[1])
         x = made
         if self.tracks:
-            x, v, g = np.split(made, 3)
+            x, v, g = made.reshape(3, len(made) // 3, made.shape[1])
             x = x + np.clip(g, 0, 1) * (y - v)
-        return (1 - self.dry) * x + self.dry * y
+        return x if self.dry == 0 else (1 - self.dry) * x + self.dry * y
 
     @torch.inference_mode()
     def _enhanced(self, noisy: Block, first: int) -> Block:

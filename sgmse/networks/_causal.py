@@ -222,10 +222,10 @@ class CausalStep(Advance):
         head.weight, head.bias = head.weight[:, answers] * signs, head.bias[answers] * signs
         shapes = [(1, 1), (self.rows, 2 * seen * (frames - 1))]
         for i, layer in enumerate(encoder, start=1):
-            shapes.append((self.rows >> i, (frames - 1) * layer.conv1.in_channels))
+            shapes.append((self.rows >> i, (frames - 1) * layer.conv1.out_channels))
         shapes += 2 * len(paths) * [(bands, hidden)]
         for i, layer in enumerate(reversed(decoder), start=1):
-            shapes.append((bands << i, (frames - 1) * layer.conv1.in_channels))
+            shapes.append((bands << i, (frames - 1) * layer.conv1.out_channels))
         self.shapes = [*shapes, (self.rows, 2 * (self.taps - 1))]
 
     @override
@@ -237,9 +237,9 @@ class CausalStep(Advance):
             for n in range(x.shape[-1]):
                 made, own = self.frame(x[i, ..., n].T, y[i, ..., n].T, own)
                 frames.append(made.T)
-            rows.append(torch.stack(frames, dim=-1))
+            rows.append(_stacked(frames, dim=-1))
             after += own
-        return torch.stack(rows), after
+        return _stacked(rows, dim=0), after
 
     def start(self, like: Tensor) -> Memory:
         """The memory of one recording before its first frame."""
@@ -269,7 +269,7 @@ class CausalStep(Advance):
         heard = [next(memory), y[:, -2:], x, y[:, :-2], level.expand(self.rows, 1)]
         u = torch.cat(heard, dim=1)
         after.append(u[:, 2 : 2 * self.taps])
-        return (h.view(self.rows, 2, -1) * u[:, None]).sum(dim=-1), after
+        return torch.bmm(h.view(self.rows, 2, -1), u[:, :, None])[..., 0], after
 
 
 def _answers(observations: int, taps: int) -> tuple[Tensor, Tensor]:
@@ -287,6 +287,11 @@ def _answers(observations: int, taps: int) -> tuple[Tensor, Tensor]:
     signs = torch.ones(len(real) + len(imag))
     signs[1 : len(real) - 1 : 2] = -1
     return torch.tensor([*real, *imag]), signs
+
+
+def _stacked(tensors: list[Tensor], dim: int) -> Tensor:
+    """`torch.stack`, which would copy one alone, too."""
+    return torch.stack(tensors, dim) if len(tensors) > 1 else tensors[0].unsqueeze(dim)
 
 
 def _each(kind: type[M], modules: nn.ModuleList) -> list[M]:

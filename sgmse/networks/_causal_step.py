@@ -1,9 +1,12 @@
 """The layers of `CausalUNet` for one frame at one time: few operations, and all of them matrices.
 
 A frame is (band, channel), so that normalisation is along its last axis, and a convolution is a
-product with what lies around each band, in the frames before, too:
+product with what lies around each band:
 
     conv(x)_f = [x_(f-1), x_f, x_(f+1)] W + b
+
+A convolution that looks back is that product with the weights of all its frames at once. What is of
+now comes out; what is for the frames to come waits, added up, in the memory.
 
 What depends on the time alone is in the biases. These matrices are copies: of weights that change
 there are others. They are no modules, as each call of one takes as long as a small product.
@@ -14,14 +17,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from sgmse.networks._causal_layers import BandMixing, CausalPath, CausalResidual
+from sgmse.networks._causal_layers import BandMixing, CausalConv, CausalPath, CausalResidual
 from sgmse.networks._slim import ChannelNorm
 
 
-def around(x: Tensor) -> Tensor:
-    """(band, channel) to (band, 3 channel): the band below, the band, and that above."""
-    padded = torch.constant_pad_nd(x, (0, 0, 1, 1))
-    return torch.cat([padded[:-2], x, padded[2:]], dim=1)
+def around(x: Tensor, bands: int = 3, stride: int = 1) -> Tensor:
+    """(band, channel) to (band, bands x channel): from the band below on, of each or every second.
+
+    A view whose rows overlap, which products of torch copy as they need it; runtimes have no views.
+    """
+    padded, (rows, channels) = torch.constant_pad_nd(x, (0, 0, 1, 1)), x.shape
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        last = rows + 3 - bands
+        return torch.cat([padded[k : k + last : stride] for k in range(bands)], dim=1)
+    return padded.as_strided((rows // stride, bands * channels), (stride * channels, 1))
 
 
 class Norm:
@@ -54,14 +63,35 @@ class Affine:
 class Same(Affine):
     """A convolution of three bands, of a frame and those before it side by side, oldest first."""
 
-    def __init__(self, conv: nn.Conv2d, more: Tensor | float = 0.0) -> None:
+    def __init__(self, conv: nn.Conv2d) -> None:
         weight = conv.weight.permute(2, 3, 1, 0).reshape(-1, conv.out_channels)
         assert conv.bias is not None
-        super().__init__(weight, conv.bias + more)
+        super().__init__(weight, conv.bias)
 
     @override
     def __call__(self, x: Tensor) -> Tensor:
         return super().__call__(around(x))
+
+
+class LookingBack:
+    """A convolution of three bands and some frames, of one frame.
+
+    Its memory is (band, frames before x channel): what was heard adds to the next frame, to that
+    after it, and so on.
+    """
+
+    def __init__(self, conv: CausalConv, more: Tensor) -> None:
+        self.channels, frames = conv.out_channels, conv.kernel_size[1]
+        weight = conv.weight.detach().flip(3).permute(2, 1, 3, 0)  # that of now comes first
+        self.weight = weight.reshape(-1, frames * self.channels)
+        assert conv.bias is not None
+        none = conv.bias.new_zeros((frames - 1) * self.channels)
+        self.bias = torch.cat([conv.bias + more, none]).detach()
+
+    def __call__(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        waiting = torch.constant_pad_nd(before, (0, self.channels)) + self.bias
+        out = torch.addmm(waiting, around(x), self.weight)
+        return out[:, : self.channels], out[:, self.channels :]
 
 
 class Halved(Affine):
@@ -74,8 +104,7 @@ class Halved(Affine):
 
     @override
     def __call__(self, x: Tensor) -> Tensor:
-        pairs = torch.constant_pad_nd(x, (0, 0, 1, 1)).reshape(-1, 2 * x.shape[1])
-        return super().__call__(torch.cat([pairs[:-1], pairs[1:]], dim=1))
+        return super().__call__(around(x, bands=4, stride=2))
 
 
 class Doubled(Affine):
@@ -98,17 +127,16 @@ class Doubled(Affine):
 
 
 class ResidualStep:
-    """`CausalResidual` at one time; its memory is (band, frames before x channel)."""
+    """`CausalResidual` at one time; its memory is that of the convolution that looks back."""
 
     def __init__(self, layer: CausalResidual, embedding: Tensor) -> None:
         self.norm1, self.norm2 = Norm(layer.norm1), Norm(layer.norm2)
-        self.conv1 = Same(layer.conv1, layer.time(embedding))
+        self.conv1 = LookingBack(layer.conv1, layer.time(embedding))
         self.conv2 = Same(layer.conv2)
 
     def __call__(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        frames = torch.cat([before, functional.silu(self.norm1(x))], dim=1)
-        h = functional.silu(self.norm2(self.conv1(frames)))
-        return x + self.conv2(h), frames[:, x.shape[1] :]
+        h, after = self.conv1(functional.silu(self.norm1(x)), before)
+        return x + self.conv2(functional.silu(self.norm2(h))), after
 
 
 class MixingStep:
@@ -122,7 +150,7 @@ class MixingStep:
     def __call__(self, x: Tensor) -> Tensor:
         bands, channels = x.shape
         h = self.norm(x).view(bands, self.groups, -1).transpose(0, 1)
-        h = self.second @ functional.silu(self.first @ h)
+        h = torch.bmm(self.second, functional.silu(torch.bmm(self.first, h)))
         return x + h.transpose(0, 1).reshape(bands, channels)
 
 
@@ -145,8 +173,8 @@ class PathStep:
 
     def __call__(self, x: Tensor, h: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         gates = self.gates(torch.cat([self.norm(x), h], dim=1))
-        i, f, o = torch.split(gates[:, : 3 * self.hidden].sigmoid(), self.hidden, dim=1)
-        cell = f * cell + i * gates[:, 3 * self.hidden :].tanh()
+        i, f, o = torch.chunk(gates[:, : 3 * self.hidden].sigmoid(), 3, dim=1)
+        cell = torch.addcmul(f * cell, i, gates[:, 3 * self.hidden :].tanh())
         h = o * cell.tanh()
         out: Tensor = self.mixing(x + self.out(h))
         return out, h, cell

@@ -11,14 +11,13 @@ which reach from that band upwards, stay.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sgmse.audio import Block, alongside
-from sgmse.postprocessing._spectra import Rows, Spectra
+from sgmse.postprocessing._spectra import Rows
 
 HOP = 0.01  # seconds; windows are twice as long
 SMOOTHED = 7  # frames
@@ -30,22 +29,33 @@ AUDIBLE = 1e-5  # of the energy of a recording, -50 dB: less above the band is n
 def gains(clean: Rows, noisy: Rows, sample_rate: int) -> Rows:
     """The gain g of each sample, (channels, samples), for a result and its input at that rate."""
     hop = max(round(HOP * sample_rate), 1)
-    spectra = Spectra(2 * hop, hop)
     low, high = (round(share * 2 * hop) for share in BAND)
-
-    def energy(audio: Rows) -> Tensor:
-        frames = spectra.forward(audio)[:, low : high + 1].abs().square().sum(dim=1)
-        weights = torch.hann_window(SMOOTHED + 2, periodic=False, dtype=frames.dtype)[1:-1]
-        weights = (weights / weights.sum())[None, None]
-        padded = torch.nn.functional.pad(frames[:, None], (SMOOTHED // 2, SMOOTHED // 2))
-        return torch.nn.functional.conv1d(padded, weights)[:, 0] + FLOOR * hop**2
-
-    made, heard = energy(np.concatenate([clean, noisy])).chunk(2)
-    g = (made / heard).clamp(max=1).sqrt().numpy()
-    samples = np.arange(clean.shape[1])
-    centres = np.arange(g.shape[1]) * hop
-    track: Rows = np.stack([np.interp(samples, centres, row) for row in g]).astype(clean.dtype)
+    channels, samples = clean.shape
+    frames = 1 + samples // hop
+    both = np.zeros((2 * channels, (frames + 1) * hop), clean.dtype)  # silent beyond its ends
+    inside = both[:, hop : hop + samples]
+    inside[:channels], inside[channels:] = clean[:, : inside.shape[1]], noisy[:, : inside.shape[1]]
+    halves = both.reshape(2 * channels, frames + 1, hop)
+    parts = np.concatenate([halves[:, :-1], halves[:, 1:]], axis=2)
+    spectra = np.fft.rfft(parts * _window(2 * hop).astype(parts.dtype))[..., low : high + 1]
+    # Frames beyond the ends are silent, too.
+    energies = np.zeros((2 * channels, frames + SMOOTHED - 1))
+    energies[:, SMOOTHED // 2 :][:, :frames] = (spectra.real**2 + spectra.imag**2).sum(axis=2)
+    weights = _window(SMOOTHED + 1)[1:]
+    weights = weights / weights.sum()
+    smooth = sum(w * energies[:, k : k + frames] for k, w in enumerate(weights))
+    smooth = np.asarray(smooth) + FLOOR * hop**2
+    g = np.sqrt(np.minimum(smooth[:channels] / smooth[channels:], 1))
+    place, centres = np.arange(samples), np.arange(frames) * hop
+    track: Rows = np.stack([np.interp(place, centres, row) for row in g]).astype(clean.dtype)
     return track
+
+
+@lru_cache(maxsize=8)
+def _window(length: int) -> NDArray[np.float64]:
+    """Hann's, periodic."""
+    window: NDArray[np.float64] = np.sin(np.pi * np.arange(length) / length) ** 2
+    return window
 
 
 def whole_band(

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import socket as sockets
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from sgmse.audio import Pcm
 from sgmse.errors import ArgumentError
 from sgmse.live import Limits, Place, Server, Stream
 from sgmse.live._server import QUEUE
+from sgmse.networks import CausalUNet
 
 client = pytest.importorskip("websockets.asyncio.client", reason="needs the extra serve")
 exceptions = pytest.importorskip("websockets.exceptions")
@@ -434,6 +437,65 @@ def test_who_does_not_take_the_rest_is_said(enhancer, monkeypatch):
 
     _, said = run(test, enhancer)
     assert said == ["1 connections did not take their rest in 0.05 s"]
+
+
+def test_streams_have_the_weights_of_a_causal_model_in_common(monkeypatch):
+    made: list[float] = []
+    prepared = CausalUNet.advancing
+
+    def counted(network, t):
+        made.append(t)
+        return prepared(network, t)
+
+    monkeypatch.setattr(CausalUNet, "advancing", counted)
+    enhancer, pcm = tiny.causal(), Pcm("s16", RATE)
+    contents = [pcm.content(sound(n, 200 + n)) for n in range(3)]
+
+    async def all_of_them(server):
+        async def one(content: bytes) -> bytes:
+            async with connect(server) as socket:
+                return (await streamed(socket, content, (100,)))[0]
+
+        return await asyncio.gather(*map(one, contents))
+
+    results, _ = run(all_of_them, enhancer, Limits(connections=3, threads=2))
+    assert made == [1.0]
+    for content, result in zip(contents, results, strict=True):
+        assert result == expected(enhancer, content, pcm)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("causal", [False, True])
+def test_memory_stays_as_connections_come_and_go(causal):
+    """While one of them goes on all the time: the last three quarters hold what the first held."""
+    enhancer = tiny.causal() if causal else tiny.enhancer()
+    content = Pcm("s16", RATE).content(sound(0, 200 if causal else 4000))
+    held: list[float] = []
+
+    async def come_and_go(server):
+        async with connect(server) as lasting:
+            await started(lasting)
+            for _ in range(80):
+                await lasting.send(content)
+                await lasting.recv()
+
+                async def one() -> None:
+                    async with connect(server) as socket:
+                        await streamed(socket, content, (300, 77))
+
+                async def gone() -> None:
+                    async with connect(server) as socket:
+                        await started(socket)
+                        await socket.send(content)
+                        socket.transport.abort()
+
+                await asyncio.gather(one(), one(), gone())
+                held.append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6)
+
+    run(come_and_go, enhancer, Limits(connections=8, threads=2), most=300)
+    assert max(held[20:]) - max(held[:20]) < 6  # MB, of which a leak of a stream would have 30
 
 
 @pytest.mark.slow
