@@ -7,7 +7,8 @@
 Mixes read sentences with noises of those packages and with generated harm, enhances them with the
 default model, and writes docs/gallery: a page, a picture of each, and clips in Opus. Folders of
 your own do as well: python benchmarks/gallery.py --speech FOLDER --noise FOLDER -o OUT mixes each
-recording of the one with one of the other, at SNRs in turn.
+recording of the one with one of the other, at SNRs in turn. --drawn writes anew what the model
+`prior` draws from noise, and leaves the rest as it is.
 """
 
 import argparse
@@ -138,8 +139,8 @@ def mixed(speech: Sound, noise: Sound, snr: float, channel: Change | None = None
 
 def of_folders(speech: Path, noise: Path) -> Iterator[tuple[str, Sound, Sound]]:
     """A mixture of each recording of one folder with one of the other, at several SNRs in turn."""
-    noises = cycle([(path.stem, sound(path)) for path in find(noise)])
-    for path, snr in zip(find(speech), cycle((15, 10, 5, 0, -5)), strict=False):
+    noises = cycle([(path.stem, sound(path)) for path in find([noise])])
+    for path, snr in zip(find([speech]), cycle((15, 10, 5, 0, -5)), strict=False):
         name, other = next(noises)
         clean = sound(path)
         yield (
@@ -207,6 +208,43 @@ def entry(number: int, title: str, clean: Sound, noisy: Sound, target: Path) -> 
     )
 
 
+DRAWN = """## Drawn from noise
+
+What the [model prior](../../sgmse/pretrained/prior/README.md) draws from noise alone, the first
+seeds as they come, with the weights `{weights}`: it sounds like speech and has no words.
+`sgmse generate voice.wav --seconds {seconds:g} --seed 0`, and so on.
+
+"""
+SEEDS, SECONDS = range(3), 4.0
+
+
+def drawn(target: Path) -> str:
+    """Write what the prior draws; return its part of the page."""
+    prior = sgmse.Prior.load()
+    parts = [DRAWN.format(weights=weights_of("prior"), seconds=SECONDS)]
+    players, files = [], []
+    for seed in SEEDS:
+        audio = prior.generate(SECONDS, seed=seed).numpy()
+        audio *= min(1.0, 0.99 / np.abs(audio).max())
+        name, title = f"drawn-{seed}.opus", f"seed {seed}"
+        (target / name).unlink(missing_ok=True)
+        write(target / name, audio, Info(RATE, 1, audio.shape[1], "OGG", "OPUS", bitrate=32))
+        files.append(f"[{title}]({name})")
+        players.append(
+            f'<label>{title} <audio controls preload="none" src="{name}" '
+            f'aria-label="Drawn from noise: {title}"></audio></label>'
+        )
+    lines = "\n".join(players)
+    parts.append(f'Files: {", ".join(files)}.\n\n<div class="players">\n{lines}\n</div>\n')
+    return "".join(parts)
+
+
+def weights_of(model: str) -> str:
+    """The beginning of the checksum of a model's weights."""
+    content = (locate(model) / "model.safetensors").read_bytes()
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
 HEAD = """# Gallery
 
 Recordings before and after the default model, from easy to impossible; where it made one worse, or
@@ -231,7 +269,8 @@ forward"), BSD-2-Clause, (c) Carnegie Mellon University and Alpha Cephei Inc.
 **Noises**: files of the Debian package `sonic-pi-samples` 3.2.2~repack-8 (`loop_3d_printer`,
 `ambi_sauna`, `vinyl_hiss`, `ambi_soft_buzz`, `misc_crow`, `loop_tabla`, `loop_amen_full`), of
 Freesound, CC0 1.0. White noise, hum, the hall, the overdrive and the telephone are generated.
-Results are by the default model ([card](../../sgmse/pretrained/default/README.md)).
+Results are by the default model ([card](../../sgmse/pretrained/default/README.md)), what is drawn
+from noise is by the model prior.
 """
 
 
@@ -242,7 +281,15 @@ def main() -> None:
     parser.add_argument("--speech", type=Path, help="a folder of clean speech of your own")
     parser.add_argument("--noise", type=Path, help="a folder of noise of your own")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "gallery")
+    parser.add_argument("--drawn", action="store_true", help="only what is drawn from noise")
     options = parser.parse_args()
+    if options.drawn:
+        page = options.output / "README.md"
+        before, _, rest = page.read_text("utf-8").partition(LICENCES.strip().split("\n")[0])
+        before = before.partition(DRAWN.split("\n")[0])[0].rstrip()
+        text = f"{before}\n\n{drawn(options.output)}"
+        write_whole(page, (text + LICENCES if rest else text).encode())
+        return
     if options.unpacked is None and None in (options.speech, options.noise):
         parser.error("give the unpacked packages, or --speech and --noise")
     if options.unpacked is None:
@@ -250,11 +297,11 @@ def main() -> None:
     else:
         pairs, licences = of_packages(options.unpacked), LICENCES
     options.output.mkdir(parents=True, exist_ok=True)
-    content = (locate("default") / "model.safetensors").read_bytes()
-    parts = [HEAD.format(weights=hashlib.sha256(content).hexdigest()[:12])]
+    parts = [HEAD.format(weights=weights_of("default"))]
     for number, (title, clean, noisy) in enumerate(pairs, 1):
         parts.append(entry(number, title, clean, noisy, options.output) + "\n")
         print(title)
+    parts.append(drawn(options.output))
     write_whole(options.output / "README.md", ("".join(parts).rstrip() + "\n" + licences).encode())
 
 

@@ -29,6 +29,7 @@ CONFIG = CARD.with_name("config.json")
 REFINE = ROOT / "sgmse" / "pretrained" / "refine" / "README.md"
 SCORE = ROOT / "sgmse" / "pretrained" / "score" / "README.md"
 LIVE = ROOT / "sgmse" / "pretrained" / "live" / "README.md"
+PRIOR = ROOT / "sgmse" / "pretrained" / "prior" / "README.md"
 RESTORE = ROOT / "sgmse" / "pretrained" / "restore" / "README.md"
 MEASURES = select(["pesq-wb", "stoi", "estoi", "si-sdr", "dnsmos-ovrl"])
 FULL_BAND = select(["pesq-wb", "stoi", "estoi", "si-sdr", "lsd-8k", "dnsmos-ovrl"])
@@ -302,6 +303,15 @@ def by_sampler(study: Mapping[str, Any]) -> str:
     return markdown(heads, rows)
 
 
+def trained(card: Path) -> str:
+    """What the config of a model says of its training."""
+    told = json.loads(card.with_name("config.json").read_text(encoding="utf-8"))["training"]
+    return (
+        f"{told['steps']:,} steps ({told['hours of audio']} h of audio) in {told['hours']} hours "
+        "of one busy CPU core, from scratch."
+    )
+
+
 def pages() -> dict[Path, str]:
     """Each page as it should be."""
     results = sets_of("corpus-test")["corpus-test"]
@@ -340,6 +350,11 @@ def pages() -> dict[Path, str]:
         text = (RESULTS / "restoration.md").read_text(encoding="utf-8")
         gains, less, worse = (part for part in text.split("\n\n") if part.startswith("| "))
         tables[RESTORE] = {"gains": gains, "less": less, "worse": worse.rstrip()}
+    if (RESULTS / "priors.md").exists():
+        text = (RESULTS / "priors.md").read_text(encoding="utf-8")
+        found_tables = [part.rstrip() for part in text.split("\n\n") if part.startswith("| ")]
+        names = ("gains", "verdict", "worse", "bits", "samples")
+        tables[PRIOR] = dict(zip(names, found_tables, strict=True)) | {"trained": trained(PRIOR)}
     if (RESULTS / "score-study").exists():
         study = json.loads((RESULTS / "score-study" / "study.json").read_text(encoding="utf-8"))
         tables[SCORE] = {"samplers": by_sampler(study)}

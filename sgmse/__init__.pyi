@@ -20,6 +20,7 @@ from . import (
     pipelines as pipelines,
     plot as plot,
     postprocessing as postprocessing,
+    prior as prior,
     report as report,
     scoring as scoring,
     sdes as sdes,
@@ -53,5 +54,6 @@ from .errors import (
     SystemFailedError as SystemFailedError,
     WorkerError as WorkerError,
 )
+from .prior import Prior as Prior
 
 __version__: str

@@ -172,10 +172,11 @@ class Enhancer:
         precision: of the products in the networks. "float32" is exact, also on GPUs, which would
             take TF32 for convolutions by themselves; "tf32" is that; "bf16" has them in bfloat16.
 
-    Raises `ArgumentError` for a sampler of which noise is to be expected.
+    Raises `ArgumentError` for a sampler of which noise is to be expected, and for a prior, which
+    hears no recording (`sgmse.Prior`).
 
     Warns:
-        SamplerWarning: with `force`, in place of that.
+        SamplerWarning: with `force`, in place of such a sampler.
     """
 
     model: ScoreModel | Regeneration
@@ -191,6 +192,12 @@ class Enhancer:
 
     def __post_init__(self) -> None:
         kinds(self)
+        if self.model.deaf:
+            raise ArgumentError(
+                "the model is a prior of clean audio: it hears no recording and cleans none; "
+                "sgmse generate and sgmse.Prior sample it, and restore audio of which the harm is "
+                "known (docs/posteriors.md)"
+            )
         choice("precision", self.precision, get_args(Precision))
         number("dry", self.dry, 0, 1)
         self.front.delays(self.sampler.shifts)  # says where there are too many
@@ -512,14 +519,6 @@ class Enhancer:
             else:
                 yield from there_and_back(blocks)
 
-    def check_hearing(self) -> None:
-        """Raise `ArgumentError` for a model that hears no recording, unless that is forced."""
-        if self.model.deaf and not self.force:
-            raise ArgumentError(
-                "the model is a prior of clean audio that hears no recording, and makes up others; "
-                "sample it as docs/posteriors.md does; to hear that use --force (force=True)"
-            )
-
     @property
     def channels_at_once(self) -> int:
         """Of a stream, in one batch: a core is slower with two than with one after the other."""
@@ -551,7 +550,6 @@ class Enhancer:
 
         The result is the mean of what is drawn with the frames at other places.
         """
-        self.check_hearing()
         delays = self.front.delays(self.sampler.shifts)
         rate = self.front.sample_rate
         fresh = segment.shape[1] - (round(self.overlap * rate) if number else 0)

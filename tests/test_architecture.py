@@ -42,6 +42,7 @@ FLOORS = [
     "inference",
     "checkpoints",
     "postprocessing",
+    "prior",
     "enhancer",
     "live",
     "pipelines",

@@ -1,7 +1,5 @@
 """DDPM (Ho, Jain, Abbeel 2020, arXiv:2006.11239) in its own words, and in those of the library."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from problems import Draws, Formula, noise, times
@@ -11,7 +9,6 @@ from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Data, Estimate, Noise
 from sgmse.front import FrontEnd
-from sgmse.live import Stream
 from sgmse.model import ScoreModel
 from sgmse.networks import NCSNpp, Network, WaveNet
 from sgmse.sdes import SBVE, VP
@@ -178,12 +175,9 @@ def test_a_prior_does_not_enhance():
     torch.manual_seed(0)
     model = ScoreModel(WaveNet(4, 2, observations=0), VP(steps=30), Noise())
     sampler = Sampler(Exponential(eta=1.0), Uniform(3))
-    enhancer = Enhancer(model, FrontEnd(Waveform(), 8000), sampler)
-    with pytest.raises(ArgumentError, match="a prior of clean audio that hears no recording"):
-        enhancer(torch.ones(800) / 10, 8000)
-    with pytest.raises(ArgumentError, match="a prior of clean audio that hears no recording"):
-        Stream(enhancer, 8000)
-    assert Stream(replace(enhancer, force=True), 8000).delay
+    for force in (False, True):
+        with pytest.raises(ArgumentError, match="a prior of clean audio: it hears no recording"):
+            Enhancer(model, FrontEnd(Waveform(), 8000), sampler, force=force)
     assert ScoreModel(WaveNet(4, 2), VP(), Noise()).deaf is False
     assert ScoreModel(WaveNet(4, 2, observations=0), SBVE(), Data()).deaf is False
 

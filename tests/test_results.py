@@ -1,6 +1,7 @@
 """The numbers that are quoted are those that the committed script gave, and gives again."""
 
 import csv
+import hashlib
 import importlib
 import json
 import re
@@ -52,6 +53,7 @@ def test_pages_quote_the_results(monkeypatch):
         *("README.md", "sgmse/pretrained/default/README.md"),
         *("sgmse/pretrained/refine/README.md", "sgmse/pretrained/score/README.md"),
         *("sgmse/pretrained/live/README.md", "sgmse/pretrained/restore/README.md"),
+        "sgmse/pretrained/prior/README.md",
         "sgmse/pretrained/default/config.json",
     }
     for page, text in pages.items():
@@ -73,6 +75,21 @@ def test_the_committed_results_are_those_of_the_committed_weights(name):
 def test_the_table_of_restorers_is_that_of_the_committed_weights():
     told = found("restoration")["weights"]
     assert told == {name: Model(name).conditions()["weights"] for name in ("default", "restore")}
+
+
+def test_what_the_prior_restores_is_of_the_committed_weights():
+    content = (locate("prior") / "model.safetensors").read_bytes()
+    told = found("priors")
+    assert told["weights"] == hashlib.sha256(content).hexdigest()[:12]
+    # What the card says of it in words.
+    gained = {kind: told[f"{kind}: prior"] for kind in ("gaps", "clipped", "known room")}
+    assert all(own[name]["low"] > 0 for own in gained.values() for name in ("PESQ-WB", "ESTOI"))
+    assert told["narrow band: prior"]["SI-SDR"]["mean"] < 0
+    for noise in ("white noise", "pink noise"):
+        own, other = told[f"{noise}: prior"], told[f"{noise}: default"]
+        assert own["ESTOI"]["mean"] < 0 < own["PESQ-WB"]["mean"] < other["PESQ-WB"]["mean"]
+    bits = {name: told[f"bits: {name}"]["mean"] for name in ("clean speech", "white noise")}
+    assert bits["clean speech"] < bits["white noise"] - 1
 
 
 def test_the_default_model_is_good_enough():

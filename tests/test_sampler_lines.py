@@ -24,7 +24,7 @@ from sgmse import solvers
 from sgmse.audio import read
 from sgmse.bench import Model
 from sgmse.bench.suite import SUITE_CLASSES
-from sgmse.checkpoints import PACKAGED, QualityName
+from sgmse.checkpoints import ENHANCING, QualityName
 from sgmse.cli import main as cli
 from sgmse.config import from_plain
 from sgmse.enhancer import Enhancer
@@ -97,7 +97,7 @@ def by_command(page: str) -> Iterator[tuple[str, Enhancer]]:
             options = cli.parsed(shlex.split(words)[1:])
         except (SystemExit, ValueError):  # prose that only begins so, see test_docs
             continue
-        if options.model in PACKAGED:
+        if options.model in ENHANCING:
             keys = ("solver", "steps", "shifts", "force")
             changes = {key: getattr(options, key) for key in keys}
             yield words, ours(options.model, options.quality).with_sampler(**changes)
@@ -107,7 +107,7 @@ def by_suite(page: str) -> Iterator[tuple[str, Enhancer]]:
     """name: {class: Model, steps: 2}"""
     for line in re.findall(r"\{class: Model\b.*\}", page):
         system = from_plain(Model, yaml.safe_load(line), SUITE_CLASSES)
-        if system.model in PACKAGED and not system.force:
+        if system.model in ENHANCING and not system.force:
             changes = (system.solver, system.steps, system.shifts, system.grid)
             yield line, ours(system.model, system.quality).with_sampler(*changes)
 
@@ -133,7 +133,7 @@ def by_call(page: str) -> Iterator[tuple[str, Enhancer]]:
             continue
         model = "default"
         if name == "load" and call.args:
-            if ast.unparse(call.args[0]).strip("'") not in PACKAGED:
+            if ast.unparse(call.args[0]).strip("'") not in ENHANCING:
                 continue
             model = str(value(call.args[0]))
         keys = ("solver", "steps", "shifts", "quality")

@@ -63,10 +63,17 @@ def test_the_gallery_is_whole_and_of_the_weights_that_ship():
     page = (folder / "README.md").read_text("utf-8")
     content = (locate("default") / "model.safetensors").read_bytes()
     assert f"the weights `{hashlib.sha256(content).hexdigest()[:12]}`" in " ".join(page.split())
+    (made_of,) = re.findall(r"first\s+seeds as they come, with the weights `(\w+)`", page)
+    assert (
+        hashlib.sha256((locate("prior") / "model.safetensors").read_bytes()).hexdigest()[:12]
+        == made_of
+    )
     clips = set(re.findall(r'src="([^"]+\.opus)"', page))
     pictures = set(re.findall(r"!\[[^]]+\]\(([^)]+\.webp)\)", page))
     assert len(pictures) >= 12
-    assert len(clips) == 3 * len(pictures)
+    drawn = {clip for clip in clips if clip.startswith("drawn-")}
+    assert len(drawn) >= 3
+    assert len(clips - drawn) == 3 * len(pictures)
     assert {path.name for path in folder.iterdir()} == clips | pictures | {"README.md"}
     assert sum(path.stat().st_size for path in folder.iterdir()) < 3e6
     assert page.count("**A failure: ") >= 3

@@ -18,7 +18,7 @@ import numpy as np
 
 import sgmse
 from sgmse.audio import Info, Writer, beside, blocks, info
-from sgmse.checkpoints import PACKAGED, QualityName, load_model
+from sgmse.checkpoints import ENHANCING, QualityName, load_model
 from sgmse.data.pairs import Pair
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError, MissingPackageError, RecordingWarning, SgmseError
@@ -127,7 +127,7 @@ class Models:
 
     def __init__(self, other: str | None = None) -> None:
         first = () if other is None else (other,)
-        self.names = list(dict.fromkeys([*first, *PACKAGED]))
+        self.names = list(dict.fromkeys([*first, *ENHANCING]))
         self.loaded: dict[tuple[str, str | None], Enhancer] = {}
         self._lock = threading.Lock()
 

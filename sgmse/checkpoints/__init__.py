@@ -7,13 +7,14 @@ table of the classes that a file may name.
 
 from sgmse.checkpoints.classes import CLASSES
 from sgmse.checkpoints.hub import from_pretrained, push_to_hub, save_pretrained
-from sgmse.checkpoints.locate import PACKAGED, load_model, locate
+from sgmse.checkpoints.locate import ENHANCING, PACKAGED, load_model, locate
 from sgmse.checkpoints.native import Checkpoint, Quality, QualityName, load, save
 from sgmse.checkpoints.published import convert
 from sgmse.errors import CheckpointError
 
 __all__ = [
     "CLASSES",
+    "ENHANCING",
     "PACKAGED",
     "Checkpoint",
     "CheckpointError",

@@ -11,8 +11,9 @@ from sgmse.checkpoints.native import Checkpoint, QualityName
 from sgmse.config import Classes
 from sgmse.errors import ArgumentError, CheckpointError, did_you_mean
 
-#: Models inside the package.
-PACKAGED = ("default", "refine", "score", "live", "restore")
+#: Models inside the package that clean recordings, and all: a prior hears none.
+ENHANCING = ("default", "refine", "score", "live", "restore")
+PACKAGED = (*ENHANCING, "prior")
 
 
 def load_model(

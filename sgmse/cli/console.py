@@ -122,11 +122,13 @@ def stages(quiet: bool) -> "Iterator[Stages]":
 
 
 @contextmanager
-def seconds_of_audio(total: float, quiet: bool) -> Iterator[Callable[[float], object]]:
+def seconds_of_audio(
+    total: float, quiet: bool, doing: str = "enhancing"
+) -> Iterator[Callable[[float], object]]:
     """A bar that is told of seconds done."""
     with tqdm(
         total=total,
-        desc="enhancing",
+        desc=doing,
         disable=True if quiet or not total else None,  # None: if stderr is no terminal
         bar_format="{desc} {percentage:3.0f}% |{bar}| {n:.0f} of {total:.0f} s, {remaining} left",
     ) as bar:

@@ -27,12 +27,14 @@ def add(commands: Commands) -> None:
 def _band(checkpoint: "Checkpoint") -> str:
     """What the model hears, and what becomes of the rest."""
     upper = checkpoint.upper_band
+    edge = checkpoint.front.sample_rate // 2
+    if checkpoint.model.deaf:
+        return f"up to {edge} Hz"
     if upper is None:
         how = "is lowered with the band below"
     else:
         size = sum(p.numel() for p in upper.parameters())
         how = f"is freed of noise by a network of {size / 1e3:.0f} k weights"
-    edge = checkpoint.front.sample_rate // 2
     return f"up to {edge} Hz; sound above it {how} (--upper-band), or left out"
 
 

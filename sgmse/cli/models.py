@@ -79,6 +79,13 @@ def _facts(name: str, checkpoint: "Checkpoint") -> dict[str, Any]:
     }
 
 
+def _plainly(name: str, checkpoint: "Checkpoint") -> str:
+    """The command of a model without qualities."""
+    if checkpoint.model.deaf:
+        return f"sgmse generate FILE --model {name}"
+    return f"sgmse enhance FILE --model {name}"
+
+
 def _table(checkpoints: "dict[str, Checkpoint]") -> list[str]:
     """How each is asked for, and what was measured of it, a line each."""
     ways: list[tuple[str, str, Mapping[str, float]]] = []
@@ -90,7 +97,9 @@ def _table(checkpoints: "dict[str, Checkpoint]") -> list[str]:
             words = model if usual else f"{model} --quality {quality}"
             ways.append((f"sgmse enhance FILE{words}", own.model or name, own.measured))
     named = {name for _, name, _ in ways}
-    ways += [(f"sgmse enhance FILE --model {name}", name, {}) for name in {*checkpoints} - named]
+    ways += [
+        (_plainly(name, own), name, {}) for name, own in checkpoints.items() if name not in named
+    ]
     heads = list(dict.fromkeys(key for *_, measured in ways for key in measured))
     rows = [["", "model", *heads]]
     for line, name, measured in ways:

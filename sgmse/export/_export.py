@@ -93,6 +93,11 @@ def export(
     """
     arguments(export, locals())
     choice("to", to, get_args(Runtime))
+    if checkpoint.model.deaf:
+        raise ExportError(
+            "the model is a prior of clean audio, whose network sees no recording: it has no "
+            "export; draw from it here, sgmse generate or sgmse.Prior"
+        )
     runtime, path = TARGETS[to], check_target(target, to, overwrite)
     if shifts is not None:
         whole("shifts", shifts, least=1)

@@ -5,6 +5,7 @@ is decoded from them, means and deviations over many samples, grids and variance
 of a prior and a measurement, a model of their posterior.
 """
 
+from sgmse.inference._audio_posterior import AudioPosterior
 from sgmse.inference._calibration import Calibration, coverage
 from sgmse.inference._decoupled import DAPS, PublishedDPS, Renewed
 from sgmse.inference._ensembles import Ensemble, ensemble
@@ -36,6 +37,7 @@ __all__ = [
     "GITS",
     "MMPS",
     "Approximation",
+    "AudioPosterior",
     "Best",
     "Blind",
     "Calibration",

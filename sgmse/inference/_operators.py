@@ -10,9 +10,12 @@ complex: between a complex spectrogram and real audio, too, A has one.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 from typing_extensions import override
 
 from sgmse._checks import kinds, number, whole
@@ -104,6 +107,25 @@ class Mask(Operator):
     """
 
     kept: Tensor
+
+    @classmethod
+    def of_gaps(cls, recording: Tensor | NDArray[Any], shortest: int = 80) -> "Mask":
+        """That of a recording (..., samples) which is exactly 0 where it was lost.
+
+        Args:
+            recording: real samples.
+            shortest: run of zeros that is a gap, in samples: 80 are 5 ms at 16 kHz.
+        """
+        whole("shortest", shortest, least=1)
+        audio = torch.as_tensor(recording)
+        silent = (audio == 0).to(torch.float32).reshape(-1, 1, audio.shape[-1])
+        # A window that is all zeros, and then all that lies in one of those.
+        if shortest > silent.shape[-1]:
+            return cls(torch.ones(audio.shape))
+        within = -functional.max_pool1d(1 - silent, shortest, 1)
+        pad = shortest - 1
+        lost = functional.max_pool1d(functional.pad(within, (pad, pad), value=-1.0), shortest, 1)
+        return cls((lost < 0).to(torch.float32).reshape(audio.shape))
 
     def __post_init__(self) -> None:
         kinds(self)
@@ -200,17 +222,21 @@ class Room(Operator):
         return self(u.flip(-1)).flip(-1)  # a correlation is the convolution of what runs backwards
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clipping(Operator):
     """A(x0) = x0, at most limit and at least -limit; real. Its derivative is a mask.
 
-    Where the recording is clipped, an x0 beyond the limit says what one at the limit does.
+    Where the recording is clipped, an x0 beyond the limit says what one at the limit does. Without
+    the recording an x0 that is wrongly beyond the limit has no derivative that would bring it back;
+    with it, what is not clipped is taken as it is, and what is, on its side alone.
 
     Args:
         limit: positive, on the scale of x0.
+        recording: what is measured, to broadcast with x0; `Clipping.of` makes both.
     """
 
     limit: float
+    recording: Tensor | None = None
 
     linear = False
 
@@ -219,13 +245,27 @@ class Clipping(Operator):
         if not number("Clipping: limit", self.limit) > 0:
             raise ArgumentError(f"Clipping: limit must be positive, not {self.limit}")
 
+    @classmethod
+    def of(cls, recording: Tensor) -> "Clipping":
+        """That of a recording (..., samples) whose largest values are at its limit."""
+        limit = float(recording.abs().max())
+        if limit == 0:
+            raise ArgumentError("Clipping: the recording is silent, and says no limit")
+        return cls(limit * (1 - 1e-4), recording)
+
     @override
     def __call__(self, x0: Tensor) -> Tensor:
-        return x0.clamp(-self.limit, self.limit)
+        if self.recording is None:
+            return x0.clamp(-self.limit, self.limit)
+        side, limit = self.recording.sign(), self.recording.abs()
+        return torch.where(limit < self.limit, x0, side * (side * x0).minimum(limit))
 
     def mask(self, at: Tensor) -> Mask:
         """Its derivative."""
-        return Mask((at.abs() <= self.limit).to(at))
+        if self.recording is None:
+            return Mask((at.abs() <= self.limit).to(at))
+        side, limit = self.recording.sign(), self.recording.abs()
+        return Mask(((limit < self.limit) | (side * at <= limit)).to(at))
 
     @override
     def along(self, v: Tensor, at: Tensor) -> Tensor:

@@ -73,7 +73,6 @@ class Stream:
         an("enhancer", enhancer, Enhancer, "sgmse.load()")
         if pieces is not None:
             an("pieces", pieces, Pieces, "Pieces(piece=0.25, ahead=0.25)")
-        enhancer.check_hearing()
         self.enhancer = enhancer
         self.sample_rate = checked_rate("sample_rate", sample_rate)
         self._plan = Plan.of(enhancer, self.sample_rate, latency if pieces is None else pieces)

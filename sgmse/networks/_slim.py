@@ -137,7 +137,8 @@ class SlimUNet(Network):
         hidden: width of their LSTMs, in each of two directions; half the channels there if absent.
         embedding: width of the embedding of t.
         taps: frames of y in the sum, an odd number.
-        observations: spectrograms in y, (batch, observations, frequency, frame).
+        observations: spectrograms in y, (batch, observations, frequency, frame); 0 for a prior,
+            which sees the state alone, and whose new weights say 0.
         identity: whether the output of new weights is the last observation, the best guess that
             needs no training; 0 if not, the best one of what is added to an observation
             (`sgmse.estimates.EDM`, residual).
@@ -165,8 +166,13 @@ class SlimUNet(Network):
             raise ArgumentError(f"hidden must be at least 1, not {hidden}")
         if taps < 1 or taps % 2 == 0:
             raise ArgumentError(f"taps must be an odd number of frames, not {taps}")
-        if observations < 1:
-            raise ArgumentError(f"observations must be at least 1, not {observations}")
+        if observations < 0:
+            raise ArgumentError(f"observations must not be negative: {observations}")
+        if taps > 1 and not observations:
+            raise ArgumentError(
+                f"{taps} taps are of an observation, and there is none; leave taps at 1, or "
+                "observations at 1"
+            )
         self.divisor = (2 ** (len(channels) - 1), 2)
         self.config = self.arguments(locals())
         self.taps = taps
@@ -196,7 +202,8 @@ class SlimUNet(Network):
         self.head = nn.Conv2d(channels[0], 2 * (2 + observations + taps - 1), 3, padding=1)
         nn.init.zeros_(self.head.weight)
         first = torch.zeros(self.head.out_channels)
-        first[observations] = float(identity)
+        if observations:
+            first[observations] = float(identity)
         self.head.bias = nn.Parameter(first)
 
     @override
@@ -224,7 +231,7 @@ class SlimUNet(Network):
         out_real = (p[:, :-1] * real - q[:, :-1] * imag).sum(dim=1, keepdim=True) + p[:, -1:]
         out_imag = (p[:, :-1] * imag + q[:, :-1] * real).sum(dim=1, keepdim=True) + q[:, -1:]
         beyond, frames = self.taps // 2, y.shape[-1]
-        around = functional.pad(y[:, -2:], (beyond, beyond))
+        around = functional.pad(y[:, -2:], (beyond, beyond)) if beyond else y
         for i, k in enumerate(k for k in range(self.taps) if k != beyond):
             p, q = torch.split(answer[:, others + 2 * i : others + 2 * i + 2], 1, dim=1)
             real, imag = torch.split(around[..., k : k + frames], 1, dim=1)

@@ -438,6 +438,11 @@ def _problems(recipe: Recipe) -> Iterator[str]:
                 "adversarial: discriminators learn from all pairs of a step at once; set "
                 "trainer.accumulate=1"
             )
+    if recipe.validation is not None and assemble(**recipe.parts).deaf:
+        yield (
+            "validation: the network sees no recording, and enhances none that could be scored; "
+            "leave it out (validation=null)"
+        )
     yield from _rates(recipe)
     at_one = [1.0] * (recipe.times.at_one > 0)
     trained = torch.tensor([recipe.times.low, recipe.times.high, *at_one])

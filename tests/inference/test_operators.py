@@ -1,5 +1,6 @@
 """Operators against their own matrices: the adjoint, and what is solved with it."""
 
+import numpy as np
 import pytest
 import torch
 from conftest import together
@@ -35,6 +36,7 @@ OPERATORS: list[Operator] = [
     Chain((Room(RESPONSE), Mask(KEPT))),
     Clipping(0.7),
     Chain((Room(RESPONSE), Clipping(0.7))),
+    Clipping.of(noise(1, SIZE, seed=3, dtype=REAL).clamp(-0.7, 0.7)),
 ]
 
 
@@ -109,6 +111,29 @@ def test_what_they_do():
     low, high = (torch.cos(2 * torch.pi * f * n / 32) for f in (3, 9))
     kept = Filter.low_pass(32, 16000, 3000.0)((low + high)[None])[0]  # 1500 and 4500 Hz
     torch.testing.assert_close(kept, low)
+
+
+@pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray])
+def test_gaps_are_runs_of_zeros(kind):
+    audio = torch.tensor([[0, 0, 0, 1, 0, 0, 2, 0, 0, 0, 0, 3.0], [0] * 12])
+    expected = [[0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1], [0] * 12]
+    assert Mask.of_gaps(kind(audio), 3).kept.tolist() == expected
+    assert Mask.of_gaps(kind(audio[0]), 13).kept.tolist() == [1] * 12
+    with pytest.raises(ArgumentError, match="shortest"):
+        Mask.of_gaps(kind(audio), 0)
+
+
+def test_a_clipped_recording_says_where_it_is_clipped():
+    truth = torch.tensor([[0.2, 0.9, -0.8, 0.4, -0.1]])
+    clipping = Clipping.of(Clipping(0.5)(truth))
+    assert clipping.limit == pytest.approx(0.5, rel=1e-3)
+    torch.testing.assert_close(clipping(truth), truth.clamp(-0.5, 0.5))
+    at = torch.tensor([[0.7, 0.3, 0.8, -0.9, 0.0]])  # only clipped samples on their side are cut
+    torch.testing.assert_close(clipping(at), at)
+    assert clipping.mask(at).kept.tolist() == [[1, 1, 1, 1, 1]]
+    assert clipping.mask(truth).kept.tolist() == [[1, 0, 0, 1, 1]]
+    with pytest.raises(ArgumentError, match="silent"):
+        Clipping.of(torch.zeros(1, 5))
 
 
 def test_conjugate_gradients_end():

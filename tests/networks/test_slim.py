@@ -90,8 +90,51 @@ def test_of_two_observations_each_has_a_mask_and_the_last_is_the_first_answer(ta
         assert (out(x, changed, t) - whole).abs().max() > 1e-3
     with pytest.raises(ValueError, match=r"and y \(batch, 2, frequency"):
         network(x, y, t)
-    with pytest.raises(ValueError, match="observations must be at least 1, not 0"):
-        SlimUNet(**SMALL, observations=0)
+    with pytest.raises(ValueError, match="observations must not be negative: -1"):
+        SlimUNet(**SMALL, observations=-1)
+
+
+def test_a_prior_sees_the_state_alone():
+    x, y, t = inputs()
+    fresh = SlimUNet(**SMALL, observations=0)
+    assert not fresh(x, None, t).any()  # of what is nowhere observed, 0 is the best guess
+    network = awake(observations=0)
+    out = network(x, None, t)
+    assert torch.equal(network(x, y, t), out)
+    assert (network(2 * x, None, t) - out).abs().max() > 1e-3
+    m = torch.randn(2, dtype=torch.complex64, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():  # a mask of the state and a correction
+        network.head.weight.zero_()
+        network.head.bias[:] = torch.view_as_real(m).T.flatten()
+    torch.testing.assert_close(network(x, None, t), m[0] * x + m[1])
+    again = SlimUNet(**network.config).eval()
+    again.load_state_dict(network.state_dict())
+    assert torch.equal(again(x, None, t), network(x, None, t))
+    nothing = x[:, :0].real  # as runtimes without complex numbers have it
+    real, imag = network.real_valued(torch.cat([x.real, x.imag], dim=1), nothing, t).unbind(1)
+    assert torch.equal(torch.complex(real, imag)[:, None], network(x, None, t))
+    with pytest.raises(ValueError, match="3 taps are of an observation, and there is none"):
+        SlimUNet(**SMALL, observations=0, taps=3)
+
+
+def test_a_prior_inherits_from_a_network_that_hears():
+    parent, heir = awake(taps=3), SlimUNet(**SMALL, observations=0)
+    heir.inherit(parent)
+    x, _, t = inputs()
+    assert not heir(x, None, t).any()
+    with torch.no_grad():  # what it sees is what the parent sees of x with a silent recording
+        for network in (parent, heir):
+            network.head = torch.nn.Conv2d(8, 4, 3, padding=1, bias=False)
+    parent.taps = heir.taps = 1
+    features = []
+    for network in (parent, heir):
+        network.norm.register_forward_hook(lambda *a: features.append(a[-1]))
+    heir(x, None, t)
+    with pytest.raises(RuntimeError):  # whose answer this head is not
+        parent(x, 0 * x, t)
+    torch.testing.assert_close(*features)
+    with pytest.raises(ValueError, match="a SlimUNet starts as one of its own shape"):
+        heir.imitate(parent)
 
 
 def test_a_network_inherits_all_but_the_answer():

@@ -32,13 +32,20 @@ def test_everything_can_start_from_the_default_model():
     assert recipe.sampler == default.sampler
 
 
-@pytest.mark.parametrize("name", ["live", "restore"])
+@pytest.mark.parametrize("name", ["live", "restore", "prior"])
 def test_a_recipe_is_that_of_the_model_of_its_name(name):
     recipe, shipped_model = load_recipe(name), load(locate(name))
     assert recipe.model == model_of(shipped_model)
     assert recipe.front == shipped_model.front
     assert recipe.sampler == shipped_model.sampler
     assert recipe.licence == shipped_model.licence
+
+
+def test_a_prior_has_nothing_to_validate():
+    assert load_recipe("prior").network.observations == 0
+    scored = "validation={clean: valid/clean, noisy: valid/noisy, every: 10}"
+    with pytest.raises(RecipeError, match="validation: the network sees no recording"):
+        load_recipe("prior", [scored])
 
 
 def test_what_is_lost_is_learnt_from_the_default_model():

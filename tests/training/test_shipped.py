@@ -24,6 +24,7 @@ from sgmse.enhancer import Enhancer
 from sgmse.estimates import Additive, Estimate, Parametrization, Preconditioned
 from sgmse.metrics import si_sdr
 from sgmse.networks import MagnitudePreservingUNet, NCSNpp, Network
+from sgmse.prior import Prior
 from sgmse.sdes import SBVE, SDE, Scaled
 from sgmse.solvers import Exponential, Sampler, Uniform
 from sgmse.training import train
@@ -45,8 +46,8 @@ from sgmse.training.unrolled import Unrolled
 from sgmse.transforms import Power, Spectrogram
 
 RECIPES = sorted(shipped().keys() - {"fine_tune", "upper_band"})  # which have no model
-#: Of clean recordings alone: `tests/test_ddpm.py` has what they generate.
-PRIORS = {"ddpm"}
+#: Of clean recordings alone: `test_ddpm.py` and `test_prior.py` have what they generate.
+PRIORS = {"ddpm", "prior"}
 #: Published numbers of parameters; of EDM2SE, without those that it never uses.
 SIZES = {
     "sgmse_plus_16k": 65_590_822,
@@ -336,7 +337,13 @@ def test_interrupted_it_goes_on_as_if_it_had_not_been(name, handful, tmp_path, i
         one, two = getattr(whole, kind), getattr(parts, kind)
         assert all(torch.equal(one[n], value) for n, value in two.items()), kind
     # and the sampler that the checkpoint recommends runs
-    enhancer, tone = Enhancer.of(load(tmp_path / "parts" / "best")), np.sin(np.arange(1600.0))
+    made = load(tmp_path / "parts" / "best")
+    if name in PRIORS:
+        prior = Prior.of(made)
+        assert prior.sampler == recipe_of(name).sampler
+        assert prior.generate(0.05).isfinite().all()
+        return
+    enhancer, tone = Enhancer.of(made), np.sin(np.arange(1600.0))
     enhancer = replace(enhancer, force=True)  # what networks of five steps make is noise
     assert enhancer.sampler == recipe_of(name).sampler
     assert np.isfinite(enhancer(tone.astype(np.float32), 8000)).all()
