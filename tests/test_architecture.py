@@ -35,6 +35,7 @@ FLOORS = [
     "sdes",
     "estimates",
     "model",
+    "latent",
     "solvers",
     "_pieces",
     "compat",

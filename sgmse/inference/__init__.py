@@ -5,6 +5,7 @@ is decoded from them, means and deviations over many samples, grids and variance
 of a prior and a measurement, a model of their posterior.
 """
 
+from sgmse.inference._bound import Bound, bound
 from sgmse.inference._calibration import Calibration, coverage
 from sgmse.inference._decoupled import DAPS, PublishedDPS, Renewed
 from sgmse.inference._ensembles import Ensemble, ensemble
@@ -38,6 +39,7 @@ __all__ = [
     "Approximation",
     "Best",
     "Blind",
+    "Bound",
     "Calibration",
     "Chain",
     "Clipping",
@@ -64,6 +66,7 @@ __all__ = [
     "Renewed",
     "Room",
     "best_of",
+    "bound",
     "conjugate_gradients",
     "coverage",
     "decode",

@@ -88,6 +88,7 @@ def by_frames(enhancer: Enhancer) -> bool:
     """Whether nothing in it hears what is to come, beyond a frame."""
     networks = networks_of(enhancer.model).values()
     alone = enhancer.sampler.shifts == 1 and not enhancer.model.parts.get("moved")
+    alone = alone and enhancer.front.transform.learned is None  # which hears frames around
     return alone and enhancer.front.level == "published" and all(n.causal for n in networks)
 
 
