@@ -36,17 +36,18 @@ RUNS: Mapping[str, Sequence[str]] = {
 }
 PAGE = """# What discriminators add
 
-Made by `python benchmarks/adversarial.py DATA CORPUS --steps {steps}`.
+Made by `python benchmarks/adversarial.py DATA CORPUS --steps {steps} --files {count}`.
 
 {about}
 
-{steps} updates of four items of two seconds, one seed. Scores of {count} recordings: the mean with half a 95 % bootstrap
-interval.
+{steps} updates of four items of two seconds, one seed. Scores of {count} recordings: the mean
+with half a 95 % bootstrap interval.
 
 {means}
 
-With the adversarial term less without it, and both less the model as it was, recording by recording (Wilcoxon signed
-rank, corrected by Holm's method over the table: * p < 0.05, ** p < 0.01, *** p < 0.001):
+With the adversarial term less without it, and both less the model as it was, recording by
+recording (Wilcoxon signed rank, corrected by Holm's method over the table: * p < 0.05, ** p < 0.01,
+*** p < 0.001):
 
 {changes}
 
@@ -141,6 +142,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400, help="updates a run (default: 400)")
     parser.add_argument("--work", type=Path, help="where runs and results stay, to go on from")
     parser.add_argument("--cache", type=Path, help="folder for decoded audio (default: in --work)")
+    parser.add_argument("--files", type=int, default=60, help="that are scored (default: 60)")
     parser.add_argument("--only", choices=RUNS, help="train this run, and do no more")
     parser.add_argument("-j", "--jobs", type=int, default=1)
     options = parser.parse_args()
@@ -163,6 +165,7 @@ def main() -> None:
             },
             measures=MEASURES,
             baseline="default",
+            files=options.files,
         )
         results = run_suite(suite, work / "results", workers=options.jobs)
         write(options.output, "adversarial", *page_of(results, runs, options.steps))

@@ -148,7 +148,7 @@ def test_the_weights_go_where_the_model_goes(tmp_path: Path):
 
 
 def test_an_autoencoder_of_another_size_is_refused():
-    with pytest.raises(ArgumentError, match="takes 64 frequencies, .* has 32; set n_fft to 126"):
+    with pytest.raises(ArgumentError, match=r"takes 64 frequencies, .* has 32; set n_fft to 126"):
         Latent(SPECTROGRAM, BandAutoencoder(64, 4, 4))
     with pytest.raises(ArgumentError, match="factor must be positive, not 0"):
         latent(0.0)

@@ -6,7 +6,12 @@ with a `Network` that defines `forward`. `BandGains` is another kind: it frees o
 above the band of a model; and so is an `Autoencoder`, in whose latent a process may run.
 """
 
-from sgmse.networks._autoencoder import Autoencoder, BandAutoencoder, Posterior
+from sgmse.networks._autoencoder import (
+    Autoencoder,
+    BandAutoencoder,
+    LinearAutoencoder,
+    Posterior,
+)
 from sgmse.networks._bands import BandGains
 from sgmse.networks._base import Advance, Memory, Network
 from sgmse.networks._causal import CausalUNet
@@ -25,6 +30,7 @@ __all__ = [
     "BandGains",
     "CausalUNet",
     "DCUNet",
+    "LinearAutoencoder",
     "MagnitudePreservingUNet",
     "Memory",
     "NCSNpp",

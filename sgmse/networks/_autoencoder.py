@@ -176,6 +176,99 @@ class BandAutoencoder(Autoencoder):
         return (QUICKER * self.log_noise).clamp(-WIDEST, WIDEST).exp()
 
 
+class LinearAutoencoder(Autoencoder):
+    """The linear one, which needs no training: principal components of frames, with their noise.
+
+        mean(x) = L^-1 W^H (x - m),    variance = noise / L,    decode(z) = W z + m
+        W = U (L - noise)^(1/2),       noise = the mean of the other eigenvalues
+
+    with U and L the first `bands` eigenvectors and eigenvalues of the covariance of frames, and m
+    their mean (Tipping and Bishop 1999, probabilistic principal component analysis). Of all linear
+    autoencoders it has the largest bound, which then is the likelihood itself (Lucas et al. 2019,
+    arXiv:1911.02469). Components are in the order of the frequencies that they are of, so that
+    neighbours are related as those of a spectrogram are.
+
+    Args:
+        frequencies: of its spectrograms.
+        bands: components, fewer than that.
+
+    Raises:
+        ValueError: there are none, or not fewer than frequencies.
+    """
+
+    w: Tensor
+    mean: Tensor
+    power: Tensor
+    left: Tensor
+
+    def __init__(self, frequencies: int = 256, bands: int = 64) -> None:
+        super().__init__()
+        if not 0 < bands < frequencies:
+            raise ArgumentError(
+                f"bands must lie between 1 and {frequencies - 1}, less than the frequencies, not "
+                f"{bands}"
+            )
+        self.config = {"frequencies": frequencies, "bands": bands}
+        self.frequencies, self.bands = frequencies, bands
+        # Real and imaginary parts, as files of weights hold them.
+        self.register_buffer("w", torch.zeros(2, frequencies, bands))
+        self.register_buffer("mean", torch.zeros(2, frequencies, 1))
+        self.register_buffer("power", torch.ones(bands, 1))
+        self.register_buffer("left", torch.ones(()))
+
+    @classmethod
+    def fitted(cls, x: Tensor, bands: int) -> "LinearAutoencoder":
+        """That of the frames of spectrograms (batch, 1, frequency, frame), by maximum likelihood.
+
+        Raises:
+            TypeError: they are not complex.
+            ValueError: another shape, or fewer frames than frequencies.
+        """
+        checked(x, x.shape[2] if x.ndim == 4 else 0, "a spectrogram")
+        made = cls(x.shape[2], bands)
+        frames = x[:, 0].transpose(0, 1).flatten(1).to(torch.complex128)
+        if frames.shape[1] < x.shape[2]:
+            raise ArgumentError(
+                f"{frames.shape[1]} frames do not tell the covariance of {x.shape[2]} frequencies; "
+                "give more"
+            )
+        mean = frames.mean(1, keepdim=True)
+        values, vectors = torch.linalg.eigh(torch.cov(frames, correction=0))
+        left, power, u = values[:-bands].mean(), values[-bands:], vectors[:, -bands:]
+        place = torch.arange(len(frames), dtype=torch.float64) @ u.abs().square()
+        order = place.argsort()
+        w = u[:, order] * (power[order] - left).clamp(min=0).sqrt()
+        for name, value in (("w", w), ("mean", mean)):
+            getattr(made, name).copy_(torch.stack([value.real, value.imag]))
+        made.power.copy_(power[order, None])
+        made.left.copy_(left)
+        return made
+
+    def components(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """W and m, complex, in the precision of a spectrogram or latent."""
+        w, mean = (torch.complex(*parts.to(like.real.dtype)) for parts in (self.w, self.mean))
+        return w, mean
+
+    @override
+    def posterior(self, x: Tensor) -> Posterior:
+        checked(x, self.frequencies, "a spectrogram")
+        w, mean = self.components(x)
+        power = self.power.to(x.real.dtype)
+        found = w.mH @ (x - mean) / power
+        return Posterior(found, (self.left.to(power) / power).expand(found.shape))
+
+    @override
+    def decode(self, z: Tensor) -> Tensor:
+        checked(z, self.bands, "a latent")
+        w, mean = self.components(z)
+        return w @ z + mean
+
+    @property
+    @override
+    def noise(self) -> Tensor:
+        return self.left
+
+
 def checked(x: Tensor, bins: int, what: str) -> None:
     """Refuse inputs of other types and shapes."""
     if not x.is_complex():

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sgmse.inference import Normal, bound, log_likelihood
 from sgmse.inference._bound import log_normal
-from sgmse.networks import Autoencoder, Posterior
+from sgmse.networks import Autoencoder, LinearAutoencoder, Posterior
 from sgmse.sdes import VP
 
 NOISE = 0.3
@@ -97,6 +97,21 @@ def test_another_posterior_costs_its_divergence_from_the_true_one(off, times):
     error = nats.std() / len(nats) ** 0.5
     assert lost > 10 * error  # it is seen
     assert abs(linear.exact(x) - nats.mean() - lost) < 4 * error
+
+
+def test_the_fitted_linear_autoencoder_has_the_largest_bound_which_is_the_likelihood():
+    """That of a normal law with the first components and the mean of the other eigenvalues."""
+    mixed = torch.linspace(1, 0.1, 12, dtype=torch.float64)[:, None] * draw(4, 1, 12, 100)
+    x = mixed + 0.5 * mixed.roll(1, dims=2)
+    fitted = LinearAutoencoder.fitted(x, 5)
+    frames = x[:, 0].transpose(0, 1).flatten(1)
+    values = torch.linalg.eigvalsh(torch.cov(frames, correction=0))
+    law = values[:7].mean().log() * 7 + values[7:].log().sum()
+    best = -frames.shape[1] * (12 * log(pi) + law + 12)  # at the maximum, tr(C^-1 S) = 12
+    own = bound(fitted, x, randn=lambda like: draw(*like.shape, seed=2), law=normal(1.0))
+    torch.testing.assert_close(own.nats.sum(), best, rtol=1e-6, atol=0)  # of weights in float32
+    fitted.w.mul_(1.05)
+    assert bound(fitted, x, randn=lambda like: draw(*like.shape, seed=2)).nats.sum() < best
 
 
 def test_the_law_of_the_latent_may_be_that_of_a_flow():

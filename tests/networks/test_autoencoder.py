@@ -5,7 +5,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from sgmse.errors import ArgumentError, ArgumentTypeError
-from sgmse.networks import BandAutoencoder, Posterior
+from sgmse.networks import BandAutoencoder, LinearAutoencoder, Posterior
 
 
 def autoencoder(**changes) -> BandAutoencoder:
@@ -116,3 +116,50 @@ def test_what_is_no_spectrogram_and_no_latent_is_refused():
         made.posterior(spectrogram(1, 1, 8, 4))
     with pytest.raises(ArgumentError, match=r"a latent must have the shape .*4, frame"):
         made.decode(spectrogram(1, 2, 4, 4))
+
+
+def frames_of(size: int, count: int) -> torch.Tensor:
+    """Spectrograms (2, 1, size, count) whose frames have a covariance of their own, and a mean."""
+    mixed = torch.linspace(1, 0.1, size, dtype=torch.float64)[:, None] * spectrogram(
+        2, 1, size, count, dtype=torch.complex128
+    )
+    return mixed + 0.5 * mixed.roll(1, dims=2) + 0.3
+
+
+def test_the_linear_one_has_latents_of_size_one_in_the_order_of_frequencies():
+    x = frames_of(12, 300)
+    made = LinearAutoencoder.fitted(x, 5)
+    q = made.posterior(x)
+    assert q.mean.shape == (2, 1, 5, 300)
+    seen = (q.mean.abs().square() + q.variance).mean((0, 1, 3))
+    torch.testing.assert_close(seen, torch.ones(5, dtype=torch.float64), atol=1e-5, rtol=0)
+    assert q.mean.mean((0, 1, 3)).abs().max() < 1e-5
+    apart = torch.cov(q.mean[:, 0].transpose(0, 1).flatten(1), correction=0)
+    assert (apart - torch.diag(apart.diagonal())).abs().max() < 1e-5
+    w, _ = made.components(x)
+    place = torch.arange(12.0).double() @ (w.abs().square() / w.abs().square().sum(0))
+    assert (place.diff() > 0).all()
+
+
+def test_what_the_linear_one_loses_is_its_noise():
+    """The projection on the first components is the best: left are the other eigenvalues."""
+    x = frames_of(12, 300)
+    made = LinearAutoencoder.fitted(x, 5)
+    w, mean = made.components(x)
+    basis, _ = torch.linalg.qr(w)
+    lost = x - mean - basis @ (basis.mH @ (x - mean))
+    torch.testing.assert_close(
+        lost.abs().square().sum(2).mean(), 7 * made.noise.double(), rtol=1e-5, atol=0
+    )
+
+
+def test_the_linear_one_is_rebuilt_and_refuses_what_it_cannot_fit():
+    x = frames_of(12, 20)
+    made = LinearAutoencoder.fitted(x, 5)
+    twin = LinearAutoencoder(**made.config)
+    twin.load_state_dict(made.state_dict())
+    assert torch.equal(twin.decode(twin.posterior(x).mean), made.decode(made.posterior(x).mean))
+    with pytest.raises(ArgumentError, match="10 frames do not tell the covariance of 12"):
+        LinearAutoencoder.fitted(x[..., :5], 5)
+    with pytest.raises(ArgumentError, match="bands must lie between 1 and 11"):
+        LinearAutoencoder.fitted(x, 12)
