@@ -51,7 +51,7 @@ recording (Wilcoxon signed rank, corrected by Holm's method over the table: * p 
 
 {changes}
 
-What the training took of one core, the decoding and the mixing of the pairs included:
+What the training took of one core since it was last resumed, the mixing of the pairs included:
 
 {costs}
 """
