@@ -13,6 +13,7 @@ from . import (
     features as features,
     front as front,
     inference as inference,
+    latent as latent,
     live as live,
     metrics as metrics,
     model as model,

@@ -656,6 +656,7 @@ def load(
     try:
         # Convolutions are fastest with channels last, on CPUs and GPUs alike.
         enhancer.model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        enhancer.front.to(device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         why = str(error).split("\n")[0].rstrip(".")
         raise ArgumentError(

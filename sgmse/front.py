@@ -55,6 +55,12 @@ class FrontEnd:
                 one, other = map(repr, known)
                 raise ArgumentError(f"{name} must be {one} or {other}, not {getattr(self, name)!r}")
 
+    def to(self, device: str | torch.device) -> None:
+        """Move the weights that the transform has learned, if it has any, to a device."""
+        if self.transform.learned is not None:
+            learned = self.transform.learned.to(device)
+            learned.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
     def refusal(self, divisor: int) -> str | None:
         """Why a network that takes multiples of so many frequencies cannot take these, or None."""
         if self.transform.frequencies % divisor == 0:

@@ -14,7 +14,7 @@ from math import acos, cos, isfinite, pi
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from sgmse._checks import kinds
@@ -150,6 +150,16 @@ class Transform(ABC):
     @abstractmethod
     def inverse(self, spectrogram: Tensor, samples: int) -> Tensor:
         """Complex (..., frequency, frame) to float (..., samples)."""
+
+    @property
+    def learned(self) -> nn.Module | None:
+        """The network whose weights it has; None of one that is computed."""
+        return None
+
+    @property
+    def linear(self) -> bool:
+        """Whether audio is a linear function of what `forward` makes of it."""
+        return self.compression.linear
 
     def misfit(self, divisor: int) -> str:
         """What it has, and what would do, for a network that takes multiples of so many bins."""

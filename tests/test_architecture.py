@@ -36,6 +36,7 @@ FLOORS = [
     "sdes",
     "estimates",
     "model",
+    "latent",
     "solvers",
     "_pieces",
     "compat",

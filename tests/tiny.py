@@ -8,8 +8,9 @@ from sgmse.checkpoints import Checkpoint
 from sgmse.enhancer import Enhancer
 from sgmse.estimates import Data
 from sgmse.front import FrontEnd
+from sgmse.latent import Latent
 from sgmse.model import Regeneration, ScoreModel
-from sgmse.networks import CausalUNet, NCSNpp, Network, SlimUNet
+from sgmse.networks import BandAutoencoder, CausalUNet, NCSNpp, Network, SlimUNet
 from sgmse.sdes import OUVE, SBVE
 from sgmse.solvers import Exponential, Sampler, SamplerRange, Uniform
 from sgmse.transforms import Power, Spectrogram
@@ -136,3 +137,24 @@ def with_sampler(owner, **changes):
 def with_front(owner, **changes):
     """A checkpoint or an enhancer that hears otherwise."""
     return replace(owner, front=replace(owner.front, **changes))
+
+
+def latent(factor: float = 0.5) -> Latent:
+    """That of a random autoencoder."""
+    torch.manual_seed(0)
+    made = BandAutoencoder(32, 4, channels=4, blocks=1)
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if name != "log_noise":
+                parameter.add_(0.2 * torch.randn_like(parameter))
+        for parameter in made.out.parameters():
+            parameter.mul_(0.1)
+    spectrogram = Spectrogram(62, 16, Power(0.5, 0.3))  # 32 frequencies
+    return Latent(spectrogram, made.eval().requires_grad_(False), factor)
+
+
+def latent_checkpoint(transform: Latent | None = None) -> Checkpoint:
+    model = ScoreModel(network(), SBVE(), Data())
+    front = FrontEnd(latent() if transform is None else transform, RATE)
+    sampler = Sampler(Exponential(), Uniform(steps=1))
+    return Checkpoint(model, front, sampler, "CC0-1.0", samplers=(SamplerRange(),))

@@ -28,7 +28,7 @@ from sgmse.bench._systems import (
 from sgmse.bench._together import Together
 from sgmse.checkpoints import PACKAGED, QualityName, load_model, locate
 from sgmse.checkpoints.hub import HUB
-from sgmse.checkpoints.native import CONFIG, UPPER_BAND, WEIGHTS
+from sgmse.checkpoints.native import AUTOENCODER, CONFIG, UPPER_BAND, WEIGHTS
 from sgmse.enhancer import Enhancer, load
 from sgmse.errors import ArgumentError, RecordingWarning
 from sgmse.scoring.provenance import About, combined, digest, versions
@@ -254,7 +254,8 @@ def model_digest(place: Path) -> str:
     config = json.loads((place / CONFIG).read_text("utf-8"))
     heard = {key: value for key, value in config.items() if key not in SAID}
     text = json.dumps(heard, sort_keys=True)
-    return combined({WEIGHTS: digest(place / WEIGHTS), CONFIG: text})
+    names = [WEIGHTS, *([AUTOENCODER] if (place / AUTOENCODER).exists() else [])]
+    return combined({**{name: digest(place / name) for name in names}, CONFIG: text})
 
 
 def pieces(enhancer: Enhancer, about: audio.Info) -> int:

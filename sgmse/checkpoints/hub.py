@@ -5,8 +5,8 @@
     push_to_hub(checkpoint, "owner/name")
 
 A repository holds what a folder of the native format does: model.safetensors, config.json and the
-card, README.md, and upper_band.safetensors where the model has one. No others are ever fetched or
-sent.
+card, README.md, and upper_band.safetensors and autoencoder.safetensors where the model has those.
+No others are ever fetched or sent.
 """
 
 import re
@@ -17,14 +17,23 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sgmse._checks import arguments
-from sgmse.checkpoints.native import CARD, CONFIG, UPPER_BAND, WEIGHTS, Checkpoint, load, save
+from sgmse.checkpoints.native import (
+    AUTOENCODER,
+    CARD,
+    CONFIG,
+    UPPER_BAND,
+    WEIGHTS,
+    Checkpoint,
+    load,
+    save,
+)
 from sgmse.config import Classes
 from sgmse.errors import CheckpointError
 
 __all__ = ["HUB", "fetch", "from_pretrained", "push_to_hub", "save_pretrained"]
 
 HUB = "hf://"
-FILES = [WEIGHTS, UPPER_BAND, CONFIG, CARD]
+FILES = [WEIGHTS, UPPER_BAND, AUTOENCODER, CONFIG, CARD]
 
 
 def from_pretrained(

@@ -1,6 +1,7 @@
 """The native format: a folder with model.safetensors, config.json and a card, README.md.
 
-A model that has a network for what lies above its band has upper_band.safetensors, too.
+A model that has a network for what lies above its band has upper_band.safetensors, too, and one of
+a latent (`sgmse.latent`) the weights of that, autoencoder.safetensors.
 
 The weights are those to use (the moving average, where there was one); the config holds the objects
 of which a model is made and the sampler recommended for it. Nothing in it is ever executed.
@@ -33,6 +34,8 @@ FORMAT = 2
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 #: The weights of an upper band, beside those of the model, which stay the same file with any.
 UPPER_BAND = "upper_band.safetensors"
+#: Those of its transform, where that has any.
+AUTOENCODER = "autoencoder.safetensors"
 #: Keys of format 1, and of recipes of that time: the section of each, and its name there.
 FLAT: Mapping[str, tuple[str, str]] = {
     "sample_rate": ("front", "sample_rate"),
@@ -201,14 +204,19 @@ def save(
     text = json.dumps(config, indent=2) + "\n"
     card = _card(folder.resolve().name, checkpoint) if card is None else card
     contents = {WEIGHTS: _bytes(checkpoint.model.trained)}
-    if checkpoint.upper_band is not None:
-        contents[UPPER_BAND] = _bytes(checkpoint.upper_band)
+    beside = _beside(checkpoint)
+    contents |= {name: _bytes(network) for name, network in beside.items() if network is not None}
     contents |= {CARD: card.encode(), CONFIG: text.encode()}
     for name, content in contents.items():
         write_whole(folder / name, content)
-    if checkpoint.upper_band is None:
-        (folder / UPPER_BAND).unlink(missing_ok=True)  # of a model that was there
+    for name in (name for name, network in beside.items() if network is None):
+        (folder / name).unlink(missing_ok=True)  # of a model that was there
     return folder
+
+
+def _beside(checkpoint: Checkpoint) -> dict[str, nn.Module | None]:
+    """The networks beside the model, by their files; None where it has none."""
+    return {UPPER_BAND: checkpoint.upper_band, AUTOENCODER: checkpoint.front.transform.learned}
 
 
 def _bytes(network: nn.Module) -> bytes:
@@ -227,9 +235,10 @@ def load(folder: str | Path, *, classes: Classes | None = None) -> Checkpoint:
     checkpoint = _described(folder, classes)
     _fill(checkpoint.model.trained, folder / WEIGHTS)
     checkpoint.model.eval().requires_grad_(False)
-    if checkpoint.upper_band is not None:
-        _fill(checkpoint.upper_band, folder / UPPER_BAND)
-        checkpoint.upper_band.eval().requires_grad_(False)
+    for name, network in _beside(checkpoint).items():
+        if network is not None:
+            _fill(network, folder / name)
+            network.eval().requires_grad_(False)
     return checkpoint
 
 

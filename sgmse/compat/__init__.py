@@ -5,6 +5,7 @@ Processes and solvers as their authors have them, for parity and as baselines. T
 """
 
 from sgmse.compat._bridges import DBIM, DBMSolver, HybridHeun
+from sgmse.compat._conditional import CombinedNoise, ConditionalVP
 from sgmse.compat._extended import ERSDE
 from sgmse.compat._published import (
     DDIM,
@@ -23,6 +24,8 @@ __all__ = [
     "ERSDE",
     "SBODE",
     "SBSDE",
+    "CombinedNoise",
+    "ConditionalVP",
     "ConsistencyTrajectory",
     "CorrectedReverse",
     "DBMSolver",

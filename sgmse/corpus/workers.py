@@ -112,6 +112,7 @@ class Worker:
             if self.station.backend == "torch":
                 model = self.enhancer.model.to(self.station.device)
                 model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                self.enhancer.front.to(self.station.device)
             else:
                 self.enhancer = accelerated(self.enhancer, self.station.backend)
         except Exception as error:

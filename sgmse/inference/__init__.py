@@ -6,6 +6,7 @@ of a prior and a measurement, a model of their posterior.
 """
 
 from sgmse.inference._audio_posterior import AudioPosterior
+from sgmse.inference._bound import Bound, bound
 from sgmse.inference._calibration import Calibration, coverage
 from sgmse.inference._decoupled import DAPS, PublishedDPS, Renewed
 from sgmse.inference._ensembles import Ensemble, ensemble
@@ -40,6 +41,7 @@ __all__ = [
     "AudioPosterior",
     "Best",
     "Blind",
+    "Bound",
     "Calibration",
     "Chain",
     "Clipping",
@@ -66,6 +68,7 @@ __all__ = [
     "Renewed",
     "Room",
     "best_of",
+    "bound",
     "conjugate_gradients",
     "coverage",
     "decode",

@@ -297,8 +297,8 @@ class Decoded(Operator):
 
     @property
     def linear(self) -> bool:  # type: ignore[override]
-        """Whether the spectrogram is not compressed."""
-        return self.front.transform.compression.linear
+        """Whether the spectrogram is neither compressed nor a latent."""
+        return self.front.transform.linear
 
     @override
     def __call__(self, x0: Tensor) -> Tensor:

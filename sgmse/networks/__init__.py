@@ -3,9 +3,15 @@
 Complex spectrograms (batch, channel, frequency, frame) of the state x and the observation y come
 in, with times t (batch,); a spectrogram like x goes out. One adds a network by a file of its own
 with a `Network` that defines `forward`. `BandGains` is another kind: it frees of noise what lies
-above the band of a model.
+above the band of a model; and so is an `Autoencoder`, in whose latent a process may run.
 """
 
+from sgmse.networks._autoencoder import (
+    Autoencoder,
+    BandAutoencoder,
+    LinearAutoencoder,
+    Posterior,
+)
 from sgmse.networks._bands import BandGains
 from sgmse.networks._base import Advance, Memory, Network
 from sgmse.networks._causal import CausalUNet
@@ -19,14 +25,18 @@ from sgmse.networks._wavenet import WaveNet
 __all__ = [
     "DCUNET_LEVELS",
     "Advance",
+    "Autoencoder",
+    "BandAutoencoder",
     "BandGains",
     "CausalUNet",
     "DCUNet",
+    "LinearAutoencoder",
     "MagnitudePreservingUNet",
     "Memory",
     "NCSNpp",
     "NemoNCSNpp",
     "Network",
+    "Posterior",
     "SlimUNet",
     "WaveNet",
 ]

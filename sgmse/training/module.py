@@ -150,6 +150,7 @@ class Training(LightningModule):
         """Start the clock; what Lightning does not know of goes to the device, too."""
         if self.adversary is not None:
             self.adversary.to(self.device)
+        self.recipe.front.to(self.device)
         self.position.start_clock()
 
     @override
@@ -413,6 +414,9 @@ class Training(LightningModule):
                 for band in self._upper_band
                 for key, value in (("config", band.config), ("weights", band.state_dict()))
             },
+            autoencoder={}
+            if (a := self.recipe.front.transform.learned) is None
+            else a.state_dict(),
         )
 
     def restore(self, state: TrainingState) -> None:

@@ -27,6 +27,7 @@ from sgmse.training.module import Training
 from sgmse.training.recipe import RECIPE, RECIPE_CLASSES, Recipe, dump_recipe
 from sgmse.training.session import BEST, LAST, Session
 from sgmse.training.state import REMEDY, STATE, TrainingState, load_state, one_line
+from sgmse.training.transform import with_transform
 from sgmse.training.validation import check
 
 print_once = rank_zero_only(print)
@@ -78,6 +79,7 @@ def prepare(
             raise RecipeError(f"predictor.trained: one that is not trained has {named}")
         if recipe.predictor.inherited:
             raise RecipeError(f"predictor.inherited: what is inherited are {named}")
+    recipe = with_transform(recipe, state, origin)
     validation = recipe.validation
     if validation is not None:
         validation.require()

@@ -84,6 +84,7 @@ class TrainingState:
         history: state dict of the `History` of losses by time; likewise.
         upper_band: "config" and "weights" of the `BandGains` of the model that the training started
             from, which stay with it; likewise.
+        autoencoder: state dict of the transform, where that has weights; likewise.
     """
 
     step: int
@@ -100,6 +101,7 @@ class TrainingState:
     adversary: Mapping[str, Any] = field(default_factory=dict)
     history: Mapping[str, Any] = field(default_factory=dict)
     upper_band: Mapping[str, Any] = field(default_factory=dict)
+    autoencoder: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def position(self) -> Position:
@@ -119,7 +121,11 @@ class TrainingState:
 def save_state(state: TrainingState, path: Path) -> None:
     """Write the file; it appears whole or not at all."""
     values = {"format": FORMAT} | {f.name: getattr(state, f.name) for f in fields(state)}
-    for name in ("history", "upper_band"):  # so that earlier versions read files without
+    for name in (
+        "history",
+        "upper_band",
+        "autoencoder",
+    ):  # so that earlier versions read files without
         if not values[name]:
             del values[name]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +144,7 @@ def load_state(path: Path) -> TrainingState:
     names = {f.name for f in fields(TrainingState)}
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise RecipeError(f"{path} is not a training state of format {FORMAT}")
-    absent = ("learned", "averages", "adversary", "history", "upper_band")
+    absent = ("learned", "averages", "adversary", "history", "upper_band", "autoencoder")
     values = dict[str, Any]({name: {} for name in absent}) | values
     if values.keys() != names:
         odd = ", ".join(sorted(values.keys() ^ names))

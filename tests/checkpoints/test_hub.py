@@ -48,7 +48,8 @@ class Hub:
         self.asked.append(("download", repository, more))
         if not (self.root / repository).is_dir():
             raise LocalEntryNotFoundError(f"{repository} is not there\nat all")
-        assert set(allow_patterns) == FILES | {"upper_band.safetensors"}
+        beside = {"upper_band.safetensors", "autoencoder.safetensors"}
+        assert set(allow_patterns) == FILES | beside
         return str(self.root / repository)
 
 

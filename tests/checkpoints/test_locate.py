@@ -130,7 +130,8 @@ def test_a_hub_repository(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert locate("hf://owner/model-1.5_x") == tmp_path / "cache"
     # no code, no other formats
-    names = ["README.md", "config.json", "model.safetensors", "upper_band.safetensors"]
+    names = ["README.md", "autoencoder.safetensors", "config.json", "model.safetensors"]
+    names += ["upper_band.safetensors"]
     assert calls == [("owner/model-1.5_x", names)]
 
 

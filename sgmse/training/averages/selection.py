@@ -19,6 +19,7 @@ from sgmse.training.averages.profiles import Combination, Profile, check_length,
 from sgmse.training.averages.snapshots import AVERAGES, Snapshot, combine, find_snapshots
 from sgmse.training.recipe import RECIPE, RECIPE_CLASSES, load_recipe
 from sgmse.training.state import STATE, fill, load_state
+from sgmse.training.transform import with_transform
 from sgmse.training.validation import Validation, ValidationPair, check, evaluate, means
 
 AVERAGED = "averaged"
@@ -91,6 +92,8 @@ def select_average(
 
     if validation is not None:
         check(validation, pairs, recipe.front.sample_rate)
+    if recipe.front.transform.learned is not None:  # its weights are not among those averaged
+        recipe = with_transform(recipe, load_state(run / STATE))
     model = recipe.build_model().eval().requires_grad_(False)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     best, scores = next(iter(averages)), {}

@@ -1,0 +1,175 @@
+"""What discriminators add to a training: python benchmarks/adversarial.py DATA CORPUS
+
+Trains the default model further twice, for as many updates of the same pairs, noise and seed: by
+the loss of the recipe `fine_tune` alone, and with its adversarial term. All updates are at t = 1,
+where the estimate is the result of the model's sampler, so that the discriminators judge each. Both
+and the model as it was are scored on CORPUS/valid, recording by recording.
+
+DATA holds train/clean and train/noise. Writes benchmarks/results/adversarial.md and .json: means,
+and what the adversarial term changes, with intervals over the recordings.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from writing import arguments, paragraph, write
+
+from sgmse.bench import Model, Noisy, NoisySet, Suite, run_suite
+from sgmse.bench._results import Results
+from sgmse.report import numbers
+from sgmse.report.text import markdown_table
+from sgmse.scoring.intervals import Difference, corrected
+from sgmse.scoring.table import Table
+
+MEASURES = ("pesq-wb", "estoi", "si-sdr", "lsd", "dnsmos-ovrl")
+#: The runs, by the changes to the recipe that they alone have.
+RUNS: Mapping[str, Sequence[str]] = {
+    "without": (),
+    "with": ("adversarial={weight: 0.1, features: 1.0, rise: 30}",),
+}
+PAGE = """# What discriminators add
+
+Made by `python benchmarks/adversarial.py DATA CORPUS --steps {steps} --files {count}`.
+
+{about}
+
+{steps} updates of four items of two seconds, one seed. Scores of {count} recordings: the mean
+with half a 95 % bootstrap interval.
+
+{means}
+
+With the adversarial term less without it, and both less the model as it was, recording by
+recording (Wilcoxon signed rank, corrected by Holm's method over the table: * p < 0.05, ** p < 0.01,
+*** p < 0.001):
+
+{changes}
+
+What the training took of one core since it was last resumed, the mixing of the pairs included:
+
+{costs}
+"""
+
+
+def train(folder: Path, data: Path, steps: int, changes: Sequence[str], cache: Path) -> None:
+    """One run, or the rest of it; its processor time is added up in its folder."""
+    done = folder / "cost.json"
+    if done.exists():
+        return
+    command = [sys.executable, "-m", "sgmse", "train"]
+    if (folder / "training_state.pt").exists():
+        command += ["--resume", "-o", str(folder), "--set", f"trainer.steps={steps}"]
+    else:
+        settings = {
+            "data.clean": "train/clean",
+            "data.noise": "train/noise",
+            "times.at_one": "1",
+            "trainer.steps": str(steps),
+            "trainer.threads": "1",
+            "trainer.save_every": "25",
+            "trainer.cache": str(cache.resolve()),
+        }
+        command += ["--from", "default", "--data", str(data), "-o", str(folder)]
+        for change in (*(f"{key}={value}" for key, value in settings.items()), *changes):
+            command += ["--set", change]
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run(command, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cost = {"processor minutes": spent / 60, "minutes": (time.monotonic() - began) / 60}
+    done.write_text(json.dumps(cost))
+
+
+def differences(results: Results) -> dict[str, dict[str, Difference]]:
+    """By comparison and measure, corrected together."""
+    found = {}
+    for system, baseline in (("with", "without"), ("without", "default"), ("with", "default")):
+        table = Table(results.scores, baseline)
+        own = table.differences[system]
+        found[f"{system} - {baseline}"] = {m: d for m, d in own.items() if d is not None}
+    flat = iter(corrected([d for row in found.values() for d in row.values()]))
+    return {name: {m: next(flat) for m in row} for name, row in found.items()}
+
+
+def page_of(results: Results, runs: Path, steps: int) -> tuple[str, dict[str, Any]]:
+    """The page, and the numbers."""
+    table, measures = results.table, results.scores.measures
+    compared = differences(results)
+    costs = {name: json.loads((runs / name / "cost.json").read_text()) for name in RUNS}
+    heads = [numbers.heading(m) for m in measures]
+    page = PAGE.format(
+        steps=steps,
+        about=paragraph(__doc__, 1),
+        count=len(results.scores.complete),
+        means=markdown_table(
+            ["model", *heads],
+            [
+                [name, *(numbers.mean(m, means[m.name]) for m in measures)]
+                for name, means in table.means.items()
+            ],
+        ),
+        changes=markdown_table(
+            ["", *heads],
+            [
+                [name, *(numbers.change(m, row.get(m.name)) for m in measures)]
+                for name, row in compared.items()
+            ],
+        ),
+        costs=markdown_table(
+            ["run", "processor minutes"],
+            [[name, f"{cost['processor minutes']:.1f}"] for name, cost in costs.items()],
+        ),
+    )
+    plain = {
+        "steps": steps,
+        "costs": costs,
+        "means": {s: {m: vars(i) for m, i in row.items()} for s, row in table.means.items()},
+        "differences": {n: {m: vars(d) for m, d in row.items()} for n, row in compared.items()},
+    }
+    return page, plain
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("data", type=Path, help="folder with train/clean and train/noise")
+    parser.add_argument("corpus", type=Path, help="folder with valid/clean and valid/noisy")
+    parser.add_argument("--steps", type=int, default=400, help="updates a run (default: 400)")
+    parser.add_argument("--work", type=Path, help="where runs and results stay, to go on from")
+    parser.add_argument("--cache", type=Path, help="folder for decoded audio (default: in --work)")
+    parser.add_argument("--files", type=int, default=60, help="that are scored (default: 60)")
+    parser.add_argument("--only", choices=RUNS, help="train this run, and do no more")
+    parser.add_argument("-j", "--jobs", type=int, default=1)
+    options = parser.parse_args()
+    with TemporaryDirectory() as temporary:
+        work = options.work or Path(temporary)
+        runs = work / "runs"
+        for name, changes in RUNS.items():
+            if options.only in (None, name):
+                cache = options.cache or work / "cache"
+                train(runs / name, options.data, options.steps, changes, cache)
+        if options.only is not None:
+            return
+        valid = options.corpus / "valid"
+        suite = Suite(
+            {"valid": NoisySet(valid / "clean", valid / "noisy")},
+            {
+                "noisy": Noisy(),
+                "default": Model(),
+                **{name: Model(str(runs / name / "best")) for name in RUNS},
+            },
+            measures=MEASURES,
+            baseline="default",
+            files=options.files,
+        )
+        results = run_suite(suite, work / "results", workers=options.jobs)
+        write(options.output, "adversarial", *page_of(results, runs, options.steps))
+
+
+if __name__ == "__main__":
+    main()
