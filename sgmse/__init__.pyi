@@ -27,6 +27,7 @@ from . import (
     sdes as sdes,
     solvers as solvers,
     training as training,
+    transfer as transfer,
     transforms as transforms,
 )
 from .enhancer import Enhancer as Enhancer, enhance as enhance, load as load

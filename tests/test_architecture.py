@@ -45,6 +45,7 @@ FLOORS = [
     "postprocessing",
     "prior",
     "enhancer",
+    "transfer",
     "live",
     "pipelines",
     "export",

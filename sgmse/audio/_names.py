@@ -8,14 +8,14 @@ from sgmse.audio._sources import refuse_url
 from sgmse.errors import AudioError
 
 
-def beside(source: Path, suffix: str | None = None) -> Path:
-    """`<name>_enhanced` beside a file, with its own suffix or another one.
+def beside(source: Path, suffix: str | None = None, ending: str = "enhanced") -> Path:
+    """`<name>_enhanced`, or another ending, beside a file, with its own suffix or another one.
 
     >>> beside(Path("talk.wav"), "flac").name
     'talk_enhanced.flac'
     """
-    ending = source.suffix if suffix is None else f".{suffix.lower().removeprefix('.')}"
-    return source.with_name(f"{source.stem}_enhanced{ending}")
+    dotted = source.suffix if suffix is None else f".{suffix.lower().removeprefix('.')}"
+    return source.with_name(f"{source.stem}_{ending}{dotted}")
 
 
 def check_target(target: Path, source: Path | None, overwrite: bool) -> None:

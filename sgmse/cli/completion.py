@@ -81,7 +81,7 @@ def _word(action: argparse.Action) -> Word:
 
 
 def _taken(metavar: str) -> str:
-    if re.search("FILE|INPUT|MODEL|RECIPE|SUITE", metavar):
+    if re.search("FILE|INPUT|MODEL|DOMAIN|RECIPE|SUITE", metavar):
         return "files"
     return "folders" if re.search("DIR$|RUN", metavar) else "values"
 

@@ -191,7 +191,7 @@ def run(options: argparse.Namespace) -> int:
         require("--plot")
     cluster = None if options.ray is None else _cluster(options)
     with ExitStack() as held:
-        stdin = held.enter_context(_stdin()) if str(STANDARD) in options.inputs else None
+        stdin = held.enter_context(stdin_read()) if str(STANDARD) in options.inputs else None
         plan = make_plan(
             options.inputs,
             options.output,
@@ -208,7 +208,7 @@ def run(options: argparse.Namespace) -> int:
             _check_failures(Path(options.failures), options.inputs, plan)
         if piped and sys.stdout.isatty():
             raise ArgumentError("stdout is a terminal, which shows no sound; name a file with -o")
-        report = held.enter_context(_Report(options, piped))
+        report = held.enter_context(Report(options, piped))
         for outcome in plan.ended:
             report.tell(outcome)
         if not options.quiet and not options.recursive:
@@ -269,7 +269,7 @@ def _cluster(options: argparse.Namespace) -> "Cluster":
 
 
 @contextmanager
-def _stdin() -> "Iterator[BinaryIO]":
+def stdin_read() -> "Iterator[BinaryIO]":
     """What comes from stdin, all of it."""
     if sys.stdin.isatty():
         raise ArgumentError("stdin is a terminal; pipe a recording into it, or name a file")
@@ -280,7 +280,7 @@ def _stdin() -> "Iterator[BinaryIO]":
 def _enhance(
     jobs: "Sequence[Job]",
     options: argparse.Namespace,
-    report: "_Report",
+    report: "Report",
     cluster: "Cluster | None",
 ) -> None:
     from sgmse.corpus import Settings, run_jobs, run_on_cluster
@@ -365,7 +365,7 @@ def _shared(options: argparse.Namespace, enhancer: "Enhancer", files: int) -> in
     return workers
 
 
-class _Report:
+class Report:
     """Says what becomes of each file, and of all at the end."""
 
     def __init__(self, options: argparse.Namespace, piped: bool) -> None:
@@ -405,7 +405,7 @@ class _Report:
             console.say(f"{job.source}: skipped, {job.target} exists")
         if options.verbose and outcome.status == "done":
             form = f"{job.sample_rate} Hz, channels {job.channels}, {job.seconds:.2f} s"
-            console.say(f"{job.source}: {form}, enhanced in {outcome.elapsed:.2f} s")
+            console.say(f"{job.source}: {form}, done in {outcome.elapsed:.2f} s")
 
     def end(self) -> int:
         """Say what became of all, if they are several; return the exit code."""

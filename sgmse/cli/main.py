@@ -30,6 +30,7 @@ from sgmse.cli import (
     score,
     serve,
     train,
+    transfer,
 )
 from sgmse.cli.console import FAULT, INTERRUPTED, UNREAD, explain, failure, say, warnings_said
 from sgmse.cli.options import Parser, epilog
@@ -37,6 +38,7 @@ from sgmse.errors import did_you_mean
 
 COMMANDS = (
     enhance,
+    transfer,
     app,
     live,
     serve,

@@ -98,6 +98,7 @@ def make_plan(
     clip_mode: ClipMode = "clamp",
     recursive: bool = False,
     stdin: BinaryIO | None = None,
+    ending: str = "enhanced",
 ) -> Plan:
     """What an enhancement of `inputs` will read and write; nothing is touched.
 
@@ -116,6 +117,7 @@ def make_plan(
         recursive: look into the folders inside folders too.
         stdin: what the input "-" is; its result goes to stdout, which is the output "-", if there
             is no output.
+        ending: what names of results beside their inputs end with, in place of "enhanced".
 
     Returns:
         The jobs; folders and patterns without audio are among what has ended.
@@ -131,7 +133,7 @@ def make_plan(
     if "" in (*map(str, inputs), output):
         raise ArgumentError("a name is empty; if it comes from a variable, check that this is set")
     folder = None if output is None or _is_file(output, inputs) else Path(output)
-    places, problems = _places(inputs, folder, recursive)
+    places, problems = _places(inputs, folder, recursive, ending)
     if folder is not None:
         if any(source == STANDARD for source, _ in places):
             raise ArgumentError(f"what comes from stdin has no name in {folder}; name a file")
@@ -146,7 +148,7 @@ def make_plan(
                     f"the results of {name} are called by its ids; name a folder for them: -o DIR"
                 )
         pairs = [
-            (source, STANDARD if source == STANDARD else _beside(source, format))
+            (source, STANDARD if source == STANDARD else _beside(source, format, ending))
             for source, _ in places
         ]
     elif len(places) > 1:
@@ -211,8 +213,8 @@ def _renamed(place: Path, format: str) -> Path:  # noqa: A002
     return place if is_shard(place) else place.with_suffix(f".{format}")
 
 
-def _beside(source: Path, format: str | None) -> Path:  # noqa: A002
-    return beside(source, None if is_shard(source) else format)
+def _beside(source: Path, format: str | None, ending: str) -> Path:  # noqa: A002
+    return beside(source, None if is_shard(source) else format, ending)
 
 
 def _shards(name: str | Path) -> list[Path]:
@@ -265,7 +267,7 @@ def _is_pattern(name: str | Path) -> bool:
 
 
 def _places(
-    inputs: Sequence[str | Path], output: Path | None, recursive: bool
+    inputs: Sequence[str | Path], output: Path | None, recursive: bool, ending: str
 ) -> tuple[list[tuple[Path, Path]], list[Outcome]]:
     """Each file that is meant with its place in an output folder, once; and what is none."""
     places: list[tuple[Path, Path]] = []
@@ -302,8 +304,8 @@ def _places(
         file
         for file, _ in places
         if _real(file) not in named
-        and file.stem.endswith("_enhanced")
-        and (_real(file.parent), file.stem.removesuffix("_enhanced")) in names
+        and file.stem.endswith(f"_{ending}")
+        and (_real(file.parent), file.stem.removesuffix(f"_{ending}")) in names
     }
     kept = [(file, place) for file, place in places if file not in earlier]
     return list(dict.fromkeys(kept)), problems

@@ -1,4 +1,4 @@
-"""What is measured of sound beside its spectrogram: mel spectra, MFCCs, and sound made of them.
+"""What is measured of sound beside its spectrogram: mel spectra, MFCCs, pitch, and sound of mels.
 
 Audio (..., samples) as tensors comes in, features (..., number, frame) go out, and back. It is
 torchaudio (extra `features`) that computes them.

@@ -1,11 +1,11 @@
-"""Mel spectra and MFCCs of audio, and audio of mel spectra."""
+"""Mel spectra, MFCCs and the pitch of audio, and audio of mel spectra."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from sgmse._checks import kinds, rate, whole
+from sgmse._checks import kinds, number, rate, whole
 from sgmse.errors import ArgumentError
 from sgmse.features._torchaudio import torchaudio
 
@@ -73,6 +73,40 @@ class Features:
             melkwargs={**self._frames, "n_mels": self.mels, "pad_mode": "constant"},
         )
         found: Tensor = make.to(audio)(audio)
+        return found
+
+    def pitch(self, audio: Tensor, low: float = 60.0, high: float = 400.0) -> Tensor:
+        """The fundamental frequency of a voice in Hz, (..., frame), a frame for each hop.
+
+        The lag of the largest normalised cross-correlation, and the median of five frames. A number
+        is given for frames without a voice, too, and means nothing there.
+
+        Args:
+            audio: float (..., samples), of more than two periods of `low`.
+            low, high: between which it is sought, in Hz.
+
+        Raises:
+            ValueError: frequencies that are no range, or not below half the sample rate.
+            ImportError: torchaudio is not installed.
+        """
+        if not 0 < number("low", low) < number("high", high) <= self.sample_rate / 2:
+            raise ArgumentError(
+                f"pitch lies between low and high, both above 0 and up to {self.sample_rate / 2:g} "
+                f"Hz, not between {low:g} and {high:g}"
+            )
+        if audio.shape[-1] <= 2 * self.sample_rate / low:
+            raise ArgumentError(
+                f"{audio.shape[-1]} samples are too short for a pitch of {low:g} Hz; give more, or "
+                "a larger low"
+            )
+        found: Tensor = torchaudio().functional.detect_pitch_frequency(
+            audio,
+            self.sample_rate,
+            frame_time=self.hop / self.sample_rate,
+            win_length=5,
+            freq_low=low,
+            freq_high=high,
+        )
         return found
 
     def magnitudes(self, mel: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """What else a model says than one clean recording.
 
 A `ScoreModel`, a solver and a grid come in; out come likelihoods of clean audio, latents and what
-is decoded from them, means and deviations over many samples, grids and variances fitted to it, and,
-of a prior and a measurement, a model of their posterior.
+is decoded from them, means and deviations over many samples, grids and variances fitted to it, of
+two priors audio of one domain as that of the other, and, of a prior and a measurement, a model of
+their posterior.
 """
 
 from sgmse.inference._audio_posterior import AudioPosterior
@@ -30,6 +31,7 @@ from sgmse.inference._posterior import DPS, MMPS, Approximation, DiffPIR, PiGDM,
 from sgmse.inference._posterior_variance import posterior_variance
 from sgmse.inference._rewards import Heard, dnsmos_overall, si_sdr_to_observation
 from sgmse.inference._steering import Best, Particles, best_of, steer
+from sgmse.inference._transfer import Consistent, Transferred, transfer
 
 __all__ = [
     "AYS",
@@ -45,6 +47,7 @@ __all__ = [
     "Calibration",
     "Chain",
     "Clipping",
+    "Consistent",
     "Decoded",
     "DiffPIR",
     "Endpoint",
@@ -67,6 +70,7 @@ __all__ = [
     "PublishedDPS",
     "Renewed",
     "Room",
+    "Transferred",
     "best_of",
     "bound",
     "conjugate_gradients",
@@ -80,4 +84,5 @@ __all__ = [
     "posterior_variance",
     "si_sdr_to_observation",
     "steer",
+    "transfer",
 ]

@@ -488,7 +488,7 @@ def test_verbose_says_what_is_done(run):
         assert part in text
     assert torch.get_num_threads() == 3
     assert "sgmse: b.wav: skipped, out/b.wav exists" in err
-    assert f"sgmse: a.wav: {RATE} Hz, channels 2, 0.06 s, enhanced in " in text
+    assert f"sgmse: a.wav: {RATE} Hz, channels 2, 0.06 s, done in " in text
     assert run("a.wav", "b.wav", "-o", "x", "--threads", "1", "-j", "3")[0] == 0
     assert torch.get_num_threads() == 1
 

@@ -82,3 +82,31 @@ def test_without_the_package_it_says_so(monkeypatch):
 def test_mistakes(make, says):
     with pytest.raises(ArgumentError, match=says):
         make()
+
+
+@installed
+def test_the_pitch_of_a_voice():
+    """Of harmonics without the fundamental, too, as on a telephone."""
+    t = torch.arange(16000, dtype=REAL) / 16000
+    phase = 2 * torch.pi * (110 * t + 30 * t**2)
+    voice = sum((k * phase).sin() / k for k in range(3, 20))
+    found = Features(hop=160).pitch(torch.stack([voice, 0.01 * voice]))
+    wanted = 110 + 60 * torch.arange(found.shape[1]) * 0.01
+    assert found.shape[0] == 2
+    assert 80 < found.shape[1] <= 100
+    assert ((found - wanted).abs() < 4).all()
+
+
+@installed
+@pytest.mark.parametrize(
+    ("samples", "low", "high", "why"),
+    [
+        (16000, 0.0, 400.0, "between low and high"),
+        (16000, 60.0, 9000.0, "up to 8000 Hz"),
+        (16000, 400.0, 60.0, "not between"),
+        (500, 60.0, 400.0, "too short for a pitch of 60 Hz"),
+    ],
+)
+def test_no_pitch_there(samples, low, high, why):
+    with pytest.raises(ArgumentError, match=why):
+        Features().pitch(torch.ones(samples), low, high)

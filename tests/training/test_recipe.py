@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -46,6 +47,20 @@ def test_a_prior_has_nothing_to_validate():
     scored = "validation={clean: valid/clean, noisy: valid/noisy, every: 10}"
     with pytest.raises(RecipeError, match="validation: the network sees no recording"):
         load_recipe("prior", [scored])
+
+
+def test_a_telephone_is_learnt_from_the_prior_and_heard_as_it_is():
+    """So that one transfers to the other; the telephone is in the target itself."""
+    recipe, prior = load_recipe("telephone"), load_recipe("prior")
+    assert (recipe.model, recipe.sampler) == (prior.model, prior.sampler)
+    rng, rate = np.random.default_rng(0), recipe.front.sample_rate
+    target = rng.standard_normal(2 * rate).astype(np.float32)
+    for change in recipe.data.clean_changes:
+        target = change(target, rng, rate)
+    power, hertz = np.abs(np.fft.rfft(target)) ** 2, np.fft.rfftfreq(len(target), 1 / rate)
+    inside = power[(hertz > 400) & (hertz < 3000)].mean()
+    for outside in (hertz < 100, hertz > 4100):
+        assert power[outside].mean() < 1e-2 * inside
 
 
 def test_what_is_lost_is_learnt_from_the_default_model():

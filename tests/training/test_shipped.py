@@ -47,7 +47,7 @@ from sgmse.transforms import Power, Spectrogram
 
 RECIPES = sorted(shipped().keys() - {"fine_tune", "upper_band"})  # which have no model
 #: Of clean recordings alone: `test_ddpm.py` and `test_prior.py` have what they generate.
-PRIORS = {"ddpm", "prior"}
+PRIORS = {"ddpm", "prior", "telephone"}
 #: Published numbers of parameters; of EDM2SE, without those that it never uses.
 SIZES = {
     "sgmse_plus_16k": 65_590_822,
