@@ -935,7 +935,7 @@ def test_the_front_door_shows_its_names_and_opens_its_modules():
     modules = {p.stem for p in package.glob("[!_]*.py")} | {
         p.parent.name for p in package.glob("*/__init__.py")
     }
-    names = {"Enhancer", "enhance", "load"}
+    names = {"Enhancer", "Prior", "enhance", "load"}
     names |= {name for name in dir(sgmse.errors) if name.endswith(("Error", "Warning"))}
     assert set(dir(sgmse)) == set(sgmse.__all__) == names | modules - {"app", "cli"}
 

@@ -455,7 +455,8 @@ def test_a_call_that_was_interrupted_goes_on(run, monkeypatch):
     assert err == ["sgmse: 2 done, 1 skipped; TIME"]
     make("d.wav")  # and the results of a call without -o are no inputs of the next one
     assert len(run(".")[1]) == 4
-    assert run(".", "--skip-existing") == (0, [], ["sgmse: 4 skipped"])
+    left = "sgmse: .: what is in its folders is left out (out); --recursive takes it"
+    assert run(".", "--skip-existing") == (0, [], [left, "sgmse: 4 skipped"])
     for name in ("d.wav", "d_enhanced.wav"):
         Path(name).unlink()
     # nothing is left to do: the model is not even loaded

@@ -37,7 +37,7 @@ WHOLE = "must be a whole number of at least"
         ("--debug", "the following arguments are required: COMMAND"),
         ("enhence", "there is no command 'enhence' (did you mean 'enhance'?)"),
         ("Bench", "there is no command 'Bench' (did you mean 'bench'?)"),
-        ("xyz", "there is no command 'xyz'; there are enhance, app, live, serve, models"),
+        ("xyz", "there is no command 'xyz'; there are enhance, transfer, app, live, serve, models"),
         ("--debg info", "unrecognized option --debg (did you mean '--debug'?)"),
         ("enhance", "the following arguments are required: INPUT"),
         ("enhance a.wav --dry 2", "--dry: must be a number between 0 and 1, not '2'"),

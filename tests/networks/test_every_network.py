@@ -244,7 +244,7 @@ def test_refused_shapes(case):
         "channels": (x.expand(2, 2, -1, -1), y.repeat(1, 2, 1, 1)),
         "other observations": (x, torch.cat((y, x), dim=1)),
     }
-    says = rf"must have the shape .* {case.observations} .* batch ax"
+    says = rf"must have the shape .* {case.observations}, .* batch ax"
     for given in wrong.values():
         with pytest.raises(ValueError, match=says):
             network(*given, t)
