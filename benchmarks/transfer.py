@@ -49,9 +49,10 @@ from sgmse.estimates import Estimate
 from sgmse.features import Features
 from sgmse.inference import transfer
 from sgmse.metrics import estoi, pesq_nb, pesq_wb
+from sgmse.prior import PEAK
 from sgmse.report.text import markdown_table
 from sgmse.sdes import SDE, expand
-from sgmse.transfer import PEAK, Transfer, load_transfer
+from sgmse.transfer import Transfer, load_transfer
 
 RATE = 16000
 Audio = NDArray[np.float32]

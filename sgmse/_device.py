@@ -13,9 +13,20 @@ from textwrap import shorten
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["Precision", "constants", "doubled", "fetched", "out_of_memory", "precision", "sent"]
+from sgmse.errors import ArgumentError
+
+__all__ = [
+    "Precision",
+    "constants",
+    "doubled",
+    "fetched",
+    "out_of_memory",
+    "placed",
+    "precision",
+    "sent",
+]
 
 #: "float32" is exact; "tf32" keeps 10 of 23 bits of the factors of products, on GPUs that have it;
 #: "bf16" computes in bfloat16 what loses little by it.
@@ -28,6 +39,29 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
         tensor = tensor.pin_memory()
     # Where it is not pinned, MPS may read the memory when it is no longer there.
     return tensor.to(device, non_blocking=device.type != "mps")
+
+
+def placed(device: str | torch.device | None, *models: nn.Module) -> torch.device:
+    """Move models to a device; with None to CUDA where there is a GPU for it, else the CPU.
+
+    Returns:
+        The device.
+
+    Raises:
+        ArgumentError: there is no such device.
+    """
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    for model in models:
+        try:
+            # Convolutions are fastest with channels last, on CPUs and GPUs alike.
+            model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            why = str(error).split("\n")[0].rstrip(".")
+            raise ArgumentError(
+                f"device {str(device)!r} is not available ({why}); use 'cpu'"
+            ) from error
+    return torch.device(device)
 
 
 def constants(values: tuple[float, ...], like: Tensor) -> Tensor:

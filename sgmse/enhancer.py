@@ -31,7 +31,6 @@ from sgmse._checks import (
     an,
     called,
     choice,
-    file,
     flag,
     kinds,
     number,
@@ -39,7 +38,7 @@ from sgmse._checks import (
     shown,
     whole,
 )
-from sgmse._device import Precision, out_of_memory
+from sgmse._device import Precision, out_of_memory, placed
 from sgmse._lanes import Lanes, callers, lanes
 from sgmse._noise import Draws
 from sgmse._pieces import Drawing, Piece, one_by_one, together, waiting_for
@@ -48,21 +47,15 @@ from sgmse.audio import (
     ClipMode,
     InMemory,
     Source,
-    Writer,
-    beside,
-    blocks as blocks_of,
-    check_target,
     count_segments,
     cut,
     in_segments,
-    info,
-    make_folder,
     mixed,
     name_of,
+    passage,
     peaks,
     resample_blocks,
     resampled_length,
-    seekable,
 )
 from sgmse.checkpoints import Checkpoint, QualityName, load_model
 from sgmse.config import Classes, abridged
@@ -401,33 +394,22 @@ class Enhancer:
                 what is heard in the source, as for a call with an array; a source that may have
                 been longer than what is there, see `sgmse.audio.blocks`.
         """
-        flag("overwrite", overwrite)
-        if not isinstance(format, str | None):
-            raise ArgumentTypeError(f"format must be a suffix such as 'flac', not {shown(format)}")
-        instead = "of an array or a tensor, call the enhancer itself: enhancer(audio, sample_rate)"
-        file("source", source, "read", instead)
-        if target is not None:
-            file("target", target, "write")
         kept = self.dry if dry is None else dry
         options = _Options(seed, kept, max_attenuation, upper_band, progress)
         chosen = self.with_sampler(solver, steps, shifts, force=force)
-        path = Path(source) if isinstance(source, str | Path) else None
-        if target is None and path is None:
-            raise ArgumentError("a recording in memory needs a target: a name or a binary file")
-        if target is None or isinstance(target, str | Path):
-            target = beside(Path(str(path)), format) if target is None else Path(target)
-        with seekable(source) as whole:
-            about = info(whole)
-            if isinstance(target, Path):
-                check_target(target, path, overwrite)
-            writer = Writer(target, about, format, bitrate=bitrate, clip_mode=clip_mode, rest=whole)
-            levels = peaks(blocks_of(whole))  # also proves the file whole and finite
-            if isinstance(target, Path):
-                make_folder(target.parent)
-            form = (about.sample_rate, about.frames)
-            heard = chosen._heard(about.sample_rate, options)
+        with passage(
+            source,
+            target,
+            instead="of an array or a tensor, call the enhancer itself: enhancer(audio, rate)",
+            format=format,
+            bitrate=bitrate,
+            clip_mode=clip_mode,
+            overwrite=overwrite,
+        ) as way:
+            writer, form = way.writer, (way.about.sample_rate, way.about.frames)
+            heard = chosen._heard(way.about.sample_rate, options)
             with writer:
-                for block in chosen._stream(blocks_of(whole), levels, *form, options, heard):
+                for block in chosen._stream(way.blocks(), way.levels, *form, options, heard):
                     writer.write(block)
         for line in heard.lines():
             warnings.warn(f"{name_of(source)}: {line}", RecordingWarning, stacklevel=2)
@@ -651,17 +633,7 @@ def load(
     checkpoint = load_model(name_or_path, compat=compat, quality=quality, classes=classes)
     enhancer = Enhancer.of(checkpoint).with_sampler(solver, steps, shifts, force=force)
     enhancer = replace(enhancer, precision=precision) if precision != "float32" else enhancer
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        # Convolutions are fastest with channels last, on CPUs and GPUs alike.
-        enhancer.model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        enhancer.front.to(device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        why = str(error).split("\n")[0].rstrip(".")
-        raise ArgumentError(
-            f"device {str(device)!r} is not available ({why}); use 'cpu'"
-        ) from error
+    enhancer.front.to(placed(device, enhancer.model))
     return enhancer
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sgmse._checks import an, called, kinds, number, rate as checked_rate, whole
+from sgmse._device import placed
 from sgmse._noise import Draws, ManyDraws
 from sgmse.audio import InMemory
 from sgmse.checkpoints import Checkpoint, load_model
@@ -94,22 +95,20 @@ class Prior:
 
     @classmethod
     def load(
-        cls, name_or_path: str | Path = "prior", device: str | torch.device = "cpu"
+        cls, name_or_path: str | Path = "prior", device: str | torch.device | None = None
     ) -> "Prior":
         """A prior by its name in the package, its folder, or "hf://owner/name" of the hub.
+
+        Args:
+            name_or_path: of the prior.
+            device: where it runs; with CUDA where there is a GPU for it, else on the CPU.
 
         Raises:
             CheckpointError: there is no such model, or it is damaged.
             ValueError: it is no prior, or there is no such device.
         """
         made = cls.of(load_model(name_or_path))
-        try:
-            made.model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            why = str(error).split("\n")[0].rstrip(".")
-            raise ArgumentError(
-                f"device {str(device)!r} is not available ({why}); use 'cpu'"
-            ) from error
+        made.front.to(placed(device, made.model))
         return made
 
     def __repr__(self) -> str:

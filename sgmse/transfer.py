@@ -24,25 +24,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sgmse._checks import an, called, file, flag, kinds, number, rate as checked_rate, shown
-from sgmse._device import out_of_memory, sent
+from sgmse._checks import an, called, kinds, number, rate as checked_rate
+from sgmse._device import out_of_memory, placed, sent
 from sgmse.audio import (
     Block,
     ClipMode,
     InMemory,
     Source,
-    Writer,
-    beside,
-    blocks as blocks_of,
-    check_target,
     cut,
     in_segments,
-    info,
-    make_folder,
     name_of,
+    passage,
     peaks,
     resample_blocks,
-    seekable,
 )
 from sgmse.checkpoints import Checkpoint, load_model, locate
 from sgmse.enhancer import Progress
@@ -58,14 +52,13 @@ from sgmse.inference import Consistent, Transferred, transfer
 from sgmse.inference._transfer import apart
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.postprocessing import AboveBand
+from sgmse.prior import PEAK
 from sgmse.solvers import Callback, Grid, LogSNR, Model, Multistep, Solver, Step
 
-__all__ = ["ENDING", "PEAK", "Transfer", "load_transfer"]
+__all__ = ["ENDING", "Transfer", "load_transfer"]
 
 Audio = TypeVar("Audio", NDArray[Any], Tensor)
 
-#: The peak at which priors hear audio: the middle of those of their training, -6 to 0 dB.
-PEAK = 0.7
 #: What the name of a result ends with, where it is called after its source.
 ENDING = "transferred"
 
@@ -239,32 +232,23 @@ class Transfer:
             ClippingWarning: samples beyond full scale were clipped, once the target is written.
             RecordingWarning: as for a call; what else should be known of source and target.
         """
-        flag("overwrite", overwrite)
         called("progress", progress, "the seconds that are done")
-        if not isinstance(format, str | None):
-            raise ArgumentTypeError(f"format must be a suffix such as 'flac', not {shown(format)}")
-        file("source", source, "read", "of an array or a tensor, call the transfer itself")
-        if target is not None:
-            file("target", target, "write")
-        path = Path(source) if isinstance(source, str | Path) else None
-        if target is None:
-            if path is None:
-                raise ArgumentError("a recording in memory needs a target: a name or a binary file")
-            target = beside(path, format, ENDING)
-        elif isinstance(target, str):
-            target = Path(target)
-        with seekable(source) as whole:
-            about = info(whole)
-            if isinstance(target, Path):
-                check_target(target, path, overwrite)
-            writer = Writer(target, about, format, bitrate=bitrate, clip_mode=clip_mode, rest=whole)
-            levels = _levels(peak, peaks(blocks_of(whole)))  # also proves it whole and finite
-            if isinstance(target, Path):
-                make_folder(target.parent)
-            above = AboveBand(about.sample_rate, self.front.sample_rate / 2)
-            heard = above.passing(blocks_of(whole))
+        with passage(
+            source,
+            target,
+            instead="of an array or a tensor, call the transfer itself",
+            ending=ENDING,
+            format=format,
+            bitrate=bitrate,
+            clip_mode=clip_mode,
+            overwrite=overwrite,
+        ) as way:
+            levels, writer = _levels(peak, way.levels), way.writer
+            rate, length = way.about.sample_rate, way.about.frames
+            above = AboveBand(rate, self.front.sample_rate / 2)
             with writer:
-                for block in self._stream(heard, levels, about.sample_rate, about.frames, progress):
+                heard = above.passing(way.blocks())
+                for block in self._stream(heard, levels, rate, length, progress):
                     writer.write(block)
         self._tell(str(name_of(source)), above, 3)
         writer.tell_clipped()
@@ -400,14 +384,5 @@ def load_transfer(
             "recording is of (--from) and the one that it goes to (--to)"
         )
     move = Transfer.between(*map(load_model, (source, target)), steps=steps, start=start)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    for model in (move.source, move.target):
-        try:
-            model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            why = str(error).split("\n")[0].rstrip(".")
-            raise ArgumentError(
-                f"device {str(device)!r} is not available ({why}); use 'cpu'"
-            ) from error
+    move.front.to(placed(device, move.source, move.target))
     return move

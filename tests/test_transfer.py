@@ -17,9 +17,10 @@ from sgmse.estimates import EDM, Data
 from sgmse.front import FrontEnd
 from sgmse.model import ScoreModel
 from sgmse.networks import Network, SlimUNet
+from sgmse.prior import PEAK
 from sgmse.sdes import VP, FlowMatching
 from sgmse.solvers import LogSNR, Multistep, Sampler, Uniform
-from sgmse.transfer import PEAK, Transfer, load_transfer
+from sgmse.transfer import Transfer, load_transfer
 from sgmse.transforms import Waveform
 
 RATE = 16000

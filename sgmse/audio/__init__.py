@@ -17,6 +17,7 @@ from sgmse.audio._finding import find, listed, look, unsearched
 from sgmse.audio._info import BLOCK, FOREIGN, SUFFIXES, Info, Samples
 from sgmse.audio._lists import FILE_NAME, is_list, metadata_of, read_metadata, without_suffix
 from sgmse.audio._names import beside, check_target, make_folder
+from sgmse.audio._passage import Passage, passage
 from sgmse.audio._piped import CODINGS, Pcm, read_header
 from sgmse.audio._reading import blocks, info, read
 from sgmse.audio._resampling import resample, resample_blocks, resampled_length
@@ -45,6 +46,7 @@ __all__ = [
     "ClipMode",
     "InMemory",
     "Info",
+    "Passage",
     "Pcm",
     "Samples",
     "Source",
@@ -66,6 +68,7 @@ __all__ = [
     "metadata_of",
     "mixed",
     "name_of",
+    "passage",
     "peaks",
     "read",
     "read_header",

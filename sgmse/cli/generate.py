@@ -59,7 +59,9 @@ def run(options: argparse.Namespace) -> int:
     for target in targets:
         check_target(target, None, options.overwrite)
         written_as(target, Info(16000))
-    prior = _loaded(options)
+    from sgmse.prior import Prior
+
+    prior = Prior.load(options.model, device=options.device)
     make_folder(targets[0].parent)
     with console.seconds_of_audio(
         options.seconds * len(targets), options.quiet, "generating"
@@ -74,15 +76,6 @@ def _targets(path: Path, count: int) -> "Sequence[Path]":
     if count == 1:
         return [path]
     return [path.with_name(f"{path.stem}_{k}{path.suffix}") for k in range(1, count + 1)]
-
-
-def _loaded(options: argparse.Namespace) -> "Prior":
-    import torch
-
-    from sgmse.prior import Prior
-
-    usual = "cuda" if torch.cuda.is_available() else "cpu"
-    return Prior.load(options.model, device=options.device or usual)
 
 
 def _write(

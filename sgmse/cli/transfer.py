@@ -14,17 +14,14 @@ examples:
 
 import argparse
 import os
-import sys
 from contextlib import ExitStack, closing
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from sgmse.audio import CLIP_MODES, SUFFIXES
 from sgmse.cli import console
-from sgmse.cli.enhance import Report, stdin_read
-from sgmse.cli.options import Commands, command, count, positive, share
-from sgmse.errors import ArgumentError
+from sgmse.cli.options import Commands, command, count, share
+from sgmse.cli.recordings import Report, describe_many, describe_recordings, planned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +30,7 @@ if TYPE_CHECKING:
     from sgmse.enhancer import Progress
     from sgmse.transfer import Transfer
 
+ENDING = "transferred"
 DOMAIN = "prior, a folder, or hf://owner/name for a repository on the Hugging Face hub"
 
 
@@ -57,80 +55,17 @@ def add(commands: Commands) -> None:
     )
     parser.device()
     parser.group("input and output")
-    parser.value(
-        "inputs",
-        "INPUT",
-        "recordings, folders of them, patterns, or lists: a .scp file of lines 'ID PATH', a folder "
-        "with metadata.csv; - for stdin",
-        nargs="+",
-    )
-    parser.output(
-        "a file for one input, such as call.wav, - for stdout, or a folder, which is made if "
-        "absent; without it results are named NAME_transferred, beside their inputs",
-        metavar="FILE_OR_DIR",
-    )
-    parser.value(
-        "--format",
-        "FORMAT",
-        f"of the results: {', '.join(SUFFIXES)} (default: that of the input)",
-        lambda text: text.lower().removeprefix("."),
-        choices=SUFFIXES,
-    )
-    parser.value(
-        "--bitrate",
-        "KBPS",
-        "of mp3, ogg, opus, m4a and other lossy results, in kb/s (default: that of the input)",
-        positive,
-    )
-    parser.value(
-        "--clip-mode",
-        "MODE",
-        "what becomes of samples beyond full scale: clamp clips them, rescale scales the whole "
-        "result so that its peak is full scale, none keeps them and writes float samples",
-        choices=CLIP_MODES,
-        default="clamp",
-    )
-    parser.flag("--recursive", "look into the folders inside folders too")
-    parser.flag("--skip-existing", "leave results that exist as they are, and do the others")
-    parser.overwrite("results that exist")
-    parser.value(
-        "--failures",
-        "FILE",
-        "write there which files failed and why, an object a line as with --json",
-    )
+    describe_recordings(parser, ENDING, "call.wav")
+    describe_many(parser)
 
 
 @console.interruptible("finished files are kept; --skip-existing goes on")
 def run(options: argparse.Namespace) -> int:
     """Transfer every file, whatever becomes of the others."""
-    from sgmse.corpus import make_plan
-    from sgmse.corpus.jobs import STANDARD
-    from sgmse.corpus.shards import is_shard
-    from sgmse.transfer import ENDING
-
     with ExitStack() as held:
-        stdin = held.enter_context(stdin_read()) if str(STANDARD) in options.inputs else None
-        plan = make_plan(
-            options.inputs,
-            options.output,
-            format=options.format,
-            bitrate=options.bitrate,
-            clip_mode=options.clip_mode,
-            recursive=options.recursive,
-            stdin=stdin,
-            ending=ENDING,
-        )
-        if shards := [job.source for job in plan.jobs if is_shard(job.source)]:
-            raise ArgumentError(f"{shards[0]} holds many recordings; unpack it, and name a folder")
-        plan = plan.checked(overwrite=options.overwrite, skip_existing=options.skip_existing)
-        piped = any(job.target == STANDARD for job in plan.jobs)
-        if piped and sys.stdout.isatty():
-            raise ArgumentError("stdout is a terminal, which shows no sound; name a file with -o")
-        report = held.enter_context(Report(options, piped))
-        for outcome in plan.ended:
-            report.tell(outcome)
-        if plan.jobs:
-            _transfer(plan.jobs, options, report)
+        jobs, report = held.enter_context(planned(options, ENDING, shards=False))
+        if jobs:
+            _transfer(jobs, options, report)
     return report.end()
 
 

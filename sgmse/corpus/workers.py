@@ -66,6 +66,16 @@ class Station:
                 f"({error.strerror}); share it between the machines under this name"
             ) from error
 
+    def begin(self, version: str, held: ExitStack) -> None:
+        """Make a process of the machine one that works; what is warned of is heard from then on.
+
+        Raises:
+            WorkerError: the version is another one, or the folder is not there.
+        """
+        self.check(version)
+        self.enter()
+        held.enter_context(heard())  # for as long as the process lasts
+
 
 @dataclass(frozen=True)
 class Done:
@@ -105,9 +115,7 @@ class Worker:
     def ready(self, version: str) -> Exception | None:
         """Prepare; why that failed."""
         try:
-            self.station.check(version)
-            self.station.enter()
-            self.held.enter_context(heard())  # for as long as the process lasts
+            self.station.begin(version, self.held)
             torch.set_num_threads(self.station.threads)  # which a backend is timed with
             if self.station.backend == "torch":
                 model = self.enhancer.model.to(self.station.device)
@@ -160,9 +168,7 @@ class Hand:
     def ready(self, version: str) -> Exception | None:
         """Prepare; why that failed."""
         try:
-            self.station.check(version)
-            self.station.enter()
-            self.held.enter_context(heard())  # for as long as the process lasts
+            self.station.begin(version, self.held)
         except Exception as error:
             return _portable(error)
         return None

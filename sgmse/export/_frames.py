@@ -20,7 +20,7 @@ from sgmse.export._graphs import Graph, Run as Tried, difference
 from sgmse.export._loaders import Run
 from sgmse.export._parts import exportable
 from sgmse.model import ScoreModel
-from sgmse.networks import Advance, Memory, Network
+from sgmse.networks import Advance, Memory, Network, Wrapped
 
 #: Of the recordings that are compared, whose levels rise and fall.
 LENGTH = 60
@@ -102,7 +102,7 @@ class FrameGraph(Graph):
         return worst
 
 
-class RuntimeFrames(Network):
+class RuntimeFrames(Wrapped):
     """A causal network whose next frame a runtime computes, on one thread; all else does torch.
 
     Args:
@@ -113,8 +113,6 @@ class RuntimeFrames(Network):
         load: of the file and a number of threads makes what makes runs, one for each thread.
     """
 
-    causal = True
-
     def __init__(
         self,
         network: Network,
@@ -123,22 +121,10 @@ class RuntimeFrames(Network):
         file: Path,
         load: Callable[[Path, int], Callable[[], Run]],
     ) -> None:
-        super().__init__()
-        self.divisor, self.observations = network.divisor, network.observations
-        self.config, self.network = network.config, network
+        super().__init__(network)
         self.time, self.size, self.file, self._load = time, size, file, load
         self._loading = threading.Lock()
         self._loaded: Callable[[], Run] | None = None
-
-    @override
-    def real_valued(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        return self.network.real_valued(x, y, t)
-
-    @override
-    def advance(
-        self, x: Tensor, y: Tensor, t: Tensor, memory: Memory | None = None
-    ) -> tuple[Tensor, Memory]:
-        return self.network.advance(x, y, t, memory)
 
     @override
     def advancing(self, t: float) -> Advance:

@@ -17,17 +17,20 @@ from sgmse._device import precision, sent
 from sgmse.audio import Block
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ResultError
+from sgmse.live._fifo import Fifo
 from sgmse.live._pieces import Plan
 from sgmse.live._spectra import FrameSpectra
 from sgmse.live._windows import FrameDraws, Windows
 from sgmse.model import Regeneration, ScoreModel, assemble
-from sgmse.networks import Advance, Memory, Network
+from sgmse.networks import Advance, Memory, Network, Wrapped
 from sgmse.postprocessing import gains
 from sgmse.solvers import Step, solve
 from sgmse.transforms import Spectrogram
 
 #: Seconds before a piece that its gains above the band of the model look at: as far as they reach.
 BEFORE = 0.04
+#: Seconds that are judged at once: a block of `sgmse.postprocessing.Plausibility`.
+JUDGED = 1.0
 
 
 class Remembering(Network):
@@ -89,32 +92,13 @@ class Once:
         return parametrization.clean(made, y, y, self.end, sde)
 
 
-class Shared(Network):
+class Shared(Wrapped):
     """A causal network that is prepared once for all streams, of the weights that it has then."""
 
-    causal = True
-
     def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network, self.config = network, network.config
-        self.divisor, self.observations = network.divisor, network.observations
+        super().__init__(network)
         self._prepared: dict[float, Advance] = {}
         self._preparing = Lock()
-
-    @override
-    def forward(self, x: Tensor, y: Tensor | None, t: Tensor) -> Tensor:
-        out: Tensor = self.network(x, y, t)
-        return out
-
-    @override
-    def real_valued(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        return self.network.real_valued(x, y, t)
-
-    @override
-    def advance(
-        self, x: Tensor, y: Tensor, t: Tensor, memory: Memory | None = None
-    ) -> tuple[Tensor, Memory]:
-        return self.network.advance(x, y, t, memory)
 
     @override
     def advancing(self, t: float) -> Advance:
@@ -170,6 +154,7 @@ class Frames(Windows):
         front = self.enhancer.front
         assert isinstance(front.transform, Spectrogram)
         self._frames = FrameSpectra(front, front.transform, channels)
+        self._unjudged, self._peak = Fifo(2 * channels), 0.0
 
     @override
     def _hear(self, block: Block) -> None:
@@ -194,8 +179,18 @@ class Frames(Windows):
                 "recommends, without a solver and steps of your own"
             )
         noisy = self._heard[:, start - self._first : end - self._first]
+        self._unjudged.put(np.concatenate([clean, noisy]))
+        if self._unjudged.waiting >= JUDGED * self.rate or end == heard:
+            self._judge_waiting()
         self._heard, self._first = self._heard[:, end - self._first :], end
         return self._tracked(clean, noisy)
+
+    def _judge_waiting(self) -> None:
+        """Judge what was made since the last time, beside the loudest that was heard so far."""
+        clean, noisy = np.split(self._unjudged.take(self._unjudged.waiting), 2)
+        self._peak = max(self._peak, np.abs(noisy).max(initial=0.0))
+        if self._peak > 0:
+            self._judge(clean / self._peak, noisy / self._peak)
 
     def _advanced(self, y: Tensor) -> Tensor:
         """The next frames (channels, 1, frequency, frame), as the sampler makes them."""

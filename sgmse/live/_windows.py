@@ -185,6 +185,11 @@ class Windows:
                 f"{self.enhancer.sampler} gave samples that are not finite; sample the model as it "
                 "recommends, without a solver and steps of your own"
             )
+        self._judge(clean, noisy)
+        return clean.astype(np.float64)
+
+    def _judge(self, clean: Block, noisy: Block) -> None:
+        """Raise `ResultError` for what is like nothing in the stream; (channels, samples) each."""
         self._plausibility.judge(clean, noisy, self.rate)
         if self._plausibility.excess > POSSIBLE and not self.enhancer.force:
             raise ResultError(
@@ -192,7 +197,6 @@ class Windows:
                 "stream has next to none; sample the model as it recommends, or take another one; "
                 "to hear it all the same use --force (force=True)"
             )
-        return clean.astype(np.float64)
 
     def _mean(self, batch: Tensor, first: int) -> Tensor:
         """Of what is drawn with the frames at other places."""

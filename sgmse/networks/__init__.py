@@ -21,6 +21,7 @@ from sgmse.networks._ncsnpp import NCSNpp
 from sgmse.networks._nemo import NemoNCSNpp
 from sgmse.networks._slim import SlimUNet
 from sgmse.networks._wavenet import WaveNet
+from sgmse.networks._wrapped import Wrapped
 
 __all__ = [
     "DCUNET_LEVELS",
@@ -39,4 +40,5 @@ __all__ = [
     "Posterior",
     "SlimUNet",
     "WaveNet",
+    "Wrapped",
 ]

@@ -121,3 +121,19 @@ def test_a_file_that_cannot_be_read_spoils_no_other(call, domains, recording):
     code, _, (line,) = call("transfer", str(shard), "--from", domains[0], "--to", domains[1])
     assert code == 1
     assert "holds many recordings" in line
+
+
+def test_what_other_commands_refuse_or_say_is_so_here_too(call, domains, recording):
+    """It has it from the same place: `sgmse.cli.recordings`."""
+    there, to = str(recording), ("--from", domains[0], "--to", domains[1])
+    before = recording.read_bytes()
+    code, _, err = call("transfer", there, *to, "--failures", there)
+    assert code == 1
+    assert "is an input or a result" in err[-1]
+    assert recording.read_bytes() == before
+    inner = recording.parent / "inner"
+    inner.mkdir()
+    (inner / "b.wav").write_bytes(before)
+    code, _, err = call("transfer", str(recording.parent), *to, "-o", str(inner.parent / "out"))
+    assert code == 0
+    assert "--recursive takes it" in err[0]

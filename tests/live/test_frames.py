@@ -8,6 +8,7 @@ import tiny
 import torch
 
 from sgmse.enhancer import Enhancer
+from sgmse.errors import ResultError
 from sgmse.front import FrontEnd
 from sgmse.live import Pieces, Stream
 from sgmse.live._frames import Frames
@@ -58,6 +59,21 @@ def test_any_blocks_give_what_the_recording_gives(hop, steps, predictor, samples
     whole = stream.whole(audio)
     np.testing.assert_allclose(whole, made(audio, RATE), rtol=0, atol=3e-6 * np.abs(whole).max())
     assert np.array_equal(in_blocks(stream, audio), whole)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_noise_of_the_model_is_an_error_within_a_second():
+    """A head that makes the recording thirty times as loud is as unlike it as noise is."""
+    made = enhancer()
+    network = made.model.network
+    with torch.no_grad():
+        network.head.bias[network.observations] = 30.0  # of y alone, thirty times as loud
+    audio = sound(3 * RATE)
+    assert Stream(made, RATE).whole(audio).shape == audio.shape  # which is forced
+    stream = Stream(replace(made, force=False), RATE)
+    stream(audio[:, : round(0.9 * RATE)])
+    with pytest.raises(ResultError, match="the result is noise"):
+        stream(audio[:, round(0.9 * RATE) : round(1.1 * RATE)])
 
 
 @pytest.mark.filterwarnings("ignore")
