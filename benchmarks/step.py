@@ -9,6 +9,7 @@ Without a model it is one of random weights, of the size that is said; what a fr
 depend on them.
 """
 
+import os
 import platform
 import tempfile
 import time
@@ -117,15 +118,17 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
+    others = os.getloadavg()[0]
     checkpoint = load_model(options.model) if options.model else random_model()
     results = measured(checkpoint, options.hops)
     weights = sum(p.numel() for p in checkpoint.model.parameters())
+    asked = f" --model {options.model}" if options.model else ""
     page = (
         "# A frame of a causal model\n\n"
-        "Made by `python benchmarks/step.py`.\n\n"
+        f"Made by `python benchmarks/step.py{asked}`.\n\n"
         f"{paragraph(__doc__, 1)} {machine()['processor']}, Python {platform.python_version()}, "
         f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}; {weights} weights, "
-        f"{options.hops} hops, on a machine that was busy with other work.\n\n"
+        f"{options.hops} hops; {others:.1f} processes wanted a core in the minute before.\n\n"
         "| way | median [ms] | quickest tenth [ms] | load | difference |\n|---|---|---|---|---|\n"
         + "".join(row(name, result) for name, result in results.items())
     )
