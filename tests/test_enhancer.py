@@ -1023,7 +1023,7 @@ def test_half_an_hour_takes_no_more_memory_than_minutes(tmp_path):
 
 @pytest.mark.slow
 def test_the_shipped_network_takes_little_memory(tmp_path):
-    """A piece of 20 to 30 s for each core at once: 1.39 to 1.53 GB with two, as their peaks meet."""
+    """A piece for each core at once: 1.39 to 1.53 GB with two, as their peaks meet or not."""
     assert memory(tmp_path, "shipped", 3) < 1.7e9
 
 
