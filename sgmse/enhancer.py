@@ -397,10 +397,11 @@ class Enhancer:
         kept = self.dry if dry is None else dry
         options = _Options(seed, kept, max_attenuation, upper_band, progress)
         chosen = self.with_sampler(solver, steps, shifts, force=force)
+        instead = "of an array or a tensor, call the enhancer itself: enhancer(audio, sample_rate)"
         with passage(
             source,
             target,
-            instead="of an array or a tensor, call the enhancer itself: enhancer(audio, rate)",
+            instead=instead,
             format=format,
             bitrate=bitrate,
             clip_mode=clip_mode,
