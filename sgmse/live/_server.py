@@ -225,7 +225,8 @@ class Server:
             return None
         try:
             async with asyncio.timeout(self.limits.idle) as self._open[socket]:
-                return await socket.recv()
+                message: str | bytes = await socket.recv()
+                return message
         except TimeoutError:
             if self._ending:
                 return None
