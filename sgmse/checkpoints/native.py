@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save as to_bytes
-from torch import nn
+from torch import Tensor, finfo, float16, nn
 
 from sgmse._checks import arguments, kinds, number
 from sgmse._files import write_whole
@@ -31,6 +31,8 @@ from sgmse.sdes import SDE
 from sgmse.solvers import Sampler, SamplerRange, refusal
 
 FORMAT = 2
+#: The largest weight that 16 bits hold.
+LARGEST_HALF = finfo(float16).max
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 #: The weights of an upper band, beside those of the model, which stay the same file with any.
 UPPER_BAND = "upper_band.safetensors"
@@ -174,6 +176,7 @@ def save(
     *,
     card: str | None = None,
     classes: Classes | None = None,
+    half: bool = False,
 ) -> Path:
     """Write the folder; each file appears whole, the config last. Returns the folder.
 
@@ -182,6 +185,10 @@ def save(
         folder: made if absent.
         card: the text of README.md; a short one is made if absent.
         classes: names of classes; `CLASSES`, which you extend by your own, if absent.
+        half: store the weights of the model in 16 bits, in half the space: each is rounded to 11
+            significant binary digits. What `load` gives is in 32 bits.
+
+    Raises `CheckpointError` where a weight is beyond what 16 bits hold.
     """
     arguments(save, locals())
     folder = Path(folder)
@@ -203,7 +210,7 @@ def save(
         config["upper_band"] = to_plain(checkpoint.upper_band, classes)
     text = json.dumps(config, indent=2) + "\n"
     card = _card(folder.resolve().name, checkpoint) if card is None else card
-    contents = {WEIGHTS: _bytes(checkpoint.model.trained)}
+    contents = {WEIGHTS: _bytes(checkpoint.model.trained, half)}
     beside = _beside(checkpoint)
     contents |= {name: _bytes(network) for name, network in beside.items() if network is not None}
     contents |= {CARD: card.encode(), CONFIG: text.encode()}
@@ -219,10 +226,24 @@ def _beside(checkpoint: Checkpoint) -> dict[str, nn.Module | None]:
     return {UPPER_BAND: checkpoint.upper_band, AUTOENCODER: checkpoint.front.transform.learned}
 
 
-def _bytes(network: nn.Module) -> bytes:
+def _bytes(network: nn.Module, half: bool = False) -> bytes:
     """A file of the weights."""
-    state = network.state_dict()
-    return to_bytes({name: value.detach().cpu().contiguous() for name, value in state.items()})
+    state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    if half:
+        state = {name: _halved(name, value) for name, value in state.items()}
+    return to_bytes({name: value.contiguous() for name, value in state.items()})
+
+
+def _halved(name: str, value: Tensor) -> Tensor:
+    """A weight in 16 bits; counts stay what they are. Raises `CheckpointError`."""
+    if not value.is_floating_point():
+        return value
+    if bool((value.abs() > LARGEST_HALF).any()):
+        raise CheckpointError(
+            f"{name} has weights of {float(value.abs().max()):g}, and 16 bits hold "
+            f"{LARGEST_HALF:g} at most; save it in 32 bits"
+        )
+    return value.to(float16)
 
 
 def load(folder: str | Path, *, classes: Classes | None = None) -> Checkpoint:

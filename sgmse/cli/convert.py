@@ -2,6 +2,7 @@
 
 examples:
   sgmse convert file.ckpt folder/
+  sgmse convert runs/mine/best small/ --half
 """
 
 import argparse
@@ -12,9 +13,12 @@ from sgmse.cli.options import Commands, command
 def add(commands: Commands) -> None:
     """Describe the command."""
     parser = command(commands, "convert", run, __doc__)
-    parser.value("checkpoint", "FILE", "a published checkpoint")
+    parser.value("checkpoint", "FILE", "a published checkpoint, or the folder of a model")
     parser.value("folder", "DIR", "where the model goes")
     parser.compat()
+    parser.flag(
+        "--half", "store its weights in 16 bits, in half the space: each is rounded to 0.05 %"
+    )
     parser.overwrite("a model that is there")
 
 
@@ -23,7 +27,11 @@ def run(options: argparse.Namespace) -> int:
     from sgmse.checkpoints import convert
 
     folder = convert(
-        options.checkpoint, options.folder, compat=options.compat, overwrite=options.overwrite
+        options.checkpoint,
+        options.folder,
+        compat=options.compat,
+        overwrite=options.overwrite,
+        half=options.half,
     )
     print(f"{options.checkpoint} -> {folder}")
     return 0

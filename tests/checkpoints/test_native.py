@@ -154,6 +154,24 @@ def test_saving_leaves_the_model_as_it_was(tmp_path):
     assert_same(load(tmp_path), ours)
 
 
+def test_half_the_space_is_a_rounding(tmp_path):
+    ours = checkpoint()
+    whole, half = (save(ours, tmp_path / str(b), half=b) for b in (False, True))
+    sizes = [(place / "model.safetensors").stat().st_size for place in (whole, half)]
+    assert sizes[1] < 0.65 * sizes[0]  # names and shapes stay
+    loaded = load(half)
+    before, after = (c.model.state_dict() for c in (ours, loaded))
+    assert all(after[name].dtype == value.dtype for name, value in before.items())
+    assert all(torch.equal(after[name], value.half().float()) for name, value in before.items())
+    assert loaded.front == ours.front
+    weight = next(ours.model.parameters())
+    with torch.no_grad():
+        weight.view(-1)[0] = 1e5
+    with pytest.raises(CheckpointError, match=r"weights of 100000, and 16 bits hold 65504"):
+        save(ours, half, half=True)
+    assert_same(load(half), loaded)  # what was there is as it was
+
+
 def test_the_files(folder):
     assert sorted(p.name for p in folder.iterdir()) == FILES
     config = json.loads((folder / "config.json").read_text())

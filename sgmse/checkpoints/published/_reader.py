@@ -3,7 +3,16 @@
 from pathlib import Path
 
 from sgmse._files import whole_folder
-from sgmse.checkpoints.native import CARD, CONFIG, WEIGHTS, Checkpoint, save
+from sgmse.checkpoints import native
+from sgmse.checkpoints.native import (
+    AUTOENCODER,
+    CARD,
+    CONFIG,
+    UPPER_BAND,
+    WEIGHTS,
+    Checkpoint,
+    save,
+)
 from sgmse.checkpoints.published import _archives, _torch_files
 from sgmse.checkpoints.published._bbed import Bridge, Corrected
 from sgmse.checkpoints.published._cose import COSE
@@ -19,7 +28,7 @@ from sgmse.checkpoints.published._storm import Storm
 from sgmse.checkpoints.published._unpickler import mapping
 from sgmse.errors import ArgumentError, CheckpointError
 
-FILES = (WEIGHTS, CONFIG, CARD)
+FILES = (WEIGHTS, UPPER_BAND, AUTOENCODER, CONFIG, CARD)
 #: In the order in which they are asked.
 FAMILIES: tuple[Family, ...] = (
     *(Storm(), Bridge(), Corrected(), Official(), EDM2SE(), NeMo()),
@@ -54,18 +63,26 @@ def read(path: str | Path, compat: str | None = None) -> Checkpoint:
 
 
 def convert(
-    source: str | Path, folder: str | Path, *, compat: str | None = None, overwrite: bool = False
+    source: str | Path,
+    folder: str | Path,
+    *,
+    compat: str | None = None,
+    overwrite: bool = False,
+    half: bool = False,
 ) -> Path:
     """Write the model of a published checkpoint in the native format; returns the folder.
 
     Args:
-        source: the file.
+        source: the file; or a folder of the native format, whose card is kept.
         folder: appears whole or not at all; the folders that it lies in are made.
         compat: which sampler to recommend in it, as for `read`.
         overwrite: replace a model that is there.
+        half: store its weights in 16 bits, see `save`.
 
     Raises:
-        CheckpointError: see `read`; or the folder exists, is no model, or cannot be written.
+        CheckpointError: see `read`; or the folder exists, is no model, or cannot be written; or a
+            weight is beyond 16 bits.
+        ValueError: `compat` is unknown, or is of a folder.
     """
     folder = Path(folder)
     target = folder.resolve()
@@ -75,10 +92,21 @@ def convert(
         )
     if target.is_file() or (target.exists() and {p.name for p in target.iterdir()} - set(FILES)):
         raise CheckpointError(f"{folder} is there and is no model; choose another name")
-    checkpoint = read(source, compat)
+    source, card = Path(source), None
+    if source.is_dir():
+        if compat is not None:
+            raise ArgumentError(
+                f"{source} is no published checkpoint, which alone have a sampler with "
+                f"compat={compat!r}; leave it out"
+            )
+        checkpoint = native.load(source)
+        if (source / CARD).is_file():
+            card = (source / CARD).read_text("utf-8")
+    else:
+        checkpoint = read(source, compat)
     try:
         with whole_folder(target) as made:
-            save(checkpoint, made)
+            save(checkpoint, made, card=card, half=half)
     except OSError as error:
         raise CheckpointError(f"{folder} cannot be written ({error.strerror})") from error
     return folder

@@ -16,7 +16,7 @@ from sgmse.checkpoints.published._reader import FAMILIES, read
 from sgmse.checkpoints.published._torch_files import read_torch
 from sgmse.compat import SBODE
 from sgmse.enhancer import Enhancer
-from sgmse.errors import CheckpointError
+from sgmse.errors import ArgumentError, CheckpointError
 
 FILES = ["README.md", "config.json", "model.safetensors"]
 
@@ -113,6 +113,22 @@ def test_the_published_arithmetic_is_kept(tmp_path):
     assert load(convert(path, tmp_path / "exact")).sampler.solver != SBODE()
 
 
+def test_a_folder_is_converted_to_half_its_size(tiny, tmp_path):
+    whole, half = convert(tiny, tmp_path / "whole"), tmp_path / "half"
+    (whole / "README.md").write_text("mine", "utf-8")
+    assert convert(whole, half, half=True) == half
+    assert (half / "README.md").read_text("utf-8") == "mine"
+    sizes = [(place / "model.safetensors").stat().st_size for place in (whole, half)]
+    assert sizes[1] < 0.7 * sizes[0]
+    audio = torch.randn(700, generator=torch.Generator().manual_seed(0))
+    out, other = (Enhancer.of(load(p)).with_sampler(steps=15)(audio, 16000) for p in (whole, half))
+    assert 0 < (out - other).norm() < 0.01 * out.norm()
+    with pytest.raises(ArgumentError, match="whole is no published checkpoint"):
+        convert(whole, tmp_path / "other", compat="sgmse")
+    convert(whole, whole, overwrite=True, half=True)  # in its place
+    assert (whole / "model.safetensors").read_bytes() == (half / "model.safetensors").read_bytes()
+
+
 def test_what_is_there_is_kept(tiny, tmp_path):
     folder = convert(tiny, tmp_path / "model")
     before = (folder / "config.json").stat().st_mtime_ns
@@ -153,7 +169,7 @@ def test_whole_or_not_at_all(tiny, tmp_path, monkeypatch, overwrite, when, error
         os.rename(self, target)  # noqa: PTH104
         return Path(target)
 
-    def full(checkpoint, place):
+    def full(checkpoint, place, **_):
         place.mkdir(parents=True)
         (place / "config.json").write_text("{")
         raise error
