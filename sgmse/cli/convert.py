@@ -17,7 +17,7 @@ def add(commands: Commands) -> None:
     parser.value("folder", "DIR", "where the model goes")
     parser.compat()
     parser.flag(
-        "--half", "store its weights in 16 bits, in half the space: each is rounded to 0.05 %"
+        "--half", "store its weights in 16 bits, in half the space: each is rounded to 0.05 %%"
     )
     parser.overwrite("a model that is there")
 
