@@ -32,10 +32,12 @@ from torch.nn.functional import pad
 
 import sgmse
 from sgmse import audio as files
+from sgmse._noise import Draws
 from sgmse.audio import Info, Writer, info, read, write
 from sgmse.checkpoints import save
 from sgmse.compat import SBODE
-from sgmse.enhancer import Draws, Enhancer
+from sgmse.enhancer import Enhancer
+from sgmse.enhancer._segments import Segments
 from sgmse.errors import AudioError, ClippingWarning, DeviceError, SgmseError
 from sgmse.estimates import Data
 from sgmse.metrics import si_sdr
@@ -802,7 +804,7 @@ def test_the_input_is_never_the_target(wav, how, overwrite):
 
 
 def test_targets_that_cannot_be_are_refused_before_any_work(wav, monkeypatch):
-    monkeypatch.setattr(Enhancer, "_segment", None)
+    monkeypatch.setattr(Segments, "enhanced", None)
     with pytest.raises(AudioError, match="is a folder; name a file in it"):
         TINY.enhance_file(wav, wav.parent, overwrite=True)
     with pytest.raises(AudioError, match=r"'raw' cannot be written; use one of wav"):

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from sgmse._lanes import Stopped, lanes
+from sgmse._noise import Draws
 from sgmse.cli.main import main
-from sgmse.enhancer import Draws
 from sgmse.solvers import Exponential, Sampler, Uniform
 from tests.tiny import enhancer as tiny
 

@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sgmse import enhancer as enhancers
 from sgmse.checkpoints import Checkpoint, published
 from sgmse.checkpoints.published._torch_files import read_torch
-from sgmse.enhancer import Enhancer
+from sgmse.enhancer import Enhancer, _segments
 
 DATA = Path(__file__).parent / "data" / "parity"
 
@@ -76,7 +75,7 @@ def error_of_audio(
     """From a recording to audio, against theirs, with the same noise."""
     settings, v = vectors(name)
     draws = Scripted(settings[run]["seed"])
-    monkeypatch.setattr(enhancers, "Draws", lambda *_: draws)
+    monkeypatch.setattr(_segments, "Draws", lambda *_: draws)
     enhancer.model.to(getattr(torch, dtype))
     audio = enhancer((v["pcm"] / 32768).astype(dtype), 16000)
     assert draws.count >= settings[run]["draws"]

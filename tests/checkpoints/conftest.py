@@ -6,4 +6,4 @@ import pytest
 @pytest.fixture(autouse=True)
 def any_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """What random weights make of noise is compared, be it plausible or not."""
-    monkeypatch.setattr("sgmse.enhancer.POSSIBLE", 2.0)
+    monkeypatch.setattr("sgmse.enhancer._segments.POSSIBLE", 2.0)

@@ -25,6 +25,7 @@ from sgmse.checkpoints import QualityName
 from sgmse.cli.enhance import PRECISIONS, QUALITIES, SOLVERS
 from sgmse.cli.main import main
 from sgmse.enhancer import Enhancer
+from sgmse.enhancer._segments import Segments
 from sgmse.errors import RecordingWarning
 from sgmse.solvers import NAMED, Exponential, Multistep, PredictorCorrector
 
@@ -184,7 +185,7 @@ def test_a_fault_of_ours_is_called_one_and_the_others_are_done(run, monkeypatch)
     for name in ("a.wav", "b.wav", "c.wav"):
         make(name)
     Path("d.wav").write_text("no audio")
-    original = Enhancer._segment
+    original = Segments.enhanced
 
     def broken(self, segment, *arguments, **options):
         broken.calls += 1
@@ -193,7 +194,7 @@ def test_a_fault_of_ours_is_called_one_and_the_others_are_done(run, monkeypatch)
         return original(self, segment, *arguments, **options)
 
     broken.calls = 0
-    monkeypatch.setattr(Enhancer, "_segment", broken)
+    monkeypatch.setattr(Segments, "enhanced", broken)
     code, out, err = run("a.wav", "b.wav", "c.wav", "d.wav")
     assert code == 70
     assert err[0].startswith("sgmse: error: d.wav: is not audio")
@@ -360,7 +361,7 @@ def test_clipped_samples_are_reported(run, monkeypatch, jobs):
     for name in ("a.wav", "b.wav"):
         make(name)
     write("float.wav", np.full((1, 1000), 0.1, np.float32), Info(RATE, subtype="FLOAT"))
-    monkeypatch.setattr(Enhancer, "_segment", lambda self, segment, *_: 1e3 * segment)
+    monkeypatch.setattr(Segments, "enhanced", lambda self, segment, *_: 1e3 * segment)
     inputs = ("a.wav", "b.wav", "float.wav")
     code, out, err = run(*inputs, "-o", "out", "-j", jobs)
     assert (code, len(out)) == (0, 3)
@@ -589,14 +590,14 @@ def test_no_bar_where_nothing_can_be_read(model, monkeypatch):
 def test_an_interrupt_leaves_nothing_partial(run, monkeypatch):
     for name in ("a.wav", "b.wav", "c.wav"):
         make(name)
-    original = Enhancer._segment
+    original = Segments.enhanced
 
     def interrupted(self, segment, *arguments, **options):
         if list(Path("out").glob(".b.wav.*.part")):  # b.wav is under way
             raise KeyboardInterrupt
         return original(self, segment, *arguments, **options)
 
-    monkeypatch.setattr(Enhancer, "_segment", interrupted)
+    monkeypatch.setattr(Segments, "enhanced", interrupted)
     code, out, err = run("a.wav", "b.wav", "c.wav", "-o", "out")
     assert (code, out) == (130, ["a.wav -> out/a.wav"])
     assert err == ["sgmse: interrupted; finished files are kept; --skip-existing goes on"]

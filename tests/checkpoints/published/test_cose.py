@@ -10,10 +10,9 @@ from lightning_files import parity_contents
 from parity_models import seeded
 from tiny_published import Scripted, relative
 
-from sgmse import enhancer as enhancers
 from sgmse.checkpoints import published
 from sgmse.checkpoints.published._cose import COSE
-from sgmse.enhancer import Enhancer
+from sgmse.enhancer import Enhancer, _segments
 from sgmse.sdes import FlowMatching
 from sgmse.solvers import Exponential, Sampler, Uniform
 
@@ -43,7 +42,7 @@ def test_from_a_recording_to_audio(steps, dtype, tolerance, monkeypatch, tmp_pat
     torch.save(held(), tmp_path / "file.ckpt")
     enhancer = Enhancer.of(published.read(tmp_path / "file.ckpt")).with_sampler(steps=steps)
     draws = Scripted(SETTINGS["noise"])
-    monkeypatch.setattr(enhancers, "Draws", lambda *_: draws)
+    monkeypatch.setattr(_segments, "Draws", lambda *_: draws)
     enhancer.model.to(getattr(torch, dtype))
     audio = enhancer(ARRAYS["wave"].astype(dtype), 16000)
     assert draws.count == 1

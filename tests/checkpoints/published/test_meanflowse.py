@@ -10,12 +10,11 @@ from lightning_files import contents, parity_contents
 from parity_models import seeded
 from tiny_published import Scripted, relative
 
-from sgmse import enhancer as enhancers
 from sgmse.checkpoints import load_model, published, save
 from sgmse.checkpoints.published._flowse import FlowSE
 from sgmse.checkpoints.published._meanflowse import MeanFlowSE
 from sgmse.compat import FlowEuler
-from sgmse.enhancer import Enhancer
+from sgmse.enhancer import Enhancer, _segments
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Velocity
 from sgmse.networks import NCSNpp
@@ -63,7 +62,7 @@ def test_the_velocities(dtype, tolerance):
 def test_from_a_recording_to_audio(run, dtype, tolerance, monkeypatch):
     settings = SETTINGS[run]
     draws = Scripted(settings["seed"])
-    monkeypatch.setattr(enhancers, "Draws", lambda *_: draws)
+    monkeypatch.setattr(_segments, "Draws", lambda *_: draws)
     compat = "sgmse" if run in ("five", "noisy") else None
     checkpoint = read(compat, **settings["changes"], use_mfse=settings["whole"])
     enhancer = Enhancer.of(checkpoint).with_sampler(steps=settings["steps"], force=True)

@@ -18,7 +18,6 @@ from problems import vectors
 from safetensors.torch import load_file
 from tiny import with_front, with_sampler
 
-from sgmse import enhancer as enhancers
 from sgmse.checkpoints import convert, load
 from sgmse.checkpoints.published import read as read_file
 from sgmse.checkpoints.published._lightning import network_of
@@ -26,7 +25,7 @@ from sgmse.checkpoints.published._official import Official
 from sgmse.checkpoints.published._settings import Settings
 from sgmse.checkpoints.published._torch_files import read_torch
 from sgmse.compat import SBODE, SBSDE, PublishedOUVP
-from sgmse.enhancer import Enhancer
+from sgmse.enhancer import Enhancer, _segments
 from sgmse.errors import CheckpointError
 from sgmse.estimates import Data, Preconditioned, Score
 from sgmse.networks import DCUNet, NCSNpp
@@ -116,7 +115,7 @@ def test_from_a_file_and_a_recording_to_audio(
         enhancer = with_front(enhancer, padding="zero")
     enhancer.model.to(getattr(torch, dtype))
     monkeypatch.setattr(Scripted, "noise", z["noise"], raising=False)
-    monkeypatch.setattr(enhancers, "Draws", Scripted)
+    monkeypatch.setattr(_segments, "Draws", Scripted)
     audio = enhancer(z["wave"][0].astype(dtype), s["sr"])
     assert audio.dtype == dtype
     assert relative(audio, z[f"{path}__audio_{dtype}"]) < tolerance
@@ -144,7 +143,7 @@ def test_a_checkpoint_of_their_training_on_a_recording(
     made = load(convert(file, tmp_path / "model")) if native else read_file(file)
     enhancer = with_sampler(Enhancer.of(made), grid=Uniform(s["N"], end=s["t_eps"]))
     enhancer.model.to(getattr(torch, dtype))
-    monkeypatch.setattr(enhancers, "Draws", Seeded)
+    monkeypatch.setattr(_segments, "Draws", Seeded)
     audio = enhancer(z["wave"].astype(dtype), 16000, seed=s["seed"])
     assert relative(audio, z[f"audio_{dtype}"]) < tolerance
 

@@ -10,11 +10,10 @@ from lightning_files import parity_contents
 from parity_models import seeded
 from tiny_published import Scripted, relative
 
-from sgmse import enhancer as enhancers
 from sgmse.checkpoints import published
 from sgmse.checkpoints.published._official import Official
 from sgmse.checkpoints.published._rosecd import RoseCD
-from sgmse.enhancer import Enhancer
+from sgmse.enhancer import Enhancer, _segments
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Preconditioned
 from sgmse.sdes import OUVE
@@ -49,7 +48,7 @@ def test_from_a_recording_to_audio(dtype, tolerance, monkeypatch, tmp_path):
     torch.save(held(), tmp_path / "file.ckpt")
     enhancer = Enhancer.of(published.read(tmp_path / "file.ckpt"))
     draws = Scripted(SETTINGS["one"]["seed"])
-    monkeypatch.setattr(enhancers, "Draws", lambda *_: draws)
+    monkeypatch.setattr(_segments, "Draws", lambda *_: draws)
     enhancer.model.to(getattr(torch, dtype))
     audio = enhancer(ARRAYS["wave"].astype(dtype), 16000)
     assert draws.count == SETTINGS["one"]["draws"]

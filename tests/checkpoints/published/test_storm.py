@@ -136,7 +136,7 @@ def test_parity_from_waveform_to_waveform(vectors, checkpoint, kind, monkeypatch
     close(peak * enhancer.front.transform.inverse(x[:, 0], wave.shape[1])[0], expected)
 
     monkeypatch.setattr(
-        "sgmse.enhancer.Draws", lambda seed, number, place: scripted(vectors["noise"])
+        "sgmse.enhancer._segments.Draws", lambda seed, number, place: scripted(vectors["noise"])
     )
     close(enhancer(wave[0], 16000), expected)
 

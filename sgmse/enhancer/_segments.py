@@ -1,0 +1,111 @@
+"""Segments of a recording, at the rate of the model: drawn, averaged and judged."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sgmse._batches import Batches
+from sgmse._device import out_of_memory
+from sgmse._lanes import Lanes, callers, lanes
+from sgmse._noise import Draws
+from sgmse._pieces import Drawing, Piece, one_by_one, together
+from sgmse.audio import Block
+from sgmse.enhancer._options import Options
+from sgmse.errors import DeviceError, ResultError
+from sgmse.postprocessing import POSSIBLE
+from sgmse.solvers import Step
+
+#: On a device, of one recording: their pieces fill its batches.
+SEGMENTS_AT_ONCE = 8
+
+
+@contextmanager
+def _memory_named() -> Iterator[None]:
+    """Say what to do where memory does not suffice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        problem = out_of_memory(error)
+        if problem is None:
+            raise
+        remedy = "enhance fewer files at the same time (-j), or on the CPU (--device cpu)"
+        raise DeviceError(f"{problem}; {remedy}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """How segments are enhanced.
+
+    Args:
+        drawing: how the model draws them.
+        batches: where their pieces wait for a device; None where cores do them one by one.
+        length: in samples.
+        overlap: samples at the start of each but the first that the one before it has, too.
+        force: keep what is like no recording.
+    """
+
+    drawing: Drawing
+    batches: Batches | None
+    length: int
+    overlap: int
+    force: bool
+
+    def lanes(self, count: int) -> AbstractContextManager[Lanes]:
+        """Threads for so many: with a share of the cores, or to wait for batches."""
+        return lanes(count) if self.batches is None else callers(min(count, SEGMENTS_AT_ONCE))
+
+    @_memory_named()
+    def enhanced(
+        self, segment: Block, number: int, options: Options, check: Callable[[], None]
+    ) -> Block:
+        """One segment (channels, samples), which calls `check` after each step.
+
+        The result is the mean of what is drawn with the frames at other places. Raises
+        `ResultError` for one that is not finite or like no recording.
+        """
+        delays = self.drawing.front.delays(self.drawing.sampler.shifts)
+        rate = self.drawing.front.sample_rate
+        fresh = segment.shape[1] - (self.overlap if number else 0)
+
+        def report(step: Step) -> None:
+            check()
+            options.done(fresh / rate / step.steps / len(pieces))
+
+        pieces = [
+            Piece(channel, delay, Draws(options.seed, number, place), report)
+            for channel in torch.from_numpy(segment)
+            for place, delay in enumerate(delays)
+        ]
+        if self.batches is None:
+            outputs = one_by_one(self.drawing, pieces)
+        else:
+            outputs = together(self.drawing, pieces, self.batches)
+        with torch.inference_mode():
+            means = [
+                torch.stack(outputs[first : first + len(delays)]).mean(dim=0)
+                for first in range(0, len(pieces), len(delays))
+            ]
+        clean = torch.stack(means).numpy().astype(segment.dtype, copy=False)
+        self._judge(clean, segment, options)
+        return clean
+
+    def _judge(self, clean: Block, segment: Block, options: Options) -> None:
+        """Raise `ResultError` for what cannot be, or cannot be of this recording."""
+        if not np.isfinite(clean).all():
+            raise ResultError(
+                f"{self.drawing.sampler} gave samples that are not finite; sample the model as it "
+                "recommends, without a solver and steps of your own"
+            )
+        excess = options.plausibility.judge(clean, segment, self.drawing.front.sample_rate)
+        if excess > POSSIBLE and not self.force:
+            powers = [np.mean(np.square(x)) + 1e-12 for x in (clean, segment)]
+            change = 10 * np.log10(powers[0] / powers[1])
+            level = f"{abs(change):.0f} dB {'louder' if change > 0 else 'quieter'}"
+            raise ResultError(
+                f"the result is noise: {excess:.0%} of its energy is where the recording has next "
+                f"to none, and it is {level}; sample the model as it recommends, "
+                "or take another one; to hear it all the same use --force (force=True)"
+            )
