@@ -13,36 +13,30 @@ All that is random in step n comes from (seed, n, rank), so that a training whic
 is the one that was never interrupted.
 """
 
-import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from math import inf
-from typing import Any, TypeAlias, cast
+from typing import cast
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from sgmse._device import certain, sent
-from sgmse.checkpoints import Checkpoint
 from sgmse.data.training_pairs import ConsecutiveBatches, PairDataset
-from sgmse.enhancer import Enhancer
-from sgmse.errors import ArgumentError, RecipeError, SgmseError
+from sgmse.errors import RecipeError
 from sgmse.estimates import Estimate
-from sgmse.model import Regeneration, ScoreModel
-from sgmse.networks import BandGains
 from sgmse.solvers import Randn
-from sgmse.training.adversarial import Adversary, results
-from sgmse.training.averages import PowerAverages
+from sgmse.training.adversarial import results
+from sgmse.training.delivery import Delivered, Delivery, collated, ignore_interrupts
+from sgmse.training.learner import Learner
 from sgmse.training.losses import Truth
 from sgmse.training.recipe import Recipe
-from sgmse.training.state import REMEDY, Position, TrainingState, fill
 from sgmse.training.times import Drawn
 
 #: So many updates in a row that are not finite end a training.
@@ -51,75 +45,22 @@ MAX_SKIPPED = 100
 ENDLESS = 1 << 40
 
 
-#: A pair or a batch of them, or why there is none.
-Delivered: TypeAlias = tuple[Tensor, Tensor] | SgmseError | OSError
-
-
-class _Delivery(Dataset[Delivered]):
-    """Pairs, and errors as they are: of one that is raised in a worker only its text is left."""
-
-    def __init__(self, pairs: PairDataset) -> None:
-        self.pairs = pairs
-
-    @override
-    def __getitem__(self, index: int) -> Delivered:
-        try:
-            return self.pairs[index]
-        except (SgmseError, OSError) as error:
-            return error
-
-
-def _collated(items: Sequence[Delivered]) -> Delivered:
-    """The pairs as a batch, or the first error among them."""
-    pairs = []
-    for item in items:
-        if isinstance(item, Exception):
-            return item
-        pairs.append(item)
-    clean, noisy = default_collate(pairs)
-    return clean, noisy
-
-
-class Training(LightningModule):
-    """A network on its way, with its averages, its optimiser and its discriminators.
+class Training(Learner):
+    """What learns, and the steps in which it does.
 
     Args:
         recipe: says everything.
         pairs: the opened data.
 
     Attributes:
-        position: where it is.
         curves: what was computed in each step since they were last taken.
-        upper_band: of the model that the training started from; it stays with it.
     """
 
     def __init__(self, recipe: Recipe, pairs: PairDataset) -> None:
-        super().__init__()
+        super().__init__(recipe)
         self.automatic_optimization = False
-        self.recipe = recipe
         self.pairs = pairs
-        self.model = recipe.build_model()
-        self.average = recipe.ema.build(self.model)
-        lengths = () if recipe.averages is None else recipe.averages.lengths
-        self.averages = PowerAverages(self.model.trained, lengths)
-        # Only parameters that take gradients: a frozen one must not decay.
-        self.weights = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimiser = recipe.optimiser.build(self.weights)
-        self.learned = recipe.loss.learned()
-        if self.learned is not None:
-            # Not to be pulled towards 0, which is no smaller a value of u than others.
-            u = {"params": list(self.learned.parameters()), "weight_decay": 0.0}
-            self.optimiser.add_param_group(u)
-        aware = recipe.times.loss_aware
-        self.history = None if aware is None else aware.build()
-        self.adversary: Adversary | None = None
-        if recipe.adversarial is not None:
-            half = recipe.trainer.precision == "bf16"
-            self.adversary = Adversary(recipe.adversarial, recipe.trainer.seed, half)
-        self.position = Position()
         self.curves: list[dict[str, Tensor]] = []
-        # In a tuple, as it is none of the modules that are trained.
-        self._upper_band: tuple[BandGains, ...] = ()
 
     # What Lightning asks for
 
@@ -134,8 +75,8 @@ class Training(LightningModule):
         settings, trainer, position = self.recipe.trainer, self.trainer, self.position
         steps = ENDLESS if settings.steps is None else settings.steps - position.step
         return DataLoader(
-            _Delivery(self.pairs),
-            collate_fn=_collated,
+            Delivery(self.pairs),
+            collate_fn=collated,
             batch_sampler=ConsecutiveBatches(
                 position.items, steps, settings.pairs, trainer.global_rank, trainer.world_size
             ),
@@ -303,7 +244,7 @@ class Training(LightningModule):
         scalars: list[dict[str, Tensor]] = []
         for first in range(0, settings.pairs, settings.batch):
             items = slice(first, first + settings.batch)
-            one, of = part(truth, items), drawn.part(items)
+            one, of = truth.part(items), drawn.part(items)
             if self.learned is not None:
                 one = one._replace(u=self.learned(one.t))
             estimate, anchor, one = self.estimate(one, y[items], steps, generator)
@@ -332,7 +273,7 @@ class Training(LightningModule):
             self.averages.update(self.model.trained)
         return norm, finite
 
-    # What it is made of
+    # What the stages share
 
     def take_curves(self) -> list[dict[str, Tensor]]:
         """The curves since the last time."""
@@ -354,139 +295,11 @@ class Training(LightningModule):
         seconds: float = self.trainer.strategy.broadcast(self.position.seconds)
         return max(by_steps, seconds / 3600 / hours)
 
-    @property
-    def updates(self) -> int:
-        """Steps that changed the weights."""
-        return self.average.updates
-
-    @property
-    def averaged(self) -> ScoreModel | Regeneration:
-        """The model with the averaged weights, which are shared, not copied."""
-        return cast(ScoreModel | Regeneration, self.average.module).eval()
-
-    def enhancer(self) -> Enhancer:
-        """The averaged model with the recipe's sampler."""
-        return Enhancer.of(self.checkpoint({}))
-
-    def checkpoint(self, scores: dict[str, float]) -> Checkpoint:
-        """The averaged model for a file, with what is worth knowing of its training."""
-        scored = {f"validation {name}": round(score, 4) for name, score in scores.items()}
-        made = self.recipe.checkpoint(self.averaged, self.record | scored)
-        return replace(made, upper_band=self.upper_band)
-
-    @property
-    def upper_band(self) -> BandGains | None:
-        """What frees of noise the sound above the band of the model."""
-        return self._upper_band[0] if self._upper_band else None
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """Plain values that say how the weights were trained."""
-        r, position = self.recipe, self.position
-        names = ("loss", "times", "optimiser", "ema", "unrolled", "adversarial")
-        return {
-            "steps": position.step,
-            "hours": round(position.seconds / 3600, 2),
-            "hours of audio": round(
-                position.items * r.data.samples / r.front.sample_rate / 3600, 1
-            ),
-            **{n: str(section) for n in names if (section := getattr(r, n)) is not None},
-        }
-
-    def state(self) -> TrainingState:
-        """This moment."""
-        return TrainingState(
-            step=self.position.step,
-            items=self.position.items,
-            seconds=self.position.seconds,
-            network=self.model.trained.state_dict(),
-            average=self.averaged.trained.state_dict(),
-            updates=self.updates,
-            optimiser=self.optimiser.state_dict(),
-            learned={} if self.learned is None else self.learned.state_dict(),
-            best=self.position.best,
-            model=self.recipe.model,
-            averages=self.averages.states(),
-            adversary={} if self.adversary is None else self.adversary.state(),
-            history={} if self.history is None else self.history.state(),
-            upper_band={
-                key: value
-                for band in self._upper_band
-                for key, value in (("config", band.config), ("weights", band.state_dict()))
-            },
-            autoencoder={}
-            if (a := self.recipe.front.transform.learned) is None
-            else a.state_dict(),
-        )
-
-    def restore(self, state: TrainingState) -> None:
-        """Go back to a moment of a training of the same model (`Recipe.check_model`).
-
-        Raises `RecipeError` if the loss learns something else than that training did, or if other
-        averages are kept, or other discriminators, or losses of other bins of times.
-        """
-        here = {} if self.learned is None else self.learned.state_dict()
-        if {n: v.shape for n, v in here.items()} != {n: v.shape for n, v in state.learned.items()}:
-            raise RecipeError(
-                "the weighting of the loss learns something else than the one the run was started "
-                f"with; {REMEDY}"
-            )
-        if bool(state.adversary) != (self.adversary is not None):
-            how = "with" if state.adversary else "without"
-            raise RecipeError(f"adversarial: the run was started {how} it; {REMEDY}")
-        if self.adversary is not None:
-            self.adversary.restore(state.adversary)
-        if bool(state.history) != (self.history is not None):
-            how = "with" if state.history else "without"
-            raise RecipeError(f"times.loss_aware: the run was started {how} it; {REMEDY}")
-        if self.history is not None:
-            try:
-                self.history.restore(state.history)
-            except ArgumentError as error:
-                raise RecipeError(f"times.loss_aware: {error}; {REMEDY}") from error
-        self.averages.restore(state.averages, state.updates)
-        self.keep(state.band_gains)
-        if self.learned is not None:
-            self.learned.load_state_dict(state.learned)
-        fill(self.model.trained, state.network)
-        fill(self.averaged.trained, state.average)
-        self.average.count(state.updates)
-        self.optimiser.load_state_dict(dict(state.optimiser))
-        self.position = state.position
-
-    def keep(self, upper_band: BandGains | None) -> None:
-        """Let checkpoints have this upper band, which is not trained."""
-        self._upper_band = () if upper_band is None else (upper_band,)
-
-    def start_from(self, model: ScoreModel | Regeneration) -> None:
-        """Take the weights of a model, which may become the predictor or the start of this one.
-
-        Raises `RecipeError` for those of another network.
-        """
-        predictor = self.recipe.predictor
-        for own in (self.model, self.averaged):
-            if self.recipe.imitates(model.parts):
-                self.recipe.imitate(own.network, model.network)
-                continue
-            if predictor is None or not self.recipe.becomes_predictor(model.parts):
-                fill(own.trained, model.trained.state_dict())
-                continue
-            fill(own.parts["predictor"], model.network.state_dict())
-            if predictor.inherited:
-                own.network.inherit(model.network)
-
-
-def part(truth: Truth, items: slice) -> Truth:
-    """Some items of a batch, as a batch of their own."""
-    u, s = (None if times is None else times[items] for times in (truth.u, truth.s))
-    x0, z, audio, t = truth.x0[items], truth.z[items], truth.audio[items], truth.t[items]
-    return truth._replace(x0=x0, z=z, audio=audio, t=t, u=u, s=s)
-
 
 def item(estimate: Estimate, truth: Truth, i: int) -> tuple[Estimate, Truth]:
     """One item of a batch, as a batch of it alone."""
     only = slice(i, i + 1)
-    return Estimate(estimate.x0[only], estimate.noise[only]), part(truth, only)
+    return Estimate(estimate.x0[only], estimate.noise[only]), truth.part(only)
 
 
 def draws_of(generator: torch.Generator) -> Randn:
@@ -508,8 +321,3 @@ def joint(refiner: Mapping[str, Tensor], predictor: Mapping[str, Tensor]) -> dic
     losses = {"refiner": refiner, "predictor": predictor}
     parts = {f"{owner}/{n}": value for owner, loss in losses.items() for n, value in loss.items()}
     return {"loss": refiner["loss"] + predictor["loss"]} | parts
-
-
-def ignore_interrupts(worker: int) -> None:
-    """Let Ctrl-C end the training, which then ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

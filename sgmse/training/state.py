@@ -121,11 +121,7 @@ class TrainingState:
 def save_state(state: TrainingState, path: Path) -> None:
     """Write the file; it appears whole or not at all."""
     values = {"format": FORMAT} | {f.name: getattr(state, f.name) for f in fields(state)}
-    for name in (
-        "history",
-        "upper_band",
-        "autoencoder",
-    ):  # so that earlier versions read files without
+    for name in ("history", "upper_band", "autoencoder"):  # earlier versions read files without
         if not values[name]:
             del values[name]
     path.parent.mkdir(parents=True, exist_ok=True)

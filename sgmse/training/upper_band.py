@@ -45,7 +45,7 @@ from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError, RecipeError
 from sgmse.networks import BandGains
 from sgmse.postprocessing import UpperBand
-from sgmse.training.module import ignore_interrupts
+from sgmse.training.delivery import ignore_interrupts
 from sgmse.training.recipe import RECIPE, RECIPE_CLASSES
 from sgmse.training.state import STATE, one_line
 

@@ -31,6 +31,12 @@ class Truth(NamedTuple):
     u: Tensor | None = None
     s: Tensor | None = None
 
+    def part(self, items: slice) -> "Truth":
+        """Some items, as a batch of their own."""
+        u, s = (None if times is None else times[items] for times in (self.u, self.s))
+        x0, z, audio, t = self.x0[items], self.z[items], self.audio[items], self.t[items]
+        return self._replace(x0=x0, z=z, audio=audio, t=t, u=u, s=s)
+
 
 def infinite_velocity(sde: SDE, t: Tensor) -> str | None:
     """That a' or sigma' is infinite at one of the times (batch,), and at which; None if at none."""
