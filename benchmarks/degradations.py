@@ -29,7 +29,7 @@ from sgmse.data.degradations import DEGRADATIONS, Audio, Clip, Codec, Room, Spee
 from sgmse.data.degradations.codecs import CODINGS
 from sgmse.data.pairs import recordings
 from sgmse.data.training_pairs import MixedSpeech
-from sgmse.training.recipe import load_recipe
+from sgmse.training.recipe_files import load_recipe
 
 RATE, SAMPLES = 16000, 32385
 SLOW = 10  # ms

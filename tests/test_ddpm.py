@@ -14,7 +14,7 @@ from sgmse.networks import NCSNpp, Network, WaveNet
 from sgmse.sdes import SBVE, VP
 from sgmse.solvers import Exponential, Sampler, Uniform, solve
 from sgmse.training.losses import ScoreMatching, Truth
-from sgmse.training.recipe import load_recipe
+from sgmse.training.recipe_files import load_recipe
 from sgmse.training.times import Times, TimeSteps
 from sgmse.transforms import Spectrogram, Waveform
 

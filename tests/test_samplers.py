@@ -24,7 +24,7 @@ from sgmse.solvers import (
     SamplerRange,
     Uniform,
 )
-from sgmse.training.recipe import load_recipe
+from sgmse.training.recipe_files import load_recipe
 from sgmse.training.times import Times
 
 ODE = Exponential(start=0.0)

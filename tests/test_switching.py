@@ -7,7 +7,7 @@ from test_docs import DOCS, rows
 
 from sgmse.cli import main as cli
 from sgmse.errors import RecipeError
-from sgmse.training.recipe import load_recipe, shipped
+from sgmse.training.recipe_files import load_recipe, shipped
 
 PAGE = (DOCS / "switching.md").read_text("utf-8")
 TABLES = dict(zip(("train", "enhance", "score"), rows(PAGE), strict=True))

@@ -23,8 +23,10 @@ from sgmse.checkpoints import Checkpoint
 from sgmse.config import to_plain
 from sgmse.errors import RecipeError, ResultError
 from sgmse.training import shared
+from sgmse.training.classes import RECIPE_CLASSES
 from sgmse.training.module import Training
-from sgmse.training.recipe import RECIPE, RECIPE_CLASSES, Recipe, dump_recipe
+from sgmse.training.recipe import Recipe
+from sgmse.training.recipe_files import RECIPE, dump_recipe
 from sgmse.training.session import BEST, LAST, Session
 from sgmse.training.state import REMEDY, STATE, TrainingState, load_state, one_line
 from sgmse.training.transform import with_transform

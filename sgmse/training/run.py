@@ -10,7 +10,14 @@ from sgmse._extras import imported
 from sgmse.checkpoints import load_model
 from sgmse.config import errors_as, read_yaml
 from sgmse.errors import RecipeError
-from sgmse.training.recipe import RECIPE, find_recipe, load_recipe, of_upper_band, shipped, start_of
+from sgmse.training.recipe_files import (
+    RECIPE,
+    find_recipe,
+    load_recipe,
+    of_upper_band,
+    shipped,
+    start_of,
+)
 
 #: The recipe for a model that is given; it has no model of its own.
 FINE_TUNE = "fine_tune"

@@ -15,9 +15,9 @@ from typing_extensions import override
 
 from sgmse.checkpoints import save
 from sgmse.training.averages.snapshots import AVERAGES, remove_later, save_snapshot
+from sgmse.training.classes import RECIPE_CLASSES
 from sgmse.training.curves import CURVES, Curves
 from sgmse.training.module import Training
-from sgmse.training.recipe import RECIPE_CLASSES
 from sgmse.training.shared import SharedCurves
 from sgmse.training.state import STATE, save_state
 from sgmse.training.validation import (

@@ -6,7 +6,8 @@ from sgmse.checkpoints import Checkpoint
 from sgmse.config import from_plain, to_plain
 from sgmse.errors import RecipeError
 from sgmse.front import FrontEnd
-from sgmse.training.recipe import RECIPE_CLASSES, Recipe
+from sgmse.training.classes import RECIPE_CLASSES
+from sgmse.training.recipe import Recipe
 from sgmse.training.state import TrainingState, fill
 
 

@@ -45,8 +45,9 @@ from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError, RecipeError
 from sgmse.networks import BandGains
 from sgmse.postprocessing import UpperBand
+from sgmse.training.classes import RECIPE_CLASSES
 from sgmse.training.delivery import ignore_interrupts
-from sgmse.training.recipe import RECIPE, RECIPE_CLASSES
+from sgmse.training.recipe_files import RECIPE
 from sgmse.training.state import STATE, one_line
 
 MODEL, RESULT = "model", "best"  # in the folder of a run: what it starts from, and with the band

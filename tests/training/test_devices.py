@@ -13,7 +13,7 @@ pytest.importorskip("lightning")
 from states import assert_same_state
 
 from sgmse.errors import RecipeError
-from sgmse.training.recipe import load_recipe
+from sgmse.training.recipe_files import load_recipe
 from sgmse.training.state import TrainingState, load_state
 
 #: At t = 1 the state of a bridge is the observation: what noise and time are drawn is no matter.

@@ -15,7 +15,8 @@ from sgmse.errors import RecipeError
 from sgmse.estimates import Estimate
 from sgmse.training.losses import Truth
 from sgmse.training.module import Training
-from sgmse.training.recipe import Recipe, load_recipe
+from sgmse.training.recipe import Recipe
+from sgmse.training.recipe_files import load_recipe
 from sgmse.training.state import Position, fill
 
 
@@ -400,7 +401,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Trainer
 from sgmse.training.module import Training
-from sgmse.training.recipe import load_recipe
+from sgmse.training.recipe_files import load_recipe
 
 recipe_file, *folders = sys.argv[1:4]
 corpus, folder = map(Path, folders)

@@ -12,7 +12,7 @@ pytest.importorskip("lightning")
 from sgmse.training import module as modules
 from sgmse.training.adversarial import adversary
 from sgmse.training.module import Training
-from sgmse.training.recipe import load_recipe
+from sgmse.training.recipe_files import load_recipe
 
 ADVERSARIAL = "adversarial={discriminators: {windows: [256], channels: [4, 4]}}"
 AT_ONE = ["times.at_one=0.5", "times.high=1.0"]

@@ -11,9 +11,11 @@ from sgmse.data.degradations import Clip, Room
 from sgmse.errors import RecipeError
 from sgmse.model import Regeneration
 from sgmse.solvers import SamplerRange
+from sgmse.training.belonging import model_of
+from sgmse.training.classes import RECIPE_CLASSES
 from sgmse.training.losses import Denoising, Reconstruction
 from sgmse.training.losses.weightings import EDMWeighting, SigmaSquared, Uncertainty, Unweighted
-from sgmse.training.recipe import RECIPE_CLASSES, dump_recipe, load_recipe, model_of, shipped
+from sgmse.training.recipe_files import dump_recipe, load_recipe, shipped
 from sgmse.training.times import EvenTime, LogNormal, LossAware, Times
 from sgmse.training.unrolled import Unrolled
 from sgmse.transforms import Log

@@ -39,7 +39,8 @@ from sgmse.training.losses import (
 )
 from sgmse.training.losses.weightings import EDMWeighting, Uncertainty
 from sgmse.training.optimisation import Schedule
-from sgmse.training.recipe import Recipe, dump_recipe, load_recipe, shipped
+from sgmse.training.recipe import Recipe
+from sgmse.training.recipe_files import dump_recipe, load_recipe, shipped
 from sgmse.training.state import load_state
 from sgmse.training.times import Times
 from sgmse.training.unrolled import Unrolled

@@ -17,7 +17,8 @@ from sgmse.errors import RecipeError
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.training.averages.profiles import Combination, Profile, check_length, combination
 from sgmse.training.averages.snapshots import AVERAGES, Snapshot, combine, find_snapshots
-from sgmse.training.recipe import RECIPE, RECIPE_CLASSES, load_recipe
+from sgmse.training.classes import RECIPE_CLASSES
+from sgmse.training.recipe_files import RECIPE, load_recipe
 from sgmse.training.state import STATE, fill, load_state
 from sgmse.training.transform import with_transform
 from sgmse.training.validation import Validation, ValidationPair, check, evaluate, means

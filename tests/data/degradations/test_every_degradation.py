@@ -28,7 +28,8 @@ from sgmse.data.degradations import (
 )
 from sgmse.data.training_pairs import TrainingData
 from sgmse.errors import ConfigError
-from sgmse.training.recipe import RECIPE_CLASSES, find_recipe
+from sgmse.training.classes import RECIPE_CLASSES
+from sgmse.training.recipe_files import find_recipe
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "training.md").read_text("utf-8")
 

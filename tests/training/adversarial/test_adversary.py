@@ -21,7 +21,7 @@ from sgmse.training.adversarial.adversary import (
 from sgmse.training.adversarial.discriminators import Discriminators
 from sgmse.training.losses import Truth
 from sgmse.training.optimisation import AdamW, Schedule
-from sgmse.training.recipe import dump_recipe, load_recipe
+from sgmse.training.recipe_files import dump_recipe, load_recipe
 from sgmse.training.times import Times
 from sgmse.transforms import Power, Spectrogram
 
