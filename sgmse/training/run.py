@@ -68,7 +68,8 @@ def train(
     if of_upper_band(values):
         if origin is None and not resume:
             raise RecipeError("an upper band belongs to a model; name that with --from")
-        from sgmse.training.upper_band import train_upper_band, upper_band_recipe
+        from sgmse.training.upper_band import upper_band_recipe
+        from sgmse.training.upper_band_run import train_upper_band
 
         with _quiet():
             recipe_of_band = upper_band_recipe(values, overrides, path)

@@ -15,7 +15,7 @@ pytest.importorskip("lightning")
 from sgmse.checkpoints import load, save
 from sgmse.errors import RecipeError
 from sgmse.networks import BandGains
-from sgmse.training import select_average, train, upper_band
+from sgmse.training import select_average, train, upper_band, upper_band_run
 from sgmse.training.state import load_state
 
 RATE = 48000
@@ -95,7 +95,7 @@ def test_a_run_that_was_interrupted_goes_on(place, tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return loss_of(band, pairs)
 
-    monkeypatch.setattr(upper_band, "loss_of", interrupted)
+    monkeypatch.setattr(upper_band_run, "loss_of", interrupted)
     with pytest.raises(KeyboardInterrupt, match=r"step 3 is saved; go on with: sgmse train --res"):
         started(place, folder)
     assert not (folder / "best").exists()
