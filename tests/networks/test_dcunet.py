@@ -12,11 +12,11 @@ from torch.nn.functional import conv2d, conv_transpose2d, linear
 from sgmse.checkpoints.published._lightning import network_of
 from sgmse.checkpoints.published._settings import Settings
 from sgmse.errors import CheckpointError
-from sgmse.networks._dcunet import (
+from sgmse.networks import DCUNet
+from sgmse.networks._dcunet_layers import (
     ComplexConvolution,
     ComplexLinear,
     ComplexTransposed,
-    DCUNet,
     GaussianFourier,
     JointNorm,
     Level,

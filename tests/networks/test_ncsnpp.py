@@ -9,7 +9,8 @@ from parity_models import ncsnpp
 from scipy.signal import upfirdn
 from torch import Tensor, nn
 
-from sgmse.networks._ncsnpp import GroupNorm, NCSNpp, fir_down, fir_up
+from sgmse.networks import NCSNpp
+from sgmse.networks._ncsnpp_layers import GroupNorm, fir_down, fir_up
 
 LAYOUTS = {"ncsnpp": NCSNpp.v1, "ncsnpp_v2": NCSNpp.v2, "ncsnpp_48k": NCSNpp.v48k}
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-5}  # relative to the largest output
