@@ -20,7 +20,7 @@ from sgmse.inference._steering import Once
 from sgmse.sdes import SDE, expand, positive, weighted
 from sgmse.solvers import Begun, Exponential, LogSNR, Model, Randn, Solver, Wrapping, solve
 from sgmse.solvers._analytic import variance_of
-from sgmse.solvers._base import Take
+from sgmse.solvers._wrapping import Take
 
 
 def renewed(

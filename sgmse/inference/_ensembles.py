@@ -20,8 +20,9 @@ from sgmse._checks import arguments
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE
 from sgmse.solvers import modelled, of_items
-from sgmse.solvers._base import LAST_START, Model, Solver, Step, solve
+from sgmse.solvers._base import LAST_START, Model, Solver
 from sgmse.solvers._grids import Grid
+from sgmse.solvers._solve import Step, solve
 
 
 class Ensemble(NamedTuple):

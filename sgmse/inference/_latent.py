@@ -21,8 +21,9 @@ from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.sdes import SDE, Coefficients, Scales, expand
 from sgmse.solvers import modelled
-from sgmse.solvers._base import LAST_START, Callback, Model, Solution, Solver, Step, solve
+from sgmse.solvers._base import LAST_START, Model, Solver
 from sgmse.solvers._grids import Fitted, Grid
+from sgmse.solvers._solve import Callback, Solution, Step, solve
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,10 @@ from sgmse._checks import kinds, number, whole
 from sgmse.errors import ArgumentError
 from sgmse.estimates import Estimate
 from sgmse.solvers import Trajectory
-from sgmse.solvers._base import Around, Model, Randn, Solver, solve
+from sgmse.solvers._base import Around, Model, Randn, Solver
 from sgmse.solvers._exponential import Exponential
 from sgmse.solvers._grids import Cosine, Fitted, Grid, Karras, LogSNR, Uniform
+from sgmse.solvers._solve import solve
 
 Array = NDArray[np.float64]
 

@@ -33,8 +33,9 @@ from sgmse.estimates import Estimate
 from sgmse.inference._ensembles import SampleNoise, check, pieces
 from sgmse.sdes import expand
 from sgmse.solvers import Model, Randn, Solver, Wrapping, modelled, of_items, solve
-from sgmse.solvers._base import Around, Take, two_timed
+from sgmse.solvers._base import Around, two_timed
 from sgmse.solvers._grids import Grid
+from sgmse.solvers._wrapping import Take
 
 #: r(x0, y) of clean audio and the observation, (batch, ...) each, to (batch,) and real.
 Reward = Callable[[Tensor, Tensor], Tensor]

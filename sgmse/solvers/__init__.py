@@ -10,22 +10,16 @@ from sgmse.solvers._analytic import PosteriorVariance
 from sgmse.solvers._base import (
     LAST_START,
     Begun,
-    Callback,
     M,
     Model,
     OfItems,
-    Path,
     Randn,
-    Solution,
     Solver,
-    Step,
     TwoTimes,
-    Wrapping,
     modelled,
     needs_flow,
     needs_score,
     of_items,
-    solve,
     too_late,
     two_timed,
 )
@@ -58,9 +52,11 @@ from sgmse.solvers._restart import Restart
 from sgmse.solvers._runge_kutta import Heun, ProbabilityFlow, RungeKutta4, velocity
 from sgmse.solvers._sampler import Sampler
 from sgmse.solvers._singlestep import Singlestep
+from sgmse.solvers._solve import Callback, Path, Solution, Step, solve
 from sgmse.solvers._strength import Between, Extended, Strength
 from sgmse.solvers._trajectory import Trajectory
 from sgmse.solvers._unipc import UniPC
+from sgmse.solvers._wrapping import Wrapping
 
 __all__ = [
     "LAST_START",

@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 from sgmse.errors import ArgumentError
-from sgmse.solvers._base import Path, Randn
+from sgmse.solvers._base import Randn
+from sgmse.solvers._solve import Path
 
 
 class BrownianTree(Path):

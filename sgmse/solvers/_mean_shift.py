@@ -13,8 +13,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from sgmse.sdes import SDE, expand
-from sgmse.solvers._base import Model, Randn, Solver, Take, Wrapping
+from sgmse.solvers._base import Model, Randn, Solver
 from sgmse.solvers._multistep import Multistep
+from sgmse.solvers._wrapping import Take, Wrapping
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from typing_extensions import override
 from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, positive, weighted
-from sgmse.solvers._base import LAST_START, Begun, Model, Randn, Solver, Take, Wrapping
+from sgmse.solvers._base import LAST_START, Begun, Model, Randn, Solver
 from sgmse.solvers._euler import Discretisation, EulerMaruyama, score
+from sgmse.solvers._wrapping import Take, Wrapping
 
 
 @dataclass(frozen=True)

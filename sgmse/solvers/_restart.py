@@ -21,9 +21,10 @@ from sgmse._checks import whole
 from sgmse._device import sent
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, weighted
-from sgmse.solvers._base import Model, Randn, Solver, Take, Wrapping
+from sgmse.solvers._base import Model, Randn, Solver
 from sgmse.solvers._grids import LogSNR
 from sgmse.solvers._multistep import Multistep
+from sgmse.solvers._wrapping import Take, Wrapping
 
 
 @dataclass(frozen=True)

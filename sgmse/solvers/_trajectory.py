@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sgmse._checks import whole
-from sgmse.solvers._base import Step
+from sgmse.solvers._solve import Step
 
 
 @dataclass(eq=False)
