@@ -27,8 +27,8 @@ from sgmse.data.babble import Babble
 from sgmse.data.cache import cached
 from sgmse.data.degradations import DEGRADATIONS, Audio, Clip, Codec, Room, Speed, add_noise
 from sgmse.data.degradations.codecs import CODINGS
+from sgmse.data.mixed_speech import MixedSpeech
 from sgmse.data.pairs import recordings
-from sgmse.data.training_pairs import MixedSpeech
 from sgmse.training.recipe_files import load_recipe
 
 RATE, SAMPLES = 16000, 32385

@@ -36,8 +36,9 @@ from sgmse.bench._results import Results
 from sgmse.bench._systems import write_exact
 from sgmse.checkpoints import Checkpoint, load, save
 from sgmse.data.degradations import MicrophoneColour, NoiseGate, Speed
+from sgmse.data.mixed_speech import MixedSpeech
 from sgmse.data.pairs import evenly_spaced
-from sgmse.data.training_pairs import MixedSpeech, PairDataset
+from sgmse.data.training_pairs import PairDataset
 from sgmse.enhancer import Enhancer
 from sgmse.errors import RecordingWarning
 from sgmse.estimates import Data

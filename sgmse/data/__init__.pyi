@@ -6,8 +6,10 @@ from .layouts import (
     detect as detect,
     layout_named as layout_named,
 )
+from .mixed_speech import MixedSpeech as MixedSpeech
 from .mono import read_mono as read_mono
 from .noisy_sets import MixedSet as MixedSet, Mixer as Mixer, Mixture as Mixture, mix as mix
+from .paired import Paired as Paired
 from .pairs import (
     Pair as Pair,
     Unmatched as Unmatched,
@@ -21,9 +23,7 @@ from .pairs import (
 )
 from .training_pairs import (
     ConsecutiveBatches as ConsecutiveBatches,
-    MixedSpeech as MixedSpeech,
     PairDataset as PairDataset,
-    Paired as Paired,
     TrainingData as TrainingData,
     section_pairs as section_pairs,
 )

@@ -20,15 +20,7 @@ from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.sdes import SDE, Scales, expand, positive, weighted
-from sgmse.solvers._base import (
-    LAST_START,
-    Begun,
-    M,
-    Model,
-    Randn,
-    Solver,
-    needs_flow,
-)
+from sgmse.solvers._base import LAST_START, Begun, M, Model, Randn, Solver, needs_flow
 from sgmse.solvers._exponential import Exponential
 
 #: The most that time may go back before a step, sqrt(2) - 1, as a share of it (Karras et al. 2022).

@@ -3,7 +3,8 @@
 from sgmse.checkpoints import CLASSES
 from sgmse.config import Classes
 from sgmse.data.degradations import DEGRADATIONS
-from sgmse.data.training_pairs import MixedSpeech, Paired
+from sgmse.data.mixed_speech import MixedSpeech
+from sgmse.data.paired import Paired
 from sgmse.training import losses, optimisation, times
 
 #: What a recipe may name: the classes of checkpoints, and those of training alone.

@@ -9,7 +9,8 @@ import pytest
 from sgmse.audio import Info, info, write
 from sgmse.bench import Folder, Noisy, NoisySet, Suite, Wiener, run_suite
 from sgmse.corpus.planning import make_plan
-from sgmse.data.training_pairs import MixedSpeech, Paired
+from sgmse.data.mixed_speech import MixedSpeech
+from sgmse.data.paired import Paired
 from sgmse.errors import RecipeError, SuiteError
 from sgmse.scoring import scores as scoring
 from sgmse.training.validation import Validation

@@ -11,9 +11,10 @@ from corpora import RATE, cached_folder, voice, write
 from sgmse import audio
 from sgmse.data.babble import Babble
 from sgmse.data.degradations import HighPass, active_power
+from sgmse.data.mixed_speech import MixedSpeech
 from sgmse.data.mono import alike, mono, read_mono
 from sgmse.data.noisy_sets import MixedSet, Mixer, mix
-from sgmse.data.training_pairs import MixedSpeech, Paired
+from sgmse.data.paired import Paired
 from sgmse.errors import RecipeError, RecordingWarning
 
 SNR = 5.0

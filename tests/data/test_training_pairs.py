@@ -9,7 +9,9 @@ from torch.utils.data import DataLoader
 
 from sgmse.data.babble import Babble
 from sgmse.data.degradations import Clip, HighPass, MicrophoneColour, Room, Speed, active_power
-from sgmse.data.training_pairs import ConsecutiveBatches, MixedSpeech, Paired, section_pairs
+from sgmse.data.mixed_speech import MixedSpeech
+from sgmse.data.paired import Paired
+from sgmse.data.training_pairs import ConsecutiveBatches, section_pairs
 from sgmse.errors import RecipeError, RecordingWarning
 
 RATE = 8000

@@ -14,7 +14,8 @@ pytest.importorskip("lightning")
 from states import assert_same_state
 
 from sgmse import checkpoints
-from sgmse.data.training_pairs import MixedSpeech, PairDataset
+from sgmse.data.mixed_speech import MixedSpeech
+from sgmse.data.training_pairs import PairDataset
 from sgmse.enhancer import Enhancer
 from sgmse.errors import AudioError, MissingPackageError, RecipeError, SgmseError
 from sgmse.metrics import measures, si_sdr

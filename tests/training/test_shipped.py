@@ -19,7 +19,7 @@ from sgmse.checkpoints.published._meanflowse import MeanFlowSE
 from sgmse.checkpoints.published._official import Official
 from sgmse.checkpoints.published._settings import Settings
 from sgmse.checkpoints.published._storm import Storm
-from sgmse.data.training_pairs import Paired
+from sgmse.data.paired import Paired
 from sgmse.enhancer import Enhancer
 from sgmse.estimates import Additive, Estimate, Parametrization, Preconditioned
 from sgmse.metrics import si_sdr
