@@ -15,13 +15,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from sgmse.errors import ArgumentError
+from sgmse.errors import ArgumentError, DeviceError
 
 __all__ = [
     "Precision",
     "constants",
     "doubled",
     "fetched",
+    "memory_named",
     "out_of_memory",
     "placed",
     "precision",
@@ -109,6 +110,18 @@ def out_of_memory(error: BaseException) -> str | None:
         return None
     problem = shorten(str(error), 200, placeholder=" ...") or "out of memory"
     return problem if re.search("out of memory|allocate memory", problem) else None
+
+
+@contextmanager
+def memory_named(remedy: str) -> Iterator[None]:
+    """Raise `DeviceError`, with what to do, where memory does not suffice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        problem = out_of_memory(error)
+        if problem is None:
+            raise
+        raise DeviceError(f"{problem}; {remedy}") from error
 
 
 @contextmanager

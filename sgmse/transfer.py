@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sgmse._checks import an, called, kinds, number, rate as checked_rate
-from sgmse._device import out_of_memory, placed, sent
+from sgmse._device import memory_named, placed, sent
 from sgmse.audio import (
     Block,
     ClipMode,
@@ -43,7 +43,6 @@ from sgmse.enhancer import Progress
 from sgmse.errors import (
     ArgumentError,
     ArgumentTypeError,
-    DeviceError,
     RecordingWarning,
     ResultError,
 )
@@ -299,14 +298,8 @@ class Transfer:
             if progress is not None:
                 progress(seconds / (2 * step.steps * len(segment)))
 
-        try:
+        with memory_named("take shorter pieces (segment=5.0), or the CPU (--device cpu)"):
             channels = [self._channel(torch.from_numpy(one)[None], report) for one in segment]
-        except (MemoryError, RuntimeError) as error:
-            problem = out_of_memory(error)
-            if problem is None:
-                raise
-            remedy = "take shorter pieces (segment=5.0), or the CPU (--device cpu)"
-            raise DeviceError(f"{problem}; {remedy}") from error
         made = np.concatenate(channels).astype(segment.dtype, copy=False)
         if not np.isfinite(made).all():
             raise ResultError(

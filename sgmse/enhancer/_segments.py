@@ -1,38 +1,26 @@
 """Segments of a recording, at the rate of the model: drawn, averaged and judged."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from sgmse._batches import Batches
-from sgmse._device import out_of_memory
+from sgmse._device import memory_named
 from sgmse._lanes import Lanes, callers, lanes
 from sgmse._noise import Draws
 from sgmse._pieces import Drawing, Piece, one_by_one, together
 from sgmse.audio import Block
 from sgmse.enhancer._options import Options
-from sgmse.errors import DeviceError, ResultError
-from sgmse.postprocessing import POSSIBLE
+from sgmse.errors import ResultError
+from sgmse.postprocessing import POSSIBLE, check_finite
 from sgmse.solvers import Step
 
 #: On a device, of one recording: their pieces fill its batches.
 SEGMENTS_AT_ONCE = 8
-
-
-@contextmanager
-def _memory_named() -> Iterator[None]:
-    """Say what to do where memory does not suffice."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        problem = out_of_memory(error)
-        if problem is None:
-            raise
-        remedy = "enhance fewer files at the same time (-j), or on the CPU (--device cpu)"
-        raise DeviceError(f"{problem}; {remedy}") from error
+MORE_MEMORY = "enhance fewer files at the same time (-j), or on the CPU (--device cpu)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +45,7 @@ class Segments:
         """Threads for so many: with a share of the cores, or to wait for batches."""
         return lanes(count) if self.batches is None else callers(min(count, SEGMENTS_AT_ONCE))
 
-    @_memory_named()
+    @memory_named(MORE_MEMORY)
     def enhanced(
         self, segment: Block, number: int, options: Options, check: Callable[[], None]
     ) -> Block:
@@ -94,11 +82,7 @@ class Segments:
 
     def _judge(self, clean: Block, segment: Block, options: Options) -> None:
         """Raise `ResultError` for what cannot be, or cannot be of this recording."""
-        if not np.isfinite(clean).all():
-            raise ResultError(
-                f"{self.drawing.sampler} gave samples that are not finite; sample the model as it "
-                "recommends, without a solver and steps of your own"
-            )
+        check_finite(clean, self.drawing.sampler)
         excess = options.plausibility.judge(clean, segment, self.drawing.front.sample_rate)
         if excess > POSSIBLE and not self.force:
             powers = [np.mean(np.square(x)) + 1e-12 for x in (clean, segment)]

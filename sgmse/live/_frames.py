@@ -16,14 +16,13 @@ from typing_extensions import override
 from sgmse._device import precision, sent
 from sgmse.audio import Block
 from sgmse.enhancer import Enhancer
-from sgmse.errors import ResultError
 from sgmse.live._fifo import Fifo
 from sgmse.live._pieces import Plan
 from sgmse.live._spectra import FrameSpectra
 from sgmse.live._windows import FrameDraws, Windows
 from sgmse.model import Regeneration, ScoreModel, assemble
 from sgmse.networks import Advance, Memory, Network, Wrapped
-from sgmse.postprocessing import gains
+from sgmse.postprocessing import check_finite, gains
 from sgmse.solvers import Step, solve
 from sgmse.transforms import Spectrogram
 
@@ -173,11 +172,7 @@ class Frames(Windows):
         if y.shape[-1]:
             frames.sound(self._advanced(y))
         clean = frames.given(start, end)
-        if not np.isfinite(clean).all():
-            raise ResultError(
-                f"{self.enhancer.sampler} gave samples that are not finite; sample the model as it "
-                "recommends, without a solver and steps of your own"
-            )
+        check_finite(clean, self.enhancer.sampler)
         noisy = self._heard[:, start - self._first : end - self._first]
         self._unjudged.put(np.concatenate([clean, noisy]))
         if self._unjudged.waiting >= JUDGED * self.rate or end == heard:

@@ -12,7 +12,7 @@ from sgmse.errors import ResultError
 from sgmse.live._fifo import Fifo
 from sgmse.live._level import RunningLevel
 from sgmse.live._pieces import Plan
-from sgmse.postprocessing import POSSIBLE, Level, Plausibility, at_least, gains
+from sgmse.postprocessing import POSSIBLE, Level, Plausibility, at_least, check_finite, gains
 from sgmse.solvers import Step
 
 #: Seconds in which what was heard of the level of speech counts half, as offline.
@@ -180,11 +180,7 @@ class Windows:
         audio = torch.from_numpy(noisy.astype(np.float32))
         batches = torch.split(audio, self.enhancer.channels_at_once)
         clean = torch.cat([self._mean(batch, first) for batch in batches]).cpu().numpy()
-        if not np.isfinite(clean).all():
-            raise ResultError(
-                f"{self.enhancer.sampler} gave samples that are not finite; sample the model as it "
-                "recommends, without a solver and steps of your own"
-            )
+        check_finite(clean, self.enhancer.sampler)
         self._judge(clean, noisy)
         return clean.astype(np.float64)
 

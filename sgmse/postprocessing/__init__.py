@@ -9,7 +9,7 @@ found. Arrays are (channels, samples); each channel is by itself.
 from sgmse.postprocessing._content import Content
 from sgmse.postprocessing._finish import Finish
 from sgmse.postprocessing._level import Level, raised
-from sgmse.postprocessing._plausible import LIKELY, POSSIBLE, Plausibility
+from sgmse.postprocessing._plausible import LIKELY, POSSIBLE, Plausibility, check_finite
 from sgmse.postprocessing._remarks import Remarks
 from sgmse.postprocessing._strength import at_least, share_of
 from sgmse.postprocessing._upper_band import AboveBand, gains, whole_band
@@ -26,6 +26,7 @@ __all__ = [
     "Remarks",
     "UpperBand",
     "at_least",
+    "check_finite",
     "gains",
     "raised",
     "share_of",

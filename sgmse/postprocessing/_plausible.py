@@ -17,6 +17,9 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from sgmse.errors import ResultError
+from sgmse.solvers import Sampler
+
 LIKELY = 0.02  # excess up to which nothing is said
 POSSIBLE = 0.2  # and from which a result is noise
 MARGIN = 4.0  # in power: 6 dB
@@ -27,6 +30,15 @@ LOWEST = 100.0  # Hz, from where on bands are a third of an octave
 
 Signals = NDArray[np.floating]
 Powers = NDArray[np.float64]
+
+
+def check_finite(result: Signals, sampler: Sampler) -> None:
+    """Raise `ResultError` for samples that are not finite."""
+    if not np.isfinite(result).all():
+        raise ResultError(
+            f"{sampler} gave samples that are not finite; sample the model as it recommends, "
+            "without a solver and steps of your own"
+        )
 
 
 class Plausibility:
