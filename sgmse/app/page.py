@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from shutil import rmtree
 from tempfile import mkdtemp
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from sgmse._extras import imported
 from sgmse._files import write_whole
@@ -87,6 +87,100 @@ class Sessions:
             rmtree(place, ignore_errors=True)
 
 
+class _Settings(NamedTuple):
+    """What says how a recording is cleaned."""
+
+    model: Any
+    quality: Any
+    samples: Any
+    strength: Any
+    dry: Any
+    band: Any
+    clean: Any
+
+
+def _recording(gr: Any) -> tuple[Any, Any, Any]:
+    """Files, a microphone, and a button for an example."""
+    with gr.Column(elem_classes="card"):
+        gr.HTML("<h2><b>1</b>Recording</h2>")
+        files = gr.File(
+            label="Recordings: drop them here, or choose",
+            file_count="multiple",
+            file_types=[f".{suffix}" for suffix in SUFFIXES],
+            height=150,
+            elem_id="files",
+        )
+        spoken = gr.Audio(
+            label="or record one",
+            sources=["microphone"],
+            type="filepath",
+            editable=False,
+            elem_id="spoken",
+        )
+        example = gr.Button("Try an example: a sentence beside a 3D printer", size="sm")
+    return files, spoken, example
+
+
+def _settings(gr: Any, models: Models, limits: Limits) -> _Settings:
+    """The settings of the first model."""
+    first = models.names[0]
+    with gr.Column(elem_classes="card"):
+        gr.HTML("<h2><b>2</b>Settings</h2>")
+        model = gr.Dropdown(
+            [(NAMED.get(name, name), name) for name in models.names],
+            value=first,
+            label="Model",
+            elem_id="model",
+        )
+        quality = gr.Radio(
+            _qualities(models, first),
+            value=models.usual(first),
+            label="Quality",
+            info="better takes longer; gentle leaves a little noise, for recognisers",
+            visible=bool(_qualities(models, first)),
+            elem_id="quality",
+        )
+        samples = gr.Slider(
+            1,
+            limits.samples,
+            value=3,
+            step=1,
+            label="Samples",
+            info="possible results to draw; where they disagree is shown",
+            visible=models.draws(first),
+            elem_id="samples",
+        )
+        strength = gr.Radio(
+            list(STRENGTHS),
+            value=NO_LIMIT,
+            label="Make noise quieter",
+            info="a limit leaves some of it, which sounds more natural",
+            elem_id="strength",
+        )
+        with gr.Accordion("More", open=False):
+            dry = gr.Slider(
+                0,
+                1,
+                value=0,
+                step=0.05,
+                label="Share of the recording to mix in",
+                elem_id="dry",
+            )
+            band = gr.Checkbox(
+                True,
+                label="Keep the sound above 8 kHz, freed of noise",
+                elem_id="upper-band",
+            )
+            clean = gr.File(
+                label="The clean recording, if there is one: for scores",
+                file_count="single",
+                file_types=[f".{suffix}" for suffix in SUFFIXES],
+                height=110,
+                elem_id="clean",
+            )
+    return _Settings(model, quality, samples, strength, dry, band, clean)
+
+
 def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
     """The page; it takes uploads and shows results from below `folder`.
 
@@ -94,7 +188,6 @@ def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
     """
     gr: Any = imported("gradio", "the page", "app")
     sessions = Sessions(folder)
-    first = models.names[0]
     with gr.Blocks(title="sgmse: clean a recording", analytics_enabled=False) as page:
         gr.HTML(
             f'<div class="title-line">{LOGO}<div><h1>Clean a recording</h1><p>Removes noise from '
@@ -102,77 +195,8 @@ def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
         )
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
-                with gr.Column(elem_classes="card"):
-                    gr.HTML("<h2><b>1</b>Recording</h2>")
-                    files = gr.File(
-                        label="Recordings: drop them here, or choose",
-                        file_count="multiple",
-                        file_types=[f".{suffix}" for suffix in SUFFIXES],
-                        height=150,
-                        elem_id="files",
-                    )
-                    spoken = gr.Audio(
-                        label="or record one",
-                        sources=["microphone"],
-                        type="filepath",
-                        editable=False,
-                        elem_id="spoken",
-                    )
-                    example = gr.Button("Try an example: a sentence beside a 3D printer", size="sm")
-                with gr.Column(elem_classes="card"):
-                    gr.HTML("<h2><b>2</b>Settings</h2>")
-                    model = gr.Dropdown(
-                        [(NAMED.get(name, name), name) for name in models.names],
-                        value=first,
-                        label="Model",
-                        elem_id="model",
-                    )
-                    quality = gr.Radio(
-                        _qualities(models, first),
-                        value=models.usual(first),
-                        label="Quality",
-                        info="better takes longer; gentle leaves a little noise, for recognisers",
-                        visible=bool(_qualities(models, first)),
-                        elem_id="quality",
-                    )
-                    samples = gr.Slider(
-                        1,
-                        limits.samples,
-                        value=3,
-                        step=1,
-                        label="Samples",
-                        info="possible results to draw; where they disagree is shown",
-                        visible=models.draws(first),
-                        elem_id="samples",
-                    )
-                    strength = gr.Radio(
-                        list(STRENGTHS),
-                        value=NO_LIMIT,
-                        label="Make noise quieter",
-                        info="a limit leaves some of it, which sounds more natural",
-                        elem_id="strength",
-                    )
-                    with gr.Accordion("More", open=False):
-                        dry = gr.Slider(
-                            0,
-                            1,
-                            value=0,
-                            step=0.05,
-                            label="Share of the recording to mix in",
-                            elem_id="dry",
-                        )
-                        band = gr.Checkbox(
-                            True,
-                            label="Keep the sound above 8 kHz, freed of noise",
-                            elem_id="upper-band",
-                        )
-                        clean = gr.File(
-                            label="The clean recording, if there is one: for scores",
-                            file_count="single",
-                            file_types=[f".{suffix}" for suffix in SUFFIXES],
-                            height=110,
-                            elem_id="clean",
-                        )
+                files, spoken, example = _recording(gr)
+                settings = _settings(gr, models, limits)
                 with gr.Row():
                     start = gr.Button("Clean it", variant="primary", elem_id="clean-it")
                     cancel = gr.Button("Cancel", elem_id="cancel", interactive=False)
@@ -234,13 +258,13 @@ def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
             )
 
         outputs = [status, result, start, cancel]
-        settings = [files, spoken, model, quality, samples, strength, dry, band, clean]
         more = {"show_progress": "hidden", "api_visibility": "private"}
         entered = start.click(enter, None, [status, start, cancel], queue=False, **more)
-        asked = entered.then(ask, settings, outputs, concurrency_limit=1, **more)
+        asked = entered.then(ask, [files, spoken, *settings], outputs, concurrency_limit=1, **more)
         cancel.click(give_up, None, [status, start, cancel], cancels=[asked], queue=False, **more)
         example.click(lambda: [str(_example(folder))], None, files, queue=False, **more)
-        model.change(chosen, model, [quality, samples], queue=False, **more)
+        varying = [settings.quality, settings.samples]
+        settings.model.change(chosen, settings.model, varying, queue=False, **more)
         page.unload(closed)
     page.queue(max_size=limits.waiting, default_concurrency_limit=1, api_open=False)
     return cast("gradio.Blocks", page)
