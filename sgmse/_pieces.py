@@ -22,7 +22,7 @@ from sgmse._noise import Draws, ManyDraws
 from sgmse.errors import ArgumentTypeError
 from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel
-from sgmse.solvers import Callback, Randn, Sampler, Step, solve
+from sgmse.solvers import Callback, Model, Randn, Sampler, Step, solve
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,16 +85,9 @@ class Drawing:
 
         After no steps that is what the predictor said, without the noise of a start.
         """
-        moved, divisor = self.model.delay(self.front.transform.hop), self.model.divisor[1]
-
-        def later(x: Tensor) -> Tensor:
-            half = self.precision == "bf16"  # which the transform could not bear
-            with torch.autocast(x.device.type, enabled=False) if half else nullcontext():
-                made = [self.front.later(x[i], n, moved, divisor) for i, n in _alike(samples)]
-            return _joined(made)
-
+        moved = self.delay
         with precision(spectrogram.device, self.precision):
-            model, anchor = self.model.observe(spectrogram, later)
+            model, anchor = self.observed(spectrogram, samples)
             solver, grid = self.sampler.solver, self.sampler.grid
             if grid.steps == 0:
                 x = anchor
@@ -105,13 +98,30 @@ class Drawing:
             one[moved:] for i, n in _alike(samples) for one in self.front.inverse(x[i], n + moved)
         ]
 
+    def observed(self, spectrogram: Tensor, samples: Sequence[int]) -> tuple[Model, Tensor]:
+        """What `solve` takes for spectrograms of so many samples: a model, and where it leads."""
+        moved, divisor = self.delay, self.model.divisor[1]
+
+        def later(x: Tensor) -> Tensor:
+            half = self.precision == "bf16"  # which the transform could not bear
+            with torch.autocast(x.device.type, enabled=False) if half else nullcontext():
+                made = [self.front.later(x[i], n, moved, divisor) for i, n in _alike(samples)]
+            return _joined(made)
+
+        return self.model.observe(spectrogram, later)
+
+    @property
+    def delay(self) -> int:
+        """Samples by which its results are later than what it has heard."""
+        return self.model.delay(self.front.transform.hop)
+
     def kind(self, piece: Piece) -> Kind:
         """With which pieces it may be in one batch: of as many frames, before and after they move.
 
         A solver whose items are not apart has each piece alone.
         """
         alone: Hashable = None if self.sampler.solver.apart else id(piece)
-        moved = self.frames(piece, self.model.delay(self.front.transform.hop))
+        moved = self.frames(piece, self.delay)
         family = id(self.model), self.front, self.sampler, self.precision
         return Kind(family, (self.frames(piece), moved, alone))
 

@@ -38,7 +38,14 @@ from sgmse.checkpoints import save
 from sgmse.compat import SBODE
 from sgmse.enhancer import Enhancer
 from sgmse.enhancer._segments import Segments
-from sgmse.errors import AudioError, ClippingWarning, DeviceError, SgmseError
+from sgmse.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    AudioError,
+    ClippingWarning,
+    DeviceError,
+    SgmseError,
+)
 from sgmse.estimates import Data
 from sgmse.metrics import si_sdr
 from sgmse.model import Refinement, Regeneration, ScoreModel
@@ -482,6 +489,31 @@ def test_no_steps_are_what_a_predictor_says():
     for steps in (1, 3):
         more = Enhancer(model, front, sampler).with_sampler(steps=steps)
         np.testing.assert_allclose(more(audio, RATE), out, atol=1e-5)
+
+
+@pytest.mark.parametrize("moved", [None, 0.0, 0.5])
+def test_what_was_heard_is_solved_by_hand(moved):
+    enhancer = NOISY if moved is None else replace(NOISY, model=regeneration(moved=moved))
+    audio = torch.from_numpy(sound(2, 700)).float()
+    heard = enhancer.observe(audio)
+    solver, grid = enhancer.sampler.solver, enhancer.sampler.grid
+    x = solve(heard.model, heard.y, solver, grid, randn=Draws(0, 0)).x
+    made = enhancer.sampled(enhancer.spectrogram(audio), 700, Draws(0, 0), lambda step: None)
+    assert torch.equal(heard.audio(x), made)
+    assert heard.audio(x).shape == audio.shape
+    again = heard.spectrogram(audio)
+    assert again.shape == heard.y.shape
+    torch.testing.assert_close(heard.audio(again), audio)
+    if moved is None:
+        assert torch.equal(again, heard.y)
+
+
+@pytest.mark.parametrize("audio", [torch.zeros(700), torch.zeros(1, 0), torch.ones(1, 7).int()])
+def test_only_a_batch_of_floats_is_observed(audio):
+    with pytest.raises(ArgumentError, match=r"audio must be floats \(batch, samples\)"):
+        TINY.observe(audio)
+    with pytest.raises(ArgumentTypeError, match="audio must be"):
+        TINY.observe(audio.numpy())
 
 
 def test_another_sampler():

@@ -49,7 +49,7 @@ def test_the_python_runs(tmp_path, monkeypatch):
     assert session["solution"].nfe == 2
     # The solver that is shown makes the recording better, as the enhancer does.
     reference, about = read(REPOSITORY / "tests/data/clean.wav")
-    shown = session["front"].inverse(session["solution"].x, len(audio))[0].numpy()
+    shown = session["heard"].audio(session["solution"].x)[0].numpy()
     before, *after = (
         si_sdr(reference[0], estimate, about.sample_rate)
         for estimate in (audio, shown, session["clean"])

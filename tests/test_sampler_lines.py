@@ -114,7 +114,11 @@ def by_suite(page: str) -> Iterator[tuple[str, Enhancer]]:
 
 def by_solve(page: str) -> Iterator[tuple[str, Enhancer]]:
     """solve(model, y, Exponential(start=0.0), Uniform(steps=2, end=0.0)), where model is ours."""
-    if "enhancer.model" not in page and "load().model" not in page:
+    if (
+        "enhancer.observe(" not in page
+        and "enhancer.model" not in page
+        and "load().model" not in page
+    ):
         return
     for call in calls(page):
         if isinstance(call.func, ast.Name) and call.func.id == "solve" and len(call.args) == 4:

@@ -12,6 +12,7 @@ others: so a channel never changes another one, and what was in the middle stays
 
 from sgmse.enhancer._enhancer import Enhancer
 from sgmse.enhancer._loading import enhance, load
+from sgmse.enhancer._observed import Observed
 from sgmse.enhancer._options import Audio, Progress
 
-__all__ = ["Audio", "Enhancer", "Progress", "enhance", "load"]
+__all__ = ["Audio", "Enhancer", "Observed", "Progress", "enhance", "load"]

@@ -17,6 +17,7 @@ from sgmse._pieces import Drawing, waiting_for
 from sgmse.audio import Block, ClipMode, InMemory, Source, name_of, passage
 from sgmse.checkpoints import Checkpoint
 from sgmse.config import abridged
+from sgmse.enhancer._observed import Observed
 from sgmse.enhancer._options import Audio, Options, Progress
 from sgmse.enhancer._segments import Segments
 from sgmse.enhancer._stages import Stages
@@ -338,6 +339,26 @@ class Enhancer:
     def spectrogram(self, audio: Tensor) -> Tensor:
         """(batch, samples) to (batch, 1, frequency, frame), padded and placed for the network."""
         return self._drawing.spectrogram(audio)
+
+    def observe(self, audio: Tensor) -> Observed:
+        """What `solve` takes for audio, with which anything is done by hand.
+
+        Args:
+            audio: (batch, samples) at the rate of the model, floats, each item with a peak of about
+                1; nothing here changes levels.
+
+        Raises `ArgumentError` for audio of another shape or without samples.
+        """
+        an("audio", audio, Tensor, "torch.from_numpy(audio)[None]")
+        if audio.ndim != 2 or not audio.shape[1] or not audio.is_floating_point():
+            raise ArgumentError(
+                "audio must be floats (batch, samples) with samples, not "
+                f"{audio.dtype} {tuple(audio.shape)}"
+            )
+        drawing, samples = self._drawing, audio.shape[1]
+        heard = drawing.spectrogram(audio)
+        model, y = drawing.observed(heard, [samples] * len(audio))
+        return Observed(model, y, samples, drawing.delay, drawing)
 
     def audio(self, spectrogram: Tensor, samples: int) -> Tensor:
         """The inverse of `spectrogram`: (batch, samples)."""

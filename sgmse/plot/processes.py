@@ -92,7 +92,8 @@ def forward(
     z = Draws(whole("seed", seed, 0), 0)(x0)
     every = [number("times", t, 0, 1) for t in times]
     states = [enhancer.model.sde.sample(x0, y, torch.tensor([t]).to(x0.real), z) for t in every]
-    return _states(enhancer, states, every, len(both[0]), theme)
+    sounds = [enhancer.audio(state, len(both[0])) for state in states]
+    return _states(enhancer, sounds, every, theme)
 
 
 def reverse(
@@ -120,8 +121,9 @@ def reverse(
     whole("states", states, 2)
     kept, times, samples = reversed_states(enhancer, noisy, sample_rate, seed=seed)
     places = np.unique(np.linspace(0, len(kept) - 1, states).round().astype(int))
-    chosen = [kept[place] for place in places]
-    return _states(enhancer, chosen, [times[place] for place in places], samples, theme)
+    delay = enhancer.model.delay(enhancer.front.transform.hop)  # of the frames of the states
+    sounds = [enhancer.audio(kept[place], delay + samples)[:, delay:] for place in places]
+    return _states(enhancer, sounds, [times[place] for place in places], theme)
 
 
 def reversed_states(
@@ -153,15 +155,13 @@ def _mono(audio: Any, sample_rate: int | None, enhancer: Enhancer) -> torch.Tens
 
 def _states(
     enhancer: Enhancer,
-    states: Sequence[torch.Tensor],
+    sounds: Sequence[torch.Tensor],
     times: Sequence[float],
-    samples: int,
     theme: Theme,
 ) -> "Figure":
-    """Spectrograms of states in a row, on the scale of the one nearest to clean."""
-    rate = enhancer.front.sample_rate
-    sounds = [enhancer.audio(state, samples).cpu().numpy() for state in states]
-    every = [Seen(partial(cut, sound), samples, rate) for sound in sounds]
+    """Spectrograms of what states sound like in a row, on the scale of the one nearest to clean."""
+    rate, samples = enhancer.front.sample_rate, sounds[0].shape[1]
+    every = [Seen(partial(cut, sound.cpu().numpy()), samples, rate) for sound in sounds]
     peak = float(every[int(np.argmin(times))].power.max())
     with style(theme):
         width = 1.4 + 2.3 * len(every)
