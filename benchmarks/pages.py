@@ -2,9 +2,10 @@
 
 Puts the tables of corpus-test, corpus48-test, settings and clean-in in
 benchmarks/results into README.md and into the card of the default model, between the comments
-`<!-- NAME -->` and `<!-- end -->`, and into its config what its qualities cost and bring. A place
-whose suite has no committed results yet stays as it is. With --check it changes nothing and fails
-where a page differs.
+`<!-- NAME -->` and `<!-- end -->`, and into its config what its qualities cost and bring; the
+other results into the pages that quote them and the configs of their models. A place whose suite
+has no committed results yet stays as it is. With --check it changes nothing and fails where a page
+differs.
 """
 
 import argparse
@@ -242,7 +243,66 @@ def measured(config: str, results: Mapping[str, Any]) -> str:
         means = results["systems"][name]
         own |= {m.name: round(means[m.name]["mean"], m.digits) for m in WORTH}
         values["qualities"][name]["measured"] = own
+    if (RESULTS / "gentle").exists():
+        valid = sets_of("gentle")["valid"]
+        share = f"keeps {values['qualities']['gentle']['dry']:.0%}".replace("%", " %")
+        gentle = of_system(valid, share, "mixtures for validation")
+        values["qualities"]["gentle"]["effect"] = gentle
     return json.dumps(values, indent=2) + "\n"
+
+
+def effect(
+    recordings: str, before: Mapping[str, float], after: Mapping[str, float]
+) -> dict[str, Any]:
+    """What a model makes of some recordings, as configs have it."""
+    known = {m.name: m.digits for m in (*MEASURES, *WORTH)}
+
+    def shown(means: Mapping[str, float]) -> dict[str, float]:
+        return {name: round(mean, known.get(name, 2)) for name, mean in means.items()}
+
+    return {"recordings": recordings, "before": shown(before), "after": shown(after)}
+
+
+def of_system(results: Mapping[str, Any], system: str, recordings: str) -> dict[str, Any]:
+    """What a system makes of the recordings of a suite, or a sampler of those of a study."""
+    systems = results["systems"]
+    means = {
+        name: {measure: own["mean"] for measure, own in systems[name].items()}
+        for name in ("noisy", system)
+    }
+    count = max(own["count"] for own in systems[system].values())
+    return effect(f"{count} {recordings}", means["noisy"], means[system])
+
+
+def of_restorers(found: Mapping[str, Any], kind: str, recordings: str) -> dict[str, Any]:
+    """What the model `restore` makes of a kind of loss; the distance of spectra is left out."""
+    gained = found["less untouched"][f"{kind}: restore"]
+    before = {name: mean for name, mean in found["untouched"][kind].items() if name != "LSD"}
+    after = {name: mean + gained[name]["mean"] for name, mean in before.items()}
+    count = max(own["count"] for own in gained.values())
+    return effect(f"{count} {recordings}", before, after)
+
+
+def effects() -> dict[Path, str]:
+    """The configs of models with what each makes of the recordings that it was measured on."""
+    validated = "mixtures for validation"
+    found: dict[Path, dict[str, Any]] = {}
+    if (RESULTS / "live-test").exists():
+        streamed = sets_of("live-test")["corpus-test"]
+        found[LIVE] = of_system(streamed, "live", "mixtures, those of the default")
+    if (RESULTS / "score-study").exists():
+        study = json.loads((RESULTS / "score-study" / "study.json").read_text(encoding="utf-8"))
+        found[SCORE] = of_system(study, "Exponential eta 0 LogSNR, 2 steps", validated)
+    if (RESULTS / "restoration.json").exists():
+        restored = json.loads((RESULTS / "restoration.json").read_text(encoding="utf-8"))
+        harms = "recordings in a room, clipped, at 8 kHz, with gaps and noise, all at once"
+        found[RESTORE] = of_restorers(restored, "all of it", harms)
+    made = {}
+    for card, own in found.items():
+        config = card.with_name("config.json")
+        values = json.loads(config.read_text(encoding="utf-8")) | {"effect": own}
+        made[config] = json.dumps(values, indent=2) + "\n"
+    return made
 
 
 def scores_of(name: str) -> dict[tuple[str, str], dict[str, str]]:
@@ -330,7 +390,7 @@ def pages() -> dict[Path, str]:
     if (RESULTS / "corpus48-test").exists():
         full_band = sets_of("corpus48-test")["corpus48-test"]
         tables[README]["full band"] = beside_peers(full_band, FULL_BAND)
-    made = {}
+    made = effects()
     if (RESULTS / "qualities").exists():
         found = sets_of("qualities")["corpus-test"]
         qualities = {"qualities": by_quality(found)}

@@ -54,7 +54,8 @@ def test_pages_quote_the_results(monkeypatch):
         *("sgmse/pretrained/refine/README.md", "sgmse/pretrained/score/README.md"),
         *("sgmse/pretrained/live/README.md", "sgmse/pretrained/restore/README.md"),
         "sgmse/pretrained/prior/README.md",
-        "sgmse/pretrained/default/config.json",
+        *(f"sgmse/pretrained/{name}/config.json" for name in ("default", "live", "restore")),
+        "sgmse/pretrained/score/config.json",
     }
     for page, text in pages.items():
         assert page.read_text("utf-8") == text, f"{page}: run python benchmarks/pages.py"
@@ -75,6 +76,15 @@ def test_the_committed_results_are_those_of_the_committed_weights(name):
 def test_the_table_of_restorers_is_that_of_the_committed_weights():
     told = found("restoration")["weights"]
     assert told == {name: Model(name).conditions()["weights"] for name in ("default", "restore")}
+
+
+def test_the_effect_of_the_score_model_is_that_of_its_own_sampler():
+    study = json.loads((RESULTS / "score-study" / "study.json").read_text())
+    name, own = "Exponential eta 0 LogSNR, 2 steps", load_model("score")
+    (row,) = (setting for setting in study["settings"] if setting["name"] == name)
+    assert own.effect.after["PESQ-WB"] == round(row["PESQ-WB"], 3)
+    assert not own.model.sde.pinned  # where alone it matters how a solver starts
+    assert row["sampler"] == f"{replace(own.sampler.solver, start=0.0)} on {own.sampler.grid}"
 
 
 def test_what_the_prior_restores_is_of_the_committed_weights():

@@ -8,7 +8,7 @@ table of the classes that a file may name.
 from sgmse.checkpoints.classes import CLASSES
 from sgmse.checkpoints.hub import from_pretrained, push_to_hub, save_pretrained
 from sgmse.checkpoints.locate import ENHANCING, PACKAGED, load_model, locate
-from sgmse.checkpoints.native import Checkpoint, Quality, QualityName, load, save
+from sgmse.checkpoints.native import Checkpoint, Effect, Quality, QualityName, load, save
 from sgmse.checkpoints.published import convert
 from sgmse.errors import CheckpointError
 
@@ -18,6 +18,7 @@ __all__ = [
     "PACKAGED",
     "Checkpoint",
     "CheckpointError",
+    "Effect",
     "Quality",
     "QualityName",
     "convert",

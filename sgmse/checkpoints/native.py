@@ -54,6 +54,26 @@ QualityName = Literal["fast", "balanced", "best", "gentle"]
 
 
 @dataclass(frozen=True)
+class Effect:
+    """What a model makes of some recordings, in means over them.
+
+    Args:
+        recordings: which these are, in words, such as "60 mixtures for validation".
+        before: what they score, such as {"PESQ-WB": 1.3}.
+        after: what the results score, and perhaps cost.
+    """
+
+    recordings: str
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        kinds(self)
+        if odd := sorted(self.before.keys() - self.after.keys()):
+            raise ArgumentError(f"after has no {odd[0]!r}, which before has")
+
+
+@dataclass(frozen=True)
 class Quality:
     """One way to use a model, such as from fast to best, and what was measured of it.
 
@@ -62,12 +82,14 @@ class Quality:
         model: a model of the package that they are drawn from, where it is another one.
         measured: what it costs and brings, such as {"real-time factor": 0.13, "PESQ-WB": 2.3}.
         dry: share of the input that stays in the result; as the model recommends, if absent.
+        effect: what was measured of it on other recordings than of the other qualities.
     """
 
     sampler: Sampler | None = None
     model: str | None = None
     measured: Mapping[str, float] = field(default_factory=dict)
     dry: float | None = None
+    effect: Effect | None = None
 
     def __post_init__(self) -> None:
         kinds(self)
@@ -92,6 +114,7 @@ class Checkpoint:
         upper_band: what frees of noise what lies above the band of the model, in recordings of a
             higher rate; if absent, that gets the gains that the band below it gets.
         dry: share of the input that stays in its results.
+        effect: what was measured of it, where that does not stand at its qualities.
     """
 
     model: ScoreModel | Regeneration
@@ -103,6 +126,7 @@ class Checkpoint:
     qualities: Mapping[str, Quality] = field(default_factory=dict)
     upper_band: BandGains | None = None
     dry: float = 0.0
+    effect: Effect | None = None
 
     def __post_init__(self) -> None:
         kinds(self)
@@ -145,13 +169,14 @@ class Config:
     qualities: Mapping[str, Quality] = field(default_factory=dict)
     upper_band: BandGains | None = None
     dry: float = 0.0
+    effect: Effect | None = None
 
     def checkpoint(self) -> Checkpoint:
         """What it describes; its weights are random."""
         core = (self.network, self.sde, self.parametrization, self.latest)
         model = assemble(*core, self.predictor, self.conditioning, self.moved)
         about = self.licence, self.training, self.samplers, self.qualities, self.upper_band
-        return Checkpoint(model, self.front, self.sampler, *about, self.dry)
+        return Checkpoint(model, self.front, self.sampler, *about, self.dry, self.effect)
 
 
 def sections(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,6 +231,8 @@ def save(
         config["qualities"] = to_plain(checkpoint.qualities, classes, Mapping[str, Quality])
     if checkpoint.dry:
         config["dry"] = checkpoint.dry
+    if checkpoint.effect is not None:
+        config["effect"] = to_plain(checkpoint.effect, classes, Effect)
     if checkpoint.upper_band is not None:
         config["upper_band"] = to_plain(checkpoint.upper_band, classes)
     text = json.dumps(config, indent=2) + "\n"

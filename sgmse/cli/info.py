@@ -7,12 +7,14 @@ examples:
 
 import argparse
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from sgmse.cli.models import changes
 from sgmse.cli.options import MODEL, Commands, command
 
 if TYPE_CHECKING:
-    from sgmse.checkpoints import Checkpoint, Quality
+    from sgmse.checkpoints import Checkpoint, Effect, Quality
     from sgmse.model import Regeneration, ScoreModel
 
 
@@ -60,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
         "shifts": checkpoint.sampler.shifts,
         "samplers": ", or ".join(map(str, checkpoint.ranges)),
         **{f"quality {name}": _worth(own) for name, own in checkpoint.qualities.items()},
+        **({} if checkpoint.effect is None else {"effect": _brings(checkpoint.effect)}),
         "licence": checkpoint.licence or "not stated",
     } | {f"training: {key}": value for key, value in training.items()}
     if options.json:
@@ -79,7 +82,14 @@ def _worth(quality: "Quality") -> str:
     model = "" if quality.model is None else f"the model {quality.model}"
     dry = "" if quality.dry is None else f"{quality.dry:.0%} of the input kept"
     measured = [f"{name} {value:g}" for name, value in quality.measured.items()]
+    if quality.effect is not None:
+        measured.append(_brings(quality.effect))
     return ", ".join(part for part in (model, how, shifts, dry, *measured) if part)
+
+
+def _brings(effect: "Effect") -> str:
+    """What was measured, and on which recordings."""
+    return f"{changes(effect)} ({effect.recordings})"
 
 
 def _networks(model: "ScoreModel | Regeneration") -> dict[str, str]:
@@ -122,6 +132,7 @@ def _facts(name: str, checkpoint: "Checkpoint") -> dict[str, object]:
         "shifts": checkpoint.sampler.shifts,
         "samplers": [str(item) for item in checkpoint.ranges],
         "qualities": to_plain(checkpoint.qualities, CLASSES, Mapping[str, Quality]),
+        **({} if checkpoint.effect is None else {"effect": asdict(checkpoint.effect)}),
         "licence": checkpoint.licence or None,
         "training": training,
     }

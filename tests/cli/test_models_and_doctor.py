@@ -58,8 +58,25 @@ def test_the_list_says_how_each_model_is_asked_for(call):
         assert sum(line.startswith(f"{name}: ") for line in lines) == 1
         does = "generate" if load_model(name).model.deaf else "enhance"
         rows = [line for line in lines if line.startswith(f"sgmse {does} FILE")]
-        assert any(name in row.split() for row in rows)
+        assert any(name in re.split(r"[ :]+", row) for row in rows)
     assert max(map(len, lines)) < 122
+
+
+def test_the_list_says_of_every_model_that_enhances_what_it_reaches(call):
+    lines = call("models")[1].splitlines()
+    assert not any(" - " in line for line in lines)
+    offered = load_model("default").qualities["gentle"].effect
+    for way, effect in {
+        "--quality gentle": offered,
+        **{f"--model {name}": load_model(name).effect for name in ("score", "live", "restore")},
+    }.items():
+        (at,) = (i for i, line in enumerate(lines) if line.startswith(f"sgmse enhance FILE {way}:"))
+        assert lines[at].endswith(effect.recordings)
+        for name, after in effect.after.items():
+            assert f"{name} {effect.before[name]:g} -> {after:g}" in lines[at + 1]
+    facts = {about["model"]: about for about in json.loads(call("models", "--json")[1])}
+    assert facts["live"]["effect"]["after"] == load_model("live").effect.after
+    assert facts["default"]["qualities"]["gentle"]["effect"]["recordings"] == offered.recordings
 
 
 def test_a_purpose_is_the_first_paragraph_of_a_card():
