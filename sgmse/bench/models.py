@@ -36,7 +36,7 @@ from sgmse.solvers import Grid, Solver
 
 AT_ONCE = 32  # recordings on a GPU; fewer in a batch where its memory does not suffice
 #: Keys of a config.json that change no sample of a result, at the rate of the model.
-SAID = ("licence", "training", "samplers", "qualities", "upper_band", "effect")
+SAID = ("licence", "training", "samplers", "qualities", "upper_band", "effect", "mends")
 
 
 class _Sampled(NamedTuple):

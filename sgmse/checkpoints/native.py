@@ -48,6 +48,8 @@ FLAT: Mapping[str, tuple[str, str]] = {
     "grid": ("sampler", "grid"),
     "shifts": ("sampler", "shifts"),
 }
+#: What a model may say that it mends: what is said of recordings that another one would.
+MENDS = ("clipping",)
 
 
 QualityName = Literal["fast", "balanced", "best", "gentle"]
@@ -115,6 +117,7 @@ class Checkpoint:
             higher rate; if absent, that gets the gains that the band below it gets.
         dry: share of the input that stays in its results.
         effect: what was measured of it, where that does not stand at its qualities.
+        mends: what of recordings it restores beside noise, such as "clipping".
     """
 
     model: ScoreModel | Regeneration
@@ -127,10 +130,13 @@ class Checkpoint:
     upper_band: BandGains | None = None
     dry: float = 0.0
     effect: Effect | None = None
+    mends: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         kinds(self)
         number("dry", self.dry, 0, 1)
+        if odd := sorted({*self.mends} - {*MENDS}):
+            raise ArgumentError(f"mends holds {', '.join(MENDS)}, not {odd[0]!r}")
         if odd := sorted(self.qualities.keys() - {*get_args(QualityName)}):
             known = ", ".join(get_args(QualityName))
             raise ArgumentError(f"qualities are called {known}, not {odd[0]!r}")
@@ -170,13 +176,16 @@ class Config:
     upper_band: BandGains | None = None
     dry: float = 0.0
     effect: Effect | None = None
+    mends: tuple[str, ...] = ()
 
     def checkpoint(self) -> Checkpoint:
         """What it describes; its weights are random."""
         core = (self.network, self.sde, self.parametrization, self.latest)
         model = assemble(*core, self.predictor, self.conditioning, self.moved)
         about = self.licence, self.training, self.samplers, self.qualities, self.upper_band
-        return Checkpoint(model, self.front, self.sampler, *about, self.dry, self.effect)
+        return Checkpoint(
+            model, self.front, self.sampler, *about, self.dry, self.effect, self.mends
+        )
 
 
 def sections(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,6 +242,8 @@ def save(
         config["dry"] = checkpoint.dry
     if checkpoint.effect is not None:
         config["effect"] = to_plain(checkpoint.effect, classes, Effect)
+    if checkpoint.mends:
+        config["mends"] = list(checkpoint.mends)
     if checkpoint.upper_band is not None:
         config["upper_band"] = to_plain(checkpoint.upper_band, classes)
     text = json.dumps(config, indent=2) + "\n"

@@ -62,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
         "shifts": checkpoint.sampler.shifts,
         "samplers": ", or ".join(map(str, checkpoint.ranges)),
         **{f"quality {name}": _worth(own) for name, own in checkpoint.qualities.items()},
+        **({"mends": ", ".join(checkpoint.mends)} if checkpoint.mends else {}),
         **({} if checkpoint.effect is None else {"effect": _brings(checkpoint.effect)}),
         "licence": checkpoint.licence or "not stated",
     } | {f"training: {key}": value for key, value in training.items()}
@@ -132,6 +133,7 @@ def _facts(name: str, checkpoint: "Checkpoint") -> dict[str, object]:
         "shifts": checkpoint.sampler.shifts,
         "samplers": [str(item) for item in checkpoint.ranges],
         "qualities": to_plain(checkpoint.qualities, CLASSES, Mapping[str, Quality]),
+        "mends": list(checkpoint.mends),
         **({} if checkpoint.effect is None else {"effect": asdict(checkpoint.effect)}),
         "licence": checkpoint.licence or None,
         "training": training,

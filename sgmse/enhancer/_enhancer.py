@@ -49,6 +49,8 @@ class Enhancer:
         upper_band: says what stays of sound above the band of the model; if absent, that gets the
             gains of the band below it.
         dry: share of the input in results, 0 to 1, unless a call says another.
+        mends: what of recordings the model restores beside noise, such as "clipping": of that
+            nothing is said.
         precision: of the products in the networks. "float32" is exact, also on GPUs, which would
             take TF32 for convolutions by themselves; "tf32" is that; "bf16" has them in bfloat16.
 
@@ -69,6 +71,7 @@ class Enhancer:
     upper_band: BandGains | None = None
     dry: float = 0.0
     precision: Precision = "float32"
+    mends: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         kinds(self)
@@ -105,6 +108,7 @@ class Enhancer:
             samplers=checkpoint.ranges,
             upper_band=checkpoint.upper_band,
             dry=checkpoint.dry,
+            mends=checkpoint.mends,
         )
 
     def with_sampler(
@@ -192,8 +196,8 @@ class Enhancer:
 
         Warns:
             RecordingWarning: audio that could be (channels, samples) or (samples, channels); music,
-                or speech that is clean already, no speech at all, or silence; sound above the band
-                of the model that is left out.
+                or speech that is clean already, no speech at all, or silence; one that is clipped;
+                sound above the band of the model that is left out.
             ResultWarning: a result with sound where the recording has next to none.
             ClippingWarning: integers that were clipped.
         """
@@ -326,7 +330,8 @@ class Enhancer:
         """What a recording passes."""
         rate = self.front.sample_rate
         cuts = (round(self.segment * rate), round(self.overlap * rate))
-        return Stages(Segments(self._drawing, self._batches, *cuts, self.force), self.upper_band)
+        segments = Segments(self._drawing, self._batches, *cuts, self.force)
+        return Stages(segments, self.upper_band, self.mends)
 
     def sampled(self, spectrogram: Tensor, samples: int, randn: Randn, report: Callback) -> Tensor:
         """What the sampler makes of the `spectrogram` of so many samples: audio (batch, samples).

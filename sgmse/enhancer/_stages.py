@@ -30,11 +30,12 @@ class Stages:
 
     Args:
         segments: in the middle.
-        upper_band: see `Enhancer`.
+        upper_band, mends: see `Enhancer`.
     """
 
     segments: Segments
     upper_band: BandGains | None
+    mends: tuple[str, ...] = ()
 
     @property
     def front(self) -> FrontEnd:
@@ -44,7 +45,7 @@ class Stages:
     def heard(self, sample_rate: int, options: Options) -> Remarks:
         """Who listens to a recording."""
         kept = options.upper_band or options.least > 0 or options.dry > 0
-        return Remarks(sample_rate, self.front.sample_rate, upper_band=kept)
+        return Remarks(sample_rate, self.front.sample_rate, upper_band=kept, mends=self.mends)
 
     def whole(self, rows: Block, sample_rate: int, options: Options, heard: Remarks) -> Block:
         """A recording (channels, samples), enhanced."""

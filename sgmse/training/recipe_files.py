@@ -103,7 +103,7 @@ def start_of(values: Mapping[str, Any], overrides: Sequence[str], origin: Checkp
     ):
         return origin
     model = ScoreModel(parts["predictor"], parts["sde"], Data())
-    return replace(origin, model=model, samplers=None, qualities={}, effect=None)
+    return replace(origin, model=model, samplers=None, qualities={}, effect=None, mends=())
 
 
 def _completed_by(origin: Checkpoint, values: Mapping[str, Any]) -> dict[str, Any]:
