@@ -49,7 +49,9 @@ def film(
                 video.disposition = av.stream.Disposition.attached_pic
         streams = []
         for rows in sounds:
-            stream = out.add_stream(codec, rate=rate, layout=("mono", "stereo")[len(rows) - 1])
+            layout = ("mono", "stereo")[len(rows) - 1]
+            trial = {"strict": "experimental"} if codec == "vorbis" else {}  # as FFmpeg has it
+            stream = out.add_stream(codec, rate=rate, layout=layout, options=trial)
             stream.bit_rate = bitrate
             streams.append(stream)
         if picture:

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from sgmse.audio import _media, _speakers
 from sgmse.audio._containers import MAGIC, layout_of
-from sgmse.audio._info import BLOCK, SUFFIXES, Info, Samples
+from sgmse.audio._info import BLOCK, Info, Samples
 from sgmse.audio._layout import Layout, Track, damaged
 from sgmse.audio._sources import Pieces, Source, bytes_at, name_of, opened_bytes
 from sgmse.errors import AudioError, RecordingWarning
@@ -186,7 +186,10 @@ def _opened(source: Source) -> Iterator[Decoder]:
 def _unknown(path: Path, head: bytes) -> AudioError:
     if head.startswith(MAGIC):
         return AudioError(path, "is damaged or cut off in its header", "record or copy it again")
-    return AudioError(path, "is not audio that can be read", f"use one of {', '.join(SUFFIXES)}")
+    what = "is not audio that can be read"
+    if head and head.isascii() and all(byte >= 32 or byte in b"\t\n\r" for byte in head):
+        return AudioError(path, f"{what}: it holds text", "name the recording itself")
+    return AudioError(path, what, "convert it to wav or flac with a program that knows it")
 
 
 def _checked(path: Path, file: soundfile.SoundFile) -> Info:

@@ -64,7 +64,8 @@ class Writer:
 
     Warns:
         RecordingWarning: what a reader of the file should know: it is RF64, it was scaled, its bit
-            rate is another one, or what its channels are for is not kept.
+            rate or the coding of its sound is another one, or what its channels are for is not
+            kept.
     """
 
     def __init__(
@@ -92,6 +93,10 @@ class Writer:
         name = (self.path.suffix if format is None else format).lower().removeprefix(".")
         if about.format == "RF64" != like.format and name != "rf64":
             self._notes.append("is longer than wav can be: it is RF64, which not all programs read")
+        same = about.format in HOLDS and about.format == like.format
+        if same and about.subtype != like.subtype and bitrate is None:
+            why = f"which is not written into {about.format}"
+            self._notes.append(f"its sound is {about.subtype} and no longer {like.subtype}, {why}")
 
     def __enter__(self) -> Writer:
         about = self.info

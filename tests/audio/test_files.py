@@ -274,10 +274,10 @@ def bad_file(path: Path, content: bytes) -> AudioError:
     ("name", "content", "words"),
     [
         ("x.wav", b"", r"is empty \(0 bytes\)"),
-        ("x.wav", b"Dear diary, this is no sound.\n" * 99, "is not audio that can be read"),
+        ("x.wav", b"Dear diary, this is no sound.\n" * 99, "can be read: it holds text; name the"),
         ("x.mp3", b"Dear diary, this is no sound.\n" * 99, "is not audio that can be read"),
         ("x.flac", b"\x89PNG\r\n\x1a\n" + bytes(99), "is not audio that can be read"),
-        ("x.raw", bytes(1000), "is not audio that can be read"),
+        ("x.raw", bytes(1000), "is not audio that can be read; convert it to wav"),
         ("x.wav", b"RIFF" + bytes(99), "damaged or cut off in its header"),
     ],
 )

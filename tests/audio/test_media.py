@@ -103,6 +103,16 @@ def test_bit_rates_are_chosen(tmp_path, bitrate):
         written_as("x.m4a", Info(RATE, 2), bitrate=999)
 
 
+@pytest.mark.parametrize(("codec", "left"), [("vorbis", "OPUS"), ("pcm_s16le", "FLAC")])
+def test_a_coding_that_is_not_written_is_said_with_what_takes_its_place(tmp_path, codec, left):
+    source = film(tmp_path / "x.mkv", sound(channels=2), codec=codec)
+    before = info(source).subtype
+    words = f"y.mkv: its sound is {left} and no longer {before}, which is not written into MATROSKA"
+    with pytest.warns(RecordingWarning, match=words):
+        passed_through(source, tmp_path / "y.mkv")
+    assert info(tmp_path / "y.mkv").subtype == left
+
+
 def test_of_several_sounds_one_is_taken_and_the_others_are_copied(tmp_path):
     film(tmp_path / "x.mkv", sound(), sound(seed=1))
     with pytest.warns(RecordingWarning, match=r"x\.mkv: holds 2 streams of sound; number 1 is tak"):
