@@ -56,7 +56,7 @@ def _of_quality(checkpoint: Checkpoint, name: QualityName, model: str | Path) ->
     """The model as it is used for a quality. Raises `ArgumentError`."""
     if name not in checkpoint.qualities:
         offered = ", ".join(checkpoint.qualities)
-        remedy = f"it has {offered}" if offered else "choose its steps and shifts"
+        remedy = f"it has {offered}" if offered else "leave it out, or name the model default"
         raise ArgumentError(f"the model {model} has no quality {name!r}; {remedy}")
     chosen = checkpoint.qualities[name]
     if chosen.model is not None:

@@ -102,6 +102,8 @@ def planned(
     from sgmse.corpus.jobs import STANDARD
     from sgmse.corpus.shards import is_shard
 
+    if options.quiet and options.verbose:
+        raise ArgumentError("-q and -v contradict each other; choose one")
     with ExitStack() as held:
         stdin = held.enter_context(_stdin_read()) if str(STANDARD) in options.inputs else None
         plan = make_plan(

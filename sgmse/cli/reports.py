@@ -8,7 +8,7 @@ from typing import Any
 from sgmse.cli.console import say, stages, warn
 from sgmse.cli.options import Parser, names, positive
 from sgmse.errors import ArgumentError, MissingPackageError
-from sgmse.metrics.measures import Measure, select
+from sgmse.metrics.measures import ALIASES, MEASURES, Measure, select
 from sgmse.report.page import FILES, MEGABYTES, require
 from sgmse.report.selection import select_by_name
 from sgmse.report.text import notes, problems, require_parquet
@@ -66,6 +66,8 @@ def checked(
         MissingPackageError: a package is missing for what is asked for.
     """
     known = select(measures)
+    if not options.quiet:
+        _say_short(measure for measure in measures if isinstance(measure, str))
     thresholds = [Threshold.parse(text, known, systems) for text in options.fail_under]
     if options.parquet:
         require_parquet()
@@ -74,6 +76,15 @@ def checked(
     if options.report or extent(options):
         require()
     return thresholds, options.report is not False and not missing()
+
+
+def _say_short(given: Iterable[str]) -> None:
+    """Say of short names of measures which one is taken, and which others are called so."""
+    for short in given:
+        if (meant := ALIASES.get(short.strip().lower())) is not None:
+            names = [measure.name.lower() for measure in MEASURES]
+            others = [name for name in names if name.startswith(short.lower()) and name != meant]
+            say(f"{short} is taken as {meant}; others are {', '.join(others)}")
 
 
 def missing() -> str:

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from sgmse.cli import machines, reports
-from sgmse.cli.console import FAILED, complain, interruptible, stages
+from sgmse.cli.console import FAILED, complain, interruptible, stages, warn
 from sgmse.cli.options import Commands, command, names
 from sgmse.data.pairs import find_index, read_index
 from sgmse.errors import ArgumentError, did_you_mean
@@ -89,6 +89,9 @@ def run(options: argparse.Namespace) -> int:
     folders = name_systems(_folders(options.enhanced))
     thresholds, with_page = reports.checked(options, options.measures, folders)
     checked_baseline(list(folders), options.baseline)
+    for name, folder in folders.items():
+        if Path(folder).resolve() == Path(options.clean).resolve():
+            warn(f"{name}: {folder} is the folder of the references itself, which scores best")
     index = options.index or find_index(options.clean)
     by: list[str] = options.by or []
     _check_columns(by, index)

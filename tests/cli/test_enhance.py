@@ -342,8 +342,23 @@ def test_a_model_without_qualities_says_so(run):
     make("a.wav")
     code, out, err = run("a.wav", "--quality", "best")
     assert (code, out, len(err)) == (1, [], 1)
-    assert "has no quality 'best'; choose its steps and shifts" in err[0]
+    assert "has no quality 'best'; leave it out, or name the model default" in err[0]
     assert not Path("a_enhanced.wav").exists()
+
+
+def test_shifts_that_bring_nothing_are_said_and_done(run):
+    make("a.wav")
+    code, _, err = run("a.wav", "--shifts", "9")
+    assert code == 0
+    assert "--shifts 9 takes 9 times as long as 1, and is no better than 4" in err[0]
+    assert not run("a.wav", "--shifts", "4", "--overwrite")[2]
+
+
+def test_quiet_and_verbose_contradict_each_other(run):
+    make("a.wav")
+    code, out, err = run("a.wav", "-q", "-v")
+    assert (code, out) == (1, [])
+    assert err == ["sgmse: error: -q and -v contradict each other; choose one"]
 
 
 def test_a_solver_that_needs_more_steps_is_refused_before_any_work(run):

@@ -167,6 +167,19 @@ def test_misuse_is_one_line_before_any_work(arguments, says, run, monkeypatch):
     assert not Path("out").exists()
 
 
+def test_a_short_name_of_a_measure_says_which_one_it_is(run):
+    code, out, err = run("clean", "good", "--measures", "Pesq,si-sdr")
+    assert code == 0
+    assert "PESQ-WB" in out.splitlines()[0]
+    assert err[0].endswith("Pesq is taken as pesq-wb; others are pesq-nb, pesq-wb-c2, pesq-nb-c2")
+    assert "taken" not in "".join(run("clean", "good", "--measures", "pesq,si-sdr", "-q")[2])
+
+
+def test_the_references_in_the_place_of_results_are_said_to_be(run):
+    _, _, err = run("clean", "good", "same=clean")
+    assert err[0].endswith("same: clean is the folder of the references itself, which scores best")
+
+
 def test_options_that_need_another(run):
     words = "sgmse: error: --parquet goes with -o DIR, which says where"
     assert run("clean", "good", "--parquet") == (1, "", [words])
