@@ -23,7 +23,7 @@ import torch
 import yaml
 from torch import nn
 
-from sgmse.errors import ConfigError, did_you_mean
+from sgmse.errors import ConfigError, SgmseError, Together, did_you_mean, with_parts
 
 #: What a file may name: classes by their names.
 Classes = Mapping[str, type]
@@ -106,12 +106,13 @@ def abridged(value: Any) -> str:
 
 
 @contextmanager
-def errors_as(kind: Callable[[str], Exception], source: object = "") -> Iterator[None]:
+def errors_as(kind: Callable[[str], SgmseError], source: object = "") -> Iterator[None]:
     """Turn a `ConfigError` of the block into an error of that kind, which names the source."""
     try:
         yield
     except ConfigError as error:
-        raise kind(_at(str(source), str(error))) from error
+        texts = error.parts or (str(error),)
+        raise with_parts(kind, (_at(str(source), text) for text in texts)) from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -197,7 +198,16 @@ class _Reader:
     def _mapping(self, hint: Any, value: Any, key: str) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise _wrong(key, "a section of keys", value)
-        return {str(k): self.read(hint, item, f"{key}.{k}".strip(".")) for k, item in value.items()}
+        return self._each({str(k): (hint, item) for k, item in value.items()}, key)
+
+    def _each(self, items: Mapping[str, tuple[Any, Any]], key: str) -> dict[str, Any]:
+        """Objects of kinds and values by name; of all that are wrong it is told at once."""
+        wrong, made = Together(), {}
+        for name, (hint, item) in items.items():
+            with wrong.part():
+                made[name] = self.read(hint, item, f"{key}.{name}".strip("."))
+        wrong.end()
+        return made
 
     def _sequence(self, hint: Any, value: Any, key: str) -> Sequence[Any]:
         arguments, kind = get_args(hint), get_origin(hint)
@@ -205,10 +215,11 @@ class _Reader:
         if not isinstance(value, list | tuple) or (fixed and len(value) != len(arguments)):
             raise _wrong(key, f"a list of {len(arguments)}" if fixed else "a list", value)
         hints = arguments if fixed else arguments[:1] * len(value)
-        items = [
-            self.read(hint, item, f"{key}[{i}]")
-            for i, (hint, item) in enumerate(zip(hints, value, strict=True))
-        ]
+        wrong, items = Together(), []
+        for i, (hint, item) in enumerate(zip(hints, value, strict=True)):
+            with wrong.part():
+                items.append(self.read(hint, item, f"{key}[{i}]"))
+        wrong.end()
         return items if kind is list else tuple(items)
 
     def _named(self, kinds: tuple[Any, ...], value: Any, key: str) -> Any:
@@ -240,24 +251,29 @@ class _Reader:
             raise _wrong(key or kind.__name__, "a section of keys", value)
         known = _arguments(kind)
         owner = f"{key} ({kind.__name__})" if key else kind.__name__
+        wrong = Together()
         for name in value:
-            if name not in known:
-                takes = f"{did_you_mean(name, list(known))}; it takes {', '.join(known)}"
-                raise ConfigError(f"{owner} does not take {name!r}{takes}")
-        for name, (_, required) in known.items():
-            if required and name not in value:
-                raise ConfigError(f"{owner} lacks {name!r}")
-        arguments = {
-            name: self.read(known[name][0], item, f"{key}.{name}".strip("."))
-            for name, item in value.items()
-        }
+            with wrong.part():
+                if name not in known:
+                    takes = f"{did_you_mean(name, list(known))}; it takes {', '.join(known)}"
+                    raise ConfigError(f"{owner} does not take {name!r}{takes}")
+        lacking = [name for name, (_, needed) in known.items() if needed and name not in value]
+        with wrong.part():
+            if lacking:
+                raise ConfigError(f"{owner} lacks {', '.join(map(repr, lacking))}")
+        given = {name: (known[name][0], item) for name, item in value.items() if name in known}
+        with wrong.part():
+            arguments = self._each(given, key)
+        wrong.end()
         placed = self.device is not None and issubclass(kind, nn.Module)
         try:
             with torch.device(self.device) if placed else nullcontext():  # type: ignore[arg-type]
                 return kind(**arguments)
         except Exception as error:  # whatever a constructor makes of values it was not written for
-            why = " ".join(str(error).split()) or type(error).__name__
-            raise ConfigError(_at(key, why)) from error
+            parts = error.parts if isinstance(error, SgmseError) else ()
+            texts = [" ".join(text.split()) for text in parts or (str(error),)]
+            made = [_at(key, text or type(error).__name__) for text in texts]
+            raise with_parts(ConfigError, made) from error
 
 
 def _scalar(kind: Any, value: Any, key: str) -> Any:

@@ -34,13 +34,20 @@ What is no error, and yet should be known of a result, is a `RecordingWarning`:
 The command line prints these in one line, too, as warnings, and exits with 0.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TypeVar
 
 
 class SgmseError(Exception):
-    """Any error for a user of this library; the message is one line with the remedy."""
+    """Any error for a user of this library; the message is one line with the remedy.
+
+    `parts` are the messages of several errors of which it tells at once; none of a single one.
+    """
+
+    parts: tuple[str, ...] = ()
 
 
 class ArgumentError(SgmseError, ValueError):
@@ -136,6 +143,52 @@ class ResultWarning(RecordingWarning):
 
 class SamplerWarning(RecordingWarning):
     """A model is sampled as it is not made for, because that was asked for (`force`)."""
+
+
+E = TypeVar("E", bound=SgmseError)
+
+
+class Together:
+    """Errors of several parts, which are told of in one.
+
+    >>> wrong = Together()
+    >>> for text in ("1", "b"):
+    ...     with wrong.part():
+    ...         if not text.isdigit():
+    ...             raise ArgumentError(f"{text!r} is no number")
+    >>> wrong.end()
+    Traceback (most recent call last):
+    sgmse.errors.ArgumentError: 'b' is no number
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[SgmseError] = []
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """One of them; what is wrong with it is kept until the end."""
+        try:
+            yield
+        except SgmseError as error:
+            self.errors.append(error)
+
+    def end(self) -> None:
+        """Raise what was wrong: an error as it is, several as one of the kind of the first."""
+        if not self.errors:
+            return
+        first = self.errors[0]
+        texts = [text for error in self.errors for text in error.parts or (str(error),)]
+        if len(self.errors) == 1:
+            raise first
+        raise with_parts(type(first), texts) from first
+
+
+def with_parts(kind: Callable[[str], E], texts: Iterable[str]) -> E:
+    """An error that tells of several."""
+    parts = tuple(dict.fromkeys(texts))
+    error = kind("; and ".join(parts))
+    error.parts = parts if len(parts) > 1 else ()
+    return error
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

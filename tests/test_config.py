@@ -11,7 +11,7 @@ import pytest
 from torch import nn
 
 from sgmse.checkpoints import CLASSES
-from sgmse.config import abridged, from_plain, override, read_yaml, to_plain, to_yaml
+from sgmse.config import abridged, errors_as, from_plain, override, read_yaml, to_plain, to_yaml
 from sgmse.errors import ConfigError
 from sgmse.inference._latent import Turned
 from sgmse.networks import DCUNet, NCSNpp, Network, SlimUNet
@@ -22,6 +22,19 @@ from sgmse.transforms import Log, Power, Spectrogram
 
 def through_json(value, classes=CLASSES, kind=object):
     return from_plain(kind, json.loads(json.dumps(to_plain(value, classes))), classes)
+
+
+def test_all_that_is_wrong_is_told_of_at_once():
+    values = {"class": "OUVE", "tetha": 1.0, "sigma_min": "low", "sigma_max": None}
+    with pytest.raises(ConfigError, match=r"'tetha'.*; and sigma_min must be .*; and") as caught:
+        from_plain(SDE, values, CLASSES)
+    assert [text.split()[0] for text in caught.value.parts] == ["OUVE", "sigma_min", "sigma_max"]
+    with pytest.raises(ConfigError) as caught, errors_as(ConfigError, "file.yaml"):
+        from_plain(tuple[int, ...], [1, "b", 2, "c"], CLASSES, "ns")
+    assert [text[:17] for text in caught.value.parts] == ["file.yaml: ns[1] ", "file.yaml: ns[3] "]
+    with pytest.raises(ConfigError) as caught:
+        from_plain(SDE, {"class": "OUVE", "tetha": 1.0}, CLASSES)
+    assert caught.value.parts == ()
 
 
 def test_every_process(sde):

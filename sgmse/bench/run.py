@@ -23,7 +23,7 @@ from sgmse.bench._results import Results
 from sgmse.bench._systems import EnhanceFile, System
 from sgmse.bench.suite import Suite, located
 from sgmse.data.pairs import Pair
-from sgmse.errors import SgmseError
+from sgmse.errors import SgmseError, Together
 from sgmse.metrics.measures import select
 from sgmse.report.clips import files_by_recording
 from sgmse.scoring.journal import Journal, Key, Row
@@ -103,14 +103,19 @@ def plan(suite: Suite, output: str | Path) -> Plan:
         SuiteError: sets, systems or facts that are not there, or do not go together.
         ImportError: a package that a system or a measure needs is missing.
     """
+    wrong = Together()
     for measure in select(suite.measures):
-        measure.require()
-    sets = suite.pairs()
+        with wrong.part():
+            measure.require()
+    sets: dict[str, list[Pair]] = {}
+    with wrong.part():
+        sets = suite.pairs()
     conditions: dict[str, Mapping[str, str]] = {}
     for name, system in suite.systems.items():
-        with located(f"systems.{name}"):
+        with wrong.part(), located(f"systems.{name}"):
             system.require()
             conditions[name] = system.conditions()
+    wrong.end()
     contents = digests(pair.enhanced for pairs in sets.values() for pair in pairs)  # noisy files
     items: list[Item] = []
     for name, system in suite.systems.items():

@@ -17,7 +17,7 @@ Relative paths start at the folder of the file. It is read as a whole and checke
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,7 +53,7 @@ from sgmse.data.pairs import (
     match_all,
     recordings_by_name,
 )
-from sgmse.errors import ArgumentError, MissingPackageError, SuiteError, did_you_mean
+from sgmse.errors import ArgumentError, MissingPackageError, SuiteError, Together, did_you_mean
 from sgmse.metrics.measures import Measure, select
 from sgmse.scoring.pair import TOLERANCE
 from sgmse.scoring.scores import DEFAULT
@@ -146,30 +146,35 @@ class Suite:
     files: int | None = None
 
     def __post_init__(self) -> None:
+        wrong = Together()
         for kind, names in {"sets": self.sets, "systems": self.systems}.items():
-            if not names:
-                raise SuiteError(f"{kind}: name at least one")
-            for name in names:
-                if not NAME.fullmatch(name):
-                    raise SuiteError(
-                        f"{kind}: {name!r} cannot be the name of a folder of results; leave out "
-                        "slashes, braces, bars and points at the start"
-                    )
-            if len({name.lower() for name in names}) < len(names):
-                raise SuiteError(f"{kind}: two names differ in case alone; rename one")
+            with wrong.part():
+                _check_names(kind, names)
+        for check in (self._check_seeds, self._check_baseline, self._check_numbers):
+            with wrong.part():
+                check()
+        for measures in [[measure] for measure in self.measures] or [[]]:
+            with wrong.part():
+                select(measures)
+        wrong.end()
+
+    def _check_seeds(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise SuiteError(f"seeds must be different whole numbers of at least 0: {self.seeds}")
+
+    def _check_baseline(self) -> None:
         if self.baseline is not None and self.baseline not in self.systems:
             known = ", ".join(self.systems)
             raise SuiteError(
                 f"baseline: no system is called {self.baseline!r}"
                 f"{did_you_mean(self.baseline, self.systems)}; there are {known}"
             )
+
+    def _check_numbers(self) -> None:
         if self.tolerance < 0:
             raise SuiteError(f"tolerance must be at least 0 s, not {self.tolerance:g}")
         if self.files is not None and self.files < 1:
             raise SuiteError(f"files must be at least 1, not {self.files}")
-        select(self.measures)
 
     def rooted(self, folder: Path) -> "Suite":
         """The same with its relative paths taken from a folder."""
@@ -181,11 +186,12 @@ class Suite:
 
     def pairs(self) -> dict[str, list[Pair]]:
         """The pairs of each set. Raises `SuiteError` for what is not there, and for `by`."""
+        wrong = Together()
         sets: dict[str, list[Pair]] = {}
         for name, recordings in self.sets.items():
-            with located(f"sets.{name}"):
-                pairs = recordings.pairs()
-            sets[name] = evenly_spaced(pairs, self.files)
+            with wrong.part(), located(f"sets.{name}"):
+                sets[name] = evenly_spaced(recordings.pairs(), self.files)
+        wrong.end()
         facts = dict.fromkeys(fact for ps in sets.values() for pair in ps for fact in pair.facts)
         for fact in self.by:
             if fact not in facts:
@@ -195,6 +201,20 @@ class Suite:
                     f"tell {known}"
                 )
         return sets
+
+
+def _check_names(kind: str, names: Collection[str]) -> None:
+    """Of sets or systems. Raises `SuiteError`."""
+    if not names:
+        raise SuiteError(f"{kind}: name at least one")
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise SuiteError(
+                f"{kind}: {name!r} cannot be the name of a folder of results; leave out "
+                "slashes, braces, bars and points at the start"
+            )
+    if len({name.lower() for name in names}) < len(names):
+        raise SuiteError(f"{kind}: two names differ in case alone; rename one")
 
 
 @contextmanager

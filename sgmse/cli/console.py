@@ -81,7 +81,9 @@ def failure(error: Exception, debug: bool, source: Path | None = None) -> int:
         traceback.print_exception(error)
     where = "" if source is None or isinstance(error, AudioError) else f"{source}: "
     if isinstance(error, SgmseError | OSError):
-        complain(f"{where}{told(error)}")
+        parts = error.parts if isinstance(error, SgmseError) else ()
+        for text in parts or (told(error),):
+            complain(f"{where}{text}")
         return FAILED
     complain(f"{where}{type(error).__name__}: {error}".rstrip(": "))
     return FAULT

@@ -226,11 +226,6 @@ def _loaded(options: argparse.Namespace, elsewhere: bool) -> "Enhancer":
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch  # noqa: F401
 
-    shifts = options.shifts or 1
-    if shifts > ENOUGH_SHIFTS and not options.quiet:
-        console.warn(
-            f"--shifts {shifts} takes {shifts} times as long as 1, and is no better than 4"
-        )
     start = perf_counter()
     with console.warnings_said(options.quiet):
         enhancer = sgmse.load(
@@ -249,6 +244,11 @@ def _loaded(options: argparse.Namespace, elsewhere: bool) -> "Enhancer":
 
             say = None if options.quiet else console.say
             enhancer = accelerated(enhancer, options.backend, say=say)
+    shifts = options.shifts or 1
+    if shifts > ENOUGH_SHIFTS and not options.quiet:
+        console.warn(
+            f"--shifts {shifts} takes {shifts} times as long as 1, and is no better than 4"
+        )
     if options.verbose:
         console.say(f"the model {options.model} is loaded in {perf_counter() - start:.1f} s")
         for line in repr(enhancer).splitlines()[1:]:

@@ -11,7 +11,7 @@ from sgmse import config
 from sgmse.checkpoints import Checkpoint
 from sgmse.checkpoints.native import sections
 from sgmse.config import errors_as, from_plain, to_plain
-from sgmse.errors import ConfigError, RecipeError, did_you_mean
+from sgmse.errors import ConfigError, RecipeError, did_you_mean, with_parts
 from sgmse.estimates import Data
 from sgmse.front import FrontEnd
 from sgmse.model import ScoreModel
@@ -76,7 +76,8 @@ def load_recipe(
         recipe: Recipe = from_plain(Recipe, values, RECIPE_CLASSES, device="meta")
     except ConfigError as error:
         hint = "" if "network" in values else "; give all of a model, or start from one with --from"
-        raise RecipeError(f"{path}: {error}{hint}") from error
+        texts = error.parts or (str(error),)
+        raise with_parts(RecipeError, (f"{path}: {text}{hint}" for text in texts)) from error
     return recipe
 
 

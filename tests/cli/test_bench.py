@@ -62,6 +62,21 @@ def run(reporting):
     return partial(reporting, "--no-report")
 
 
+def test_all_that_is_wrong_with_a_suite_is_said_a_line_each(run):
+    text = "sets: {s: {clean: nowhere, noisy: nowhere}}\n"
+    bad = text + "systems: {a/b: {class: Noisy}}\nmeasures: [si-sdt, estoy]\nseeds: [-1]\n"
+    Path("suite.yaml").write_text(bad)
+    code, _, err = run()
+    assert (code, len(err)) == (1, 4)
+    assert all(line.startswith("sgmse: error: suite.yaml: ") for line in err)
+    systems = "systems: {a: {class: Folder, folder: x}, b: {class: Model, model: noone}}\n"
+    Path("suite.yaml").write_text(text + systems + "measures: [si-sdr]\n")
+    code, _, err = run()
+    assert (code, len(err)) == (1, 2)
+    assert err[0].startswith("sgmse: error: sets.s: ")
+    assert err[1].startswith("sgmse: error: systems.b: ")
+
+
 def test_a_suite_becomes_tables(run):
     code, out, err = run("-o", "a/b")
     assert (code, err) == (0, [])

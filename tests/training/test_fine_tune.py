@@ -81,7 +81,7 @@ def test_frames_are_padded_and_shifted_as_before(finished, corpus, tmp_path):
 
 
 def test_without_a_model_there_is_nothing_to_tune():
-    with pytest.raises(RecipeError, match=r"lacks 'network'; give all .* --from"):
+    with pytest.raises(RecipeError, match=r"lacks 'network', 'sde', .*; give all .* --from"):
         load_recipe("fine_tune")
 
 
