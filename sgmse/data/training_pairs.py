@@ -160,8 +160,9 @@ def section_pairs(section: str, clean: Path, noisy: Path) -> list[Pair]:
 @contextmanager
 def naming(key: str) -> Iterator[str]:
     """Make errors of recordings those of the key of a recipe; gives the remedy of a lost folder."""
+    without = "; validation=null trains without" if key.startswith("validation.") else ""
     try:
-        yield f"say where the data lie with --data FOLDER, or set {key}=FOLDER"
+        yield f"say where the data lie with --data FOLDER, or set {key}=FOLDER{without}"
     except (AudioError, DataError) as error:
         raise RecipeError(f"{key}: {error}") from error
 

@@ -142,6 +142,8 @@ def _train(plan: Plan) -> None:
         f"{name}, {weights / 1e6:.2f} M weights; {data.summary}; {pairs} pairs to validate on"
     )
     print_once(f"writing to {folder}; watch with: tensorboard --logdir {folder}")
+    if recipe.licence:
+        print_once(f"licence of the weights: {recipe.licence}; --set licence=NAME says another")
 
     again = f"go on with: sgmse train --resume -o {shlex.quote(str(folder))}"
     try:

@@ -34,3 +34,6 @@ def test_options_reach_the_choice(monkeypatch, call, arguments, expected):
 def test_a_folder_that_is_no_run_is_one_line(tmp_path, call):
     line = f"sgmse: error: {tmp_path} is not the folder of a run: it has no recipe.yaml"
     assert call("average", str(tmp_path)) == (1, "", [line])
+    (tmp_path / "recipe.yaml").touch()
+    (_, _, [said]) = call("average", str(tmp_path / "best"))
+    assert said.endswith(f"it has no recipe.yaml (did you mean {tmp_path}?)")

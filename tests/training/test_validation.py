@@ -92,7 +92,7 @@ def test_what_cannot_be_scored_is_left_out_of_the_mean(folder):
 
 
 def test_missing_folders_and_partners_name_the_key(folder):
-    with pytest.raises(RecipeError, match=r"validation\.noisy: there is no folder .*--data"):
+    with pytest.raises(RecipeError, match=r"validation\.noisy: there is no folder .*--data.*=null"):
         Validation(Path("clean"), Path("absent")).pairs(folder)
     (folder / "empty").mkdir()
     with pytest.raises(RecipeError, match=r"validation\.clean: .*no audio"):

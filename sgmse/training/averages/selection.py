@@ -75,7 +75,9 @@ def select_average(
     run = Path(run)
     folder = run / AVERAGED if output is None else Path(output)
     if not (run / RECIPE).is_file():
-        raise RecipeError(f"{run} is not the folder of a run: it has no {RECIPE}")
+        above = run.absolute().parent
+        meant = f" (did you mean {run.parent}?)" if (above / RECIPE).is_file() else ""
+        raise RecipeError(f"{run} is not the folder of a run: it has no {RECIPE}{meant}")
     recipe = load_recipe(run / RECIPE, overrides)
     snapshots = _until(find_snapshots(run / AVERAGES), run, step)
     last = snapshots[-1]
