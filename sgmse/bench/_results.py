@@ -230,7 +230,8 @@ def _cost_table(costs: Mapping[str, Costs]) -> str:
 
 
 def _cost_explanation(costs: Mapping[str, Costs], workers: int) -> str:
-    how = f"in {workers} processes of one thread each" if workers else "in one process"
+    how = f"in {workers} processes of one thread each" if workers > 1 else "in one process"
+    how += " of one thread" if workers == 1 else ""
     batches = "".join(
         f" {system}: its share of the time of a batch, up to {cost.at_once} recordings at once."
         for system, cost in costs.items()

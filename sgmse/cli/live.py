@@ -19,6 +19,7 @@ examples:
 """
 
 import argparse
+import shlex
 import sys
 import warnings
 from collections.abc import Callable
@@ -48,7 +49,7 @@ def add(commands: Commands) -> None:
     parser = command(commands, "live", run, __doc__)
     parser.quiet("errors")
     parser.group("input")
-    parser.value("input", "-", "stdin, which is the default", nargs="?", choices=("-",))
+    parser.value("input", "-", "stdin, which is the default", nargs="?")
     parser.value(
         "--raw",
         "CODING",
@@ -83,6 +84,12 @@ def run(options: argparse.Namespace) -> int:
     """Pass the sound on until it ends, or until somebody ends it."""
     if options.devices:
         return _listed()
+    if options.input not in (None, "-"):
+        file = shlex.quote(options.input)
+        raise ArgumentError(
+            f"sgmse live hears stdin or a microphone, and no file; pipe it, sgmse live < {file} > "
+            f"clean.wav, or enhance it whole: sgmse enhance {file}"
+        )
     _check_pipes(options)
     from sgmse.live.devices import microphone
     from sgmse.live.line import Line

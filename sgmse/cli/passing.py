@@ -44,9 +44,13 @@ def from_pipe(
     source: BufferedReader, pcm: Pcm, frames: int | None, ending: Ending
 ) -> "Iterator[Block]":
     """What comes in, as it comes, up to so many frames or the end."""
-    held, done = b"", 0
+    held, done, first = b"", 0, True
     while (frames is None or done < frames) and (more := ending.before(lambda: source.read1(MOST))):
         held += more
+        if first and frames is None and held.startswith(b"RIFF"):
+            text = "<stdin>: begins with the header of a WAV file, which is taken as sound; leave"
+            warnings.warn(f"{text} --raw out", RecordingWarning, stacklevel=2)
+        first = False
         whole = len(held) // pcm.frame
         whole = whole if frames is None else min(whole, frames - done)
         if whole:

@@ -100,6 +100,20 @@ def test_wav_gives_wav_of_known_or_unknown_length(piped, expected, frames):
         np.testing.assert_allclose(read(io.BytesIO(out))[0], expected, atol=2**-14)
 
 
+def test_the_header_of_a_wav_that_is_said_to_be_raw_is_said(piped):
+    content = S16.header(LENGTH) + S16.content(sound())
+    code, out, err = piped(content, "--raw", "s16", "--rate", str(RATE))
+    assert (code, len(out)) == (0, len(content))
+    assert "<stdin>: begins with the header of a WAV file, which is taken as sound; leave" in err
+
+
+def test_a_file_is_no_stream(call):
+    code, out, err = call("live", "a talk.wav")
+    assert (code, out) == (1, "")
+    assert "pipe it, sgmse live < 'a talk.wav' > clean.wav, or enhance it" in err[0]
+    assert err[0].endswith("sgmse enhance 'a talk.wav'")
+
+
 def test_channels_and_mixes(piped):
     pcm = Pcm("f32", 48000, 2)
     audio = sound(channels=2).astype(np.float32)
