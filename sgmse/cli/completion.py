@@ -11,8 +11,10 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 
-from sgmse.cli.options import Commands, Parser, command
+from sgmse.cli.options import MODELS, Commands, Parser, command
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Word:
         text: what it is, in a few words.
         takes: of "nothing", "values" (the choices, if any), "files" and "folders".
         choices: the values that there are, where they are few.
+        also: names that stand for files.
         many: whether it may be typed several times.
     """
 
@@ -31,6 +34,7 @@ class Word:
     text: str
     takes: str
     choices: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     many: bool = False
 
     @property
@@ -51,7 +55,7 @@ class Described:
 def add(commands: Commands) -> None:
     """Describe the command."""
     parser = command(commands, "completion", run, __doc__)
-    parser.value("shell", "SHELL", "bash, zsh or fish", choices=tuple(SCRIPTS))
+    parser.value("shell", "bash|zsh|fish", "the shell", choices=tuple(SCRIPTS))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -76,6 +80,7 @@ def _word(action: argparse.Action) -> Word:
         _brief(action.help or ""),
         "nothing" if action.nargs == 0 else _taken(metavar),
         tuple(map(str, action.choices or ())),
+        _also(metavar),
         action.nargs in ("+", "*") or isinstance(action, argparse._AppendAction),
     )
 
@@ -84,6 +89,14 @@ def _taken(metavar: str) -> str:
     if re.search("FILE|INPUT|MODEL|DOMAIN|RECIPE|SUITE", metavar):
         return "files"
     return "folders" if re.search("DIR$|RUN", metavar) else "values"
+
+
+def _also(metavar: str) -> tuple[str, ...]:
+    """Models and recipes in the package."""
+    if metavar == "RECIPE":
+        recipes = files("sgmse") / "training" / "recipes"
+        return tuple(sorted(Path(str(file)).stem for file in recipes.iterdir()))
+    return {"MODEL": MODELS, "DOMAIN": ("prior",)}.get(metavar, ())
 
 
 def _brief(text: str) -> str:
@@ -114,7 +127,8 @@ def _bash_values(word: Word) -> str:
     """Arguments of compgen."""
     if word.choices:
         return f'-W "{" ".join(word.choices)}"'
-    return {"files": "-f", "folders": "-d"}.get(word.takes, "")
+    also = f' -W "{" ".join(word.also)}"' if word.also else ""
+    return {"files": f"-f{also}", "folders": "-d"}.get(word.takes, "")
 
 
 BASH = """\
@@ -186,7 +200,8 @@ def _zsh_arguments(one: Described, indent: str) -> str:
 def _zsh_values(word: Word) -> str:
     if word.choices:
         return f"({' '.join(word.choices)})"
-    return {"files": "_files", "folders": "_files -/"}.get(word.takes, " ")
+    named = f"{{compadd {' '.join(word.also)}; _files}}" if word.also else "_files"
+    return {"files": named, "folders": "_files -/"}.get(word.takes, " ")
 
 
 ZSH = """\
@@ -255,7 +270,8 @@ def _fish_values(word: Word) -> list[str]:
     if word.choices:
         return [f"-f -a {shlex.quote(' '.join(word.choices))}"]
     folders = "-f -a '(__fish_complete_directories)'"
-    return {"files": ["-F"], "folders": [folders], "values": ["-f"]}.get(word.takes, [])
+    names = [f"-a {shlex.quote(' '.join(word.also))}"] if word.also else []
+    return {"files": ["-F", *names], "folders": [folders], "values": ["-f"]}.get(word.takes, [])
 
 
 def _fish_condition(name: str) -> str:

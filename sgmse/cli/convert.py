@@ -13,7 +13,7 @@ from sgmse.cli.options import Commands, command
 def add(commands: Commands) -> None:
     """Describe the command."""
     parser = command(commands, "convert", run, __doc__)
-    parser.value("checkpoint", "FILE", "a published checkpoint, or the folder of a model")
+    parser.value("checkpoint", "FILE", "a published checkpoint, the folder of a model, or its name")
     parser.value("folder", "DIR", "where the model goes")
     parser.compat()
     parser.flag(
@@ -24,10 +24,10 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Convert one checkpoint."""
-    from sgmse.checkpoints import convert
+    from sgmse.checkpoints import convert, locate
 
     folder = convert(
-        options.checkpoint,
+        locate(options.checkpoint),
         options.folder,
         compat=options.compat,
         overwrite=options.overwrite,

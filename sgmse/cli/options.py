@@ -19,8 +19,10 @@ from sgmse.errors import did_you_mean
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 T = TypeVar("T")
 
+#: Those of `sgmse.checkpoints.ENHANCING`, for which the help does not wait.
+MODELS = ("default", "refine", "score", "live", "restore")
 MODEL = (
-    "default, refine, score, live, restore, a folder, a published checkpoint such as file.ckpt, "
+    f"{', '.join(MODELS)}, a folder, a published checkpoint such as file.ckpt, "
     "or hf://owner/name for a repository on the Hugging Face hub"
 )
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sgmse.checkpoints import ENHANCING
 from sgmse.cli import main as cli
+from sgmse.cli.options import MODELS
 
 BASH = """\
 t() {{ COMP_WORDS=(sgmse "$@"); COMP_CWORD=$#; _sgmse; echo "${{COMPREPLY[*]}}"; }}
@@ -33,6 +35,10 @@ TYPED = [
     ("enhance no", "noisy.wav notes", "--solver"),
     ("enhance --steps 3 no", "noisy.wav", "--solver"),
     ("enhance --steps ", "", "noisy.wav notes"),
+    ("enhance --model re", "refine restore", "default noisy.wav"),
+    ("enhance --model no", "noisy.wav notes", "default"),
+    ("info li", "live", "noisy.wav"),
+    ("train fl", "flowse", "bbed"),
     ("train --data no", "notes", "noisy.wav"),
     ("bench s", "solvers", "noisy.wav"),
     ("bench solvers --gr", "--grids", "--report"),
@@ -123,3 +129,7 @@ def test_every_option_is_known(shell, form, script):
     }
     assert len(names) > 30
     assert [name for name in names if not re.search(form.replace("{}", name), text)] == []
+
+
+def test_the_models_that_are_offered_are_those_of_the_package():
+    assert ENHANCING == MODELS
