@@ -137,7 +137,7 @@ def not_a_step(checkpoint: Checkpoint) -> str | None:
     if not (isinstance(model.network, Network) and model.network.causal):
         return (
             f"{type(model.network).__name__} hears what is to come, and a step of a stream cannot; "
-            "export it with --audio, or train a causal model (sgmse train live)"
+            "export it with --audio, or take a causal model, such as live"
         )
     if not_one_evaluation(checkpoint):
         return (

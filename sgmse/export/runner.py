@@ -254,6 +254,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # nobody reads any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except (wave.Error, EOFError) as error:
+        why, file = str(error) or "it ends too early", options.source
+        remedy = f"convert it: ffmpeg -i {file} other.wav"
+        print(f"error: {file} is no whole WAV file of samples ({why}); {remedy}", file=sys.stderr)
+        return 1
     except Exception as error:
         print(f"error: {' '.join(str(error).split())[:300]}", file=sys.stderr)
         return 1

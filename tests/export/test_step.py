@@ -143,7 +143,11 @@ def test_other_models(changes, tmp_path):
 
 CAUSAL = tiny.causal_checkpoint()
 REFUSED = {
-    "not causal": (tiny.checkpoint(), {}, "SlimUNet hears what is to come, .* --audio, or train"),
+    "not causal": (
+        tiny.checkpoint(),
+        {},
+        "SlimUNet hears what is to come, .* --audio, or take a causal",
+    ),
     "two networks": (
         replace(CAUSAL, model=Regeneration(CAUSAL.model.network, CAUSAL.model, "noisy")),
         {},
@@ -180,6 +184,16 @@ def test_what_has_no_step_is_refused_in_a_line(checkpoint, options, says, tmp_pa
 def test_a_causal_network_alone_is_referred_to_its_step(tmp_path):
     with pytest.raises(ExportError, match=r"no ONNX of this network .* \(--stream\)"):
         export(CAUSAL, tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("content", [b"Dear diary\n" * 9, b"", b"RIFF"])
+def test_a_runner_says_which_file_is_no_wav(exported, tmp_path, capsys, content):
+    source = tmp_path / "x.wav"
+    source.write_bytes(content)
+    assert module.main([str(exported.path), str(source), str(tmp_path / "y.wav")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {source} is no whole WAV file of samples (")
+    assert line.endswith(f"convert it: ffmpeg -i {source} other.wav")
 
 
 def test_a_runner_says_what_it_does_not_take(exported, tmp_path):
