@@ -1,5 +1,6 @@
 """Recipes in files: found by name, read with what a model and the command line say, written."""
 
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -44,6 +45,13 @@ def find_recipe(name: str | Path) -> Path:
     )
 
 
+def _changed(text: str, overrides: Sequence[str]) -> str:
+    """Of which changes to a recipe an error may speak: those whose key it names."""
+    keys = {one: one.partition("=")[0].rpartition(".")[2] for one in overrides}
+    named = [one for one, key in keys.items() if re.search(rf"\b{re.escape(key)}\b", text)]
+    return f", changed by {', '.join(named)}" if named else ""
+
+
 def of_upper_band(values: Mapping[str, Any]) -> bool:
     """Whether the values of a recipe are those of an upper band, and of no model."""
     return "upper_band" in values and "network" not in values
@@ -77,7 +85,8 @@ def load_recipe(
     except ConfigError as error:
         hint = "" if "network" in values else "; give all of a model, or start from one with --from"
         texts = error.parts or (str(error),)
-        raise with_parts(RecipeError, (f"{path}: {text}{hint}" for text in texts)) from error
+        where = (f"{path}{_changed(text, overrides)}: {text}{hint}" for text in texts)
+        raise with_parts(RecipeError, where) from error
     return recipe
 
 

@@ -231,6 +231,15 @@ def test_what_is_wrong_is_named_in_one_line(recipe_file, override, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_change_that_is_wrong_is_named_and_no_other(recipe_file):
+    changes = ["trainer.clip=2", "data.batch=2", "trainer.batch=x"]
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(recipe_file, changes)
+    first, second = caught.value.parts
+    assert first.startswith(f"{recipe_file}, changed by data.batch=2, trainer.batch=x: data (")
+    assert second.endswith(": trainer.batch must be a whole number, not 'x'")
+
+
 BRIDGE = (
     "sde={class: BBED}",
     "parametrization={class: Score, sign: -1}",
