@@ -95,7 +95,8 @@ def run(options: argparse.Namespace) -> int:
     print(results.summary())
     if not options.quiet:
         scored = len(results.scores.rows) - results.scores.reused
-        made = f"{results.enhanced} files were enhanced and {scored} scored now"
+        files = "1 file was" if results.enhanced == 1 else f"{results.enhanced} files were"
+        made = f"{files} enhanced and {scored} scored now"
         print(f"\nthe results are in {output}; {made}")
     faults = results.missed(thresholds) + results.unscored()
     if faults:

@@ -118,7 +118,8 @@ def run(options: argparse.Namespace) -> int:
     print(results.summary())
     if not options.quiet:
         enhanced = results.suite_results.enhanced
-        print(f"\nthe results are in {output}; {enhanced} files were enhanced now")
+        files = "1 file was" if enhanced == 1 else f"{enhanced} files were"
+        print(f"\nthe results are in {output}; {files} enhanced now")
     return FAILED if faults else 0
 
 

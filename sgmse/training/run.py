@@ -55,11 +55,13 @@ def train(
         KeyboardInterrupt: Ctrl-C (or SIGTERM) ended it after a step, whose state is saved; the
             message says how to go on.
     """
-    for module in ("yaml", "lightning", "tensorboard", "matplotlib"):
-        imported(module, "training", "train")
     if resume and from_ is not None:
         raise RecipeError("a run that resumes has its weights already; leave one of the two out")
     path = find_recipe(recipe) if recipe is not None else _implied(output, resume, from_)
+    if data is not None and not Path(data).is_dir():
+        raise RecipeError(f"--data {data}: there is no such folder; name the one of the recordings")
+    for module in ("yaml", "lightning", "tensorboard", "matplotlib"):  # which take seconds
+        imported(module, "training", "train")
     origin = None if from_ is None else load_model(from_)
     root = Path(data) if data is not None else Path() if path in shipped().values() else path.parent
     folder = Path(output) if output is not None else Path("runs") / path.stem

@@ -272,6 +272,8 @@ def test_typos_are_found_before_any_work(run, tmp_path, undecoded, override, err
         pytest.skip("there is a GPU")
     with pytest.raises(error, match=message):
         run(override)
+    with pytest.raises(RecipeError, match="--data nothing: there is no such folder"):
+        run(data="nothing")
     with pytest.raises(checkpoints.CheckpointError, match="no model 'nowhere'"):
         run(from_="nowhere")
     assert not (tmp_path / "run").exists()
