@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sgmse.postprocessing._spectra import Rows
 
 SHARE = 1e-3  # of the samples of a channel, from where on it is said
+MOST = 0.9  # and up to where: what is always at its largest value is no speech, as a constant
 NEAR = 1e-4  # of the largest value
 TOP = 3  # samples in a row
 
@@ -47,4 +48,5 @@ class Tops:
         """Whether a channel was."""
         if self._peaks is None:
             return False
-        return bool(((self._tops > SHARE * self._samples) & (self._peaks > 0)).any())
+        share = self._tops / self._samples
+        return bool(((share > SHARE) & (share < MOST) & (self._peaks > 0)).any())
