@@ -13,6 +13,7 @@ from sgmse.errors import ArgumentError, MissingPackageError
 def parsed(*arguments: str, unsaid: bool | None = None) -> argparse.Namespace:
     parser = Parser()
     reports.add(parser, unsaid)
+    parser.quiet("errors")
     return parser.parse_args(arguments)
 
 
