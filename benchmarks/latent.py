@@ -85,7 +85,7 @@ MEASURES = ("pesq-wb", "estoi", "si-sdr")
 PAGE = """# A bridge in a latent, and one on spectrograms
 
 Made by `python benchmarks/latent.py DATA CORPUS --minutes {minutes:.3g} \\
---files {count} {kinds}`.
+--files {count}{kinds}`.
 
 {about}
 
@@ -447,7 +447,7 @@ def page_of(
     page = PAGE.format(
         about=paragraph(__doc__, 1),
         minutes=costs["spectrogram"]["seconds"] / 60,
-        kinds="" if tuple(kinds) == KINDS else f"--latents {' '.join(kinds)}",
+        kinds="" if tuple(kinds) == KINDS else f" --latents {' '.join(kinds)}",
         count=len(results.scores.complete),
         scores=markdown_table(["system", *heads, "seconds"], rows),
         changes=markdown_table(["system", *heads], changes),
