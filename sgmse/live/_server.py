@@ -14,6 +14,7 @@ connection is closed.
 import asyncio
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -121,7 +122,7 @@ class Server:
         except (OSError, OverflowError) as error:  # which names ways of Python to say it
             raise ArgumentError(
                 f"cannot listen at {self.place.host}, port {self.place.port}: "
-                f"{error}; take another host or port"
+                f"{_plainly(error)}; take another host or port"
             ) from error
 
     async def __aexit__(self, *_: object) -> None:
@@ -289,3 +290,10 @@ def _peer(socket: "ServerConnection") -> str:
 _SILENT = logging.getLogger("sgmse.live.server")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
+
+
+def _plainly(error: OSError | OverflowError) -> str:
+    """Why an address is not to be had, in the words of the system."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return str(error)
