@@ -14,6 +14,9 @@ SHARE = 1e-3  # of the samples of a channel, from where on it is said
 MOST = 0.9  # and up to where: what is always at its largest value is no speech, as a constant
 NEAR = 1e-4  # of the largest value
 TOP = 3  # samples in a row
+#: A peak below it, -34 dB of full scale, is no limit of a recorder; near silence of few steps of
+#: quantisation has many flat tops.
+QUIETEST = 0.02
 
 
 class Tops:
@@ -49,4 +52,4 @@ class Tops:
         if self._peaks is None:
             return False
         share = self._tops / self._samples
-        return bool(((share > SHARE) & (share < MOST) & (self._peaks > 0)).any())
+        return bool(((share > SHARE) & (share < MOST) & (self._peaks > QUIETEST)).any())

@@ -44,9 +44,19 @@ def test_what_is_not_clipped_is_not_said_to_be(speech):
         assert not lines(x)
 
 
+def test_few_steps_of_quantisation_are_no_limit():
+    near_silence = np.random.default_rng(0).integers(-1, 2, (1, 20000)) / 32768
+    tops = Tops()
+    tops.add(near_silence)
+    assert not tops.clipped
+    tops = Tops()
+    tops.add(10000 * near_silence)  # as loud, that would be one
+    assert tops.clipped
+
+
 def test_what_comes_before_the_largest_value_is_no_top(speech):
     tops = Tops()
-    tops.add(0.1 * speech.clip(-0.2, 0.2))
+    tops.add(0.5 * speech.clip(-0.2, 0.2))
     assert tops.clipped
     tops.add(speech)
     assert not tops.clipped
