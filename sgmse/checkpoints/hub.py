@@ -17,23 +17,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from sgmse._checks import arguments
-from sgmse.checkpoints.native import (
-    AUTOENCODER,
-    CARD,
-    CONFIG,
-    UPPER_BAND,
-    WEIGHTS,
-    Checkpoint,
-    load,
-    save,
-)
+from sgmse.checkpoints.native import FILES, Checkpoint, load, save
 from sgmse.config import Classes
 from sgmse.errors import CheckpointError
 
 __all__ = ["HUB", "fetch", "from_pretrained", "push_to_hub", "save_pretrained"]
 
 HUB = "hf://"
-FILES = [WEIGHTS, UPPER_BAND, AUTOENCODER, CONFIG, CARD]
 
 
 def from_pretrained(
@@ -83,7 +73,7 @@ def fetch(name: str, **options: Any) -> Path:
     from huggingface_hub import snapshot_download
 
     with _failures_named(f"the hub gave no {name!r}", "check the name and the network"):
-        return Path(snapshot_download(repository, allow_patterns=FILES, **options))
+        return Path(snapshot_download(repository, allow_patterns=[*FILES], **options))
 
 
 def save_pretrained(
@@ -142,7 +132,7 @@ def push_to_hub(
                 commit_message=commit_message,
                 revision=branch,
                 create_pr=create_pr,
-                allow_patterns=FILES,
+                allow_patterns=[*FILES],
             )
             return str(commit.commit_url)
 

@@ -43,11 +43,7 @@ def load_model(
     if path.is_file():
         checkpoint = published.read(path, compat)
         return checkpoint if quality is None else _of_quality(checkpoint, quality, name_or_path)
-    if compat is not None:
-        raise ArgumentError(
-            f"{name_or_path} is no published checkpoint, which alone have a sampler with "
-            f"compat={compat!r}; leave it out"
-        )
+    native.refuse_compat(name_or_path, compat)
     checkpoint = native.load(path, classes=classes)
     return checkpoint if quality is None else _of_quality(checkpoint, quality, name_or_path)
 

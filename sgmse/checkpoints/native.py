@@ -38,6 +38,8 @@ WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 UPPER_BAND = "upper_band.safetensors"
 #: Those of its transform, where that has any.
 AUTOENCODER = "autoencoder.safetensors"
+#: All that a folder of a model may hold.
+FILES = (WEIGHTS, UPPER_BAND, AUTOENCODER, CONFIG, CARD)
 #: Keys of format 1, and of recipes of that time: the section of each, and its name there.
 FLAT: Mapping[str, tuple[str, str]] = {
     "sample_rate": ("front", "sample_rate"),
@@ -282,6 +284,15 @@ def _halved(name: str, value: Tensor) -> Tensor:
             f"{LARGEST_HALF:g} at most; save it in 32 bits"
         )
     return value.to(float16)
+
+
+def refuse_compat(model: str | Path, compat: str | None) -> None:
+    """Raise `ArgumentError` where a native model is asked for a published sampler."""
+    if compat is not None:
+        raise ArgumentError(
+            f"{model} is no published checkpoint, which alone have a sampler with "
+            f"compat={compat!r}; leave it out"
+        )
 
 
 def load(folder: str | Path, *, classes: Classes | None = None) -> Checkpoint:

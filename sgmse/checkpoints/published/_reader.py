@@ -4,15 +4,7 @@ from pathlib import Path
 
 from sgmse._files import whole_folder
 from sgmse.checkpoints import native
-from sgmse.checkpoints.native import (
-    AUTOENCODER,
-    CARD,
-    CONFIG,
-    UPPER_BAND,
-    WEIGHTS,
-    Checkpoint,
-    save,
-)
+from sgmse.checkpoints.native import CARD, FILES, Checkpoint, save
 from sgmse.checkpoints.published import _archives, _torch_files
 from sgmse.checkpoints.published._bbed import Bridge, Corrected
 from sgmse.checkpoints.published._cose import COSE
@@ -28,7 +20,6 @@ from sgmse.checkpoints.published._storm import Storm
 from sgmse.checkpoints.published._unpickler import mapping
 from sgmse.errors import ArgumentError, CheckpointError
 
-FILES = (WEIGHTS, UPPER_BAND, AUTOENCODER, CONFIG, CARD)
 #: In the order in which they are asked.
 FAMILIES: tuple[Family, ...] = (
     *(Storm(), Bridge(), Corrected(), Official(), EDM2SE(), NeMo()),
@@ -94,11 +85,7 @@ def convert(
         raise CheckpointError(f"{folder} is there and is no model; choose another name")
     source, card = Path(source), None
     if source.is_dir():
-        if compat is not None:
-            raise ArgumentError(
-                f"{source} is no published checkpoint, which alone have a sampler with "
-                f"compat={compat!r}; leave it out"
-            )
+        native.refuse_compat(source, compat)
         checkpoint = native.load(source)
         if (source / CARD).is_file():
             card = (source / CARD).read_text("utf-8")
