@@ -99,7 +99,7 @@ def row(model: str, name: str, result: dict[str, Any], torch_seconds: list[float
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--models", nargs="+", default=["default", "refine"])
+    parser.add_argument("--models", nargs="+", default=["default"])
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")

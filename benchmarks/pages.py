@@ -27,7 +27,6 @@ ROOT = HERE.parent
 RESULTS = HERE / "results"
 README, CARD = ROOT / "README.md", ROOT / "sgmse" / "pretrained" / "default" / "README.md"
 CONFIG = CARD.with_name("config.json")
-REFINE = ROOT / "sgmse" / "pretrained" / "refine" / "README.md"
 SCORE = ROOT / "sgmse" / "pretrained" / "score" / "README.md"
 LIVE = ROOT / "sgmse" / "pretrained" / "live" / "README.md"
 PRIOR = ROOT / "sgmse" / "pretrained" / "prior" / "README.md"
@@ -38,11 +37,10 @@ QUALITIES = ("fast", "balanced", "best")
 WORTH = select(["pesq-wb", "estoi", "si-sdr", "dnsmos-ovrl", "distillmos", "phonesim"])
 #: Numbers of evaluations of the same weights, and with which they are compared.
 EVALUATIONS = (
-    ("2 evaluations", "fast"),
-    ("4 evaluations", "2 evaluations"),
-    ("2 evaluations", "balanced"),
-    ("best", "2 evaluations"),
+    ("balanced", "fast"),
     ("best", "balanced"),
+    ("4 evaluations", "balanced"),
+    ("best", "4 evaluations"),
 )
 KNOWN = ("mean", "low", "high", "count", "p")  # of a difference
 #: Of the test set, by corpus.
@@ -395,9 +393,8 @@ def pages() -> dict[Path, str]:
         found = sets_of("qualities")["corpus-test"]
         qualities = {"qualities": by_quality(found)}
         tables[README] |= qualities
-        tables[CARD] |= qualities
         evaluations = {"evaluations": by_evaluations(scores_of("qualities"))}
-        tables[REFINE] = qualities | evaluations
+        tables[CARD] |= qualities | evaluations
         made[CONFIG] = measured(CONFIG.read_text(encoding="utf-8"), found)
     if (RESULTS / "live-test").exists():
         streamed = sets_of("live-test")["corpus-test"]

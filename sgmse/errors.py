@@ -194,7 +194,7 @@ def with_parts(kind: Callable[[str], E], texts: Iterable[str]) -> E:
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """A part of a message, " (did you mean 'x'?)"; "" where no known name is near.
 
-    >>> did_you_mean("defualt", ["default", "refine"])
+    >>> did_you_mean("defualt", ["default", "live"])
     " (did you mean 'default'?)"
     """
     by_word = {item.lower().lstrip("-"): item for item in known}

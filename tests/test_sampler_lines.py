@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from numpy.typing import NDArray
 
@@ -37,8 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Pages, and what help texts and docstrings are made of.
 TEXTS = [
     *(ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "sgmse/pretrained/default/README.md"),
-    *(ROOT / "sgmse/pretrained/refine/README.md", ROOT / "sgmse/pretrained/score/README.md"),
-    *(ROOT / "sgmse/pretrained/live/README.md", ROOT / "sgmse/pretrained/restore/README.md"),
+    *(ROOT / "sgmse/pretrained" / name / "README.md" for name in ("score", "live", "restore")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "notebooks").glob("*.ipynb")),
     *sorted((ROOT / "sgmse").rglob("*.py")),
@@ -176,14 +174,13 @@ def gained(model: ScoreModel | Regeneration, front: FrontEnd, sampler: Sampler) 
     return si_sdr(clean, enhancer(noisy, 16000), 16000) - si_sdr(clean, noisy, 16000)
 
 
-def test_refine_predicts_as_the_default():
-    parts = ours("refine").model.parts
-    for name, value in ours().model.parts["network"].state_dict().items():
-        assert torch.equal(parts["predictor"].state_dict()[name], value)
-    assert parts["moved"] == 0.5
-    best = sgmse.load(quality="best")
-    assert best.sampler == ours("refine").sampler
-    assert isinstance(best.model, Regeneration)
+def test_the_qualities_are_ways_to_use_one_model():
+    fast, balanced, best = (sgmse.load(quality=name) for name in ("fast", "balanced", "best"))
+    assert isinstance(balanced.model, Regeneration)
+    assert balanced.model.parts["moved"] == 0.5
+    assert balanced.sampler == ours().sampler
+    found = [(own.sampler.grid.steps, own.sampler.shifts) for own in (fast, balanced, best)]
+    assert found == [(0, 1), (1, 1), (1, 2)]
 
 
 def test_the_lines_are_better_than_the_recording():
@@ -192,7 +189,7 @@ def test_the_lines_are_better_than_the_recording():
         assert gain(enhancer) > 2, f"{source}: {line}"
     places = {source for source, _, _ in found}
     assert places >= {"README.md", "sgmse/cli/bench.py", "sgmse/cli/enhance.py"}
-    assert {e.sampler.grid.steps for _, _, e in found} >= {1, 2}
+    assert {e.sampler.grid.steps for _, _, e in found} >= {1, 3}
 
 
 @pytest.mark.parametrize(
@@ -214,16 +211,8 @@ def test_a_line_that_is_none_is_found(page):
 @pytest.mark.slow
 def test_what_the_model_is_made_for_is_better_than_the_recording():
     """All that is not refused: each solver and grid of config.json in each number of steps."""
-    enhancer = ours()
-    few, one = enhancer.samplers
-    for solver in few.solvers:
-        for grid in few.grids:
-            for steps in few.steps:
-                assert gain(enhancer.with_sampler(solver, steps, grid=grid)) > 3
-    assert one.steps == (1,)
-    assert one.earliest == 1
-    for solver in ("sde", "sde2", solvers.UniPC(), solvers.Singlestep()):
-        assert gain(enhancer.with_sampler(solver)) > 3
-    (both,) = ours("refine").samplers
-    for steps in both.steps:
-        assert gain(ours("refine").with_sampler(steps=steps)) > 3
+    (made_for,) = ours().samplers
+    for solver in made_for.solvers:
+        for grid in made_for.grids:
+            for steps in made_for.steps:
+                assert gain(ours().with_sampler(solver, steps, grid=grid)) > 3

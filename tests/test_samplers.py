@@ -63,11 +63,8 @@ def test_noise_is_refused_in_one_line_with_what_works(default, wrong, tmp_path):
             way()
         said = str(refused.value)
         assert "\n" not in said
-        assert (
-            "what works is Exponential(start=0.0) (ode) or Multistep(start=0.0) (ode2) on Uniform("
-            in said
-        )
-        assert "in 1 or 2 steps" in said
+        assert "what works is Exponential(start=0.0) (ode) on Uniform(" in said
+        assert "in 0, 1 or 3 steps" in said
         assert said.endswith("use --force (force=True)")
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
@@ -91,11 +88,11 @@ def test_another_object_of_the_same_is_refused(default):
 
 
 def test_by_force_it_is_done_and_said(default, tmp_path):
-    with pytest.warns(SamplerWarning, match="not made for 3 steps.*; this is done all the same"):
-        made = default(NOISE, RATE, steps=3, force=True)
+    with pytest.warns(SamplerWarning, match="not made for 2 steps.*; this is done all the same"):
+        made = default(NOISE, RATE, steps=2, force=True)
     assert np.isfinite(made).all()
     with pytest.warns(SamplerWarning):
-        forced = sgmse.load(device="cpu", steps=3, shifts=1, force=True)
+        forced = sgmse.load(device="cpu", steps=2, shifts=1, force=True)
     np.testing.assert_allclose(forced(NOISE, RATE), made, atol=1e-6)
 
 
@@ -252,12 +249,12 @@ def test_the_command_line_refuses_and_forces(capsys, tmp_path, monkeypatch):
     assert len(err.splitlines()) == 1
     assert "--force (force=True)" in err
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
-    assert main(["enhance", "a.wav", "--steps", "3", "--shifts", "1", "--force"]) == 0
+    assert main(["enhance", "a.wav", "--steps", "2", "--shifts", "1", "--force"]) == 0
     out, err = capsys.readouterr()
-    assert err.splitlines()[0].startswith("sgmse: warning: the model is not made for 3 steps")
+    assert err.splitlines()[0].startswith("sgmse: warning: the model is not made for 2 steps")
     assert Path("a_enhanced.wav").exists()
 
 
 def test_info_says_what_a_model_is_made_for(capsys):
     assert main(["info"]) == 0
-    assert "on Uniform(end=0.0) in 1 or 2 steps, or any solver on any" in capsys.readouterr().out
+    assert "on Uniform(end=0.0) in 0, 1 or 3 steps" in capsys.readouterr().out

@@ -30,7 +30,6 @@ CANCELLED = "Cancelled; nothing was kept."
 LOOK = 0.15  # s between two looks at the work
 NAMED = {
     "default": "Default: speech out of noise",
-    "refine": "Refine: the default, then a second network",
     "score": "Score: draws several possible results",
     "live": "Live: hears nothing ahead, as sgmse live",
     "restore": "Restore: rooms, clipping, gaps, narrow bands",

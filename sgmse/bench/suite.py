@@ -6,7 +6,7 @@
     systems:
       noisy: {class: Noisy}
       default: {class: Model}
-      two steps: {class: Model, steps: 2}
+      best: {class: Model, quality: best}
       RNNoise: {class: RNNoise}
       mine: {class: Command, line: "denoise {input} {output}"}
     seeds: [0, 1]

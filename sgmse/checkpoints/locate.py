@@ -12,7 +12,7 @@ from sgmse.config import Classes
 from sgmse.errors import ArgumentError, CheckpointError, did_you_mean
 
 #: Models inside the package that clean recordings, and all: a prior hears none.
-ENHANCING = ("default", "refine", "score", "live", "restore")
+ENHANCING = ("default", "score", "live", "restore")
 PACKAGED = (*ENHANCING, "prior")
 
 

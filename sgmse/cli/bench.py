@@ -8,7 +8,7 @@ A suite is a YAML file:
   systems:
     noisy: {class: Noisy}
     default: {class: Model}
-    two steps: {class: Model, steps: 2}
+    best: {class: Model, quality: best}
     RNNoise: {class: RNNoise}                         a peer (extra 'peers'); also DeepFilterNet3,
                                                       GTCRN, DTLN, Hush, WebRTC, Speex,
                                                       NoiseReduce, LogMMSE, Wiener

@@ -12,7 +12,7 @@ of torch, on random inputs of two lengths.
 examples:
   sgmse export default default.onnx --audio
   sgmse export runs/mine/best network.onnx
-  sgmse export refine predictor.onnx --part predictor
+  sgmse export default predictor.onnx --part predictor
   sgmse export default default.xml --to openvino --audio
   sgmse export live web/step.onnx --stream --runner --page
 """

@@ -20,7 +20,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 T = TypeVar("T")
 
 #: Those of `sgmse.checkpoints.ENHANCING`, for which the help does not wait.
-MODELS = ("default", "refine", "score", "live", "restore")
+MODELS = ("default", "score", "live", "restore")
 MODEL = (
     f"{', '.join(MODELS)}, a folder, a published checkpoint such as file.ckpt, "
     "or hf://owner/name for a repository on the Hugging Face hub"

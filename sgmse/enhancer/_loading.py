@@ -32,7 +32,7 @@ def load(
     """Load a model, ready to enhance.
 
     Args:
-        name_or_path: "default", "refine", "score", "live" or "restore" for a model in the package,
+        name_or_path: "default", "score", "live" or "restore" for a model in the package,
             a folder, a published checkpoint ("file.ckpt"), or "hf://owner/name" for a repository
             on the Hugging Face hub.
         device: where it runs; with CUDA where there is a GPU for it, else on the CPU. Others, such

@@ -102,8 +102,8 @@ def test_one_that_fails_leaves_the_others(ask, recordings):
 
 
 def test_the_models_that_are_offered():
-    assert Models().names == ["default", "refine", "score", "live", "restore"]
-    assert Models("score").names == ["score", "default", "refine", "live", "restore"]
+    assert Models().names == ["default", "score", "live", "restore"]
+    assert Models("score").names == ["score", "default", "live", "restore"]
     assert Models("mine/").names[0] == "mine/"
     assert Models().usual("default") == "balanced"
     assert Models().usual("score") is None

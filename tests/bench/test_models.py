@@ -63,16 +63,16 @@ def test_a_quality_is_what_its_model_says():
     tiny_model = tiny.checkpoint()
     offered = {
         "fast": Quality(replace(tiny_model.sampler, shifts=3)),
-        "best": Quality(model="default"),
+        "best": Quality(model="live"),
     }
     save(replace(tiny_model, qualities=offered), "offering")
     plain, fast, best = (Model("offering", quality=q) for q in (None, "fast", "best"))
     assert fast.load()(Path("noisy.flac"), Path("out.wav"), 0).evaluations == 3
     digests = [system.conditions()["weights"] for system in (Model("model"), plain, fast, best)]
     assert digests[0] == digests[1] == digests[2]  # what is offered changes no sound
-    assert digests[3] == Model().conditions()["weights"]
+    assert digests[3] == Model("live").conditions()["weights"]
     said = best.about(best.conditions())
-    assert (said.what.split(":")[0], said.licence) == ("default", "cc-by-sa-4.0")
+    assert (said.what.split(":")[0], said.licence) == ("live", "cc-by-sa-4.0")
     assert len({system.conditions()["sampler"] for system in (plain, fast, best)}) == 3
     assert_kept(replace(plain, dry=0.25), plain)
     with pytest.raises(ValueError, match="has no quality 'balanced'"):

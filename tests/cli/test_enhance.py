@@ -321,7 +321,7 @@ def test_a_quality_is_its_sampler(call):
     results = {}
     for name, options in {
         "fast": ("--quality", "fast"),
-        "one": ("--shifts", "1"),
+        "one": ("--steps", "0"),
         "balanced": ("--quality", "balanced"),
         "plain": (),
         "gentle": ("--quality", "gentle"),

@@ -28,7 +28,7 @@ def test_a_model_becomes_a_file(model, call, tmp_path):
         (["MODEL", "a.onnx", "--to", "openvino"], "a.onnx must end in .xml; call it a.xml"),
         (["MODEL", "a.onnx", "--part", "predictor"], "the model has no predictor"),
         (["nowhere", "a.onnx"], "no model 'nowhere'"),
-        (["refine", "a.onnx"], "the model has two networks: export each, --part predictor"),
+        (["default", "a.onnx"], "the model has two networks: export each, --part predictor"),
     ],
 )
 def test_what_has_no_file_is_one_line(words, says, model, call, tmp_path, monkeypatch):

@@ -63,7 +63,7 @@ def test_info_of_a_folder(model, about):
 def test_info_says_what_the_qualities_of_a_model_are(about, call):
     rows = about()
     assert list(rows).index("quality fast") < list(rows).index("quality best")
-    assert rows["quality fast"].startswith("1 step, 1 shift")
+    assert rows["quality fast"].startswith("0 steps, 1 shift")
     facts = json.loads(call("info", "--json")[1])
     assert facts["qualities"]["balanced"]["sampler"]["shifts"] == facts["shifts"]
 

@@ -196,7 +196,7 @@ def test_a_network_that_is_asked_at_many_times(backend, tmp_path):
 @pytest.mark.slow
 def test_the_models_of_the_package(tmp_path):
     noisy = read(NOISY)[0][0, :32000].astype(np.float32)
-    for name in ("default", "refine"):
+    for name in ("default", "live"):
         enhancer = sgmse.load(name)
         quick = accelerated(enhancer, "onnx", cache=tmp_path)
         assert close(quick(noisy, 16000), enhancer(noisy, 16000))

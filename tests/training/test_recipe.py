@@ -21,12 +21,16 @@ from sgmse.training.unrolled import Unrolled
 from sgmse.transforms import Log
 
 
-def test_default_recipe_is_the_default_model():
-    recipe, shipped_model = load_recipe("default"), load(locate("default"))
-    assert recipe.model == model_of(shipped_model)
-    assert recipe.front == shipped_model.front
-    assert recipe.sampler == shipped_model.sampler
-    assert recipe.licence == shipped_model.licence
+def test_two_recipes_are_the_default_model():
+    """`default` makes the predictor, `refine` the network that corrects it."""
+    first, second = load_recipe("default"), load_recipe("refine")
+    shipped_model = load(locate("default"))
+    assert second.model == model_of(shipped_model)
+    assert first.model["network"] == second.model["predictor"]
+    assert first.model["sde"] == second.model["sde"]
+    assert first.front == second.front == shipped_model.front
+    assert replace(second.sampler, shifts=1) == shipped_model.sampler
+    assert first.licence == second.licence == shipped_model.licence
 
 
 def test_everything_can_start_from_the_default_model():
