@@ -418,10 +418,10 @@ def pages() -> dict[Path, str]:
     for page, parts in tables.items():
         text = page.read_text(encoding="utf-8")
         for name, table in parts.items():
-            start, end = f"<!-- {name} -->\n", "\n<!-- end -->"
+            start, end = f"<!-- {name} -->", "<!-- end -->"
             pattern = re.escape(start) + ".*?" + re.escape(end)
             text, count = re.subn(
-                pattern, lambda _, t=table, s=start, e=end: s + t + e, text, flags=re.DOTALL
+                pattern, lambda _, t=table, s=start, e=end: f"{s}\n{t}\n{e}", text, flags=re.DOTALL
             )
             if count != 1:
                 raise SystemExit(f"{page} has {count} places {start.strip()} ... <!-- end -->")

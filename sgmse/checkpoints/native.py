@@ -50,6 +50,9 @@ FLAT: Mapping[str, tuple[str, str]] = {
     "grid": ("sampler", "grid"),
     "shifts": ("sampler", "shifts"),
 }
+#: Seconds that are enhanced in one piece: longer ones cost memory and bring nothing
+#: (benchmarks/results/segments.md). The least is twice the overlap of two pieces.
+SEGMENT, LEAST_SEGMENT = 10.0, 2.0
 #: What a model may say that it mends: what is said of recordings that another one would.
 MENDS = ("clipping",)
 
@@ -120,6 +123,7 @@ class Checkpoint:
         dry: share of the input that stays in its results.
         effect: what was measured of it, where that does not stand at its qualities.
         mends: what of recordings it restores beside noise, such as "clipping".
+        segment: seconds that are enhanced in one piece, see `Enhancer`.
     """
 
     model: ScoreModel | Regeneration
@@ -133,10 +137,12 @@ class Checkpoint:
     dry: float = 0.0
     effect: Effect | None = None
     mends: tuple[str, ...] = ()
+    segment: float = SEGMENT
 
     def __post_init__(self) -> None:
         kinds(self)
         number("dry", self.dry, 0, 1)
+        number("segment", self.segment, LEAST_SEGMENT)
         if odd := sorted({*self.mends} - {*MENDS}):
             raise ArgumentError(f"mends holds {', '.join(MENDS)}, not {odd[0]!r}")
         if odd := sorted(self.qualities.keys() - {*get_args(QualityName)}):
@@ -179,15 +185,15 @@ class Config:
     dry: float = 0.0
     effect: Effect | None = None
     mends: tuple[str, ...] = ()
+    segment: float = SEGMENT
 
     def checkpoint(self) -> Checkpoint:
         """What it describes; its weights are random."""
         core = (self.network, self.sde, self.parametrization, self.latest)
         model = assemble(*core, self.predictor, self.conditioning, self.moved)
         about = self.licence, self.training, self.samplers, self.qualities, self.upper_band
-        return Checkpoint(
-            model, self.front, self.sampler, *about, self.dry, self.effect, self.mends
-        )
+        heard = self.dry, self.effect, self.mends, self.segment
+        return Checkpoint(model, self.front, self.sampler, *about, *heard)
 
 
 def sections(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -246,6 +252,8 @@ def save(
         config["effect"] = to_plain(checkpoint.effect, classes, Effect)
     if checkpoint.mends:
         config["mends"] = list(checkpoint.mends)
+    if checkpoint.segment != SEGMENT:
+        config["segment"] = checkpoint.segment
     if checkpoint.upper_band is not None:
         config["upper_band"] = to_plain(checkpoint.upper_band, classes)
     text = json.dumps(config, indent=2) + "\n"

@@ -16,6 +16,7 @@ from sgmse._lanes import callers
 from sgmse._pieces import Drawing, waiting_for
 from sgmse.audio import Block, ClipMode, InMemory, Source, name_of, passage
 from sgmse.checkpoints import Checkpoint
+from sgmse.checkpoints.native import SEGMENT
 from sgmse.config import abridged
 from sgmse.enhancer._observed import Observed
 from sgmse.enhancer._options import Audio, Options, Progress
@@ -64,7 +65,7 @@ class Enhancer:
     model: ScoreModel | Regeneration
     front: FrontEnd
     sampler: Sampler
-    segment: float = 20.0
+    segment: float = SEGMENT
     overlap: float = 1.0
     samplers: tuple[SamplerRange, ...] = ()
     force: bool = False
@@ -109,6 +110,7 @@ class Enhancer:
             upper_band=checkpoint.upper_band,
             dry=checkpoint.dry,
             mends=checkpoint.mends,
+            segment=checkpoint.segment,
         )
 
     def with_sampler(

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from safetensors.torch import load_file, save_file
 from tiny import Identity, Predictive, checkpoint, network, regeneration, with_sampler
 
+import sgmse
 from sgmse.checkpoints import CLASSES, Checkpoint, load, locate, save
 from sgmse.errors import CheckpointError
 from sgmse.estimates import Data, Score
@@ -130,6 +131,15 @@ def test_a_round_trip_of_a_latest_time(tmp_path):
     edit(tmp_path, latest=...)
     with pytest.raises(CheckpointError, match=r"has a\(1\) = 0"):
         load(tmp_path)
+
+
+def test_a_round_trip_of_the_length_of_pieces(tmp_path):
+    for name, ours in {"own": replace(checkpoint(), segment=30.0), "usual": checkpoint()}.items():
+        kept = load(save(ours, tmp_path / name))
+        assert kept.segment == sgmse.load(tmp_path / name).segment == ours.segment
+    edit(tmp_path / "own", segment=1)
+    with pytest.raises(CheckpointError, match="segment must be at least 2, not 1"):
+        load(tmp_path / "own")
 
 
 def test_a_config_from_before_there_were_predictors(folder):

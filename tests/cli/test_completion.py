@@ -35,7 +35,7 @@ TYPED = [
     ("enhance no", "noisy.wav notes", "--solver"),
     ("enhance --steps 3 no", "noisy.wav", "--solver"),
     ("enhance --steps ", "", "noisy.wav notes"),
-    ("enhance --model re", "refine restore", "default noisy.wav"),
+    ("enhance --model re", "restore", "default noisy.wav"),
     ("enhance --model no", "noisy.wav notes", "default"),
     ("info li", "live", "noisy.wav"),
     ("train fl", "flowse", "bbed"),

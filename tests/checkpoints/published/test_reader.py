@@ -91,8 +91,9 @@ def test_a_round_trip(tiny, tmp_path):
     assert sorted(p.name for p in folder.iterdir()) == FILES
     assert [p.name for p in folder.parent.iterdir()] == ["model"]
     ours, theirs = load(folder), read(tiny)
-    for name in ("front", "sampler", "training"):
+    for name in ("front", "sampler", "training", "segment"):
         assert getattr(ours, name) == getattr(theirs, name), name
+    assert ours.segment == 20.0  # seconds, longer than those of native models
     assert ours.model.sde == theirs.model.sde
     assert ours.model.parametrization == theirs.model.parametrization
     weights, others = ours.model.state_dict(), theirs.model.state_dict()
