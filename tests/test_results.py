@@ -225,6 +225,14 @@ def test_the_gentle_quality_takes_no_phones_away():
     assert sum(change < -noise for change in every) <= 0.05 * len(every)
 
 
+def test_the_usual_pieces_cost_less_memory_and_no_quality():
+    lengths = {own["segment"]: own for own in json.loads((RESULTS / "segments.json").read_text())}
+    usual, longest = lengths[load_model("default").segment], lengths[max(lengths)]
+    assert usual["megabytes"] < 0.7 * longest["megabytes"]
+    for name, harm in {"PESQ-WB": 0.02, "ESTOI": 0.002, "SI-SDR": 0.2}.items():
+        assert usual["differences"][name]["mean"] > -harm, name
+
+
 def test_more_evaluations_are_better(monkeypatch):
     """The bars of the shipped models, recording by recording: two evaluations against one, four
     against two, in no measure worse by more than is heard."""

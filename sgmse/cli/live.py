@@ -44,6 +44,13 @@ if TYPE_CHECKING:
     from sgmse.live.devices import Device
 
 
+#: What helps where sound comes from a microphone, and where from stdin.
+CLIPPED = (
+    "lower the level of the microphone",
+    "lower its level where it is recorded, or mend it later: sgmse enhance FILE --model restore",
+)
+
+
 def add(commands: Commands) -> None:
     """Describe the command."""
     parser = command(commands, "live", run, __doc__)
@@ -133,6 +140,7 @@ def run(options: argparse.Namespace) -> int:
             line.drain()
     for loss in [] if line is None or options.quiet else line.losses:
         console.warn(f"{loss}; with a lower load, or more --latency, less is")
+    passage.tell_clipped(CLIPPED[source is None])
     if failed is not None:
         raise failed
     if ending.asked:

@@ -83,9 +83,12 @@ class Passage:
         write: "Callable[[Block], object]",
         status: "Status | None",
     ) -> None:
+        from sgmse.postprocessing import Tops  # which has torch, as the stream
+
         self.stream, self.name, self.write, self.status = stream, name, write, status
         self.silence = stream.delay  # samples that are still to be left out
         self.heard = 0
+        self.tops = None if "clipping" in stream.enhancer.mends else Tops()
 
     def give(self, block: "Block") -> None:
         """Pass a block on."""
@@ -97,6 +100,8 @@ class Passage:
             remedy = "check what pipes into it"
             raise AudioError(self.name, f"{at}, {error}", remedy) from error
         self.heard += block.shape[1]
+        if self.tops is not None:
+            self.tops.add(block)
         if self.status is not None and block.shape[1]:
             seconds = block.shape[1] / self.stream.sample_rate
             self.status.levels(block, made)
@@ -107,6 +112,12 @@ class Passage:
         """Write what is still held."""
         if self.heard:
             self._write(self.stream.flush())
+
+    def tell_clipped(self, remedy: str) -> None:
+        """Warn of clipping in what was heard, with what helps."""
+        if self.tops is not None and self.tops.clipped:
+            text = f"{self.name}: this is clipped, and stays so; {remedy}"
+            warnings.warn(text, RecordingWarning, stacklevel=2)
 
     def _write(self, made: "Block") -> None:
         skipped = min(self.silence, made.shape[1])

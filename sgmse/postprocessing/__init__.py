@@ -6,6 +6,7 @@ the model does not hear; what a listener should know is said, and noise that the
 found. Arrays are (channels, samples); each channel is by itself.
 """
 
+from sgmse.postprocessing._clipped import Tops
 from sgmse.postprocessing._content import Content
 from sgmse.postprocessing._finish import Finish
 from sgmse.postprocessing._level import Level, raised
@@ -24,6 +25,7 @@ __all__ = [
     "Level",
     "Plausibility",
     "Remarks",
+    "Tops",
     "UpperBand",
     "at_least",
     "check_finite",

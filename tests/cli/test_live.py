@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from sgmse.live._frames import networks_of
 
 RATE, LENGTH = 16000, 6000
 S16 = Pcm("s16", RATE)
+NOISY = Path(__file__).parents[1] / "data" / "noisy.wav"
 
 
 def sound(samples: int = LENGTH, channels: int = 1) -> np.ndarray:
@@ -105,6 +107,14 @@ def test_the_header_of_a_wav_that_is_said_to_be_raw_is_said(piped):
     code, out, err = piped(content, "--raw", "s16", "--rate", str(RATE))
     assert (code, len(out)) == (0, len(content))
     assert "<stdin>: begins with the header of a WAV file, which is taken as sound; leave" in err
+
+
+def test_clipping_is_said_once_at_the_end(piped):
+    speech = read(NOISY)[0][:1, :LENGTH]
+    for x, told in ((speech, 0), (speech.clip(-0.05, 0.05), 1)):
+        code, _, err = piped(S16.header() + S16.content(x))
+        assert code == 0
+        assert err.count("warning: <stdin>: this is clipped, and stays so; lower its level") == told
 
 
 def test_a_file_is_no_stream(call):
