@@ -130,7 +130,7 @@ def test_what_the_sound_depends_on_is_in_the_conditions():
     assert Model("model", device="cpu").conditions()["sampler"] == (
         "Exponential(eta=0.0, start=0.0, whole=False, unknown=None) "
         "on Uniform(steps=1, start=1.0, end=0.0, finish=True), "
-        "20.0 s, 1.0 s, zero, 1, cover, kept, 1, cpu"
+        "10.0 s, 1.0 s, zero, 1, cover, kept, 1, cpu"
     )
 
 
