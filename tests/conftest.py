@@ -80,6 +80,18 @@ def first_often(count: int, cases: Iterable[Any]) -> list[Any]:
     ]
 
 
+def first_of_each(cases: Iterable[Any]) -> list[Any]:
+    """One case of each class, of its first object, as it is, the others as slow tests."""
+    kinds: set[type] = set()
+    made = []
+    for case in cases:
+        values = case if isinstance(case, tuple) else (case,)
+        seen = type(values[0]) in kinds
+        kinds.add(type(values[0]))
+        made.append(pytest.param(*values, marks=[pytest.mark.slow] * seen))
+    return made
+
+
 def in_turn(first: list[Any], *others: list[Any]) -> list[Any]:
     """All combinations: those of the others with one of the first, in turn, the rest as slow tests.
 
@@ -148,6 +160,8 @@ SOLVERS: list[Solver] = [
     solvers.DormandPrince(rtol=1e-3, atol=1e-3),
 ]
 
+SOLVERS_OFTEN = first_of_each(SOLVERS)
+
 GRIDS: list[Grid] = [
     solvers.Uniform(5),
     solvers.Polynomial(5),
@@ -169,6 +183,14 @@ def seed() -> None:
 def pytest_collection() -> None:
     """Thousands of tests are made and kept, which no search for garbage needs to look at."""
     gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A browser takes long to start, and for every page."""
+    for item in items:
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection_finish() -> None:

@@ -7,7 +7,7 @@ from math import log
 
 import pytest
 import torch
-from conftest import SDES, first_often
+from conftest import SDES, first_of_each, first_often
 from problems import Draws, Gaussian, noise, slope, times
 from proofs import VARIANCES, flow_errors, response
 from torch import Tensor
@@ -376,6 +376,7 @@ def test_wrong_values(make, says):
         make()
 
 
+@pytest.mark.slow
 def test_single_precision():
     for sde in BRIDGES:
         problem, y = Gaussian(sde, 0.5, 0.3), noise(2, 4)
@@ -460,7 +461,7 @@ CASES = first_often(1, [(SBVE(), FEW, 0.15), *((sde, COUNTS, 0.12) for sde in BR
 
 
 @pytest.mark.parametrize(("sde", "counts", "tolerance"), CASES, ids=repr)
-@pytest.mark.parametrize(("solver", "eta2"), NOISE, ids=repr)
+@pytest.mark.parametrize(("solver", "eta2"), first_of_each(NOISE), ids=repr)
 def test_orders_on_estimates_that_err(solver, eta2, sde, counts, tolerance):
     """Mean and variance, of the process of that strength: HybridHeun's is its share of noise."""
     problem = Erring(sde, 0.5 - 0.3j, VARIANCES)

@@ -85,6 +85,7 @@ def test_the_sampling_loop_waits_for_nothing_on_a_gpu():
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.mark.slow
 def test_the_benchmark_for_a_gpu_runs_in_miniature(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
     monkeypatch.setattr("sgmse.load", lambda device, precision: tiny.enhancer())

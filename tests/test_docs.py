@@ -75,24 +75,23 @@ def rows(text: str) -> list[list[list[str]]]:
     ]
 
 
-#: Pages whose blocks take long, and what they need beside the package.
-LONG = {
+#: What the blocks of pages need beside the package.
+NEEDED = {
     "export.md": ("onnx", "onnxruntime"),
-    "many-files.md": (),
     "other-programs.md": ("datasets", "lhotse", "pedalboard"),
     "plot.md": ("matplotlib",),
-    "start.md": (),
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(p, marks=pytest.mark.slow) if p.name in LONG else p for p in PAGES],
+    PAGES,
     ids=lambda page: page.name,
 )
 def test_the_python_runs(page, tmp_path, monkeypatch):
     """All blocks of a page in one session, in the order of the text, as in the repository."""
-    for package in LONG.get(page.name, ()):
+    for package in NEEDED.get(page.name, ()):
         pytest.importorskip(package, reason="needs an extra")
     for entry in DOCS.parent.iterdir():
         (tmp_path / entry.name).symlink_to(entry)

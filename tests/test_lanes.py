@@ -84,6 +84,7 @@ def test_a_failure_ends_what_is_under_way(four_threads):
     assert len(ended) <= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.05, 0.2])  # one segment, three
 @pytest.mark.parametrize("steps", [1, 3])
 def test_a_result_does_not_depend_on_threads(four_threads, seconds, steps):

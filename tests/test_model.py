@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import GRIDS, OFTEN, PARAMETRIZATIONS, SDES, together
+from conftest import GRIDS, OFTEN, PARAMETRIZATIONS, SDES, SOLVERS_OFTEN, together
 from parity_models import CONFIGS, SIMPLER, configurations, model_of
 from problems import Gaussian, noise, times
 from tiny import Predictive, regeneration
@@ -101,6 +101,7 @@ def test_every_parametrization_samples_as_the_exact_model(sde, parametrization):
     check_samples(sde, parametrization, Multistep(eta=0.5), Uniform(5))
 
 
+@pytest.mark.parametrize("solver", SOLVERS_OFTEN, ids=repr)
 @together(sde=OFTEN)
 def test_every_solver_samples_from_a_model_as_from_the_exact_one(sde, solver):
     check_samples(sde, EDM(), solver, LogSNR(5))

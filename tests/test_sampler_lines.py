@@ -183,6 +183,7 @@ def test_the_qualities_are_ways_to_use_one_model():
     assert found == [(0, 1), (1, 1), (1, 2)]
 
 
+@pytest.mark.slow
 def test_the_lines_are_better_than_the_recording():
     found = lines()
     for source, line, enhancer in found:

@@ -66,6 +66,7 @@ def test_only_differences_beyond_chance_and_the_floor_count(made):
     assert script.really([v / 20 for v in near], [v / 20 for v in far], floor) == 0
 
 
+@pytest.mark.slow
 def test_the_page_is_that_of_the_run(made):
     script, numbers = made
     assert script.page(numbers) == (RESULTS / "solver-quality.md").read_text("utf-8")

@@ -156,6 +156,7 @@ def prior(sde=SDE, **more) -> Checkpoint:
     return Checkpoint(model, **{"front": tiny.FRONT, "sampler": Sampler(Multistep(), GRID)} | more)
 
 
+@pytest.mark.slow
 def test_networks_there_and_back():
     """To 1e-3 of the peak in what they see. Through audio less: it takes what is of no sound, of
     which consistent estimates have less."""

@@ -180,6 +180,7 @@ def test_long_vorbis_in_one_write(tmp_path):
     assert write(tmp_path / "x.ogg", audio, Info(16000)) == info(tmp_path / "x.ogg")
 
 
+@pytest.mark.slow
 def test_bounded_memory(tmp_path):
     """5 minutes of stereo through reading, resampling twice and writing, by blocks."""
     script = """

@@ -94,6 +94,7 @@ def test_importing_a_peer_changes_nothing_else(peer):
     assert np.geterr() == before
 
 
+@pytest.mark.slow
 def test_every_length_comes_back(peer, tmp_path: Path):
     fresh = peer.load_signal()
     for samples in (1600, 4801, 8000):
@@ -106,6 +107,7 @@ def test_every_length_comes_back(peer, tmp_path: Path):
     assert read(tmp_path / "clean.wav")[0].shape == (2, 4410)
 
 
+@pytest.mark.slow
 def test_a_recording_does_not_remember_the_one_before(peer):
     fresh = peer.load_signal()
     first, _, again = (fresh()(voice(n, 16000), 16000, 0) for n in (8000, 4800, 8000))

@@ -194,6 +194,7 @@ def test_a_study_runs_each_computation_once_and_counts():
     assert [evaluations[name] for name in line] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_goes_on():
     s = study(Multistep(), steps=(2, 3))
     seen = []

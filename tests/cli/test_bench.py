@@ -193,6 +193,7 @@ def test_a_report_is_made_unasked(reporting):
     assert str(Path.cwd()) not in page
 
 
+@pytest.mark.slow
 def test_what_is_in_the_report(reporting):
     pytest.importorskip("matplotlib")
     suite = SUITE.replace("sets: {", "sets: {other: {clean: clean, noisy: done}, ")

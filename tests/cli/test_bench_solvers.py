@@ -63,6 +63,7 @@ def test_a_model_becomes_a_front(run):
     assert set(told["fronts"]) == {"SI-SDR", "LSD"}
 
 
+@pytest.mark.slow
 def test_again_does_nothing_twice_and_work_may_lie_elsewhere(run):
     options = (*QUICK, "--solvers", "Multistep", "--seeds", "1,2", "--work", "work", "-o", "out")
     _, first, _ = run(*options)

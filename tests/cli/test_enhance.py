@@ -619,6 +619,7 @@ def test_an_interrupt_leaves_nothing_partial(run, monkeypatch):
     assert names("out") == ["a.wav"]
 
 
+@pytest.mark.slow
 def test_an_interrupt_stops_several_jobs(model):
     """A real SIGINT while two files are written."""
     make("in/short.wav", samples=100)

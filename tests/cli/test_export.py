@@ -50,6 +50,7 @@ def causal(tmp_path_factory):
     return save(tiny.causal_checkpoint(), tmp_path_factory.mktemp("causal") / "live")
 
 
+@pytest.mark.slow
 def test_a_step_of_a_stream_comes_with_what_runs_it(causal, call, tmp_path):
     target = tmp_path / "web" / "step.onnx"
     words = ("export", str(causal), str(target), "--stream", "--runner", "--page")

@@ -46,6 +46,7 @@ def test_the_picture_is_of_the_recording_and_its_result(run, monkeypatch):
         assert np.asarray(picture.convert("L")).std() > 20
 
 
+@pytest.mark.slow
 def test_several_at_the_same_time(run):
     code, out, err = run("a.wav", "b.flac", "-o", "clean/", "-j", "2", "--json")
     assert (code, err[0].split(";")[0]) == (0, "sgmse: 2 done")

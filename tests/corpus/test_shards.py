@@ -188,6 +188,7 @@ def test_pictures_of_shards_are_refused(capsys):
     assert "of which none is drawn" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_rows_of_a_table_keep_all_else():
     arrow = pytest.importorskip("pyarrow", reason="needs the extra ray")
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra ray")

@@ -56,6 +56,7 @@ def installed(backend: str) -> None:
         pytest.importorskip("openvino", reason="needs the extra openvino")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_results_are_those_of_torch(backend, enhancer, noisy, tmp_path):
     installed(backend)

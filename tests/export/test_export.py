@@ -106,6 +106,7 @@ def test_a_network_is_that_of_torch_at_any_length_and_batch(network_file):
         assert distance(ours, np.concatenate([theirs.real, theirs.imag], axis=1)) < CLOSE
 
 
+@pytest.mark.slow
 def test_audio_is_what_the_enhancer_makes_of_it(audio_file):
     """At any length, shorter than a window too; each row by itself, and silence is silent."""
     assert audio_file.difference < CLOSE

@@ -52,6 +52,7 @@ def close(ours: np.ndarray, theirs: np.ndarray) -> bool:
     return float(np.abs(ours - theirs).max()) < CLOSE * float(np.abs(theirs).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [RATE, 3 * RATE])
 def test_a_stream_is_that_of_torch(enhancer, quick, rate):
     audio = sound(1500, channels=2)

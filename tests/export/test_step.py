@@ -62,6 +62,7 @@ def exported(tmp_path_factory):
     return export(tiny.causal_checkpoint(), path, stream=True)
 
 
+@pytest.mark.slow
 @together(samples=[1, 14, 15, 16, 29, 30, 31, 100, 450, 997], seed=[0, 1])
 def test_blocks_of_any_length_give_what_the_stream_gives(exported, samples, seed):
     run, audio = Runner.open(exported.path), noise(2, samples)
@@ -128,6 +129,7 @@ FRONTS = {
 SCALED = ScoreModel(tiny.causal_checkpoint().model.network, SBVE(), EDM(0.2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [*({"front": front} for front in FRONTS.values()), {"model": SCALED}, {"dry": 0.2}],
@@ -228,6 +230,7 @@ def called(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess:
     return subprocess.run(command, input=given, capture_output=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_command_without_torch_gives_what_the_stream_gives(exported, tmp_path):
     audio = np.round(32768 * noise(2, 997)).astype("<i2")
     source, target = tmp_path / "noisy.wav", tmp_path / "clean.wav"

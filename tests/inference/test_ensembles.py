@@ -40,6 +40,7 @@ def agrees(found, mean: Tensor, variance: Tensor, bias: float) -> None:
     assert ((ratio - 1).abs() < 5 / (2 * COUNT) ** 0.5 + bias).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sde", "kind", "dtype"),
     first_often(

@@ -50,6 +50,7 @@ def distance(problem, y, solver: Solver, grid: Grid, seed: int) -> float:
     return float((few - many).norm() / many.norm())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sde",
     first_often(1, [SBVE(), OUVE(), VP(), FlowMatching()]),
@@ -140,6 +141,7 @@ def test_never_worse_than_the_usual_grids(sde, runs):
     assert found.inside <= min(found.standard_inside.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("finish", "ends", "steps"),
     in_turn([True, False], [(0.9, 0.0), (1.0, 0.03)], [1, 2, 6]),

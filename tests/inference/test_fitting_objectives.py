@@ -127,6 +127,7 @@ def test_the_bound_of_the_sde_does_not_serve_every_ode():
     assert found.error > min(found.standard.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [AYS(16), GITS(candidates=16)], ids=["AYS", "GITS"])
 @pytest.mark.parametrize(
     ("finish", "ends", "steps"),

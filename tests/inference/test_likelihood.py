@@ -78,6 +78,7 @@ def test_of_a_full_covariance(sde):
     torch.testing.assert_close(bits, -nats / 8 / log(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sde", "kind"),
     first_often(
@@ -307,6 +308,7 @@ def test_single_precision(sde, single):
     assert off(nats, density(problem, x0, y), x0) < 2e-5
 
 
+@pytest.mark.slow
 def test_of_a_network():
     torch.manual_seed(0)
     network = SlimUNet(channels=(4, 4), blocks=(1, 1), dual_paths=1, embedding=8)

@@ -61,6 +61,7 @@ def test_any_blocks_give_what_the_recording_gives(hop, steps, predictor, samples
     assert np.array_equal(in_blocks(stream, audio), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_noise_of_the_model_is_an_error_within_a_second():
     """A head that makes the recording thirty times as loud is as unlike it as noise is."""

@@ -10,6 +10,7 @@ pytest.importorskip("pesq")
 RATE = 16000
 
 
+@pytest.mark.slow
 def test_agrees_with_pysepm_on_twenty_pairs(pairs, golden):
     assert len(golden) == 20
     inside = 0

@@ -69,6 +69,7 @@ def test_measures_can_be_sent_to_worker_processes(measure):
     assert again.higher_is_better == measure.higher_is_better
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda m: m.name)
 def test_stated_rates_are_those_of_the_metric(measure, signals):
     """A metric refuses the rates that its measure does not list, and no other."""

@@ -122,12 +122,14 @@ def test_a_module_that_cannot_be_loaded_is_stood_in_for_and_gone_afterwards(tmp_
 
 
 # By the packages themselves, speechmos 0.0.1.1 from the files and distillmos 0.9.1.
+@pytest.mark.slow
 def test_dnsmos_of_the_shipped_recordings(clean, noisy):
     pytest.importorskip("speechmos.dnsmos", exc_type=ImportError)
     assert dnsmos(clean, RATE) == pytest.approx((3.6112, 3.8922, 3.2343, 3.7553), abs=5e-3)
     assert dnsmos(noisy, RATE) == pytest.approx((1.8872, 1.2152, 1.3009, 2.3069), abs=5e-3)
 
 
+@pytest.mark.slow
 def test_distillmos_of_the_shipped_recordings(clean, noisy):
     if find_spec("distillmos") is None:
         pytest.skip("distillmos is not installed")

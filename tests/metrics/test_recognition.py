@@ -27,6 +27,7 @@ def heard(pair) -> list[float]:
     return [phone_similarity(clean, clean + gain * noise, RATE) for gain in (0, 0.1, 1)]
 
 
+@pytest.mark.slow
 def test_phones_are_lost_in_noise(heard):
     assert heard[0] == 1
     assert heard[0] > heard[1] > heard[2]

@@ -91,6 +91,7 @@ def test_increments_add_up(times):
         assert tree.variance(t, s) == t - s
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_the_order_of_questions_changes_nothing(times):

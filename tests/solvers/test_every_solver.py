@@ -5,7 +5,7 @@ from inspect import isabstract, isclass
 
 import pytest
 import torch
-from conftest import FAMILIES, OFTEN, SOLVERS, together
+from conftest import FAMILIES, OFTEN, SOLVERS, SOLVERS_OFTEN, together
 from erring import LINEAR, OTHER
 from problems import Gaussian, noise, slope, times
 from proofs import VARIANCES, errors, fair, finer_errors, law_errors, response, silent, strength
@@ -44,6 +44,7 @@ def startable(solver: Solver, sde, grid):
     return replace(grid, start=LAST_START) if solver.refusal(sde, grid.start) else grid
 
 
+@pytest.mark.parametrize("solver", SOLVERS_OFTEN, ids=repr)
 @together(sde=OFTEN)
 def test_order(sde, solver):
     """At least the declared one; the orders at more steps are in benchmarks/results."""
@@ -130,6 +131,7 @@ def test_remembers_that_it_has_begun(solver):
         assert memory is not None
 
 
+@pytest.mark.parametrize("solver", SOLVERS_OFTEN, ids=repr)
 @together(sde=OFTEN)
 def test_sde_solvers_end_in_the_posterior(sde, solver):
     """Mean and variance of their samples, and so those of the flow, are those of the process."""

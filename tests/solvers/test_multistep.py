@@ -334,6 +334,7 @@ def test_order_3_with_fresh_noise(sde):
     assert errors[1] < errors[0] / 2  # 2.3 on VP to 3.3 on OUVE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sde", OFTEN, ids=repr)
 def test_a_bimodal_posterior(sde):
     """y / 2 +- 1/4 with standard deviation 0.08: not a Gaussian, so nothing is linear in x."""

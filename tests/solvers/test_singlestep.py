@@ -76,6 +76,7 @@ class Constant(Recorded):
         return with_noise(self.sde, 0.3 * torch.ones_like(x), x, y, t)
 
 
+@pytest.mark.slow
 @together(sde=SDES, ratio=[0.3, 0.5, 0.8], eta=[0.3, 1.0])
 def test_the_middle_is_on_the_path(sde, eta, ratio):
     """With a constant estimate, whose SDE is known: the joint law of both states is that of it."""
@@ -151,6 +152,7 @@ def test_any_ratio_is_of_second_order(ratio):
         assert slope((24, 48), errors) == pytest.approx(2, abs=0.25)
 
 
+@pytest.mark.slow
 def test_any_ratio_is_of_second_order_in_the_moments():
     """Of estimates that err, whose SDE is known."""
     grid = LogSNR(1, 0.9, 0.1, finish=False)

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from conftest import GRIDS, OFTEN, in_turn, together
+from conftest import GRIDS, OFTEN, SOLVERS_OFTEN, in_turn, together
 from problems import Gaussian, Recorded, noise
 
 from sgmse.sdes import OUVE, SBVE, SDE, VE
@@ -51,6 +51,7 @@ def draws(*shape: int, dtype: torch.dtype = torch.complex128) -> list[torch.Tens
     return [noise(*shape, seed=100 + i, dtype=dtype) for i in range(7)]
 
 
+@pytest.mark.parametrize("solver", SOLVERS_OFTEN, ids=repr)
 @together(sde=OFTEN, dtype=[torch.complex64, torch.float32])
 def test_real_and_complex_in_any_precision(sde, solver, dtype):
     """Float32 and float64 give the same, on a bridge from its very end."""
@@ -111,6 +112,7 @@ def test_a_deterministic_solver_asks_for_no_noise(sde):
         solve(Gaussian(sde), noise(1, 2), solver, Uniform(4), x=noise(1, 2, seed=1), randn=refuse)
 
 
+@pytest.mark.parametrize("solver", SOLVERS_OFTEN, ids=repr)
 @together(sde=OFTEN)
 def test_an_item_does_not_see_the_others(sde, solver):
     problem, y, z = Gaussian(sde, MEAN, VARIANCE), noise(3, 2, 4, seed=1), draws(3, 2, 4)

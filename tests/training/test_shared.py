@@ -79,6 +79,7 @@ def test_who_is_not_known_gets_a_line(told, tmp_path):
         shared.SharedCurves(tmp_path, "unreachable", {})
 
 
+@pytest.mark.slow
 def test_a_training_shows_what_it_keeps(told, run):
     """The points of curves.csv, the recipe and examples; the end is told."""
     pytest.importorskip("lightning")

@@ -112,6 +112,7 @@ def test_a_damaged_state_is_one_line(place, tmp_path):
         train(output=folder, resume=True)
 
 
+@pytest.mark.slow
 def test_an_upper_band_is_trained_further(place, tmp_path):
     """By so little here that the outputs are those of before."""
     first = started(place, tmp_path / "first", "steps=20", "lr=1e-2") / "best"
@@ -151,6 +152,7 @@ def test_what_is_wrong_is_said_before_anything_starts(place, tmp_path):
         started(place, folder)
 
 
+@pytest.mark.slow
 def test_a_model_that_is_trained_further_keeps_it(place, tmp_path, recipe_of_model):
     """As do the averages of its weights, and a run that resumes."""
     torch.manual_seed(0)

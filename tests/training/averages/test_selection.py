@@ -50,6 +50,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return checkpoints.load(folder).model.network.state_dict()
 
 
+@pytest.mark.slow
 def test_the_best_length_becomes_a_model(run, tmp_path, capsys):
     """The command, end to end."""
     out = tmp_path / "chosen"
