@@ -95,6 +95,7 @@ def test_the_recorder_finds_what_waits():
     assert watched.sent == 1
 
 
+@pytest.mark.slow
 @together(number=range(len(KINDS)))
 def test_solvers_stay_on_the_device(number):
     """One of each class, on a process with a drift and on a bridge in turn."""
@@ -112,6 +113,7 @@ def test_every_solver_stays_on_the_device_with_every_process(solver, sde):
     run(ScoreModel(tiny.Pointwise(), sde, Data()), solver)
 
 
+@pytest.mark.slow
 @together(sde=SDES)
 def test_processes_stay_on_the_device(sde):
     t, z = torch.zeros(2, device=DEVICE), torch.zeros(2, 1, 4, 3, device=DEVICE)

@@ -177,6 +177,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.slow
 @together(kind=KINDS)
 def test_in_batches_as_one_by_one(kind):
     """Cut into pieces of 50 ms: the longest recording has several."""

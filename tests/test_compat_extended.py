@@ -127,6 +127,7 @@ ENDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("eta", "stages", "sde"), first_often(1, ENDS), ids=repr)
 def test_from_an_infinite_v(sde, eta, stages):
     """Second order on a grid that begins there, for little noise up to a logarithm."""

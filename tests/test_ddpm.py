@@ -59,6 +59,7 @@ def test_the_chain():
     assert (few.scales(torch.linspace(0, 1, 20_001, dtype=REAL)).a.diff() < 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variance", "unknown"), [("beta", 1.0), ("beta tilde", None)])
 def test_ancestral_sampling(variance, unknown):
     """Algorithm 2, with the two variances of section 3.2, from each step and as a whole."""

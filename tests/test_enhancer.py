@@ -251,6 +251,7 @@ def test_a_float_rate_and_numpy_numbers_are_fine():
 # Rates, lengths, channels, levels
 
 
+@pytest.mark.slow
 @together(rate=RATES, samples=[1, 2, 15, 31, 32, 63, 1001])
 def test_any_length_at_any_rate(rate, samples):
     out = PIECES(sound(2, samples), rate)
@@ -760,6 +761,7 @@ def test_another_name_and_format(tmp_path, target, format_, expected):
     assert info(out) == Info(48000, 2, 1000, *expected[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [16000, 44100])
 @pytest.mark.parametrize("dry", [0, 0.3])
 def test_a_file_becomes_what_its_array_becomes(tmp_path, monkeypatch, rate, dry):
@@ -1071,6 +1073,7 @@ def test_the_identity_stays_where_frames_overlap_by_half(ends):
         np.testing.assert_allclose(model(audio, RATE), audio, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shifts", [1, 2])
 def test_no_recording_ends_with_a_click(shifts):
     """Wherever the last frame lies, whose window alone covers what comes after its centre."""

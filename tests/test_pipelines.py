@@ -21,6 +21,7 @@ def waves() -> torch.Tensor:
     return 0.3 * speech / speech.abs().max() + 0.02 * noise
 
 
+@pytest.mark.slow
 def test_a_module_gives_what_the_enhancer_gives(model, waves):
     assert model.sample_rate == sgmse.pipelines.FAST.sample_rate == 16000
     before = waves.clone()
@@ -45,6 +46,7 @@ def test_it_is_a_module_of_the_model(model):
     assert next(model.parameters()) is next(model.enhancer.model.parameters())
 
 
+@pytest.mark.slow
 def test_bundles_name_models_and_qualities():
     assert Bundle("default") == sgmse.pipelines.DEFAULT
     best = sgmse.pipelines.BEST.get_model(sample_rate=44100)

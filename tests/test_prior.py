@@ -113,6 +113,7 @@ def test_a_gap_is_filled_and_the_rest_is_kept(prior, recording):
     assert not np.allclose(made[inside], other[inside])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["gap", "clipped", "narrow"])
 def test_it_is_as_loud_as_the_recording(prior, recording, harm):
     """Twice as loud a recording gives twice as loud a result, of linear harm and of other."""

@@ -103,6 +103,7 @@ def test_the_estimate_is_tweedies(sde, case):
     torch.testing.assert_close(z, -sigma * problem.score(x, y, T), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @together(sde=SDES)
 @pytest.mark.parametrize("name", ["gaussian", "mixture"])
 def test_bayes_by_quadrature(sde, name):

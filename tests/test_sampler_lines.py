@@ -174,6 +174,7 @@ def gained(model: ScoreModel | Regeneration, front: FrontEnd, sampler: Sampler) 
     return si_sdr(clean, enhancer(noisy, 16000), 16000) - si_sdr(clean, noisy, 16000)
 
 
+@pytest.mark.slow
 def test_the_qualities_are_ways_to_use_one_model():
     fast, balanced, best = (sgmse.load(quality=name) for name in ("fast", "balanced", "best"))
     assert isinstance(balanced.model, Regeneration)

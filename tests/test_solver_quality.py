@@ -72,6 +72,7 @@ def test_the_page_is_that_of_the_run(made):
     assert script.page(numbers) == (RESULTS / "solver-quality.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_a_run_gives_the_committed_numbers_again(made):
     script, numbers = made
     sde = script.PROCESSES[1]

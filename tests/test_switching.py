@@ -52,6 +52,7 @@ def test_our_flags_exist(command, capsys):
             assert cli.parsed(code.split()[1:]).run
 
 
+@pytest.mark.slow
 def test_our_settings_are_read():
     settings = [code for code in ours("train") if re.match(r"[a-z_.]+=", code)]
     assert len(settings) > 30

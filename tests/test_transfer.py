@@ -65,6 +65,7 @@ def sound(*shape: int, seed: int = 0) -> np.ndarray:
     return 0.2 * np.random.default_rng(seed).standard_normal(shape)
 
 
+@pytest.mark.slow
 def test_gaussian_samples_have_their_affine_map():
     audio = sound(2, 501)
     made = gaussians()(audio, RATE, peak=PEAK)
@@ -84,6 +85,7 @@ def test_there_and_back():
     assert np.abs(back - audio).max() < 1e-3 * np.abs(audio).max()
 
 
+@pytest.mark.slow
 def test_each_channel_at_its_own_level():
     """Heard at its own peak; a silent one stays silent; the caller's array is not changed."""
     audio = np.stack([sound(3000), 1e-3 * sound(3000, seed=1), np.zeros(3000)])

@@ -414,6 +414,7 @@ def test_a_full_disk(tmp_path, suffix):
 # Resampling
 
 
+@pytest.mark.slow
 @together(source=RATES, target=RATES)
 def test_lengths(source, target):
     for n in LENGTHS:

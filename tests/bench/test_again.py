@@ -14,6 +14,7 @@ from sgmse.scoring.scores import Scores
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 
 
+@pytest.mark.slow
 def test_what_is_read_says_and_writes_the_same_again(tmp_path):
     took = {"real_time_factor": "0.55", "evaluations": "4"}
     rows = [
@@ -59,6 +60,7 @@ def test_measures_of_ones_own_are_told(tmp_path):
     assert found.outcomes == outcome(scores=Scores(rows, (own,))).table.outcomes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["scores.csv", "summary.json"])
 def test_a_folder_without_results_is_refused(tmp_path, lost):
     outcome().write(tmp_path)

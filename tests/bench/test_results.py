@@ -120,6 +120,7 @@ def test_what_is_charted():
     assert outcome(runs=()).charted() == {}
 
 
+@pytest.mark.slow
 def test_figures(tmp_path: Path):
     found = outcome().figures()
     assert found.keys() == {"easy", "hard"}
@@ -152,6 +153,7 @@ def test_without_matplotlib_there_is_no_figure_and_all_else(tmp_path: Path, monk
     assert "No figure: a chart needs the package 'matplotlib': pip install" in page
 
 
+@pytest.mark.slow
 def test_a_report_of_all_sets(tmp_path: Path):
     pytest.importorskip("jinja2")
     rows = tuple(

@@ -176,6 +176,7 @@ def test_what_cannot_be_swept(changes, says):
         study(**changes)
 
 
+@pytest.mark.slow
 def test_a_study_runs_each_computation_once_and_counts():
     outcome = run_study(study(Multistep(), steps=(1, 2, 3)), SET, "work", measures=("si-sdr",))
     evaluations = {name: costs.evaluations for name, costs in outcome.costs.items()}

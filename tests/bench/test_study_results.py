@@ -144,6 +144,7 @@ def test_other_work_on_the_machine_is_told(outcome, tmp_path):
     assert json.loads((tmp_path / "study.json").read_text())["load"] == 3.14
 
 
+@pytest.mark.slow
 def test_files_appear_whole_or_not_at_all(outcome, tmp_path, monkeypatch):
     outcome.write(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

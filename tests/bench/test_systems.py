@@ -57,6 +57,7 @@ def test_what_is_no_recording_is_not_written(system, says):
     assert not Path("out.wav").exists()
 
 
+@pytest.mark.slow
 def test_memory_grows():
     before = peak_memory()
     if before is None:

@@ -34,6 +34,7 @@ def enhancer() -> Enhancer:
     return replace(whole, sampler=sampler, segment=0.25, overlap=0.05, force=True)
 
 
+@pytest.mark.slow
 def test_results_are_those_of_one_by_one_in_batches(enhancer):
     together = Together.like(enhancer, 8)
     audio = recordings()
@@ -44,6 +45,7 @@ def test_results_are_those_of_one_by_one_in_batches(enhancer):
     assert np.abs(made[0] - made[1]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_frames_of_a_refiner_that_lie_elsewhere_meet_too(enhancer):
     own = replace(enhancer, model=tiny.regeneration(moved=0.5)).with_sampler(steps=1, shifts=1)
     together = Together.like(own, 8)
@@ -54,6 +56,7 @@ def test_frames_of_a_refiner_that_lie_elsewhere_meet_too(enhancer):
     assert max(together.own.counts) > 1
 
 
+@pytest.mark.slow
 def test_a_batch_has_no_more_than_is_said_and_halves_where_memory_ends(enhancer, monkeypatch):
     together = Together.like(enhancer, 3)
     draw = Drawing.draw
@@ -84,6 +87,7 @@ def test_what_fails_fails_alone(enhancer):
     assert all(isinstance(result, np.ndarray) for result in made[:2])
 
 
+@pytest.mark.slow
 def test_a_suite_of_a_model_that_takes_many(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoints.save(tiny.checkpoint(), "tiny")

@@ -179,6 +179,7 @@ def headings(page: str) -> list[str]:
     return re.findall(r"<h3><bdi>(.*?)</bdi>", page)
 
 
+@pytest.mark.slow
 def test_a_report_is_made_unasked(reporting):
     pytest.importorskip("matplotlib")
     code, out, err = reporting("-o", "a/b")
@@ -215,6 +216,7 @@ def test_what_is_in_the_report(reporting):
     assert "more than 0.001 MB; allow more" in err[-1]
 
 
+@pytest.mark.slow
 def test_without_the_packages_of_reports(reporting, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     remedy = "a report needs the package 'jinja2': pip install 'sgmse-toolkit[report]'"
@@ -240,6 +242,7 @@ def test_an_interrupt_says_how_to_go_on(run, monkeypatch):
     assert err == ["sgmse: interrupted; what is done is kept in out: call again to go on"]
 
 
+@pytest.mark.slow
 def test_the_tables_of_a_folder_are_made_anew(run, call, folder):
     run("-o", "out", "--no-report", "-q")
     made = Path("out/summary.md").read_text("utf-8")

@@ -41,6 +41,7 @@ def run(monkeypatch, call):
     return partial(call, "bench", "solvers")
 
 
+@pytest.mark.slow
 def test_a_model_becomes_a_front(run):
     code, out, err = run(
         *QUICK, "--solvers", "Exponential,Heun", "--files", "2", "-o", "out", "-j", "3"
@@ -77,6 +78,7 @@ def test_again_does_nothing_twice_and_work_may_lie_elsewhere(run):
     assert {path.name for path in sde.iterdir()} == {"1", "2"}
 
 
+@pytest.mark.slow
 def test_others_are_compared_with_a_reference(run):
     options = (*QUICK, "--solvers", "Exponential", "--files", "3", "-o", "out")
     code, out, err = run(*options, "--reference", "Multistep(eta=1.0), Uniform(steps=3, end=0.1)")
@@ -94,6 +96,7 @@ def test_others_are_compared_with_a_reference(run):
     assert "difference to the reference" in Path("out/study.md").read_text()
 
 
+@pytest.mark.slow
 def test_without_saying_where(run):
     code, out, _ = run(*QUICK, "--solvers", "Exponential", "--grids", "Uniform(end=0.03)")
     assert code == 0
@@ -101,6 +104,7 @@ def test_without_saying_where(run):
     assert "Exponential eta 1 Uniform(end=0.03), 2 steps" in out
 
 
+@pytest.mark.slow
 def test_a_known_set(run):
     for name in ("clean", "noisy"):
         for i in range(3):
@@ -113,6 +117,7 @@ def test_a_known_set(run):
     assert out.endswith("3 files were enhanced now\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

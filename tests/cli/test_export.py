@@ -12,6 +12,7 @@ pytest.importorskip("onnx", reason="needs the extra export")
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 
 
+@pytest.mark.slow
 def test_a_model_becomes_a_file(model, call, tmp_path):
     target = tmp_path / "new" / "a.onnx"
     code, out, err = call("export", str(model), str(target))

@@ -295,6 +295,7 @@ def test_a_stream_is_fast_unless_another_quality_is_asked_for(tmp_path):
     assert shifts("without") == 1
 
 
+@pytest.mark.slow
 def test_the_causal_model_is_taken_unless_more_is_asked_for():
     def causal(command: str, *words: str) -> bool:
         options = parsed([command, *words])

@@ -178,6 +178,7 @@ def test_every_command_has_such_errors(name, call, monkeypatch):
     assert call(*words) == (130, "", ["sgmse: interrupted"])
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error():
     command = [sys.executable, "-m", "sgmse", "completion", "zsh"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
@@ -256,6 +257,7 @@ def test_help_says_all_and_is_quick(capsys):
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_python_m(capsys):
     command = [sys.executable, "-m", "sgmse", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -28,6 +28,7 @@ PRETRAINED = locate("default").parent
 # sgmse models
 
 
+@pytest.mark.slow
 def test_every_model_is_listed_with_what_it_is(call):
     code, out, err = call("models", "--json")
     facts = json.loads(out)
@@ -48,6 +49,7 @@ def test_every_model_is_listed_with_what_it_is(call):
     assert default["qualities"]["balanced"] == {"model": "default", **measured}
 
 
+@pytest.mark.slow
 def test_the_list_says_how_each_model_is_asked_for(call):
     out = call("models")[1]
     lines = out.splitlines()
@@ -63,6 +65,7 @@ def test_the_list_says_how_each_model_is_asked_for(call):
     assert max(map(len, lines)) < 122
 
 
+@pytest.mark.slow
 def test_the_list_says_of_every_model_that_enhances_what_it_reaches(call):
     lines = call("models")[1].splitlines()
     assert not any(" - " in line for line in lines)

@@ -31,6 +31,7 @@ def names() -> list[str]:
     return sorted(p.relative_to(".").as_posix() for p in Path().rglob("*") if p.is_file())
 
 
+@pytest.mark.slow
 def test_the_picture_is_of_the_recording_and_its_result(run, monkeypatch):
     drawn = []
     made = plot.sounds.before_after
@@ -64,6 +65,7 @@ def test_several_at_the_same_time(run):
     ]
 
 
+@pytest.mark.slow
 def test_a_picture_that_exists_is_kept_and_nothing_done(run, monkeypatch):
     Path("a_enhanced.png").write_text("mine")
     code, out, err = run("a.wav")

@@ -281,6 +281,7 @@ def test_ctrl_c_ends_all_processes_at_once_and_the_next_call_goes_on():
     assert journal.read_text().count("\n") == 30
 
 
+@pytest.mark.slow
 def test_torch_is_waited_for_by_none_who_does_not_need_it():
     """Its import takes longer than to score a few files."""
     code = (

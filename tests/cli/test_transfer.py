@@ -45,6 +45,7 @@ def recording(tmp_path: Path) -> Path:
     return tmp_path / "a.wav"
 
 
+@pytest.mark.slow
 def test_writes_what_the_library_makes(call, domains, recording):
     one, other = domains
     code, out, err = call("transfer", str(recording), "--from", one, "--to", other)
@@ -59,6 +60,7 @@ def test_writes_what_the_library_makes(call, domains, recording):
     assert np.abs(made - audio).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_options_reach_the_transfer(call, domains, recording, tmp_path):
     one, other = domains
     words = ("transfer", str(recording), "--from", one, "--to", other, "-o")

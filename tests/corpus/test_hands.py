@@ -108,6 +108,7 @@ def suite() -> Suite:
     return Suite(sets, systems, measures=MEASURES)
 
 
+@pytest.mark.slow
 def test_a_pool_takes_the_place_of_processes(corpus):
     """In whatever order it does the items."""
     assert sorted(map_unordered(doubled, [1, 2, 3], Backwards())) == [(1, 2), (2, 4), (3, 6)]

@@ -27,6 +27,7 @@ def heard(babble: np.ndarray) -> np.ndarray:
     return np.array([level(babble, pitch, RATE) for pitch in PITCHES])
 
 
+@pytest.mark.slow
 def test_as_many_talk_as_it_says_and_never_the_target(talkers):
     babble = Babble(1.0, (3, 6), (0.0, 0.0), STILL)
     counts, voices = [], np.zeros(10)

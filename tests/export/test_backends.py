@@ -84,6 +84,7 @@ def test_other_weights_are_another_graph(enhancer, noisy, tmp_path):
     assert len(list(tmp_path.glob("*.onnx"))) == 2
 
 
+@pytest.mark.slow
 def test_threads_share_what_is_loaded(enhancer, noisy, tmp_path, monkeypatch):
     loads = []
 

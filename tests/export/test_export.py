@@ -120,6 +120,7 @@ def test_audio_is_what_the_enhancer_makes_of_it(audio_file):
         assert ours[0].any() == (batch != 2)
 
 
+@pytest.mark.slow
 def test_a_file_says_what_is_in_it(audio_file, network_file):
     facts = session(audio_file.path).get_modelmeta().custom_metadata_map
     assert facts == audio_file.facts
@@ -175,6 +176,7 @@ def test_faint_spectra_do_not_vanish():
     assert distance(torch.complex(*ours.double().unbind(2)).numpy(), theirs.numpy()) < 1e-4
 
 
+@pytest.mark.slow
 @together(
     checkpoint=[
         refining(),

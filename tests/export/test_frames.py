@@ -65,6 +65,7 @@ def test_a_stream_is_that_of_torch(enhancer, quick, rate):
     assert np.array_equal(made[:, stream.delay :], whole)
 
 
+@pytest.mark.slow
 def test_the_graph_is_made_once_and_a_recording_as_a_whole_stays_with_torch(
     enhancer, quick, folder
 ):
@@ -77,6 +78,7 @@ def test_the_graph_is_made_once_and_a_recording_as_a_whole_stays_with_torch(
     assert len(list(folder.glob("*.onnx"))) == 1
 
 
+@pytest.mark.slow
 def test_streams_of_several_threads_are_those_of_one(quick):
     sounds = [sound(600 + n) for n in range(4)]
     expected = [Stream(quick, RATE).whole(audio) for audio in sounds]
@@ -112,6 +114,7 @@ def test_openvino_gives_it_too(enhancer, tmp_path):
         assert close(np.concatenate(out, axis=1), expected)
 
 
+@pytest.mark.slow
 def test_results_that_differ_are_refused(enhancer, tmp_path, monkeypatch):
     monkeypatch.setattr(FrameGraph, "error", lambda self, run: 2e-4)
     with pytest.raises(ExportError, match="differ from those of torch by"):
@@ -131,6 +134,7 @@ def test_a_frame_of_another_state_is_seen(enhancer):
     assert graph.error(run) > 1e-4
 
 
+@pytest.mark.slow
 def test_other_models_have_the_graph_of_their_network(tmp_path):
     torch.manual_seed(0)
     network = SlimUNet((4, 8), (1, 1), dual_paths=1, embedding=8, taps=3).eval()
@@ -142,6 +146,7 @@ def test_other_models_have_the_graph_of_their_network(tmp_path):
         accelerated(steps, "onnx", stream=True, cache=tmp_path)
 
 
+@pytest.mark.slow
 def test_auto_falls_back_in_a_line(enhancer, tmp_path, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(_backends, "PACKAGES", {"onnx": "onnxruntime"})
@@ -157,12 +162,14 @@ def test_auto_falls_back_in_a_line(enhancer, tmp_path, monkeypatch):
         accelerated(enhancer, "onnx", stream=True, cache=tmp_path)
 
 
+@pytest.mark.slow
 def test_times_are_those_of_frames(enhancer, quick):
     times = _backends._timed({"torch": enhancer, "onnx": quick})
     assert times.keys() == {"torch", "onnx"}
     assert all(0 < seconds < 10 for seconds in times.values())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sgmse.errors.ResultWarning")
 def test_the_command_line_streams_by_a_backend(tmp_path, monkeypatch, capfdbinary):
     monkeypatch.setenv("SGMSE_CACHE", str(tmp_path / "cache"))

@@ -73,6 +73,7 @@ def test_blocks_of_any_length_give_what_the_stream_gives(exported, samples, seed
     assert run.delay == stream(tiny.causal_checkpoint()).delay == 29
 
 
+@pytest.mark.slow
 def test_zeros_push_out_the_rest_of_a_recording(exported):
     """As `docs/export.md` calls the file: nothing but audio and state, from zeros on."""
     session = onnxruntime.InferenceSession(exported.path, providers=["CPUExecutionProvider"])
@@ -198,6 +199,7 @@ def test_a_runner_says_which_file_is_no_wav(exported, tmp_path, capsys, content)
     assert line.endswith(f"convert it: ffmpeg -i {source} other.wav")
 
 
+@pytest.mark.slow
 def test_a_runner_says_what_it_does_not_take(exported, tmp_path):
     run = Runner.open(exported.path)
     run(noise(2, 40))
@@ -258,6 +260,7 @@ def test_a_command_without_torch_gives_what_the_stream_gives(exported, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"noisy.wav", "clean.wav"}
 
 
+@pytest.mark.slow
 def test_what_a_command_cannot_do_is_a_line(exported, tmp_path):
     source, target = tmp_path / "a.wav", tmp_path / "b.wav"
     with wave.open(str(source), "wb") as file:

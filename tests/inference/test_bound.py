@@ -114,6 +114,7 @@ def test_the_fitted_linear_autoencoder_has_the_largest_bound_which_is_the_likeli
     assert bound(fitted, x, randn=lambda like: draw(*like.shape, seed=2)).nats.sum() < best
 
 
+@pytest.mark.slow
 def test_the_law_of_the_latent_may_be_that_of_a_flow():
     """Of a model that is exact for CN(0, 0.4): then the bound is the likelihood of both."""
     linear, x = Linear(0.4), draw(2, 1, 5, 4, seed=1)

@@ -84,6 +84,7 @@ def test_the_errors_are_those_of_the_grid_inside_and_held_out():
         assert list(usual) == [kind(4) for kind in (Uniform, LogSNR, Karras, Cosine)]
 
 
+@pytest.mark.slow
 def test_the_recordings_held_out_do_not_change_the_grid():
     first, y = bimodal(OUVE()), noise(6, 8, seed=1)
     other = torch.cat([y[:4], 3 * y[4:]])
@@ -100,6 +101,7 @@ def test_the_recordings_held_out_do_not_change_the_grid():
     assert more.grid != found.grid
 
 
+@pytest.mark.slow
 def test_the_error_held_out_is_that_on_other_recordings():
     """Fitted to two items of two bins: the error inside is far too good, that held out is not."""
     problem, solver, y = bimodal(OUVE()), Multistep(), noise(12, 2, seed=1)
@@ -167,6 +169,7 @@ def test_few_steps_end_far_above_the_end():
     assert found.error < 0.7 * judged(found)
 
 
+@pytest.mark.slow
 def test_the_same_for_the_same_noise():
     draws = []
 

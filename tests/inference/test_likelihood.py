@@ -206,6 +206,7 @@ def test_without_an_observation(sde, dtype):
     assert torch.equal(*nats)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gaussian", "dtype"),
     first_often(1, product([False, True], [torch.complex128, torch.float64])),

@@ -23,6 +23,7 @@ def linear(x, y):
     return x.real.flatten(1).sum(dim=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("potential", "every"),
     first_often(1, [("difference", 5), ("difference", 1), ("max", 1), ("max", 5), ("sum", 5)]),

@@ -58,6 +58,7 @@ def test_gaussians_have_their_affine_map(sde, dtype):
     torch.testing.assert_close(exact, between(source, target, x, GRID), rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sde", [FlowMatching(), VP()], ids=repr)
 def test_there_and_back(sde):
     """To 1e-3 of the peak, and the law that comes out is that of the other domain."""

@@ -28,6 +28,7 @@ def expected(enhancer, audio: np.ndarray, rate: int = RATE) -> np.ndarray:
     return Stream(enhancer, rate, LATENCY)(audio.T).T
 
 
+@pytest.mark.slow
 def test_samples_pass_through_a_stream_of_their_form(enhancer):
     samples = Samples(enhancer, LATENCY)
     for rate, channels in ((RATE, 1), (48000, 2), (RATE, 2)):

@@ -91,6 +91,7 @@ def test_a_click_is_heard_after_the_latency_and_not_before():
     assert 150 + 30 - 15 <= np.argmax(np.abs(out)) <= 150 + 30
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_at_another_rate_with_what_lies_above():
     made = enhancer()

@@ -222,6 +222,7 @@ def test_more_than_there_may_be_are_told_so(enhancer):
     run(test, enhancer, Limits(connections=1))
 
 
+@pytest.mark.slow
 def test_who_says_nothing_is_sent_away(enhancer):
     async def test(server):
         async with connect(server) as silent, connect(server) as busy:
@@ -345,6 +346,7 @@ def test_noise_of_a_model_is_said(enhancer):
     assert error["code"] == 1011
 
 
+@pytest.mark.slow
 def test_who_does_not_read_is_slowed_and_then_cut_off(enhancer):
     """It is not read from either, so that what waits of it is bounded; the others go on."""
     message = 1 << 16
@@ -424,6 +426,7 @@ def test_a_thread_that_fails_at_the_start_lets_no_other_wait(enhancer, monkeypat
     assert not [thread for thread in threading.enumerate() if "sgmse-serve" in thread.name]
 
 
+@pytest.mark.slow
 def test_who_does_not_take_the_rest_is_said(enhancer, monkeypatch):
     monkeypatch.setattr("sgmse.live._server.GRACE", 0.05)
 

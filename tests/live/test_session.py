@@ -33,6 +33,7 @@ def streamed():
     return Session(enhancer), whole
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(
     form=st.sampled_from(FORMS),

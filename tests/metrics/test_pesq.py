@@ -18,6 +18,7 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
     return tuple(soundfile.read(DATA / f"{name}.wav")[0][:48000] for name in ("clean", "noisy"))
 
 
+@pytest.mark.slow
 def test_agrees_with_the_package(pair):
     assert pesq_wb(*pair, 16000) == package.pesq(16000, *pair, "wb")
     assert pesq_nb(*pair, 16000) == package.pesq(16000, *pair, "nb")

@@ -33,6 +33,7 @@ def test_phones_are_lost_in_noise(heard):
     assert heard[0] > heard[1] > heard[2]
 
 
+@pytest.mark.slow
 def test_a_score_depends_on_no_recording_before_it(pair, heard):
     recognition.phones(0.01 * np.random.default_rng(0).standard_normal(RATE))
     assert phone_similarity(*pair, RATE) == heard[2]

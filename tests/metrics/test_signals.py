@@ -67,6 +67,7 @@ def test_clean_beats_less_noise_beats_noise(metric, pair):
     assert all(type(score) is float for score in scores)
 
 
+@pytest.mark.slow
 def test_composite_opinions_rise_with_less_noise(pair):
     clean, noisy, rate = pair
     opinions = [composite(clean, clean + g * (noisy - clean), rate) for g in (1.0, 0.3, 0.1)]

@@ -49,6 +49,7 @@ def test_too_short_is_an_error_and_not_a_number(metric, pair):
             metric(mostly_silent, noisy, 16000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [stoi, estoi])
 def test_equal_signals_have_equal_scores_to_the_bit(metric, pair):
     clean, noisy = (signal[:24000] for signal in pair)
@@ -75,6 +76,7 @@ def test_draws_of_the_caller_go_on_as_if_nothing_were(metric, pair):
     np.testing.assert_array_equal(draws, expected)
 
 
+@pytest.mark.slow
 def test_threads_put_back_the_state_of_the_caller(pair):
     np.random.seed(5)
     before = np.random.get_state()

@@ -42,6 +42,7 @@ def test_windows_of_4_ms_after_75_of_padding():
     assert end == pytest.approx(75 + 375 + 2, abs=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [bursts(1), bursts(1, 0.1)], ids=["one more", "too short"])
 def test_what_has_no_room_is_refused_in_every_mode(more):
     full = bursts(50)
@@ -67,6 +68,7 @@ def test_short_recordings_are_not_looked_at():
     assert fit(densest[: 18 * RATE], RATE, "nb")[0]
 
 
+@pytest.mark.slow
 def test_another_process_says_the_same():
     clean = bursts(2)
     pair = clean, noisy(clean)
@@ -75,6 +77,7 @@ def test_another_process_says_the_same():
         _apart(package, "nb", 1e-30 * clean, clean, RATE)
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_a_reason():
     clean = bursts(64)  # 14 more than there is room for
     with pytest.raises(MetricError, match=r"died of this pair of 32 s \(SIG.*\); cut both"):

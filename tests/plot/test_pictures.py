@@ -116,6 +116,7 @@ def unreadable(figure: Figure, theme: house.Theme) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_before_and_after_can_be_read(picture):
     assert unreadable(picture("before_after"), "light") == []
 
@@ -312,6 +313,7 @@ def test_a_pareto_front_is_of_those_that_none_beats(picture):
 # Files, and what is refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "suffix", ["svg", *(pytest.param(name, marks=pytest.mark.slow) for name in ("png", "pdf"))]
 )

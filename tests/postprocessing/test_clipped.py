@@ -26,6 +26,7 @@ def speech() -> np.ndarray:
     return np.ascontiguousarray(x.T / np.abs(x).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [0.5, 0.2])
 @pytest.mark.parametrize("size", [1, 997, 10**6])
 def test_a_clipped_recording_is_said_with_the_model_that_mends_it(speech, limit, size):

@@ -108,6 +108,7 @@ def model():
     return enhancer(Gain(0.9))
 
 
+@pytest.mark.slow
 def test_a_file_is_named_and_its_result_written(model, tmp_path):
     write(tmp_path / "song.wav", melody(True)[None].astype("f"), Info(RATE))
     with pytest.warns(RecordingWarning, match=r"song\.wav: this sounds like music; the result wi"):

@@ -107,6 +107,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write(tmp_path_factory.mktemp("page"), command="sgmse bench suite.yaml")
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_else(page):
     found = Elements(page)
     for tag, attributes in found.tags:
@@ -181,6 +182,7 @@ def test_each_card_has_its_own_sound_and_picture(tmp_path):
     assert [a["aria-label"] for a in found.of("audio")] == [clip.label for clip in expected]
 
 
+@pytest.mark.slow
 def test_names_are_text_wherever_they_come_from(tmp_path, monkeypatch):
     systems = (HOSTILE[0], HOSTILE[1], HOSTILE[2])
     names = [*HOSTILE, "bad \udcff bytes"]
@@ -259,6 +261,7 @@ def test_recordings_by_name(tmp_path):
         write(tmp_path, files=["f3.wav"], **PLAIN)
 
 
+@pytest.mark.slow
 def test_the_size_is_kept(tmp_path, monkeypatch):
     """The limit takes recordings away, evenly, and the page tells; a limit too small is refused."""
     clips = make_clips(FILES, seconds=0.4)  # all recordings have the same files

@@ -278,6 +278,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(spoilt, tmp_path, monk
     assert (tmp_path / "scores.csv").read_text() == "old"
 
 
+@pytest.mark.slow
 def test_parquet(spoilt, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     write(Table(spoilt), tmp_path, parquet=True)

@@ -82,6 +82,7 @@ def test_one_system_and_two_files():
     assert [row.values for row in two.rows] == [alone.rows[3].values]
 
 
+@pytest.mark.slow
 def test_it_does_not_matter_which_process_scores():
     here, there = (score("clean", "far", measures=["si-sdr"], workers=w) for w in (0, 1))
     assert there == here  # signals so short are summed by one thread everywhere

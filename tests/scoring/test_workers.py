@@ -33,6 +33,7 @@ def test_workers_have_one_thread_and_leave_this_process_as_it_was(monkeypatch):
     assert THREADS[1] not in os.environ
 
 
+@pytest.mark.slow
 def test_workers_work_at_the_same_time_and_in_other_processes():
     # The item stands for the globals.
     slow = partial(eval, "(__import__('time').sleep(0.3), __import__('os').getpid())[1]")

@@ -76,6 +76,7 @@ TIMES = st.lists(st.floats(0, 1), min_size=3, max_size=3, unique=True).map(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(TIMES)
 def test_increments_add_up(times):
@@ -143,6 +144,7 @@ def gaps(solver, problem, trees, steps, grid) -> list[float]:
     return [float((x - x2).abs().square().mean().sqrt()) for x, x2 in pairwise(runs)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("solver", "sde"),
     first_often(

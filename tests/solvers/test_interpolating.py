@@ -163,6 +163,7 @@ def test_two_evaluations_a_step():
     assert [float(t) for t in model.times] == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
 
 
+@pytest.mark.slow
 def test_runs_on_one_brownian_path_converge():
     """The first draw of a step is that of the whole step, the second one only splits it."""
     solver = InterpolatingSDE(1.0)

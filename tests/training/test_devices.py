@@ -35,6 +35,7 @@ def assert_alike(one: Path, other: Path) -> None:
         torch.testing.assert_close(mine, other_one, rtol=0, atol=1e-5 * largest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -33,6 +33,7 @@ def tuned(finished, corpus, tmp_path_factory):
     return train(from_=finished / "best", data=corpus, output=folder, overrides=TINY)
 
 
+@pytest.mark.slow
 def test_the_model_is_that_of_the_start_with_other_weights(finished, tuned):
     before, after = (checkpoints.load(run / "best") for run in (finished, tuned))
     assert after.model.network.config == before.model.network.config
@@ -131,6 +132,7 @@ def refine(recipe, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_model_becomes_the_predictor_of_another(finished, corpus, refine, tmp_path):
     options = {"data": corpus, "from_": finished / "best"}
     before = checkpoints.load(finished / "best").model.network.state_dict()

@@ -267,6 +267,7 @@ def test_an_unrolled_update_is_its_formula(training, gradient_steps):
     assert_same_gradients(module.model.network, network)
 
 
+@pytest.mark.slow
 def test_updates_of_several_kinds_take_turns(training):
     module = fit(training(*UNROLLED, "trainer.steps=12", "unrolled={steps: [1, 2], share: 0.7}"))
     kinds = [tuple(n for n in curve if n.startswith("loss of")) for curve in module.curves]
@@ -530,6 +531,7 @@ def awake(module: Training, moved: float | None = None) -> torch.nn.Module:
     return model
 
 
+@pytest.mark.slow
 def test_a_model_with_a_predictor_is_averaged_saved_and_restored(training, tmp_path):
     module = fit(training(*STORM, "trainer.steps=2"))
     save(module.checkpoint({}), tmp_path)

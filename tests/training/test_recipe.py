@@ -149,6 +149,7 @@ def test_a_predictor_is_a_part_of_the_model(recipe_file):
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(shipped().keys() - {"fine_tune", "upper_band"}))
 def test_a_recipe_that_was_written_reads_the_same(name, tmp_path):
     recipe = load_recipe(name)
@@ -372,6 +373,7 @@ def test_weights_of_another_model_are_refused_with_what_differs(recipe_file):
         assert str(caught.value) == f"it has {name} 16000, the recipe has {value}; leave it"
 
 
+@pytest.mark.slow
 def test_weights_from_before_a_setting_was_added_are_still_those_of_the_model():
     recipe = load_recipe("sgmse_plus_16k")
     model = recipe.model

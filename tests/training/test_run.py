@@ -33,6 +33,7 @@ def valid(corpus: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield clean, noisy
 
 
+@pytest.mark.slow
 def test_a_run_leaves_what_it_promises(finished, corpus):
     folder = finished
     state = load_state(folder / "training_state.pt")
@@ -127,6 +128,7 @@ def test_unrolled_updates_are_resumed_to_the_bit(whole_and_parts):
     assert_same_state(whole, parts)
 
 
+@pytest.mark.slow
 def test_discriminators_are_resumed_to_the_bit_and_stay_in_the_run(whole_and_parts):
     small = "{windows: [64, 128], channels: [4]}"
     adversarial = f"adversarial={{start: 1, rise: 3, discriminators: {small}}}"
@@ -140,6 +142,7 @@ def test_discriminators_are_resumed_to_the_bit_and_stay_in_the_run(whole_and_par
     assert all(name.startswith("network.") for name in names)
 
 
+@pytest.mark.slow
 def test_losses_by_time_are_resumed_to_the_bit(whole_and_parts):
     """Interrupted when the first bins are known, so that what follows is drawn by them."""
     aware = "times={low: 0.02, high: 0.99, stratified: true, loss_aware: {bins: 2, history: 2}}"

@@ -39,6 +39,7 @@ def steps(folder):
     return [checkpoints.load(folder / name).training["steps"] for name in ("best", "last")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "best_step", "best"),
     [
@@ -55,6 +56,7 @@ def test_the_best_is_kept_and_the_last_too(run, scores, values, best_step, best)
     assert checkpoints.load(folder / "best").training["validation si_sdr"] == best
 
 
+@pytest.mark.slow
 def test_of_a_distance_the_least_is_the_best(run, scores):
     scores(5.0, 3.0, np.nan, 4.0)
     folder = run("validation.every=2", "validation.scores=[lsd]", "validation.best=lsd")
@@ -62,6 +64,7 @@ def test_of_a_distance_the_least_is_the_best(run, scores):
     assert load_state(folder / "training_state.pt").best == 3
 
 
+@pytest.mark.slow
 def test_the_best_of_before_is_remembered(run, scores):
     scores(1.0, 5.0)
     run("validation.every=2", "trainer.steps=4")
@@ -70,6 +73,7 @@ def test_the_best_of_before_is_remembered(run, scores):
     assert steps(folder) == [4, 8]
 
 
+@pytest.mark.slow
 def test_scores_that_are_never_defined_make_nothing_the_best(run, scores, capsys):
     scores(*[np.nan] * 4)
     with pytest.raises(ResultError, match=r"after 8 steps no validation had a si_sdr .*/run/last"):
@@ -112,6 +116,7 @@ def test_the_state_is_saved_between_validations_and_progress_is_printed(run, mon
 AVERAGED = ("validation=null", "averages={lengths: [0.05, 0.2], every: 3}")
 
 
+@pytest.mark.slow
 def test_snapshots_are_kept_and_a_run_that_resumes_has_the_same(run, interrupt_at):
     whole = run(*AVERAGED, output="whole")
     with interrupt_at(4):

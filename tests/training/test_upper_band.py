@@ -66,6 +66,7 @@ def started(place: Path, output: Path, *overrides: str, **options) -> Path:
     return train(place / "upper.yaml", overrides=overrides, **options)
 
 
+@pytest.mark.slow
 def test_the_model_stays_and_the_band_learns(place, tmp_path, capsys):
     folder = started(place, tmp_path / "run", "steps=60", "log_every=20", "lr=1e-2")
     made, before = load(folder / "best"), load(place / "model")
@@ -86,6 +87,7 @@ def test_the_model_stays_and_the_band_learns(place, tmp_path, capsys):
     assert not list(folder.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_goes_on(place, tmp_path, monkeypatch):
     folder, calls, loss_of = tmp_path / "run", [], upper_band.loss_of
 
@@ -124,6 +126,7 @@ def test_an_upper_band_is_trained_further(place, tmp_path):
     assert not torch.allclose(other["out.weight"], one["out.weight"])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(place, tmp_path):
     runs = [load(started(place, tmp_path / name, "steps=3") / "best") for name in ("a", "b")]
     one, other = (made.upper_band.state_dict() for made in runs)

@@ -32,11 +32,13 @@ def test_parity_of_the_score(tmp_path, name):
     assert error_of_forward(name, read(name, tmp_path), sign=-1) < 1e-12
 
 
+@pytest.mark.slow
 def test_parity_from_waveform_to_waveform(tmp_path, monkeypatch):
     enhancer = Enhancer.of(read("bbed", tmp_path))
     assert error_of_audio("bbed", "enhance", enhancer, monkeypatch) < 1e-9
 
 
+@pytest.mark.slow
 def test_parity_in_single_precision(tmp_path, monkeypatch):
     enhancer = Enhancer.of(read("bbed", tmp_path))
     assert error_of_audio("bbed", "enhance", enhancer, monkeypatch, "float32") < 1e-4

@@ -85,6 +85,7 @@ def test_what_is_not_there(tmp_path):
 # Convert
 
 
+@pytest.mark.slow
 def test_a_round_trip(tiny, tmp_path):
     folder = convert(tiny, tmp_path / "deep" / "model")
     assert folder == tmp_path / "deep" / "model"
@@ -114,6 +115,7 @@ def test_the_published_arithmetic_is_kept(tmp_path):
     assert load(convert(path, tmp_path / "exact")).sampler.solver != SBODE()
 
 
+@pytest.mark.slow
 def test_a_folder_is_converted_to_half_its_size(tiny, tmp_path):
     whole, half = convert(tiny, tmp_path / "whole"), tmp_path / "half"
     (whole / "README.md").write_text("mine", "utf-8")

@@ -81,6 +81,7 @@ def test_the_best_length_becomes_a_model(run, tmp_path, capsys):
     assert not all(torch.equal(last[name], value) for name, value in weights(out).items())
 
 
+@pytest.mark.slow
 def test_what_is_stored_comes_back(run, tmp_path):
     options = {"overrides": ["validation=null"], "step": 6, "output": tmp_path / "one"}
     chosen = select_average(run, lengths=[0.1], **options)

@@ -73,6 +73,7 @@ def pull(loss: WholeSteps, model: Flow, truth: Truth, x: Tensor, y: Tensor) -> T
     return both.unflatten(0, (2, 4)).mean(0)
 
 
+@pytest.mark.slow
 @together(loss=LOSSES, sde=SDES)
 def test_the_exact_flow_is_left_as_it_is_and_another_is_not(loss, sde):
     truth, x, y, flow = pairs(sde)
@@ -162,6 +163,7 @@ def spectrograms(seed: int = 0, dtype: torch.dtype = torch.complex128) -> list[T
     return [0.5 * noise(4, 1, 4, 4, seed=seed + i).to(dtype) for i in range(3)]
 
 
+@pytest.mark.slow
 @together(parametrization=PARAMETRIZATIONS, sde=[OUVE()])
 def test_the_derivative_is_that_of_differences(network, parametrization, sde):
     model = ScoreModel(network, sde, parametrization, 0.95)
