@@ -3,7 +3,7 @@
 Enhances the first three seconds of tests/data/noisy.wav with every solver of the command line in 1
 to 30 steps, and with others, with one place of the frames. Each is tried as it is and, where it is
 refused, by force. With CORPUS, the samplers that were candidates also enhance 30 recordings of
-CORPUS/valid, those with the least and the most noise in turn, which decided what the model is made
+CORPUS/valid, those with the least and the most noise in turn, which bear out what the model is made
 for. Writes benchmarks/results/samplers.md and .json: SI-SDR and level, or why there is none.
 """
 
@@ -74,7 +74,7 @@ PAGE = """# Samplers of the default model
 Made by `python benchmarks/samplers.py{corpus}`.
 
 The first {seconds} s of `tests/data/noisy.wav`, whose SI-SDR is {noisy:.1f} dB, with one place of
-the frames (`shifts`; the default takes two). "As asked": what comes of it without `--force`, SI-SDR
+the frames (`shifts`), as the default takes. "As asked": what comes of it without `--force`, SI-SDR
 in dB. "By force": SI-SDR, and in brackets the level against the recording in dB.
 
 {table}
@@ -82,11 +82,11 @@ in dB. "By force": SI-SDR, and in brackets the level against the recording in dB
 Those that are not refused: {least:.1f} dB at least, {gain:.1f} dB more than the recording.
 {valid}"""
 VALID = """
-## What decided
+## The candidates
 
 The candidates on {count} recordings of the validation set at 2.5 and 17.5 dB SNR: the mean of
-SI-SDR and PESQ, and the least that a recording gains of each. The model is made for those that make
-no recording worse in SI-SDR.
+SI-SDR and PESQ, and the least that a recording gains of each. The model is made for the numbers of
+steps that it was trained in, as long as these make no recording worse in SI-SDR.
 
 {table}
 """

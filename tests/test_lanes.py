@@ -1,6 +1,8 @@
 """Pieces side by side: the results of one after the other, the threads of others untouched."""
 
 import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+import sgmse
 from sgmse._lanes import Stopped, lanes
 from sgmse._noise import Draws
-from sgmse.cli.main import main
 from sgmse.solvers import Exponential, Sampler, Uniform
 from tests.tiny import enhancer as tiny
 
@@ -109,12 +111,35 @@ def test_places_have_noise_of_their_own():
     assert len(firsts) == len(keys) * 3
 
 
-@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_threads_wait_passively_in_the_command_line(before, after, monkeypatch, tmp_path):
-    """Unless the user says otherwise; nothing has loaded torch before (tests/test_enhancer.py)."""
-    monkeypatch.setenv("OMP_WAIT_POLICY", before or "")
-    if before is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
-    target = str(tmp_path / "clean.wav")
-    assert main(["enhance", str(RECORDING), "--model", str(tmp_path), "-o", target]) == 1
-    assert os.environ["OMP_WAIT_POLICY"] == after
+FIRST = """
+import os, sys
+
+class Loading:
+    def find_spec(self, name, *rest):
+        if name == "torch":
+            print({name: os.environ.get(name) for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")})
+            sys.meta_path.remove(self)
+
+sys.meta_path.insert(0, Loading())
+from sgmse.cli.main import main
+main(["enhance", sys.argv[1], "--model", ".", "-q"])
+"""
+
+
+@pytest.mark.parametrize("before", [None, "ACTIVE"])
+def test_threads_wait_shortly_in_the_command_line(before, tmp_path):
+    """Unless the user says otherwise, and before torch is loaded, which reads it then."""
+    rest = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    rest |= {} if before is None else {"OMP_WAIT_POLICY": before}
+    command = [sys.executable, "-c", FIRST, str(RECORDING)]
+    where = str(Path(sgmse.__file__).parents[1])
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=rest | {"PYTHONPATH": where},
+        capture_output=True,
+        text=True,
+        check=False,  # there is no such model
+    )
+    spins = "3000" if before is None else None
+    assert done.stdout.splitlines()[0] == str({"OMP_WAIT_POLICY": before, "GOMP_SPINCOUNT": spins})

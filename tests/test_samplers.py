@@ -37,7 +37,7 @@ def default() -> Enhancer:
     return sgmse.load(device="cpu", shifts=1)
 
 
-#: Of the issue that asked for this; each gave noise.
+#: Of the issue that asked for this; each gave noise with the default model of that time.
 WRONG = [
     {"steps": 8},
     {"steps": 10},

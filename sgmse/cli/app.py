@@ -10,7 +10,6 @@ examples:
 """
 
 import argparse
-import os
 
 from sgmse.cli import console
 from sgmse.cli.options import Commands, command, count, positive, whole
@@ -38,7 +37,6 @@ def add(commands: Commands) -> None:
 @console.interruptible("the page is closed, and its files are gone")
 def run(options: argparse.Namespace) -> int:
     """Serve it until Ctrl-C."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `sgmse enhance`, see there
     from sgmse.app import Limits, Settings, require, serve
 
     require()

@@ -14,7 +14,6 @@ examples:
 """
 
 import argparse
-import os
 from contextlib import ExitStack, closing
 from functools import partial
 from time import perf_counter
@@ -220,11 +219,6 @@ def _nobody(text: object) -> None:
 
 def _loaded(options: argparse.Namespace, elsewhere: bool) -> "Enhancer":
     """The model, on the device of the options; on the CPU if others take it elsewhere."""
-    # Threads of torch that wait for each other leave the cores to others meanwhile; this is read
-    # when torch is loaded. See `sgmse._lanes`.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import torch  # noqa: F401
-
     start = perf_counter()
     with console.warnings_said(options.quiet):
         enhancer = sgmse.load(

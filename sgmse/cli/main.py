@@ -58,11 +58,20 @@ COMMANDS = (
 )
 
 
+#: How often threads of torch look for each other before they leave their core to others, which is
+#: read when torch is loaded. They spin for milliseconds otherwise: a lone piece, of which all share
+#: each operation, then takes a minute in place of seconds beside other programs (`sgmse._lanes`).
+#: With none it takes twice as long on an idle machine.
+SPINS, WAITING = "3000", {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code, as `sgmse.cli.console` has them.
 
     Misuse and help end in `SystemExit` with 2 and 0.
     """
+    if not WAITING & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = SPINS
     _open_streams()
     options = parsed(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):

@@ -1,7 +1,6 @@
 """What commands share that enhance sound while it is made: options, the model, how they end."""
 
 import argparse
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -71,7 +70,6 @@ def enhancer_of(
     options: argparse.Namespace, threads: int, latency: float | None = None
 ) -> "Enhancer":
     """The model, for so many threads that share an operation; the latency, if one is asked for."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see `sgmse._lanes`
     import torch
 
     from sgmse.checkpoints import load_model

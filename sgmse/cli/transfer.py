@@ -13,7 +13,6 @@ examples:
 """
 
 import argparse
-import os
 from contextlib import ExitStack, closing
 from functools import partial
 from time import perf_counter
@@ -95,7 +94,6 @@ def _transfer(jobs: "Sequence[Job]", options: argparse.Namespace, report: Report
 
 def _loaded(options: argparse.Namespace) -> "Transfer":
     """The two models."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see `sgmse._lanes`
     from sgmse.transfer import load_transfer
 
     start = perf_counter()
