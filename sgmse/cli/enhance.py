@@ -70,7 +70,8 @@ def add(commands: Commands) -> None:
     _add_sampler(parser)
     parser.group("many files")
     describe_many(parser)
-    parser.jobs("; one alone uses all threads (default: 1, and on a GPU 16)", default=None)
+    usual = "default: 1; of short files one a core, at most 4; on a GPU 16"
+    parser.jobs(f"; one alone uses all threads ({usual})", default=None)
     parser.value(
         "--threads", "N", "of the CPU to use, by all files together (default: one a core)", count
     )
@@ -199,7 +200,7 @@ def _enhance(
         progress = held.enter_context(console.seconds_of_audio(seconds, options.quiet))
         if cluster is None:
             work = partial(settings.enhance, enhancer)
-            workers = _shared(options, enhancer, len(jobs))
+            workers = _shared(options, enhancer, jobs)
             outcomes = run_jobs(jobs, work, workers=workers, progress=progress)
         else:
             tell = console.say if not options.quiet else _nobody
@@ -250,13 +251,20 @@ def _loaded(options: argparse.Namespace, elsewhere: bool) -> "Enhancer":
     return enhancer
 
 
-def _shared(options: argparse.Namespace, enhancer: "Enhancer", files: int) -> int:
+def _shared(options: argparse.Namespace, enhancer: "Enhancer", jobs: "Sequence[Job]") -> int:
     """At how many files to work at once; each has a share of the threads from now on."""
     import torch
 
-    workers = min(options.jobs or enhancer.recordings_at_once, files)
+    from sgmse._lanes import MOST
+
     # Threads that wait for each other's cores are slower than none.
     threads = options.threads or torch.get_num_threads()
+    usual = enhancer.recordings_at_once
+    if usual == 1:
+        # Pieces of one recording are done side by side, and so are recordings of one piece each.
+        single = sum(job.seconds for job in jobs if job.seconds <= enhancer.longest_piece)
+        usual = min(threads, MOST) if single > sum(job.seconds for job in jobs) / 2 else 1
+    workers = min(options.jobs or usual, len(jobs))
     torch.set_num_threads(max(1, threads // workers))
     if options.verbose:
         device = next(enhancer.model.parameters()).device

@@ -315,6 +315,11 @@ class Enhancer:
         return 1 if self._batches is None else RECORDINGS_AT_ONCE
 
     @property
+    def longest_piece(self) -> float:
+        """Seconds up to which a recording is enhanced in one piece."""
+        return 1.5 * self.segment
+
+    @property
     def _batches(self) -> Batches | None:
         """Where pieces wait to be done in batches; None where cores do them one by one.
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from argparse import Namespace
 from pathlib import Path
 from typing import get_args
 
@@ -22,7 +23,7 @@ import sgmse
 from sgmse._device import Precision
 from sgmse.audio import Info, _media, info, read, write
 from sgmse.checkpoints import QualityName
-from sgmse.cli.enhance import PRECISIONS, QUALITIES, SOLVERS
+from sgmse.cli.enhance import PRECISIONS, QUALITIES, SOLVERS, _shared
 from sgmse.cli.main import main
 from sgmse.enhancer import Enhancer
 from sgmse.enhancer._segments import Segments
@@ -314,6 +315,22 @@ def test_an_ode_is_deterministic_on_a_bridge(run, solver):
     for seed in ("1", "2"):
         assert run("a.wav", "-o", f"{seed}.wav", "--solver", solver, "--steps", "3", "--seed", seed)
     np.testing.assert_array_equal(read("1.wav")[0], read("2.wav")[0])
+
+
+def test_short_files_are_done_side_by_side(monkeypatch):
+    """A core each, as they are one piece each; long ones have pieces enough."""
+    told = []
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+
+    def at_once(*seconds: float, jobs: int | None = None, threads: int | None = None) -> int:
+        options = Namespace(jobs=jobs, threads=threads, verbose=False)
+        return _shared(options, enhancer(), [Namespace(seconds=s) for s in seconds])
+
+    assert [at_once(3, 3, 3), at_once(3), at_once(3, 100), at_once(100, 100)] == [2, 1, 1, 1]
+    assert [at_once(3, 3, jobs=1), at_once(3, 3, threads=1)] == [1, 1]
+    assert at_once(3, 3, 3, threads=8) == 3
+    assert told == [1, 2, 2, 2, 2, 1, 2]
 
 
 def test_a_quality_is_its_sampler(call):
