@@ -3,7 +3,8 @@
 Writes benchmarks/results/threads.md and .json: seconds that the default model takes for 8 s of
 audio at 16 kHz, one channel, in a process that has its model loaded, and that `sgmse enhance` takes
 from its start to its end; alternately on a machine that does nothing else, and beside 8 processes
-that compute all the time. Medians of the rounds. The machine should do nothing else.
+that compute all the time. The model takes two places of the frames, which are two pieces, and the
+command one. Medians of the rounds. The machine should do nothing else.
 """
 
 import os
@@ -12,9 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -23,6 +24,7 @@ import soundfile
 from tqdm import tqdm
 from writing import arguments, paragraph, write
 
+from sgmse.cli.main import SPINS
 from sgmse.scoring.provenance import machine
 
 HERE = Path(__file__).resolve().parent
@@ -36,7 +38,7 @@ threads, pieces, source = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(threads or torch.get_num_threads())
 sgmse._lanes.MOST = pieces
 audio, rate = soundfile.read(source, dtype="float32")
-enhancer = sgmse.load()
+enhancer = sgmse.load(shifts=2)
 enhancer(audio[: rate // 2], rate)
 for _ in sys.stdin:
     start = time.perf_counter()
@@ -52,28 +54,38 @@ class Way:
     text: str
     threads: int
     pieces: int
-    policy: str
+    waiting: Mapping[str, str] = field(default_factory=dict)
 
 
+PASSIVELY = {"OMP_WAIT_POLICY": "PASSIVE"}
+SHORTLY = {"GOMP_SPINCOUNT": SPINS}
 WAYS = (
-    Way("all threads on each operation, waiting actively (the default of torch)", 0, 1, ""),
-    Way("all threads on each operation, waiting passively", 0, 1, "PASSIVE"),
-    Way("one thread", 1, 1, ""),
-    Way("pieces side by side (what is done)", 0, 4, ""),
-    Way("pieces side by side, waiting passively (what the command line does)", 0, 4, "PASSIVE"),
+    Way("all threads on each operation, waiting actively (the default of torch)", 0, 1),
+    Way("all threads on each operation, waiting passively", 0, 1, PASSIVELY),
+    Way(
+        "all threads on each operation, spinning shortly (what the command line does)",
+        0,
+        1,
+        SHORTLY,
+    ),
+    Way("one thread", 1, 1),
+    Way("pieces side by side (what is done with several)", 0, 4),
+    Way("pieces side by side, spinning shortly (what the command line does)", 0, 4, SHORTLY),
 )
 
 
-def environment(policy: str) -> dict[str, str]:
-    rest = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
-    return rest | ({"OMP_WAIT_POLICY": policy} if policy else {})
+def environment(waiting: Mapping[str, str]) -> dict[str, str]:
+    rest = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))
+    }
+    return rest | dict(waiting)
 
 
 def measured(way: Way, source: Path, load: int) -> float:
     """Seconds of one call; infinite beyond `LIMIT`."""
     command = [sys.executable, "-c", WORK, str(way.threads), str(way.pieces), str(source)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, env=environment(way.policy), **pipes)  # type: ignore[call-overload]
+    process = subprocess.Popen(command, env=environment(way.waiting), **pipes)  # type: ignore[call-overload]
     try:
         print("", file=process.stdin, flush=True)  # the first call is not counted
         process.stdout.readline()
@@ -90,7 +102,7 @@ def command_line(source: Path, load: int) -> float:
     command = [sys.executable, "-m", "sgmse", "enhance", str(source), "-q", "--overwrite"]
     with busy(load):
         start = time.perf_counter()
-        subprocess.run(command, env=environment(""), check=True)
+        subprocess.run(command, env=environment({}), check=True)
         return time.perf_counter() - start
 
 

@@ -262,5 +262,4 @@ def pieces(enhancer: Enhancer, about: audio.Info) -> int:
     """How many batches a recording is enhanced in."""
     rate = enhancer.front.sample_rate
     length = audio.resampled_length(about.frames, about.sample_rate, rate)
-    cuts = (round(enhancer.segment * rate), round(enhancer.overlap * rate))
-    return audio.count_segments(length, *cuts) * ceil(about.channels / enhancer.channels_at_once)
+    return enhancer.pieces(length) * ceil(about.channels / enhancer.channels_at_once)

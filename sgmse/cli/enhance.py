@@ -262,8 +262,9 @@ def _shared(options: argparse.Namespace, enhancer: "Enhancer", jobs: "Sequence[J
     usual = enhancer.recordings_at_once
     if usual == 1:
         # Pieces of one recording are done side by side, and so are recordings of one piece each.
-        single = sum(job.seconds for job in jobs if job.seconds <= enhancer.longest_piece)
-        usual = min(threads, MOST) if single > sum(job.seconds for job in jobs) / 2 else 1
+        rate, every = enhancer.front.sample_rate, [job.seconds for job in jobs]
+        short = [seconds for seconds in every if enhancer.pieces(round(seconds * rate)) == 1]
+        usual = min(threads, MOST) if sum(short) > sum(every) / 2 else 1
     workers = min(options.jobs or usual, len(jobs))
     torch.set_num_threads(max(1, threads // workers))
     if options.verbose:

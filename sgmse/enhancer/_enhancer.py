@@ -14,7 +14,7 @@ from sgmse._checks import an, choice, flag, kinds, number, rate as checked_rate
 from sgmse._device import Precision
 from sgmse._lanes import callers
 from sgmse._pieces import Drawing, waiting_for
-from sgmse.audio import Block, ClipMode, InMemory, Source, name_of, passage
+from sgmse.audio import Block, ClipMode, InMemory, Source, count_segments, name_of, passage
 from sgmse.checkpoints import Checkpoint
 from sgmse.checkpoints.native import SEGMENT
 from sgmse.config import abridged
@@ -314,10 +314,9 @@ class Enhancer:
         """How many make its batches full; on cores one is as fast as several."""
         return 1 if self._batches is None else RECORDINGS_AT_ONCE
 
-    @property
-    def longest_piece(self) -> float:
-        """Seconds up to which a recording is enhanced in one piece."""
-        return 1.5 * self.segment
+    def pieces(self, samples: int) -> int:
+        """Of how many segments a recording is that has so many samples at the rate of the model."""
+        return count_segments(samples, *self._cuts)
 
     @property
     def _batches(self) -> Batches | None:
@@ -335,10 +334,14 @@ class Enhancer:
     @property
     def _stages(self) -> Stages:
         """What a recording passes."""
-        rate = self.front.sample_rate
-        cuts = (round(self.segment * rate), round(self.overlap * rate))
-        segments = Segments(self._drawing, self._batches, *cuts, self.force)
+        segments = Segments(self._drawing, self._batches, *self._cuts, self.force)
         return Stages(segments, self.upper_band, self.mends)
+
+    @property
+    def _cuts(self) -> tuple[int, int]:
+        """Segments and their overlaps, in samples."""
+        rate = self.front.sample_rate
+        return round(self.segment * rate), round(self.overlap * rate)
 
     def sampled(self, spectrogram: Tensor, samples: int, randn: Randn, report: Callback) -> Tensor:
         """What the sampler makes of the `spectrogram` of so many samples: audio (batch, samples).

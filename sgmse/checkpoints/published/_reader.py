@@ -23,7 +23,7 @@ from sgmse.errors import ArgumentError, CheckpointError
 
 #: Seconds in one piece: their own code takes whole files, and what these are cut into changes what
 #: comes out. Half as much again is not cut, which holds all but few recordings that are scored.
-SEGMENT = 20.0
+LONGER = 20.0
 #: In the order in which they are asked.
 FAMILIES: tuple[Family, ...] = (
     *(Storm(), Bridge(), Corrected(), Official(), EDM2SE(), NeMo()),
@@ -53,7 +53,7 @@ def read(path: str | Path, compat: str | None = None) -> Checkpoint:
             except ValueError as error:  # a CheckpointError, too
                 raise CheckpointError(f"{path} cannot be used: {error}") from error
             checkpoint.model.eval().requires_grad_(False)
-            return replace(checkpoint, segment=SEGMENT)
+            return replace(checkpoint, segment=LONGER)
     raise CheckpointError(f"{path} is of no known family: {_described(contents)}")
 
 
