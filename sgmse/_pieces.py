@@ -21,8 +21,8 @@ from sgmse._lanes import lanes
 from sgmse._noise import Draws, ManyDraws
 from sgmse.errors import ArgumentTypeError
 from sgmse.front import FrontEnd
-from sgmse.model import Regeneration, ScoreModel
-from sgmse.solvers import Callback, Model, Randn, Sampler, Step, solve
+from sgmse.model import Refinement, Regeneration, ScoreModel
+from sgmse.solvers import Callback, Randn, Sampler, Step, solve
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +55,7 @@ class Drawing:
     front: FrontEnd
     sampler: Sampler
     precision: Precision = "float32"
+    strength: float = 1.0
 
     @property
     def weights(self) -> Tensor:
@@ -81,9 +82,11 @@ class Drawing:
     def sampled(
         self, spectrogram: Tensor, samples: Sequence[int], randn: Randn, report: Callback
     ) -> list[Tensor]:
-        """What the sampler makes of the spectrograms of so many samples: audio (samples,) each.
+        """What the sampler makes of spectrograms of so many samples: audio (rows, samples) each.
 
-        After no steps that is what the predictor said, without the noise of a start.
+        After no steps that is what the predictor said, without the noise of a start. The last row
+        has the strength that is asked for; where that is another one than 1, the row before is what
+        the model itself says.
         """
         moved = self.delay
         with precision(spectrogram.device, self.precision):
@@ -94,11 +97,18 @@ class Drawing:
                 report(Step(1, 1, grid.start, grid.start, x, x))
             else:
                 x = solve(model, anchor, solver, grid, randn=randn, callback=report).x
-        return [
-            one[moved:] for i, n in _alike(samples) for one in self.front.inverse(x[i], n + moved)
-        ]
+        made: list[Tensor] = []
+        y = model.heard(anchor)
+        for i, n in _alike(samples):
+            rows = [self.front.inverse(x[i], n + moved)]
+            if self.strength != 1:
+                rows.append(self.front.moderated(x[i], y[i], n + moved, self.strength))
+            made += torch.stack(rows, dim=1)[..., moved:]
+        return made
 
-    def observed(self, spectrogram: Tensor, samples: Sequence[int]) -> tuple[Model, Tensor]:
+    def observed(
+        self, spectrogram: Tensor, samples: Sequence[int]
+    ) -> tuple[ScoreModel | Refinement, Tensor]:
         """What `solve` takes for spectrograms of so many samples: a model, and where it leads."""
         moved, divisor = self.delay, self.model.divisor[1]
 
@@ -122,7 +132,7 @@ class Drawing:
         """
         alone: Hashable = None if self.sampler.solver.apart else id(piece)
         moved = self.frames(piece, self.delay)
-        family = id(self.model), self.front, self.sampler, self.precision
+        family = id(self.model), self.front, self.sampler, self.precision, self.strength
         return Kind(family, (self.frames(piece), moved, alone))
 
     def frames(self, piece: Piece, later: int = 0) -> int:
@@ -131,8 +141,8 @@ class Drawing:
 
     @torch.inference_mode()  # which holds for a thread
     def draw(self, pieces: Sequence[Piece]) -> list[Tensor | BaseException]:
-        """What becomes of pieces of one kind: (samples,) each, on the device, or what its report
-        raised."""
+        """What becomes of pieces of one kind: (rows, samples) each, as of `sampled`, on the device,
+        or what its report raised."""
         ended: dict[int, BaseException] = {}
 
         def report(step: Step) -> None:
@@ -150,7 +160,7 @@ class Drawing:
         x = _joined([self.spectrogram(torch.stack(audio[i])) for i, _ in _alike(samples)])
         made = self.sampled(x, samples, self.noise(pieces), report)
         return [
-            ended.get(i, one[piece.delay :])
+            ended.get(i, one[:, piece.delay :])
             for i, (piece, one) in enumerate(zip(pieces, made, strict=True))
         ]
 
@@ -176,7 +186,7 @@ def _joined(parts: Sequence[Tensor]) -> Tensor:
 
 
 def one_by_one(drawing: Drawing, pieces: Sequence[Piece]) -> list[Tensor]:
-    """What becomes of pieces, (samples,) each, on the host; a few at a time, on own threads."""
+    """What becomes of pieces, (rows, samples) each, on the host; a few at once, on own threads."""
     with lanes(len(pieces)) as side_by_side:
 
         def draw(piece: Piece) -> Tensor:

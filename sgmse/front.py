@@ -13,7 +13,9 @@ from torch.nn.functional import pad
 
 from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
-from sgmse.transforms import Transform
+from sgmse.transforms import Power, Spectrogram, Transform
+
+WINDOW = 0.032  # seconds, where a model has no frames of its own
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,19 @@ class FrontEnd:
         It is of `samples + delay` samples; the first ones are silent.
         """
         return self.forward(pad(self.inverse(spectrogram, samples), (delay, 0)), divisor)
+
+    def moderated(self, x: Tensor, y: Tensor, samples: int, strength: float) -> Tensor:
+        """The `inverse` of a result x from y with that strength of its attenuation.
+
+        What each bin has lost, in dB, is multiplied by it: in the frames of the model, or, of one
+        that has no frequencies, in frames of 32 ms (`sgmse.transforms.strengthened`).
+        """
+        if isinstance(self.transform, Spectrogram):
+            return self.inverse(self.transform.moderated(x, y, strength), samples)
+        hop = max(round(WINDOW * self.sample_rate / 4), 1)
+        plain = FrontEnd(Spectrogram(4 * hop, hop, Power(1.0, 1.0), "zero"), self.sample_rate)
+        made, whole = (plain.forward(self.inverse(z, samples)) for z in (x, y))
+        return plain.moderated(made, whole, samples, strength)
 
     def _covering(self, samples: int) -> int:
         return self.transform.covering(samples) if self.tail == "cover" else samples

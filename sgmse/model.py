@@ -100,6 +100,10 @@ class ScoreModel(nn.Module):
         """What `solve` takes for y: a model and the observation to which its process leads."""
         return self, y
 
+    def heard(self, anchor: Tensor) -> Tensor:
+        """The observation, in the frames of what `observe` gave: that itself."""
+        return anchor
+
     def delay(self, hop: int) -> int:
         """Samples by which its results are later than y: none (`Regeneration.delay`)."""
         return 0
@@ -286,6 +290,10 @@ class Refinement:
     def latest(self) -> float:
         """The largest time at which it is asked."""
         return self.model.latest
+
+    def heard(self, anchor: Tensor) -> Tensor:
+        """The observation, in the frames of the anchor."""
+        return self.y
 
     def for_items(self, items: Tensor) -> "Refinement":
         """The same for these items of y, whole numbers (items,) in any order and number."""

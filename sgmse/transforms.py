@@ -101,6 +101,26 @@ class Log:
         return torch.where(magnitude > 0, magnitude.expm1() / magnitude.clamp(min=1e-30), 1.0)
 
 
+#: The least share of a magnitude that a strength takes for what it is, -80 dB.
+LEAST_SHARE = 1e-4
+
+
+def strengthened(x: Tensor, y: Tensor, strength: float) -> Tensor:
+    """By what a result is multiplied in each bin for another strength of its attenuation.
+
+        (|X| / |Y|)^(s - 1)  where |X| < |Y|,  else  1
+
+    for the magnitudes of a result X and its recording Y: what X has lost, in dB, is then s times as
+    much. It is the exponent of a spectral gain, as that of the parametric Wiener filter (Lim and
+    Oppenheim 1979, doi:10.1109/PROC.1979.11540). An estimate of least error is too small wherever
+    it is not sure, and quiet parts of speech are what it is least sure of; with a strength a little
+    below 1 they are louder again (benchmarks/results/strength.md).
+    """
+    lost = y > x
+    share = x / torch.where(lost, y, 1.0)
+    return torch.where(lost, share.clamp(min=LEAST_SHARE).pow(strength - 1), 1.0)
+
+
 Window = Literal["hann", "sqrthann"]
 #: For a periodic window, cos(pi d / n_fft) at d samples from its centre has this power.
 POWERS: dict[Window, int] = {"hann": 2, "sqrthann": 1}
@@ -324,6 +344,11 @@ class Spectrogram(Transform):
             return_complex=True,
         )
         return self.compression.compress(x).reshape(*audio.shape[:-1], *x.shape[-2:])
+
+    def moderated(self, x: Tensor, y: Tensor, strength: float) -> Tensor:
+        """The spectrogram x of a result from y, with that strength of its attenuation; like x."""
+        made, whole = self.compression.expand(x), self.compression.expand(y)
+        return self.compression.compress(made * strengthened(made.abs(), whole.abs(), strength))
 
     def inverse(self, spectrogram: Tensor, samples: int) -> Tensor:
         """Complex (..., frequency, frame) to float (..., samples), zeros where no window hears."""

@@ -60,7 +60,8 @@ class Model(System):
         force: sample it as it is not made for.
         together: recordings that are enhanced at once; 32 on a GPU and one on a CPU, if absent.
         quality: "fast", "balanced", "best" or "gentle", of a model that offers it.
-        dry: share of the input in the result; that of the model or its quality, if absent.
+        dry, strength: share of the input in the result, and strength of the attenuation; those of
+            the model or its quality, if absent.
     """
 
     model: str = "default"
@@ -74,10 +75,13 @@ class Model(System):
     together: int | None = None
     quality: QualityName | None = None
     dry: float | None = None
+    strength: float | None = None
 
     def __post_init__(self) -> None:
         if self.dry is not None:
             number("dry", self.dry, 0, 1)
+        if self.strength is not None:
+            number("strength", self.strength, 0, 2)
         if self.grid is not None and self.steps is not None:
             raise ArgumentError("give a grid, which has its steps, or steps, not both")
         if self.together is not None and self.together < 1:
@@ -108,6 +112,7 @@ class Model(System):
         )
         draws = sampler.solver.draws(sde) or not (sde.pinned and sampler.grid.start == 1)
         kept = f", {enhancer.dry:g} of the recording" if enhancer.dry else ""
+        kept += f", strength {enhancer.strength:g}" if enhancer.strength != 1 else ""
         return _Sampled(
             f"{sampler}{kept}", f"{sampler}, {pieces}, {framing}{kept}, {device}", draws
         )
@@ -216,6 +221,8 @@ class Model(System):
         enhancer = load(self.model, device=self.device, quality=self.quality, compat=self.compat)
         if self.dry is not None:
             enhancer = replace(enhancer, dry=self.dry)
+        if self.strength is not None:
+            enhancer = replace(enhancer, strength=self.strength)
         sampler = (self.solver, self.steps, self.shifts, self.grid)
         return enhancer.with_sampler(*sampler, force=self.force)
 

@@ -66,6 +66,7 @@ def _of_quality(checkpoint: Checkpoint, name: QualityName, model: str | Path) ->
         checkpoint,
         sampler=chosen.sampler or checkpoint.sampler,
         dry=checkpoint.dry if chosen.dry is None else chosen.dry,
+        strength=checkpoint.strength if chosen.strength is None else chosen.strength,
         effect=chosen.effect,
     )
 

@@ -89,6 +89,7 @@ class Quality:
         model: a model of the package that they are drawn from, where it is another one.
         measured: what it costs and brings, such as {"real-time factor": 0.13, "PESQ-WB": 2.3}.
         dry: share of the input that stays in the result; as the model recommends, if absent.
+        strength: of the attenuation, likewise.
         effect: what was measured of it on other recordings than of the other qualities.
     """
 
@@ -97,11 +98,14 @@ class Quality:
     measured: Mapping[str, float] = field(default_factory=dict)
     dry: float | None = None
     effect: Effect | None = None
+    strength: float | None = None
 
     def __post_init__(self) -> None:
         kinds(self)
         if self.dry is not None:
             number("dry", self.dry, 0, 1)
+        if self.strength is not None:
+            number("strength", self.strength, 0, 2)
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ class Checkpoint:
         effect: what was measured of it, where that does not stand at its qualities.
         mends: what of recordings it restores beside noise, such as "clipping".
         segment: seconds that are enhanced in one piece, see `Enhancer`.
+        strength: of the attenuation, see `Enhancer`.
     """
 
     model: ScoreModel | Regeneration
@@ -138,11 +143,13 @@ class Checkpoint:
     effect: Effect | None = None
     mends: tuple[str, ...] = ()
     segment: float = SEGMENT
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         kinds(self)
         number("dry", self.dry, 0, 1)
         number("segment", self.segment, LEAST_SEGMENT)
+        number("strength", self.strength, 0, 2)
         if odd := sorted({*self.mends} - {*MENDS}):
             raise ArgumentError(f"mends holds {', '.join(MENDS)}, not {odd[0]!r}")
         if odd := sorted(self.qualities.keys() - {*get_args(QualityName)}):
@@ -186,13 +193,14 @@ class Config:
     effect: Effect | None = None
     mends: tuple[str, ...] = ()
     segment: float = SEGMENT
+    strength: float = 1.0
 
     def checkpoint(self) -> Checkpoint:
         """What it describes; its weights are random."""
         core = (self.network, self.sde, self.parametrization, self.latest)
         model = assemble(*core, self.predictor, self.conditioning, self.moved)
         about = self.licence, self.training, self.samplers, self.qualities, self.upper_band
-        heard = self.dry, self.effect, self.mends, self.segment
+        heard = self.dry, self.effect, self.mends, self.segment, self.strength
         return Checkpoint(model, self.front, self.sampler, *about, *heard)
 
 
@@ -254,6 +262,8 @@ def save(
         config["mends"] = list(checkpoint.mends)
     if checkpoint.segment != SEGMENT:
         config["segment"] = checkpoint.segment
+    if checkpoint.strength != 1:
+        config["strength"] = checkpoint.strength
     if checkpoint.upper_band is not None:
         config["upper_band"] = to_plain(checkpoint.upper_band, classes)
     text = json.dumps(config, indent=2) + "\n"

@@ -52,6 +52,7 @@ def add(commands: Commands) -> None:
     describe_recordings(parser, ENDING, "clean.wav", SHARDS)
     parser.flag("--plot", "draw each recording before and after, NAME.png beside its result")
     parser.group("sound")
+    parser.strength()
     parser.dry()
     parser.value(
         "--max-attenuation",
@@ -187,6 +188,7 @@ def _enhance(
     settings = Settings(
         seed=options.seed,
         dry=options.dry,
+        strength=options.strength,
         max_attenuation=options.max_attenuation,
         upper_band=options.upper_band,
         format=options.format,

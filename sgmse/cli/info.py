@@ -62,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
         "shifts": checkpoint.sampler.shifts,
         "samplers": ", or ".join(map(str, checkpoint.ranges)),
         **{f"quality {name}": _worth(own) for name, own in checkpoint.qualities.items()},
+        **({} if checkpoint.strength == 1 else {"strength": checkpoint.strength}),
         **({"mends": ", ".join(checkpoint.mends)} if checkpoint.mends else {}),
         **({} if checkpoint.effect is None else {"effect": _brings(checkpoint.effect)}),
         "licence": checkpoint.licence or "not stated",
@@ -81,11 +82,12 @@ def _worth(quality: "Quality") -> str:
     how = "" if sampler is None else f"{sampler.grid.steps} step{'s' * (sampler.grid.steps != 1)}"
     shifts = "" if sampler is None else f"{sampler.shifts} shift{'s' * (sampler.shifts != 1)}"
     model = "" if quality.model is None else f"the model {quality.model}"
+    strength = "" if quality.strength is None else f"strength {quality.strength:g}"
     dry = "" if quality.dry is None else f"{quality.dry:.0%} of the input kept"
     measured = [f"{name} {value:g}" for name, value in quality.measured.items()]
     if quality.effect is not None:
         measured.append(_brings(quality.effect))
-    return ", ".join(part for part in (model, how, shifts, dry, *measured) if part)
+    return ", ".join(part for part in (model, how, shifts, strength, dry, *measured) if part)
 
 
 def _brings(effect: "Effect") -> str:

@@ -103,6 +103,7 @@ def _ways(checkpoints: "dict[str, Checkpoint]") -> Iterator[tuple[str, str, "Qua
         model = "" if name == "default" else f" --model {name}"
         for quality, own in checkpoint.qualities.items():
             plain = own.model is None and own.dry in (None, checkpoint.dry)
+            plain &= own.strength in (None, checkpoint.strength)
             usual = plain and own.sampler in (None, checkpoint.sampler)
             words = model if usual else f"{model} --quality {quality}"
             named.add(own.model or name)

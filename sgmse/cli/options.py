@@ -236,6 +236,16 @@ class Parser(argparse.ArgumentParser):
             share,
         )
 
+    def strength(self) -> None:
+        """How strongly each bin is attenuated; None where the model says it."""
+        self.value(
+            "--strength",
+            "S",
+            "of the attenuation, 0 to 2: what anything loses, in dB, times S; less leaves more of "
+            "the noise and of quiet speech (default: that of the model, which sgmse info says)",
+            strength,
+        )
+
     def compat(self) -> None:
         """Sample a published checkpoint as its code does."""
         text = "of a published checkpoint: sample in the arithmetic of its code, sgmse, in place of"
@@ -329,6 +339,13 @@ def share(text: str) -> float:
     """A number from 0 to 1."""
     if not 0 <= (value := number(text)) <= 1:
         raise ArgumentTypeError(f"must be a number between 0 and 1, not {text!r}")
+    return value
+
+
+def strength(text: str) -> float:
+    """A number from 0 to 2."""
+    if not 0 <= (value := number(text)) <= 2:
+        raise ArgumentTypeError(f"must be a number between 0 and 2, not {text!r}")
     return value
 
 

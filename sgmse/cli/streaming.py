@@ -28,6 +28,7 @@ def sound(parser: Parser) -> None:
         "; a causal one has 32 ms whatever it may",
         positive,
     )
+    parser.strength()
     parser.dry()
     parser.value(
         "--max-attenuation",
@@ -100,6 +101,7 @@ def stream_of(options: argparse.Namespace, sample_rate: int) -> "Stream":
         sample_rate,
         options.latency or LATENCY,
         dry=options.dry,
+        strength=options.strength,
         max_attenuation=options.max_attenuation,
         upper_band=options.upper_band,
     )

@@ -15,6 +15,7 @@ class Settings:
 
     seed: int = 0
     dry: float | None = None
+    strength: float | None = None
     max_attenuation: float | None = None
     upper_band: bool = True
     format: str | None = None
@@ -59,6 +60,7 @@ class Settings:
             target,
             seed=self.seed,
             dry=self.dry,
+            strength=self.strength,
             max_attenuation=self.max_attenuation,
             upper_band=self.upper_band,
             format=self.format,

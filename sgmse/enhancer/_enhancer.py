@@ -50,6 +50,8 @@ class Enhancer:
         upper_band: says what stays of sound above the band of the model; if absent, that gets the
             gains of the band below it.
         dry: share of the input in results, 0 to 1, unless a call says another.
+        strength: of the attenuation, 0 to 2, unless a call says another: what each bin of a result
+            of the model has lost, in dB, is multiplied by it.
         mends: what of recordings the model restores beside noise, such as "clipping": of that
             nothing is said.
         precision: of the products in the networks. "float32" is exact, also on GPUs, which would
@@ -71,6 +73,7 @@ class Enhancer:
     force: bool = False
     upper_band: BandGains | None = None
     dry: float = 0.0
+    strength: float = 1.0
     precision: Precision = "float32"
     mends: tuple[str, ...] = ()
 
@@ -84,6 +87,7 @@ class Enhancer:
             )
         choice("precision", self.precision, get_args(Precision))
         number("dry", self.dry, 0, 1)
+        number("strength", self.strength, 0, 2)
         self.front.delays(self.sampler.shifts)  # says where there are too many
         check_steps(self.model, self.sampler.grid.steps)
         if why := refusal(self.sampler, self.model.sde, self.samplers):
@@ -109,6 +113,7 @@ class Enhancer:
             samplers=checkpoint.ranges,
             upper_band=checkpoint.upper_band,
             dry=checkpoint.dry,
+            strength=checkpoint.strength,
             mends=checkpoint.mends,
             segment=checkpoint.segment,
         )
@@ -131,6 +136,14 @@ class Enhancer:
             return self
         sampler = self.sampler.changed(self.model.sde, solver, steps, shifts, grid)
         return replace(self, sampler=sampler, force=force or self.force)
+
+    def with_strength(self, strength: float | None) -> "Enhancer":
+        """The same with another strength of the attenuation, 0 to 2, if one is given."""
+        if strength is None or number("strength", strength, 0, 2) == self.strength:
+            return self
+        with warnings.catch_warnings():  # what there is to say of the sampler was said
+            warnings.simplefilter("ignore", SamplerWarning)
+            return replace(self, strength=strength)
 
     def __repr__(self) -> str:
         parts = self.model.parts
@@ -157,6 +170,7 @@ class Enhancer:
         *,
         seed: int = 0,
         dry: float | None = None,
+        strength: float | None = None,
         max_attenuation: float | None = None,
         upper_band: bool = True,
         steps: int | None = None,
@@ -176,6 +190,8 @@ class Enhancer:
             sample_rate: in Hz.
             seed: of the noise that the solver draws; the same seed gives the same result.
             dry: share of the input in the output, 0 to 1; that of the enhancer if None.
+            strength: of the attenuation, 0 to 2: what is lost in any bin, in dB, is multiplied by
+                it; that of the enhancer if None. 1 is what the model itself says.
             max_attenuation: dB by which the loudness of anything may fall, noise too; no limit if
                 None. 0 gives the input.
             upper_band: keep the sound that lies above the band of the model, with the gains of the
@@ -210,7 +226,7 @@ class Enhancer:
         rate = checked_rate("sample_rate", sample_rate)
         kept = self.dry if dry is None else dry
         options = Options(seed, kept, max_attenuation, upper_band, progress)
-        chosen = self.with_sampler(solver, steps, shifts, force=force)
+        chosen = self.with_sampler(solver, steps, shifts, force=force).with_strength(strength)
         stages = chosen._stages
         recordings = InMemory.of(audio)
 
@@ -235,6 +251,7 @@ class Enhancer:
         *,
         seed: int = 0,
         dry: float | None = None,
+        strength: float | None = None,
         max_attenuation: float | None = None,
         upper_band: bool = True,
         steps: int | None = None,
@@ -254,8 +271,8 @@ class Enhancer:
             target: where the result goes, `<name>_enhanced.<suffix>` beside the source if absent;
                 its folder is made where there is none. Both may be open binary files, such as
                 `io.BytesIO`; a target gets all at the end or nothing.
-            seed, dry, max_attenuation, upper_band, steps, solver, shifts, force, progress: as for a
-                call with an array.
+            seed, dry, strength, max_attenuation, upper_band: as for a call with an array.
+            steps, solver, shifts, force, progress: likewise.
             format: of the target, such as "flac"; that of its suffix or of the source if absent.
             bitrate: of a lossy target, in kb/s; that of the source, as near as can be, if absent.
             clip_mode: what becomes of samples beyond full scale, where the target's coding is not
@@ -281,7 +298,7 @@ class Enhancer:
         """
         kept = self.dry if dry is None else dry
         options = Options(seed, kept, max_attenuation, upper_band, progress)
-        chosen = self.with_sampler(solver, steps, shifts, force=force)
+        chosen = self.with_sampler(solver, steps, shifts, force=force).with_strength(strength)
         instead = "of an array or a tensor, call the enhancer itself: enhancer(audio, sample_rate)"
         with passage(
             source,
@@ -329,7 +346,7 @@ class Enhancer:
 
     @property
     def _drawing(self) -> Drawing:
-        return Drawing(self.model, self.front, self.sampler, self.precision)
+        return Drawing(self.model, self.front, self.sampler, self.precision, self.strength)
 
     @property
     def _stages(self) -> Stages:
@@ -346,10 +363,12 @@ class Enhancer:
     def sampled(self, spectrogram: Tensor, samples: int, randn: Randn, report: Callback) -> Tensor:
         """What the sampler makes of the `spectrogram` of so many samples: audio (batch, samples).
 
-        After no steps that is what the predictor said, without the noise of a start.
+        After no steps that is what the predictor said, without the noise of a start. It has the
+        strength of the enhancer.
         """
         every = [samples] * len(spectrogram)
-        return torch.stack(self._drawing.sampled(spectrogram, every, randn, report))
+        made = self._drawing.sampled(spectrogram, every, randn, report)
+        return torch.stack([rows[-1] for rows in made])
 
     def spectrogram(self, audio: Tensor) -> Tensor:
         """(batch, samples) to (batch, 1, frequency, frame), padded and placed for the network."""

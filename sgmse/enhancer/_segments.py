@@ -48,11 +48,12 @@ class Segments:
     @memory_named(MORE_MEMORY)
     def enhanced(
         self, segment: Block, number: int, options: Options, check: Callable[[], None]
-    ) -> Block:
+    ) -> tuple[Block, Block]:
         """One segment (channels, samples), which calls `check` after each step.
 
-        The result is the mean of what is drawn with the frames at other places. Raises
-        `ResultError` for one that is not finite or like no recording.
+        What the model says, and the result, which has the strength that is asked for; both are
+        means of what is drawn with the frames at other places. Raises `ResultError` for what is not
+        finite or like no recording.
         """
         delays = self.drawing.front.delays(self.drawing.sampler.shifts)
         rate = self.drawing.front.sample_rate
@@ -76,9 +77,9 @@ class Segments:
                 torch.stack(outputs[first : first + len(delays)]).mean(dim=0)
                 for first in range(0, len(pieces), len(delays))
             ]
-        clean = torch.stack(means).numpy().astype(segment.dtype, copy=False)
-        self._judge(clean, segment, options)
-        return clean
+        rows = torch.stack(means, dim=1).numpy().astype(segment.dtype, copy=False)
+        self._judge(rows[0], segment, options)
+        return rows[0], rows[-1]
 
     def _judge(self, clean: Block, segment: Block, options: Options) -> None:
         """Raise `ResultError` for what cannot be, or cannot be of this recording."""

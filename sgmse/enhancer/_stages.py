@@ -106,17 +106,17 @@ class Stages:
             least=options.least,
             upper_band=upper_band,
             tracks=tracks,
-            content=content,
         )
         pieces = count_segments(resampled_length(length, sample_rate, rate), *cuts)
         with self.segments.lanes(pieces) as side_by_side:
 
-            def enhanced(segment: Block, number: int) -> tuple[Block, Block]:
-                made = self.segments.enhanced(segment, number, options, side_by_side.check)
-                return made, segment
+            def enhanced(segment: Block, number: int) -> tuple[Block, Block, Block]:
+                check = side_by_side.check
+                return (*self.segments.enhanced(segment, number, options, check), segment)
 
             def process(segments: Iterator[Block]) -> Iterator[Block]:
-                for clean, segment in side_by_side.map(enhanced, segments, count()):
+                for said, clean, segment in side_by_side.map(enhanced, segments, count()):
+                    content.add(said, segment)
                     yield finish(clean, segment)
 
             def there_and_back(blocks: Iterable[Block]) -> Iterator[Block]:

@@ -171,7 +171,10 @@ class AudioGraph(WholeGraph):
         y = self.spectra(audio)
         model, anchor = self.model.observe(y, lambda x: self.spectra.later(x, samples, moved))
         end = torch.ones_like(y[:, 0, 0, 0, 0])
-        x0 = model(anchor, anchor, end).x0
+        x0, strength = model(anchor, anchor, end).x0, self.checkpoint.strength
+        if strength != 1:
+            made, whole = self.spectra.expanded(x0), self.spectra.expanded(model.heard(anchor))
+            x0 = self.spectra.compressed(self.spectra.moderated(made, whole, strength))
         return self.spectra.inverse(x0, samples + moved)[:, moved:]
 
     @override

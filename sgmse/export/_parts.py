@@ -20,7 +20,7 @@ from sgmse.errors import ExportError
 from sgmse.front import FrontEnd
 from sgmse.model import Regeneration, ScoreModel, assemble
 from sgmse.networks import Network
-from sgmse.transforms import NOTHING, Spectrogram
+from sgmse.transforms import NOTHING, Spectrogram, strengthened
 
 
 class InParts(Network):
@@ -127,13 +127,17 @@ class Spectra(nn.Module):
     def compressed(self, x: Tensor) -> Tensor:
         """As `Power.compress`, (batch, 1, 2, frequency, frame)."""
         compression = self.transform.compression
-        return compression.factor * x * compression.lift(_magnitude(x))
+        return compression.factor * x * compression.lift(magnitude(x))
 
     def expanded(self, x: Tensor) -> Tensor:
         """The inverse of `compressed`."""
         compression = self.transform.compression
         x = x / compression.factor
-        return x * compression.lower(_magnitude(x))
+        return x * compression.lower(magnitude(x))
+
+    def moderated(self, x: Tensor, y: Tensor, strength: float) -> Tensor:
+        """As `Spectrogram.moderated`, of what is `expanded`."""
+        return x if strength == 1 else x * strengthened(magnitude(x), magnitude(y), strength)
 
     def later(self, x: Tensor, samples: int, delay: int) -> Tensor:
         """As `FrontEnd.later`."""
@@ -158,7 +162,7 @@ def at_least(size: int, least: int) -> int:
     return size.clamp(min=least) if isinstance(size, Tensor) else max(size, least)
 
 
-def _magnitude(x: Tensor) -> Tensor:
+def magnitude(x: Tensor) -> Tensor:
     """|x| of (batch, 1, 2, ...), as (batch, 1, 1, ...); small ones do not vanish."""
     most = x.abs().amax(dim=2, keepdim=True).clamp(min=1e-30)
     magnitude: Tensor = most * (x / most).square().sum(dim=2, keepdim=True).sqrt()

@@ -80,13 +80,16 @@ class StepGraph(Graph):
         if self.front.transform.ends == "reflect":  # but for the foot of the window, which is 0
             mirrored = torch.cat([torch.zeros(1, 1), audio.flip(1)[:, :-1]], dim=1)
             past = past + (1 - begun) * mirrored
-        x = torch.cat([past, audio], dim=1) @ self.spectra.forwards[:, 0].T
-        y = self.spectra.compressed(x.view(1, 1, 2, -1, 1))
+        heard = torch.cat([past, audio], dim=1) @ self.spectra.forwards[:, 0].T
+        heard = heard.view(1, 1, 2, -1, 1)
+        y = self.spectra.compressed(heard)
         model = self.model
         x, seen, _ = model.parametrization.inputs(y, y, self.end, model.sde)
         output, memory = self.advance(x.flatten(1, 2), seen.flatten(1, 2), memory)
         x0 = model.parametrization.estimate(output[:, None], y, y, self.end, model.sde).x0
-        frame = self.spectra.expanded(x0).reshape(1, -1) @ self.scaled
+        made = self.spectra.expanded(x0)
+        made = self.spectra.moderated(made, heard, self.checkpoint.strength)
+        frame = made.reshape(1, -1) @ self.scaled
         clean = sounding + frame[:, : self.hop]
         enhanced = begun * kept(self.checkpoint.dry, clean, own[1])
         after = [torch.ones(1, 1), audio, frame[:, self.hop :], *memory]

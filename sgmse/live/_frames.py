@@ -194,8 +194,11 @@ class Frames(Windows):
         with precision(device, self.enhancer.precision):
             made = self._solved(seen) if self._once is None else self._once(seen)
         x = made.to(y)
+        transform = self._frames.transform
+        if self.enhancer.strength != 1:
+            x = transform.moderated(x, y, self.enhancer.strength)
         if self.least > 0:  # of the magnitudes before they were compressed
-            compression = self.enhancer.front.transform.compression
+            compression = transform.compression
             whole, made = self.least * compression.expand(y), compression.expand(x)
             x = torch.where(made.abs() < whole.abs(), compression.compress(whole), x)
         return x

@@ -52,7 +52,7 @@ class Start:
         coding: of the samples, little-endian: u8, s16, s24, s32, f32 or f64.
         channels: in turn, 1 or 2.
         latency: in seconds, which are not exceeded; at most `LONGEST`.
-        dry, max_attenuation, upper_band, seed: as of `Stream`.
+        dry, strength, max_attenuation, upper_band, seed: as of `Stream`.
     """
 
     rate: int
@@ -60,6 +60,7 @@ class Start:
     channels: int = 1
     latency: float = LATENCY
     dry: float | None = None
+    strength: float | None = None
     max_attenuation: float | None = None
     upper_band: bool = True
     seed: int = 0
@@ -182,6 +183,7 @@ class Session:
                 start.latency,
                 seed=start.seed,
                 dry=start.dry,
+                strength=start.strength,
                 max_attenuation=start.max_attenuation,
                 upper_band=start.upper_band,
             )

@@ -49,8 +49,8 @@ class Stream:
             (`Network.causal`) has that of one frame, 32 ms of 510 samples at 16 kHz.
         pieces: in place of that, how the model hears the stream, in whole frames of it.
         seed: of the noise that the solver draws; a frame has the same in all windows.
-        dry, max_attenuation, upper_band: as for `Enhancer`. The band above that of the model is
-            kept with the gains of the band below it, of models with a network for it, too.
+        dry, strength, max_attenuation, upper_band: as for `Enhancer`. The band above that of the
+            model is kept with the gains of the band below it, of models with a network for it, too.
 
     Raises:
         TypeError: options of a wrong type.
@@ -67,13 +67,14 @@ class Stream:
         pieces: Pieces | None = None,
         seed: int = 0,
         dry: float | None = None,
+        strength: float | None = None,
         max_attenuation: float | None = None,
         upper_band: bool = True,
     ) -> None:
         an("enhancer", enhancer, Enhancer, "sgmse.load()")
         if pieces is not None:
             an("pieces", pieces, Pieces, "Pieces(piece=0.25, ahead=0.25)")
-        self.enhancer = enhancer
+        self.enhancer = enhancer = enhancer.with_strength(strength)
         self.sample_rate = checked_rate("sample_rate", sample_rate)
         self._plan = Plan.of(enhancer, self.sample_rate, latency if pieces is None else pieces)
         frames = pieces is None and by_frames(enhancer)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from sgmse.postprocessing._content import Content
 from sgmse.postprocessing._level import Level
 from sgmse.postprocessing._spectra import Rows
 from sgmse.postprocessing._strength import at_least
@@ -19,7 +18,6 @@ class Finish:
         upper_band: whether sound above the band of the model gets the gains of the band below.
         tracks: whether `whole_band` takes the result; then its channels are followed by those of
             the recording at the rate of the model, and by those of the gains of the rest.
-        content: listens to the segments.
     """
 
     def __init__(
@@ -30,18 +28,15 @@ class Finish:
         least: float,
         upper_band: bool,
         tracks: bool,
-        content: Content,
     ) -> None:
         self.sample_rate = sample_rate
         self.level = Level(sample_rate) if level else None
         self.least = least
         self.upper_band = upper_band
         self.tracks = tracks
-        self.content = content
 
     def __call__(self, clean: Rows, noisy: Rows) -> Rows:
         """The next segment, of what the model made and of what it heard."""
-        self.content.add(clean, noisy)
         if self.level is not None:
             clean = self.level(clean, noisy)
         if self.least > 0:
