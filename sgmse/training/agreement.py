@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 
+from sgmse._checks import number
 from sgmse.errors import ArgumentError
 from sgmse.model import assemble
 from sgmse.solvers import LAST_START
@@ -14,6 +15,7 @@ from sgmse.training.sections import Sections
 def problems(recipe: Sections) -> Iterator[str]:
     """What does not go together, as "key: what; remedy". Raises `ArgumentError`, too."""
     recipe.front.delays(recipe.sampler.shifts)
+    number("strength", recipe.strength, 0, 2)
     yield from _bridges_end(recipe)
     bins, frames = assemble(**recipe.parts).divisor
     if why := recipe.sampler.solver.refusal(recipe.sde, recipe.sampler.grid.start):

@@ -51,6 +51,7 @@ class Recipe(Sections):
         sampler: that validation uses and the checkpoint recommends.
         licence: of the weights, for the checkpoint.
         samplers: what the model that a training starts from may be sampled with, see `covered`.
+        strength: of the attenuation in its results, for the checkpoint, and for the validation.
     """
 
     def __post_init__(self) -> None:
@@ -74,7 +75,7 @@ class Recipe(Sections):
     ) -> Checkpoint:
         """A model with weights for a file, and what is worth knowing of its training."""
         about = self.licence, training, self.covered
-        return Checkpoint(model, self.front, self.sampler, *about)
+        return Checkpoint(model, self.front, self.sampler, *about, strength=self.strength)
 
     @property
     def covered(self) -> tuple[SamplerRange, ...]:

@@ -140,4 +140,5 @@ def _like(origin: Checkpoint) -> dict[str, Any]:
         "sampler": to_plain(origin.sampler, RECIPE_CLASSES, Sampler),
         "samplers": to_plain(origin.ranges, RECIPE_CLASSES, tuple[SamplerRange, ...]),
         "licence": origin.licence,
+        "strength": origin.strength,
     }

@@ -78,6 +78,7 @@ class Sections:
     sampler: Sampler = field(default_factory=Sampler)
     licence: str = ""
     samplers: tuple[SamplerRange, ...] | None = None
+    strength: float = 1.0
 
     @property
     def timed(self) -> bool:

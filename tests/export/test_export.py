@@ -182,6 +182,8 @@ def test_faint_spectra_do_not_vanish():
         refining(),
         refining(moved=0.0),
         replace(refining(), dry=0.2),
+        replace(refining(), strength=0.6),
+        replace(tiny.checkpoint(), strength=1.4),
         with_network(tiny.network(), model=ScoreModel(tiny.network(), SBVE(), EDM(0.2))),
         *(with_network(tiny.network(), front=front) for front in FRONTS),
     ]

@@ -133,8 +133,13 @@ SCALED = ScoreModel(tiny.causal_checkpoint().model.network, SBVE(), EDM(0.2))
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
-    [*({"front": front} for front in FRONTS.values()), {"model": SCALED}, {"dry": 0.2}],
-    ids=[*FRONTS, "scaled inputs", "a share of the recording"],
+    [
+        *({"front": front} for front in FRONTS.values()),
+        {"model": SCALED},
+        {"dry": 0.2},
+        {"strength": 0.7},
+    ],
+    ids=[*FRONTS, "scaled inputs", "a share of the recording", "a strength"],
 )
 def test_other_models(changes, tmp_path):
     checkpoint = tiny.causal_checkpoint(**changes)
