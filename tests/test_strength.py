@@ -11,6 +11,7 @@ from tiny import Gain, with_front
 
 import sgmse
 from sgmse.audio import read
+from sgmse.bench import Model
 from sgmse.checkpoints import load_model, native
 from sgmse.checkpoints.native import Quality
 from sgmse.errors import ArgumentError, ArgumentTypeError, RecordingWarning, SamplerWarning
@@ -213,6 +214,14 @@ def test_a_folder_has_it_for_the_model_and_for_a_quality(tmp_path):
     plain = native.save(tiny.checkpoint(), tmp_path / "plain")
     assert '"strength"' not in (plain / "config.json").read_text()
     assert load_model(plain).strength == 1
+
+
+def test_a_system_of_a_suite_has_one():
+    with pytest.raises(ArgumentError, match="strength must lie between 0 and 2, not 3"):
+        Model(strength=3.0)
+    told = [Model(strength=strength) for strength in (None, 0.8, 0.5)]
+    assert [own.enhancer().strength for own in told] == [sgmse.load().strength, 0.8, 0.5]
+    assert len({str(own.conditions()) for own in told}) == 3 - (sgmse.load().strength == 0.8)
 
 
 # The models of the package

@@ -286,6 +286,8 @@ def test_options_reach_the_enhancer(run):
     np.testing.assert_array_equal(result("--dry", "1"), audio)
     half = (audio + TINY(audio, RATE)) / 2
     np.testing.assert_allclose(result("--dry", "0.5"), half.clip(-1, 1), atol=2**-15)
+    weak = TINY(audio, RATE, strength=0.5)
+    np.testing.assert_allclose(result("--strength", "0.5"), weak.clip(-1, 1), atol=2**-15)
     solvers = {
         "ode": Exponential(start=0.0),
         "ode2": Multistep(start=0.0),

@@ -85,7 +85,12 @@ def expected(enhancer, content: bytes, pcm: Pcm, latency: float = 0.2, **options
 def test_each_connection_has_its_own_stream(enhancer):
     """Different sounds, forms, rates, options and messages at once; equal to the bit."""
     forms = [("s16", RATE, 1), ("f32", 48000, 2), ("s24", 44100, 1), ("u8", 8000, 2)]
-    options = [{}, {"dry": 0.3}, {"max_attenuation": 6.0}, {"upper_band": False, "seed": 3}]
+    options = [
+        {},
+        {"dry": 0.3, "upper_band": False},
+        {"max_attenuation": 6.0},
+        {"strength": 0.5, "seed": 3},
+    ]
     sizes = [(1, 333, 4001), (9000,), (77, 1024), (2, 5000)]
     pcms = [Pcm(*form) for form in forms]
     contents = [

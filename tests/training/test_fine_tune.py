@@ -37,7 +37,7 @@ def tuned(finished, corpus, tmp_path_factory):
 def test_the_model_is_that_of_the_start_with_other_weights(finished, tuned):
     before, after = (checkpoints.load(run / "best") for run in (finished, tuned))
     assert after.model.network.config == before.model.network.config
-    for name in ("front", "sampler", "licence"):
+    for name in ("front", "sampler", "licence", "strength"):
         assert getattr(after, name) == getattr(before, name)
     assert after.model.sde == before.model.sde
     old, new = before.model.state_dict(), after.model.state_dict()

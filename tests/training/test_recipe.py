@@ -31,6 +31,7 @@ def test_two_recipes_are_the_default_model():
     assert first.front == second.front == shipped_model.front
     assert replace(second.sampler, shifts=1) == shipped_model.sampler
     assert first.licence == second.licence == shipped_model.licence
+    assert first.strength == second.strength == shipped_model.strength
 
 
 def test_everything_can_start_from_the_default_model():
@@ -46,6 +47,7 @@ def test_a_recipe_is_that_of_the_model_of_its_name(name):
     assert recipe.front == shipped_model.front
     assert recipe.sampler == shipped_model.sampler
     assert recipe.licence == shipped_model.licence
+    assert recipe.strength == shipped_model.strength
 
 
 def test_a_prior_has_nothing_to_validate():
