@@ -243,8 +243,8 @@ def measured(config: str, results: Mapping[str, Any]) -> str:
         values["qualities"][name]["measured"] = own
     if (RESULTS / "gentle").exists():
         valid = sets_of("gentle")["valid"]
-        share = f"keeps {values['qualities']['gentle']['dry']:.0%}".replace("%", " %")
-        gentle = of_system(valid, share, "mixtures for validation")
+        system = f"strength {values['qualities']['gentle']['strength']:g}"
+        gentle = of_system(valid, system, "mixtures for validation")
         values["qualities"]["gentle"]["effect"] = gentle
     return json.dumps(values, indent=2) + "\n"
 

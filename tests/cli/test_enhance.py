@@ -344,17 +344,17 @@ def test_a_quality_is_its_sampler(call):
         "balanced": ("--quality", "balanced"),
         "plain": (),
         "gentle": ("--quality", "gentle"),
-        "gentle but dry": ("--quality", "gentle", "--dry", "0"),
+        "gentle but strong": ("--quality", "gentle", "--strength", "0.8"),
+        "weak": ("--strength", "0.4"),
     }.items():
         assert call("enhance", "a.wav", "-o", f"{name}.wav", *options)[0] == 0
         results[name] = read(f"{name}.wav")[0]
     assert np.array_equal(results["fast"], results["one"])
     assert np.array_equal(results["balanced"], results["plain"])
     assert not np.array_equal(results["fast"], results["plain"])
-    assert np.array_equal(results["gentle but dry"], results["plain"])
-    kept = sgmse.load(quality="gentle").dry
-    mixed = (1 - kept) * results["plain"] + kept * read("a.wav")[0]
-    np.testing.assert_allclose(results["gentle"], mixed, atol=2.0**-14)  # three roundings
+    assert np.array_equal(results["gentle but strong"], results["plain"])
+    assert np.array_equal(results["gentle"], results["weak"])
+    assert not np.array_equal(results["gentle"], results["plain"])
 
 
 def test_a_model_without_qualities_says_so(run):
@@ -395,7 +395,7 @@ def test_clipped_samples_are_reported(run, monkeypatch, jobs):
     for name in ("a.wav", "b.wav"):
         make(name)
     write("float.wav", np.full((1, 1000), 0.1, np.float32), Info(RATE, subtype="FLOAT"))
-    monkeypatch.setattr(Segments, "enhanced", lambda self, segment, *_: 1e3 * segment)
+    monkeypatch.setattr(Segments, "enhanced", lambda self, segment, *_: 2 * (1e3 * segment,))
     inputs = ("a.wav", "b.wav", "float.wav")
     code, out, err = run(*inputs, "-o", "out", "-j", jobs)
     assert (code, len(out)) == (0, 3)

@@ -42,7 +42,10 @@ WHOLE = "must be a whole number of at least"
         ("enhance", "the following arguments are required: INPUT"),
         ("enhance a.wav --dry 2", "--dry: must be a number between 0 and 1, not '2'"),
         ("enhance a.wav --strength 3", "--strength: must be a number between 0 and 2, not '3'"),
-        ("live --strength weak", "--strength: must be a number between 0 and 2, not 'weak'"),
+        (
+            "enhance a.wav --strength weak",
+            "--strength: must be a number between 0 and 2, not 'weak'",
+        ),
         ("enhance a.wav --dry wet", "--dry: must be a number between 0 and 1"),
         ("enhance a.wav --dry nan", "--dry: must be a number between 0 and 1"),
         ("enhance a.wav --steps x", f"--steps: {WHOLE} 0"),
