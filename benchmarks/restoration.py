@@ -28,7 +28,14 @@ from sgmse.bench import (
     System,
     run_suite,
 )
-from sgmse.data.degradations import Clip, Codec, Degradation, PacketLoss, Resampled
+from sgmse.data.degradations import (
+    Clip,
+    Codec,
+    Degradation,
+    Dropouts,
+    PacketLoss,
+    Resampled,
+)
 from sgmse.data.noisy_sets import Mixer, mix
 from sgmse.report import numbers
 from sgmse.report.text import markdown_table
@@ -67,7 +74,9 @@ KINDS: Mapping[str, Kind] = {
     "narrow band": Kind(
         (Resampled(1.0, rates=(8000,)),), {"linear up-sampling": LinearUpsampling(8000)}
     ),
+    "holes": Kind((Dropouts(1.0, rate=(1, 3), length=(0.02, 0.08), depth=(40, 80)),), GAPS),
     "GSM": Kind((Codec(1.0, coders=("gsm",)),)),
+    "Opus, MP3, Vorbis": Kind((Codec(1.0, coders=("opus", "mp3", "vorbis")),)),
     "all of it": Kind(
         (
             Clip(1.0, level=(6, 10)),

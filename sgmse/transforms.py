@@ -114,7 +114,7 @@ def strengthened(x: Tensor, y: Tensor, strength: float) -> Tensor:
     much. It is the exponent of a spectral gain, as that of the parametric Wiener filter (Lim and
     Oppenheim 1979, doi:10.1109/PROC.1979.11540). An estimate of least error is too small wherever
     it is not sure, and quiet parts of speech are what it is least sure of; with a strength a little
-    below 1 they are louder again (benchmarks/results/strength.md).
+    below 1 they are louder again (benchmarks/results/strength).
     """
     lost = y > x
     share = x / torch.where(lost, y, 1.0)

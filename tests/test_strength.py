@@ -10,6 +10,7 @@ import torch
 from tiny import Gain, with_front
 
 import sgmse
+from sgmse._noise import Draws
 from sgmse.audio import read
 from sgmse.bench import Model
 from sgmse.checkpoints import load_model, native
@@ -21,7 +22,7 @@ from sgmse.metrics import estoi
 from sgmse.metrics.pesq import pesq_wb
 from sgmse.model import Regeneration, ScoreModel
 from sgmse.networks import Network
-from sgmse.solvers import SamplerRange
+from sgmse.solvers import SamplerRange, solve
 from sgmse.transforms import Log, Power, Spectrogram, Waveform, strengthened
 
 RATE = tiny.RATE
@@ -137,6 +138,23 @@ def test_it_is_of_the_recording_and_not_of_what_a_predictor_made_of_it(moved, sh
     assert decibels(model(audio, RATE), audio) == pytest.approx(-20, abs=0.3)
     np.testing.assert_allclose(model(audio, RATE, strength=0.0), audio, rtol=0, atol=1e-6)
     assert decibels(model(audio, RATE, strength=0.7), audio) == pytest.approx(-14, abs=0.3)
+
+
+@pytest.mark.parametrize("moved", [0.0, 0.5])
+@pytest.mark.filterwarnings("ignore")  # random weights
+def test_what_is_solved_by_hand_has_one_too(moved):
+    model = replace(tiny.enhancer(), model=tiny.regeneration(moved=moved), samplers=(), force=True)
+    model = with_front(model, level="published")
+    audio = (noise() / np.abs(noise()).max()).astype("f")
+    with torch.no_grad():
+        heard = model.observe(torch.from_numpy(audio)[None])
+        x = solve(
+            heard.model, heard.y, model.sampler.solver, model.sampler.grid, randn=Draws(0, 0)
+        ).x
+        for strength in (0.3, 1.0):
+            out = heard.audio(x, strength)[0].numpy()
+            theirs = model(audio, RATE, strength=strength)
+            np.testing.assert_allclose(out, theirs, rtol=0, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore")  # it is clean

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import pad
 
+from sgmse._checks import number
 from sgmse._pieces import Drawing
-from sgmse.solvers import Model
+from sgmse.model import Refinement, ScoreModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class Observed:
         drawing: of the enhancer.
     """
 
-    model: Model
+    model: ScoreModel | Refinement
     y: Tensor
     samples: int
     delay: int
@@ -33,6 +34,14 @@ class Observed:
         """Other audio, (batch, samples), such as clean one, in the frames of y."""
         return self.drawing.spectrogram(pad(audio, (self.delay, 0)))
 
-    def audio(self, x: Tensor) -> Tensor:
-        """What a state, such as the solution, sounds like: (batch, samples)."""
-        return self.drawing.front.inverse(x, self.delay + self.samples)[:, self.delay :]
+    def audio(self, x: Tensor, strength: float = 1.0) -> Tensor:
+        """What a state, such as the solution, sounds like: (batch, samples).
+
+        With another strength than 1 what it has lost of the audio, in dB, is multiplied by that,
+        as `Enhancer` does by its own.
+        """
+        front, samples = self.drawing.front, self.delay + self.samples
+        if number("strength", strength, 0, 2) == 1:
+            return front.inverse(x, samples)[:, self.delay :]
+        y = self.model.heard(self.y).expand_as(x)
+        return front.moderated(x, y, samples, strength)[:, self.delay :]
