@@ -5,7 +5,7 @@
     bytes, whose length is any
         as many frames, `delay` frames later; those before the first one are silent
     {"type": "flush"}
-        the last `delay` frames, {"type": "flushed", "frames": 480000}
+        the last `delay` frames, {"type": "flushed", "frames": 480000, "clipped": false, ...}
 
 After `flush`, or after `reset`, which drops what is held, sound of the same form may follow as a
 new recording, or a `start` of another form.
@@ -23,6 +23,7 @@ from sgmse.audio import CODINGS, Pcm
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError, ResultError, SgmseError, did_you_mean
 from sgmse.live._stream import LATENCY, Stream
+from sgmse.postprocessing import Tops
 
 #: Close codes of RFC 6455, 7.4.1, and of its registry: 1013 is "try again later".
 ENDED, NOT_TAKEN, NOT_VALID, NOT_ALLOWED, FAILED, TOO_MANY = 1001, 1003, 1007, 1008, 1011, 1013
@@ -100,9 +101,14 @@ class Session:
 
     def __init__(self, enhancer: Enhancer) -> None:
         self.enhancer = enhancer
-        self.frames = 0  # of the recording
         self._stream: Stream | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """What comes next is another recording."""
+        self.frames = 0
         self._held = b""  # a part of a frame
+        self._tops = Tops()
 
     @property
     def begun(self) -> bool:
@@ -123,7 +129,7 @@ class Session:
         stream = self._known()
         if kind == "reset":
             stream.reset()
-            self.frames, self._held = 0, b""
+            self._begin()
             return [json.dumps({"type": "reset"})]
         return self.rest()
 
@@ -143,8 +149,9 @@ class Session:
         stream, pcm = self._known(), self._pcm
         content = self._held + content
         end = len(content) // pcm.frame * pcm.frame
+        samples = pcm.samples(content[:end])
         try:
-            made = stream(pcm.samples(content[:end]))
+            made = stream(samples)
         except ArgumentError as error:  # of a block, which the stream has not taken
             seconds = self.frames / pcm.sample_rate
             raise Refused(NOT_VALID, f"after {seconds:.2f} s, {error}") from error
@@ -152,6 +159,7 @@ class Session:
             raise Refused(FAILED, str(error)) from error
         self._held = content[end:]
         self.frames += end // pcm.frame
+        self._tops.add(samples)
         return pcm.content(made)
 
     def rest(self) -> list[str | bytes]:
@@ -162,7 +170,8 @@ class Session:
             raise Refused(FAILED, str(error)) from error
         # A part of a frame is no sound: it is left out, and that is said.
         text = {"type": "flushed", "frames": self.frames, "bytes_left_out": len(self._held)}
-        self.frames, self._held = 0, b""
+        text["clipped"] = self._tops.clipped and "clipping" not in self.enhancer.mends
+        self._begin()
         return [self._pcm.content(rest), json.dumps(text)]
 
     def _known(self) -> Stream:

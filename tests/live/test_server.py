@@ -111,7 +111,7 @@ def test_each_connection_has_its_own_stream(enhancer):
     for n, (made, end) in enumerate(results):
         assert made == expected(enhancer, contents[n], pcms[n], **options[n]), n
         frames = len(contents[n]) // pcms[n].frame
-        assert end == {"type": "flushed", "frames": frames, "bytes_left_out": 0}
+        assert end == {"type": "flushed", "frames": frames, "bytes_left_out": 0, "clipped": False}
 
 
 def test_a_connection_goes_on_with_another_recording_and_form(enhancer):

@@ -1,6 +1,7 @@
 """However a connection cuts its bytes, they are one recording: without any network."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,9 +58,24 @@ def test_any_messages_give_the_same(streamed, form, sizes, dropped):
         assert len(got) == (place // pcm.frame - before) * pcm.frame
         made += got
     rest, end = session.told('{"type": "flush"}')
-    assert json.loads(end) == {"type": "flushed", "frames": LENGTH, "bytes_left_out": 0}
+    said = {"type": "flushed", "frames": LENGTH, "bytes_left_out": 0, "clipped": False}
+    assert json.loads(end) == said
     silence = json.loads(said)["delay"] * pcm.frame
     assert (made + rest)[silence:] == whole[coding]
+
+
+def test_a_recording_that_was_clipped_is_said_to_be(streamed):
+    session, _ = streamed
+    pcm = Pcm("s16", RATE, 1)
+    session.told(json.dumps({"type": "start", "rate": RATE, "latency": LATENCY}))
+    wave = 0.5 * np.sin(0.05 * np.arange(RATE))[None]
+    for audio, clipped in ((wave.clip(-0.3, 0.3), True), (wave, False)):
+        session.heard(pcm.content(audio))
+        assert json.loads(session.told('{"type": "flush"}')[1])["clipped"] is clipped
+    mending = Session(replace(session.enhancer, mends=("clipping",)))
+    mending.told(json.dumps({"type": "start", "rate": RATE, "latency": LATENCY}))
+    mending.heard(pcm.content(wave.clip(-0.3, 0.3)))
+    assert json.loads(mending.told('{"type": "flush"}')[1])["clipped"] is False
 
 
 def test_turns_are_short_and_work_is_told(streamed):
