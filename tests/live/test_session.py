@@ -58,8 +58,8 @@ def test_any_messages_give_the_same(streamed, form, sizes, dropped):
         assert len(got) == (place // pcm.frame - before) * pcm.frame
         made += got
     rest, end = session.told('{"type": "flush"}')
-    said = {"type": "flushed", "frames": LENGTH, "bytes_left_out": 0, "clipped": False}
-    assert json.loads(end) == said
+    told = {"type": "flushed", "frames": LENGTH, "bytes_left_out": 0, "clipped": False}
+    assert json.loads(end) == told
     silence = json.loads(said)["delay"] * pcm.frame
     assert (made + rest)[silence:] == whole[coding]
 
