@@ -165,10 +165,12 @@ class OnDevice(Drawing):
 
 
 @pytest.mark.parametrize("moved", [0.0, 0.5])
-def test_pieces_of_recordings_stay_on_the_device(moved):
+@pytest.mark.parametrize("strength", [1.0, 0.8])
+def test_pieces_of_recordings_stay_on_the_device(moved, strength):
     """Their audio and their noise are sent, and come late; until the result nothing waits."""
     model = tiny.regeneration(moved=moved).to(DEVICE)
-    drawing = OnDevice(model, tiny.FRONT, Sampler(Exponential(eta=1.0), Uniform(3)))
+    sampler = Sampler(Exponential(eta=1.0), Uniform(3))
+    drawing = OnDevice(model, tiny.FRONT, sampler, strength=strength)
     steps = []
     pieces = [
         Piece(torch.zeros(samples), delay, Draws(0, number), steps.append)
@@ -177,7 +179,8 @@ def test_pieces_of_recordings_stay_on_the_device(moved):
     assert len({drawing.kind(piece) for piece in pieces}) == 1
     with torch.no_grad(), Watched() as watched:
         made = Drawing.draw.__wrapped__(drawing, pieces)  # without its inference mode
-    assert [tuple(one.shape) for one in made] == [(376,), (376,), (380,)]
+    rows = 1 if strength == 1 else 2  # what the model says, and the result
+    assert [tuple(one.shape) for one in made] == [(rows, 376), (rows, 376), (rows, 380)]
     assert watched.sent == 2 + 1 + 4  # audio of two lengths, times, and noise
     assert len(steps) == 9
 
