@@ -21,6 +21,23 @@ from sgmse._checks import kinds
 from sgmse.errors import ArgumentError
 
 LEAST_STEEP = 1e-3  # of magnitudes of sound up to full scale, 255 for a window of 510
+LEAST_SHARE = 1e-4  # of a magnitude that a strength takes for what it is, -80 dB
+
+
+def strengthened(x: Tensor, y: Tensor, strength: float, least: float = LEAST_SHARE) -> Tensor:
+    """By what a result is multiplied in each bin for another strength of its attenuation.
+
+        (|X| / |Y|)^(s - 1)  where |X| < |Y|,  else  1
+
+    for the magnitudes of a result X and its recording Y: what X has lost, in dB, is then s times as
+    much. It is the exponent of a spectral gain, as that of the parametric Wiener filter (Lim and
+    Oppenheim 1979, doi:10.1109/PROC.1979.11540). An estimate of least error is too small wherever
+    it is not sure, and quiet parts of speech are what it is least sure of; with a strength a little
+    below 1 they are louder again (benchmarks/results/strength).
+    """
+    lost = y > x
+    share = x / torch.where(lost, y, 1.0)
+    return torch.where(lost, share.clamp(min=least).pow(strength - 1), 1.0)
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,14 @@ class Power:
         """The inverse of `compress`."""
         x = x / self.factor
         return x if self.exponent == 1 else x * self.lower(x.abs())
+
+    def moderated(self, x: Tensor, y: Tensor, strength: float) -> Tensor:
+        """A compressed result x of y with that strength of its attenuation (`strengthened`).
+
+        Powers of shares are shares of powers: nothing is expanded for it.
+        """
+        least = LEAST_SHARE**self.exponent
+        return x * strengthened(x.abs(), y.abs(), strength, least)
 
     def lift(self, magnitude: Tensor) -> Tensor:
         """|X| to the gain that compresses it, but for the factor."""
@@ -92,6 +117,11 @@ class Log:
         x = x / self.factor
         return x * self.lower(x.abs())
 
+    def moderated(self, x: Tensor, y: Tensor, strength: float) -> Tensor:
+        """A compressed result x of y with that strength of its attenuation (`strengthened`)."""
+        made, whole = self.expand(x), self.expand(y)
+        return self.compress(made * strengthened(made.abs(), whole.abs(), strength))
+
     def lift(self, magnitude: Tensor) -> Tensor:
         """|X| to the gain that compresses it, but for the factor."""
         return torch.where(magnitude > 0, magnitude.log1p() / magnitude.clamp(min=1e-30), 1.0)
@@ -99,26 +129,6 @@ class Log:
     def lower(self, magnitude: Tensor) -> Tensor:
         """A compressed magnitude over the factor to the gain that expands it."""
         return torch.where(magnitude > 0, magnitude.expm1() / magnitude.clamp(min=1e-30), 1.0)
-
-
-#: The least share of a magnitude that a strength takes for what it is, -80 dB.
-LEAST_SHARE = 1e-4
-
-
-def strengthened(x: Tensor, y: Tensor, strength: float) -> Tensor:
-    """By what a result is multiplied in each bin for another strength of its attenuation.
-
-        (|X| / |Y|)^(s - 1)  where |X| < |Y|,  else  1
-
-    for the magnitudes of a result X and its recording Y: what X has lost, in dB, is then s times as
-    much. It is the exponent of a spectral gain, as that of the parametric Wiener filter (Lim and
-    Oppenheim 1979, doi:10.1109/PROC.1979.11540). An estimate of least error is too small wherever
-    it is not sure, and quiet parts of speech are what it is least sure of; with a strength a little
-    below 1 they are louder again (benchmarks/results/strength).
-    """
-    lost = y > x
-    share = x / torch.where(lost, y, 1.0)
-    return torch.where(lost, share.clamp(min=LEAST_SHARE).pow(strength - 1), 1.0)
 
 
 Window = Literal["hann", "sqrthann"]
@@ -347,8 +357,7 @@ class Spectrogram(Transform):
 
     def moderated(self, x: Tensor, y: Tensor, strength: float) -> Tensor:
         """The spectrogram x of a result from y, with that strength of its attenuation; like x."""
-        made, whole = self.compression.expand(x), self.compression.expand(y)
-        return self.compression.compress(made * strengthened(made.abs(), whole.abs(), strength))
+        return self.compression.moderated(x, y, strength)
 
     def inverse(self, spectrogram: Tensor, samples: int) -> Tensor:
         """Complex (..., frequency, frame) to float (..., samples), zeros where no window hears."""
