@@ -129,7 +129,7 @@ def test_pipes_are_held_and_get_all_at_once(tmp_path):
 
 
 def test_what_fails_gives_a_stream_nothing(monkeypatch):
-    monkeypatch.setattr(Segments, "enhanced", lambda self, segment, *_: np.nan * segment)
+    monkeypatch.setattr(Segments, "enhanced", lambda self, segment, *_: 2 * (np.nan * segment,))
     target = io.BytesIO()
     with pytest.raises(AudioError, match=r"<memory>: sample 0 .* is NaN"):
         PLAIN.enhance_file(io.BytesIO(in_memory("wav")), target)

@@ -83,7 +83,7 @@ def test_the_qualities_of_the_default_cost_more_and_more():
     assert 2 * fast.sampler.shifts * fast.sampler.grid.steps <= balanced.sampler.shifts
     assert best.sampler.shifts >= balanced.sampler.shifts
     assert gentle.sampler == balanced.sampler
-    assert 0 < gentle.dry < 0.5
+    assert 0 < gentle.strength < balanced.strength == fast.strength == best.strength < 1
     for one in (fast, balanced, best):  # each is a sampler that its model is made for
         assert refusal(one.sampler, one.model.sde, one.ranges) is None
 
