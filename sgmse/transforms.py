@@ -31,9 +31,9 @@ def strengthened(x: Tensor, y: Tensor, strength: float, least: float = LEAST_SHA
 
     for the magnitudes of a result X and its recording Y: what X has lost, in dB, is then s times as
     much. It is the exponent of a spectral gain, as that of the parametric Wiener filter (Lim and
-    Oppenheim 1979, doi:10.1109/PROC.1979.11540). An estimate of least error is too small wherever
-    it is not sure, and quiet parts of speech are what it is least sure of; with a strength a little
-    below 1 they are louder again (benchmarks/results/strength).
+    Oppenheim 1979, doi:10.1109/PROC.1979.11540). A mean over what may have been, which an
+    estimate of least error is, is smaller than that is in the mean, |E X| <= E |X|; a strength a
+    little below 1 gives some of it back, and some of the noise (benchmarks/results/strength).
     """
     lost = y > x
     share = x / torch.where(lost, y, 1.0)
