@@ -1,24 +1,21 @@
 """What discriminators add to a training: python benchmarks/adversarial.py DATA CORPUS
 
-Trains the default model further twice, for as many updates of the same pairs, noise and seed: by
-the loss of the recipe `fine_tune` alone, and with its adversarial term. All updates are at t = 1,
-where the estimate is the result of the model's sampler, so that the discriminators judge each. Both
-and the model as it was are scored on CORPUS/valid, recording by recording.
+Trains a model of the package further twice, for as many updates of the same pairs, noise and seed:
+by the loss of the recipe `fine_tune` alone, and with its adversarial term. All updates are at t =
+1, where the estimate is the result of the model's sampler, so that the discriminators judge each.
+Both and the model as it was are scored on CORPUS/valid, recording by recording.
 
-DATA holds train/clean and train/noise. Writes benchmarks/results/adversarial.md and .json: means,
-and what the adversarial term changes, with intervals over the recordings.
+DATA holds train/clean and train/noise. Writes benchmarks/results/adversarial.md and .json, or
+adversarial-MODEL: means, and what the adversarial term changes, with intervals over the recordings.
 """
 
-import json
-import resource
-import subprocess
-import sys
-import time
-from collections.abc import Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from runs import cost_of, trained
 from writing import arguments, paragraph, write
 
 from sgmse.bench import Model, Noisy, NoisySet, Suite, run_suite
@@ -29,18 +26,18 @@ from sgmse.scoring.intervals import Difference, corrected
 from sgmse.scoring.table import Table
 
 MEASURES = ("pesq-wb", "estoi", "si-sdr", "lsd", "dnsmos-ovrl")
-#: The runs, by the changes to the recipe that they alone have.
-RUNS: Mapping[str, Sequence[str]] = {
-    "without": (),
-    "with": ("adversarial={weight: 0.1, features: 1.0, rise: 30}",),
-}
+DEFAULT = "default"
+#: The runs: without and with the adversarial term.
+RUNS = ("without", "with")
+WEIGHT, FEATURES = 0.1, 1.0
 PAGE = """# What discriminators add
 
-Made by `python benchmarks/adversarial.py DATA CORPUS --steps {steps} --files {count}`.
+Made by `python benchmarks/adversarial.py DATA CORPUS{options}`.
 
 {about}
 
-{steps} updates of four items of two seconds, one seed. Scores of {count} recordings: the mean
+{steps} updates of four items of two seconds, one seed; `adversarial.weight={weight:g}` and
+`adversarial.features={features:g}`. Scores of {count} recordings: the mean
 with half a 95 % bootstrap interval.
 
 {means}
@@ -57,39 +54,24 @@ What the training took of one core since it was last resumed, the mixing of the 
 """
 
 
-def train(folder: Path, data: Path, steps: int, changes: Sequence[str], cache: Path) -> None:
-    """One run, or the rest of it; its processor time is added up in its folder."""
-    done = folder / "cost.json"
-    if done.exists():
-        return
-    command = [sys.executable, "-m", "sgmse", "train"]
-    if (folder / "training_state.pt").exists():
-        command += ["--resume", "-o", str(folder), "--set", f"trainer.steps={steps}"]
-    else:
-        settings = {
-            "data.clean": "train/clean",
-            "data.noise": "train/noise",
-            "times.at_one": "1",
-            "trainer.steps": str(steps),
-            "trainer.threads": "1",
-            "trainer.save_every": "25",
-            "trainer.cache": str(cache.resolve()),
-        }
-        command += ["--from", "default", "--data", str(data), "-o", str(folder)]
-        for change in (*(f"{key}={value}" for key, value in settings.items()), *changes):
-            command += ["--set", change]
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(command, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    cost = {"processor minutes": spent / 60, "minutes": (time.monotonic() - began) / 60}
-    done.write_text(json.dumps(cost))
+def train(
+    folder: Path, model: str, data: Path, steps: int, changes: Sequence[str], cache: Path
+) -> None:
+    """One run, or the rest of it."""
+    shared = (
+        "data.clean=train/clean",
+        "data.noise=train/noise",
+        "times.at_one=1",
+        "trainer.save_every=25",
+        f"trainer.cache={cache.resolve()}",
+    )
+    trained(folder, ("--from", model, "--data", str(data)), steps, (*shared, *changes))
 
 
-def differences(results: Results) -> dict[str, dict[str, Difference]]:
+def differences(results: Results, model: str) -> dict[str, dict[str, Difference]]:
     """By comparison and measure, corrected together."""
     found = {}
-    for system, baseline in (("with", "without"), ("without", "default"), ("with", "default")):
+    for system, baseline in (("with", "without"), ("without", model), ("with", model)):
         table = Table(results.scores, baseline)
         own = table.differences[system]
         found[f"{system} - {baseline}"] = {m: d for m, d in own.items() if d is not None}
@@ -97,13 +79,24 @@ def differences(results: Results) -> dict[str, dict[str, Difference]]:
     return {name: {m: next(flat) for m in row} for name, row in found.items()}
 
 
-def page_of(results: Results, runs: Path, steps: int) -> tuple[str, dict[str, Any]]:
+def said(options: Namespace) -> str:
+    """What was given on the command line, where it is not usual."""
+    given = {"model": DEFAULT, "steps": None, "files": None, "weight": WEIGHT, "features": FEATURES}
+    own = {key: getattr(options, key) for key, usual in given.items()}
+    return "".join(f" --{key} {value}" for key, value in own.items() if value != given[key])
+
+
+def page_of(results: Results, runs: Path, options: Namespace) -> tuple[str, dict[str, Any]]:
     """The page, and the numbers."""
+    model, steps = options.model, options.steps
     table, measures = results.table, results.scores.measures
-    compared = differences(results)
-    costs = {name: json.loads((runs / name / "cost.json").read_text()) for name in RUNS}
+    compared = differences(results, model)
+    costs = {name: cost_of(runs / name) for name in RUNS}
     heads = [numbers.heading(m) for m in measures]
     page = PAGE.format(
+        options=said(options),
+        weight=options.weight,
+        features=options.features,
         steps=steps,
         about=paragraph(__doc__, 1),
         count=len(results.scores.complete),
@@ -127,6 +120,7 @@ def page_of(results: Results, runs: Path, steps: int) -> tuple[str, dict[str, An
         ),
     )
     plain = {
+        "weights": Model(model).conditions()["weights"],
         "steps": steps,
         "costs": costs,
         "means": {s: {m: vars(i) for m, i in row.items()} for s, row in table.means.items()},
@@ -139,6 +133,9 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("data", type=Path, help="folder with train/clean and train/noise")
     parser.add_argument("corpus", type=Path, help="folder with valid/clean and valid/noisy")
+    parser.add_argument("--model", default=DEFAULT, help="that is trained (default: default)")
+    parser.add_argument("--weight", type=float, default=WEIGHT, help="of the adversarial loss")
+    parser.add_argument("--features", type=float, default=FEATURES, help="weight of features")
     parser.add_argument("--steps", type=int, default=400, help="updates a run (default: 400)")
     parser.add_argument("--work", type=Path, help="where runs and results stay, to go on from")
     parser.add_argument("--cache", type=Path, help="folder for decoded audio (default: in --work)")
@@ -146,13 +143,17 @@ def main() -> None:
     parser.add_argument("--only", choices=RUNS, help="train this run, and do no more")
     parser.add_argument("-j", "--jobs", type=int, default=1)
     options = parser.parse_args()
+    model = options.model
     with TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)
         runs = work / "runs"
-        for name, changes in RUNS.items():
+        terms = {"weight": options.weight, "features": options.features, "rise": 30}
+        with_ = ", ".join(f"{key}: {value:g}" for key, value in terms.items())
+        for name in RUNS:
+            changes = (f"adversarial={{{with_}}}",) if name == "with" else ()
             if options.only in (None, name):
                 cache = options.cache or work / "cache"
-                train(runs / name, options.data, options.steps, changes, cache)
+                train(runs / name, model, options.data, options.steps, changes, cache)
         if options.only is not None:
             return
         valid = options.corpus / "valid"
@@ -160,15 +161,20 @@ def main() -> None:
             {"valid": NoisySet(valid / "clean", valid / "noisy")},
             {
                 "noisy": Noisy(),
-                "default": Model(),
+                model: Model(model),
                 **{name: Model(str(runs / name / "best")) for name in RUNS},
             },
             measures=MEASURES,
-            baseline="default",
+            baseline=model,
             files=options.files,
         )
         results = run_suite(suite, work / "results", workers=options.jobs)
-        write(options.output, "adversarial", *page_of(results, runs, options.steps))
+        name = "adversarial" if model == DEFAULT else f"adversarial-{model}"
+        write(
+            options.output,
+            name,
+            *page_of(results, runs, options),
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The harms of `priors.py`: what is spoilt, and what a prior is told of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,10 +18,10 @@ Sound = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Harm:
-    """A spoilt crop, and what `Prior.restore` is told of it."""
+    """A spoilt crop, and what `Prior.restore` is told of it; without an operator, no more."""
 
     spoilt: Sound
-    operator: Operator
+    operator: Operator | None
     told: Sound | None = None
     noise: float | None = None
     peak: float | None = None
@@ -58,6 +58,11 @@ def room(x: Sound, rng: np.random.Generator) -> Harm:
     deviation = float(np.sqrt(np.mean(y**2) / 100))
     y = y + deviation * rng.standard_normal(len(x))
     return Harm(y, Room(torch.from_numpy(response).float()), noise=deviation)
+
+
+def unknown_room(x: Sound, rng: np.random.Generator) -> Harm:
+    """The same rooms; `Prior.dereverberate` is told the law of the noise."""
+    return replace(room(x, rng), operator=None)
 
 
 def white(x: Sound, rng: np.random.Generator) -> Harm:
@@ -130,6 +135,7 @@ KINDS = {
     "clipped": Kind(clipped, {"spline": of(SplineDeclipping())}),
     "narrow band": Kind(narrow, {"linear up-sampling": of(LinearUpsampling(8000))}),
     "known room": Kind(room, {"WPE": of(WPE()), "least squares": least_squares}),
+    "unknown room": Kind(unknown_room, {"WPE": of(WPE())}),
     "white noise": Kind(white, {"subtraction": subtraction}),
     "pink noise": Kind(pink, {"subtraction": subtraction}),
 }

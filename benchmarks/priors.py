@@ -3,9 +3,11 @@
 Crops of {seconds} s of the clean recordings of CORPUS/PART, the loudest of each, with a peak of
 0.6, are spoilt in one way a kind. `prior` draws once from the posterior, with {steps} evaluations
 of the network, and is told the harm: where gaps are, the limit, the band, the room, the law of the
-noise. So are "least squares" and "subtraction"; the others find it themselves. Gaps are of 20 to 60
-ms, about 15 %; clipping is at 1.6 dB above the root mean square; the band ends at 4 kHz; the room
-rings for 0.4 s, with white noise 20 dB below; other noise lies 10 dB below the speech.
+noise. So are "least squares" and "subtraction"; the others find it themselves. Of an unknown room
+it is told that such ring for 0.5 s, and draws it in turn with the speech, with {rounds} evaluations
+(`Prior.dereverberate`). Gaps are of 20 to 60 ms, about 15 %; clipping is at 1.6 dB above the root
+mean square; the band ends at 4 kHz; the room rings for 0.4 s, with white noise 20 dB below; other
+noise lies 10 dB below the speech.
 
 Writes benchmarks/results/priors.md and .json: scores of what is spoilt and what each system adds,
 the likelihood of speech and of other sounds, and what is drawn from noise.
@@ -34,7 +36,7 @@ from sgmse.checkpoints import locate
 from sgmse.errors import RecordingWarning
 from sgmse.inference import Hutchinson, log_likelihood
 from sgmse.metrics.measures import MEASURES, select
-from sgmse.prior import RESTORING
+from sgmse.prior import RESTORING, ROUNDS
 from sgmse.report import numbers
 from sgmse.report.text import markdown_table
 from sgmse.scoring.intervals import corrected, interval, paired
@@ -121,6 +123,13 @@ class Journal:
 
 
 @cache
+def digest(name: str) -> str:
+    """What a model of the package is, its settings with it."""
+    files = (locate(name) / file for file in ("model.safetensors", "config.json"))
+    return " " + sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+@cache
 def enhancer(name: str) -> sgmse.Enhancer:
     return sgmse.load(name, device="cpu")
 
@@ -131,6 +140,8 @@ def result(system: str, kind: Kind, harm: Harm, prior: Prior, seed: int) -> Soun
     if system == SPOILT:
         return y
     if system == PRIOR:
+        if harm.operator is None:
+            return prior.dereverberate(y, RATE, noise=harm.noise, seed=seed).audio
         told = y if harm.told is None else harm.told.astype(np.float32)
         return prior.restore(told, RATE, harm.operator, noise=harm.noise, peak=harm.peak, seed=seed)
     if system in kind.simple:
@@ -157,7 +168,9 @@ def restored(corpus: Path, part: str, count: int, prior: Prior, journal: Journal
                     clean = x.astype(np.float32)
                     return [*(m(clean, z.astype(np.float32), RATE) for m in SCORES), spent]
 
-                key = f"{part}/{name}/{system}/{file.stem}"
+                # The prior's weights are in the journal, those of the other models in the key.
+                own = digest(system) if system in ("default", "restore") else ""
+                key = f"{part}/{name}/{system}{own}/{file.stem}"
                 rows.append(journal.get(key, scored))
             table[name][system] = rows
     return table
@@ -364,7 +377,9 @@ def main() -> None:
         plain[f"sounds: {name}"] = row
         cells = [f"{row['level']:.1f}", f"{row['spectrum']:.1f}", f"{row['pauses']:.0%}"]
         sample_rows.append([name, *cells, f"{row['dnsmos']:.2f}"])
-    about = f"{paragraph(__doc__, 1)}".format(seconds=SECONDS, steps=RESTORING.grid.steps)
+    about = paragraph(__doc__, 1).format(
+        seconds=SECONDS, steps=RESTORING.grid.steps, rounds=sum(own.steps for own in ROUNDS)
+    )
     page = PAGE.format(
         command=f"python benchmarks/priors.py CORPUS --part {options.part} --count {options.count} "
         f"--sounds {options.sounds}",

@@ -12,10 +12,10 @@ from sgmse.checkpoints import Checkpoint, save
 from sgmse.errors import ArgumentError, ArgumentTypeError, ResultError
 from sgmse.estimates import EDM
 from sgmse.front import FrontEnd
-from sgmse.inference import Clipping, Filter, Mask
+from sgmse.inference import Clipping, Filter, Mask, UnknownRoom
 from sgmse.model import ScoreModel
 from sgmse.networks import SlimUNet
-from sgmse.prior import LONGEST, Prior
+from sgmse.prior import LONGEST, ROUNDS, Prior
 from sgmse.sdes import SBVE, FlowMatching
 from sgmse.solvers import LogSNR, Multistep, Sampler, SamplerRange
 from sgmse.transforms import Power, Spectrogram
@@ -160,6 +160,51 @@ def test_what_cannot_be_restored(prior, recording):
         prior.restore(recording, tiny.RATE, operator, noise=0)
     with pytest.raises(ArgumentTypeError, match="operator"):
         prior.restore(recording, tiny.RATE, torch.ones(SAMPLES))
+
+
+def test_a_room_is_drawn_with_the_speech(prior, recording):
+    """Seeds reproduce, channels have rooms of their own, audio comes back as it was given."""
+    law = UnknownRoom.decaying(tiny.RATE, rt60=0.05, length=0.01)
+    both = np.stack([recording, -0.5 * recording[::-1]])
+    shares = []
+    made = prior.dereverberate(both.T, tiny.RATE, law, seed=2, progress=shares.append)
+    assert made.audio.shape == both.T.shape
+    assert made.audio.dtype == np.float32
+    assert made.response.shape == (2, round(0.01 * tiny.RATE))
+    assert not torch.allclose(made.response[0], made.response[1])
+    assert (made.response[:, 0] - 1).abs().max() < 0.01
+    steps = sum(own.steps for own in ROUNDS)
+    assert len(shares) == steps
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    again = prior.dereverberate(both.T, tiny.RATE, law, seed=2)
+    assert np.array_equal(made.audio, again.audio)
+    assert torch.equal(made.response, again.response)
+    other = prior.dereverberate(both.T, tiny.RATE, law, seed=3)
+    assert not np.allclose(made.audio, other.audio)
+    with pytest.raises(ArgumentTypeError, match=r"room.*UnknownRoom.decaying"):
+        prior.dereverberate(recording, tiny.RATE, 0.5)
+    with pytest.raises(ArgumentError, match="the recording is silent"):
+        prior.dereverberate(0 * recording, tiny.RATE, law)
+
+
+@pytest.mark.slow
+def test_the_shipped_prior_takes_an_unknown_room_away():
+    """On a real recording in a room that it is not told: PESQ rises by more than its noise."""
+    from scipy.signal import fftconvolve
+
+    from sgmse.audio import read
+    from sgmse.metrics import pesq_wb
+
+    x = read("tests/data/clean.wav")[0][0, 8000:48000].astype(np.float64)
+    rng = np.random.default_rng(0)
+    t = np.arange(6400) / 16000
+    response = 0.05 * rng.standard_normal(len(t)) * 10 ** (-3 * t / 0.4)
+    response[0] = 1
+    y = fftconvolve(x, response)[: len(x)].astype(np.float32)
+    made = Prior.load().dereverberate(y, 16000)
+    x = x.astype(np.float32)
+    assert pesq_wb(x, made.audio, 16000) > pesq_wb(x, y, 16000) + 0.03
 
 
 # What is a prior

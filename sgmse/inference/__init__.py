@@ -30,6 +30,7 @@ from sgmse.inference._operators import (
 from sgmse.inference._posterior import DPS, MMPS, Approximation, DiffPIR, PiGDM, Posterior
 from sgmse.inference._posterior_variance import posterior_variance
 from sgmse.inference._rewards import Heard, dnsmos_overall, si_sdr_to_observation
+from sgmse.inference._rooms import UnknownRoom
 from sgmse.inference._steering import Best, Particles, best_of, steer
 from sgmse.inference._transfer import Consistent, Transferred, transfer
 
@@ -71,6 +72,7 @@ __all__ = [
     "Renewed",
     "Room",
     "Transferred",
+    "UnknownRoom",
     "best_of",
     "bound",
     "conjugate_gradients",

@@ -204,7 +204,7 @@ class Room(Operator):
     """Convolution with a known impulse response along the last axis; as long as x0.
 
     Args:
-        response: (length,), real.
+        response: (length,), real; or (batch, length), one for each item.
     """
 
     response: Tensor
@@ -212,7 +212,7 @@ class Room(Operator):
     @override
     def __call__(self, x0: Tensor) -> Tensor:
         samples = x0.shape[-1]
-        size = samples + len(self.response) - 1
+        size = samples + self.response.shape[-1] - 1
         spectrum = torch.fft.fft(self.response, size) * torch.fft.fft(x0, size)
         y: Tensor = torch.fft.ifft(spectrum)[..., :samples]
         return y if x0.is_complex() else y.real

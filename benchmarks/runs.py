@@ -1,0 +1,44 @@
+"""Trainings of benchmarks: runs of `sgmse train` that go on where they stopped, and their cost."""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def trained(folder: Path, recipe: Sequence[str], steps: int, changes: Sequence[str]) -> None:
+    """One run in a folder, or the rest of it, on one thread.
+
+    What it took of the processor since it was last resumed is in its `cost.json`.
+
+    Args:
+        folder: of the run.
+        recipe: the first words for `sgmse train`: a recipe, its data.
+        steps: updates.
+        changes: of the recipe, "key=value".
+    """
+    done = folder / "cost.json"
+    if done.exists():
+        return
+    command = [sys.executable, "-m", "sgmse", "train"]
+    if (folder / "training_state.pt").exists():
+        command += ["--resume", "-o", str(folder), "--set", f"trainer.steps={steps}"]
+    else:
+        command += [*recipe, "-o", str(folder)]
+        for change in (f"trainer.steps={steps}", "trainer.threads=1", *changes):
+            command += ["--set", change]
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run(command, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    cost = {"processor minutes": spent / 60, "minutes": (time.monotonic() - began) / 60}
+    done.write_text(json.dumps(cost))
+
+
+def cost_of(folder: Path) -> dict[str, float]:
+    """What `trained` wrote of a run: "processor minutes" and "minutes"."""
+    found: dict[str, float] = json.loads((folder / "cost.json").read_text())
+    return found
