@@ -284,6 +284,9 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=FILES)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--starts", type=float, nargs="+", default=[*STARTS])
+    parser.add_argument(
+        "--plain", action="store_true", help="without consistent estimates, too (`Consistent`)"
+    )
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--name", default="transfer", help="of the files that it writes")
     parser.add_argument(
@@ -294,10 +297,19 @@ def main() -> None:
     parts = crops(options.corpus / options.part / "clean", options.files, options.seconds)
     move = load_transfer(options.source, options.target, device="cpu", steps=options.steps)
 
-    def by(start: float, reverse: bool) -> Callable[[Audio], Audio]:
-        chosen = replace(move, grid=replace(move.grid, start=start))
+    def by(start: float, reverse: bool, consistent: bool) -> Callable[[Audio], Audio]:
+        grid = replace(move.grid, start=start)
+        chosen = replace(move, grid=grid, consistent=consistent)
         chosen = chosen.reversed if reverse else chosen
         return lambda audio: chosen(audio, RATE)
+
+    def transfers(reverse: bool) -> dict[str, Callable[[Audio], Audio]]:
+        kinds = {"": True, ", not consistent": False} if options.plain else {"": True}
+        return {
+            f"transfer, start {start:g}{kind}": by(start, reverse, consistent)
+            for start in options.starts
+            for kind, consistent in kinds.items()
+        }
 
     systems: dict[str, Callable[[Audio], Audio]] = {
         "nothing": lambda audio: audio,
@@ -306,14 +318,14 @@ def main() -> None:
     }
     exact = gaussians(move, crops(options.corpus / "valid" / "clean", FITTED, options.seconds))
     systems["Gaussians"] = exact(False)
-    systems |= {f"transfer, start {start:g}": by(start, False) for start in options.starts}
+    systems |= transfers(False)
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in systems}
     for name, system in systems.items():
         for part in parts:
             rows[name].append(there(part, system(part)))
         print(name, file=sys.stderr)
     systems = {"nothing": lambda audio: audio, "Gaussians": exact(True)}
-    systems |= {f"transfer, start {start:g}": by(start, True) for start in options.starts}
+    systems |= transfers(True)
     again: dict[str, list[dict[str, float]]] = {name: [] for name in systems}
     for name, system in systems.items():
         for part in parts:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXAMPLE = "noisy.wav"
 NO_LIMIT = "as much as can be"
 #: How much quieter anything may become, in dB, as `--max-attenuation`.
-STRENGTHS = {NO_LIMIT: None, "by 24 dB": 24.0, "by 12 dB": 12.0, "by 6 dB": 6.0}
+LIMITS = {NO_LIMIT: None, "by 24 dB": 24.0, "by 12 dB": 12.0, "by 6 dB": 6.0}
 CANCELLED = "Cancelled; nothing was kept."
 LOOK = 0.15  # s between two looks at the work
 NAMED = {
@@ -92,6 +92,7 @@ class _Settings(NamedTuple):
     model: Any
     quality: Any
     samples: Any
+    limit: Any
     strength: Any
     dry: Any
     band: Any
@@ -149,14 +150,23 @@ def _settings(gr: Any, models: Models, limits: Limits) -> _Settings:
             visible=models.draws(first),
             elem_id="samples",
         )
-        strength = gr.Radio(
-            list(STRENGTHS),
+        limit = gr.Radio(
+            list(LIMITS),
             value=NO_LIMIT,
             label="Make noise quieter",
             info="a limit leaves some of it, which sounds more natural",
-            elem_id="strength",
+            elem_id="limit",
         )
         with gr.Accordion("More", open=False):
+            strength = gr.Slider(
+                0,
+                2,
+                value=models.strength(first, models.usual(first)),
+                step=0.05,
+                label="Strength",
+                info="times what the model says, in dB: less leaves more of voice and noise",
+                elem_id="strength",
+            )
             dry = gr.Slider(
                 0,
                 1,
@@ -177,7 +187,7 @@ def _settings(gr: Any, models: Models, limits: Limits) -> _Settings:
                 height=110,
                 elem_id="clean",
             )
-    return _Settings(model, quality, samples, strength, dry, band, clean)
+    return _Settings(model, quality, samples, limit, strength, dry, band, clean)
 
 
 def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
@@ -215,7 +225,8 @@ def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
             model: str,
             quality: str | None,
             samples: float,
-            strength: str,
+            limit: str,
+            strength: float,
             dry: float,
             band: bool,
             clean: str | None,
@@ -225,10 +236,11 @@ def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
             asked = Asked(
                 paths,
                 model,
-                next((q for q in models.qualities(model) if q == quality), None),
+                models.offered(model, quality),
                 dry or None,
-                STRENGTHS.get(strength),
+                LIMITS.get(limit),
                 band,
+                strength=strength,
                 samples=int(samples),
                 clean=Path(clean) if clean else None,
             )
@@ -251,10 +263,15 @@ def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
 
         def chosen(name: str) -> Any:
             offered = _qualities(models, name)
+            usual = models.usual(name)
             return (
-                gr.update(choices=offered, value=models.usual(name), visible=bool(offered)),
+                gr.update(choices=offered, value=usual, visible=bool(offered)),
                 gr.update(visible=models.draws(name)),
+                models.strength(name, usual),
             )
+
+        def better(name: str, quality: str | None) -> Any:
+            return models.strength(name, models.offered(name, quality))
 
         outputs = [status, result, start, cancel]
         more = {"show_progress": "hidden", "api_visibility": "private"}
@@ -262,8 +279,10 @@ def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
         asked = entered.then(ask, [files, spoken, *settings], outputs, concurrency_limit=1, **more)
         cancel.click(give_up, None, [status, start, cancel], cancels=[asked], queue=False, **more)
         example.click(lambda: [str(_example(folder))], None, files, queue=False, **more)
-        varying = [settings.quality, settings.samples]
+        varying = [settings.quality, settings.samples, settings.strength]
         settings.model.change(chosen, settings.model, varying, queue=False, **more)
+        both = [settings.model, settings.quality]
+        settings.quality.input(better, both, settings.strength, queue=False, **more)
         page.unload(closed)
     page.queue(max_size=limits.waiting, default_concurrency_limit=1, api_open=False)
     return cast("gradio.Blocks", page)

@@ -60,7 +60,8 @@ class Asked:
 
     Args:
         files: the recordings.
-        model, quality, dry, max_attenuation, upper_band, seed: see `Enhancer.enhance_file`.
+        model, quality, dry, max_attenuation, upper_band, strength, seed: see
+            `Enhancer.enhance_file`.
         samples: results of a model that draws; each has the next seed.
         clean: the clean recording, to score against; of one file.
     """
@@ -71,6 +72,7 @@ class Asked:
     dry: float | None = None
     max_attenuation: float | None = None
     upper_band: bool = True
+    strength: float | None = None
     seed: int = 0
     samples: int = 1
     clean: Path | None = None
@@ -150,6 +152,14 @@ class Models:
         """The quality that is chosen unless another one is; None of a model that offers none."""
         offered = self.qualities(name)
         return "balanced" if "balanced" in offered else next(iter(offered), None)
+
+    def offered(self, name: str, quality: str | None) -> QualityName | None:
+        """That quality, if the model offers it."""
+        return next((own for own in self.qualities(name) if own == quality), None)
+
+    def strength(self, name: str, quality: QualityName | None) -> float:
+        """The strength of the attenuation that it recommends."""
+        return self.get(name, quality).strength
 
     def draws(self, name: str) -> bool:
         """Whether results of a model depend on the seed."""
@@ -262,6 +272,7 @@ def _one(
                     dry=asked.dry,
                     max_attenuation=asked.max_attenuation,
                     upper_band=asked.upper_band,
+                    strength=asked.strength,
                     progress=progress,
                 )
             )

@@ -144,11 +144,13 @@ def test_settings_are_those_of_the_command_line(opened, recordings, model, tmp_p
     opened.page.get_by_label("Keep the sound above 8 kHz").uncheck()
     opened.page.locator("#dry input[type=number]").fill("0.25")
     opened.page.locator("#dry input[type=number]").press("Tab")
+    opened.page.locator("#strength input[type=number]").fill("0.5")
+    opened.page.locator("#strength input[type=number]").press("Tab")
     opened.clean()
     opened.done()
     saved = opened.saved("Save the result")
     target = tmp_path / "x.wav"
-    options = ["--dry", "0.25", "--max-attenuation", "12", "--no-upper-band"]
+    options = ["--dry", "0.25", "--max-attenuation", "12", "--no-upper-band", "--strength", "0.5"]
     source = str(recordings / "stereo.wav")
     assert main(["enhance", source, "--model", str(model), "-o", str(target), *options]) == 0
     assert saved.read_bytes() == target.read_bytes()
@@ -278,6 +280,17 @@ def test_samples_of_a_model_that_draws(opened):
     ]
     assert opened.page.get_by_alt_text("where the samples differ").count() == 1
     assert opened.page.locator("a.load").count() == 2
+
+
+def test_the_strength_is_that_of_the_model_and_its_quality(opened):
+    shown = "document.querySelector('#strength input[type=number]')?.value"
+    opened.page.get_by_role("button", name="More").click()
+    opened.wait(f"{shown} === '1'")  # of the tiny model
+    opened.page.get_by_label("Model").click()
+    opened.page.get_by_role("option", name="Default: speech").click()
+    opened.wait(f"{shown} === '0.8'")
+    opened.page.locator("#quality").get_by_label("gentle").check()
+    opened.wait(f"{shown} === '0.4'")
 
 
 def test_a_recording_of_the_microphone(chromium, served):

@@ -44,7 +44,13 @@ def ask(models, tmp_path, recordings):
 
 
 def test_the_result_is_that_of_the_enhancer(ask, models, recordings, tmp_path):
-    options = {"dry": 0.2, "max_attenuation": 12.0, "upper_band": False, "seed": 3}
+    options = {
+        "dry": 0.2,
+        "max_attenuation": 12.0,
+        "upper_band": False,
+        "strength": 0.5,
+        "seed": 3,
+    }
     (made,) = ask("stereo.wav", **options)
     before, after = made.versions
     enhancer = models.get(models.names[0])
@@ -107,6 +113,10 @@ def test_the_models_that_are_offered():
     assert Models("mine/").names[0] == "mine/"
     assert Models().usual("default") == "balanced"
     assert Models().usual("score") is None
+    assert Models().offered("default", "best") == "best"
+    assert Models().offered("live", "best") is None
+    strengths = {"balanced": 0.8, "gentle": 0.4}
+    assert {q: Models().strength("default", q) for q in strengths} == strengths
 
 
 def test_limits_are_said_with_the_way_out(ask, models, tmp_path):
