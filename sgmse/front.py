@@ -120,8 +120,8 @@ class FrontEnd:
         What each bin has lost, in dB, is multiplied by it: in the frames of the model, or, of one
         that has no frequencies, in frames of 32 ms (`sgmse.transforms.strengthened`).
         """
-        if isinstance(self.transform, Spectrogram):
-            return self.inverse(self.transform.moderated(x, y, strength), samples)
+        if (own := self.transform.spectral) is not None:
+            return self.inverse(own.moderated(x, y, strength), samples)
         hop = max(round(WINDOW * self.sample_rate / 4), 1)
         plain = FrontEnd(Spectrogram(4 * hop, hop, Power(1.0, 1.0), "zero"), self.sample_rate)
         made, whole = (plain.forward(self.inverse(z, samples)) for z in (x, y))

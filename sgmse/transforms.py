@@ -191,6 +191,11 @@ class Transform(ABC):
         """Whether audio is a linear function of what `forward` makes of it."""
         return self.compression.linear
 
+    @property
+    def spectral(self) -> "Spectrogram | None":
+        """Itself, if its points are time-frequency bins; None of one that has none."""
+        return None
+
     def misfit(self, divisor: int) -> str:
         """What it has, and what would do, for a network that takes multiples of so many bins."""
         return (
@@ -300,6 +305,11 @@ class Spectrogram(Transform):
         """The squared window so many samples from its centre."""
         inside = 2 * distance < self.n_fft
         return cos(pi * distance / self.n_fft) ** (2 * POWERS[self.window]) if inside else 0.0
+
+    @property
+    def spectral(self) -> "Spectrogram":
+        """Itself."""
+        return self
 
     @property
     def frequencies(self) -> int:

@@ -58,12 +58,13 @@ def exportable(network: nn.Module) -> Network:
 
 def spectrogram(front: FrontEnd) -> Spectrogram:
     """The transform of a front end, which is one; raises `ExportError` for another."""
-    if not isinstance(front.transform, Spectrogram):
+    found = front.transform.spectral
+    if found is None:
         raise ExportError(
             f"models of {type(front.transform).__name__} are not exported, only those of "
             "spectrograms; run it with sgmse"
         )
-    return front.transform
+    return found
 
 
 class Spectra(nn.Module):

@@ -24,7 +24,6 @@ from sgmse.model import Regeneration, ScoreModel, assemble
 from sgmse.networks import Advance, Memory, Network, Wrapped
 from sgmse.postprocessing import check_finite, gains
 from sgmse.solvers import Step, solve
-from sgmse.transforms import Spectrogram
 
 #: Seconds before a piece that its gains above the band of the model look at: as far as they reach.
 BEFORE = 0.04
@@ -124,7 +123,7 @@ def by_frames(enhancer: Enhancer) -> bool:
     """Whether nothing in it hears what is to come, beyond a frame."""
     networks = networks_of(enhancer.model).values()
     alone = enhancer.sampler.shifts == 1 and not enhancer.model.parts.get("moved")
-    alone &= isinstance(enhancer.front.transform, Spectrogram)
+    alone &= enhancer.front.transform.spectral is not None
     return alone and enhancer.front.level == "published" and all(n.causal for n in networks)
 
 
@@ -151,8 +150,9 @@ class Frames(Windows):
         self._weights = next(model.parameters())  # of a causal network, which has some
         self._before: Block = np.empty((2 * channels, 0))  # what was heard last, and its result
         front = self.enhancer.front
-        assert isinstance(front.transform, Spectrogram)
-        self._frames = FrameSpectra(front, front.transform, channels)
+        spectrogram = front.transform.spectral
+        assert spectrogram is not None  # or it would not be `by_frames`
+        self._frames = FrameSpectra(front, spectrogram, channels)
         self._unjudged, self._peak = Fifo(2 * channels), 0.0
 
     @override
