@@ -128,6 +128,7 @@ class Kind:
 
     spoil: Callable[[Sound, np.random.Generator], Harm]
     simple: Mapping[str, Restore]
+    control: bool = False  # whether the prior is also told of the noise alone
 
 
 KINDS = {
@@ -135,7 +136,7 @@ KINDS = {
     "clipped": Kind(clipped, {"spline": of(SplineDeclipping())}),
     "narrow band": Kind(narrow, {"linear up-sampling": of(LinearUpsampling(8000))}),
     "known room": Kind(room, {"WPE": of(WPE()), "least squares": least_squares}),
-    "unknown room": Kind(unknown_room, {"WPE": of(WPE())}),
+    "unknown room": Kind(unknown_room, {"WPE": of(WPE())}, control=True),
     "white noise": Kind(white, {"subtraction": subtraction}),
     "pink noise": Kind(pink, {"subtraction": subtraction}),
 }

@@ -5,9 +5,9 @@ Crops of {seconds} s of the clean recordings of CORPUS/PART, the loudest of each
 of the network, and is told the harm: where gaps are, the limit, the band, the room, the law of the
 noise. So are "least squares" and "subtraction"; the others find it themselves. Of an unknown room
 it is told that such ring for 0.5 s, and draws it in turn with the speech, with {rounds} evaluations
-(`Prior.dereverberate`). Gaps are of 20 to 60 ms, about 15 %; clipping is at 1.6 dB above the root
-mean square; the band ends at 4 kHz; the room rings for 0.4 s, with white noise 20 dB below; other
-noise lies 10 dB below the speech.
+(`Prior.dereverberate`); "told of no room", it is told of the noise in the room alone. Gaps are of
+20 to 60 ms, about 15 %; clipping is at 1.6 dB above the root mean square; the band ends at 4 kHz;
+the room rings for 0.4 s, with white noise 20 dB below; other noise lies 10 dB below the speech.
 
 Writes benchmarks/results/priors.md and .json: scores of what is spoilt and what each system adds,
 the likelihood of speech and of other sounds, and what is drawn from noise.
@@ -34,7 +34,7 @@ from sgmse import Prior
 from sgmse.audio import read
 from sgmse.checkpoints import locate
 from sgmse.errors import RecordingWarning
-from sgmse.inference import Hutchinson, log_likelihood
+from sgmse.inference import Hutchinson, Mask, log_likelihood
 from sgmse.metrics.measures import MEASURES, select
 from sgmse.prior import RESTORING, ROUNDS
 from sgmse.report import numbers
@@ -44,7 +44,7 @@ from sgmse.scoring.intervals import corrected, interval, paired
 SECONDS, PEAK = 2.5, 0.6
 SAMPLES = round(RATE * SECONDS)
 SCORES = select(["pesq-wb", "estoi", "si-sdr", "lsd", "dnsmos-ovrl"])
-SPOILT, PRIOR = "untouched", "prior"
+SPOILT, PRIOR, CONTROL = "untouched", "prior", "prior, told of no room"
 #: Of likelihoods: seconds of a sound, steps of the flow and the last time, at which it has noise.
 HEARD, STEPS, END = 1.0, 8, 0.01
 PAGE = """# What the shipped prior of clean speech knows, and restores
@@ -122,6 +122,10 @@ class Journal:
         return self.found[key]
 
 
+#: How the prior is sampled, and by which clock.
+SAMPLED = " " + sha256(f"{RESTORING} {ROUNDS} processor".encode()).hexdigest()[:12]
+
+
 @cache
 def digest(name: str) -> str:
     """What a model of the package is, its settings with it."""
@@ -139,6 +143,8 @@ def result(system: str, kind: Kind, harm: Harm, prior: Prior, seed: int) -> Soun
     y = harm.spoilt.astype(np.float32)
     if system == SPOILT:
         return y
+    if system == CONTROL:
+        return prior.restore(y, RATE, Mask(torch.ones(())), noise=harm.noise, seed=seed)
     if system == PRIOR:
         if harm.operator is None:
             return prior.dereverberate(y, RATE, noise=harm.noise, seed=seed).audio
@@ -155,7 +161,8 @@ def restored(corpus: Path, part: str, count: int, prior: Prior, journal: Journal
     table: dict[str, Any] = {}
     for name, kind in KINDS.items():
         table[name] = {}
-        for system in (SPOILT, *kind.simple, "default", "restore", PRIOR):
+        control = (CONTROL,) if kind.control else ()
+        for system in (SPOILT, *kind.simple, "default", "restore", *control, PRIOR):
             rows = []
             for i, file in enumerate(files[:: len(files) // count][:count]):
 
@@ -169,7 +176,8 @@ def restored(corpus: Path, part: str, count: int, prior: Prior, journal: Journal
                     return [*(m(clean, z.astype(np.float32), RATE) for m in SCORES), spent]
 
                 # The prior's weights are in the journal, those of the other models in the key.
-                own = digest(system) if system in ("default", "restore") else ""
+                own = SAMPLED if system in (PRIOR, CONTROL) else ""
+                own = digest(system) if system in ("default", "restore") else own
                 key = f"{part}/{name}/{system}{own}/{file.stem}"
                 rows.append(journal.get(key, scored))
             table[name][system] = rows

@@ -20,12 +20,17 @@ def trained(folder: Path, recipe: Sequence[str], steps: int, changes: Sequence[s
         steps: updates.
         changes: of the recipe, "key=value".
     """
-    done = folder / "cost.json"
+    asked, done = folder / "asked.json", folder / "cost.json"
+    own = {"recipe": [*recipe], "steps": steps, "changes": [*changes]}
+    if folder.exists() and (not asked.exists() or json.loads(asked.read_text()) != own):
+        raise SystemExit(f"{folder} holds another run than is asked for; take another --work")
     if done.exists():
         return
+    folder.mkdir(parents=True, exist_ok=True)
+    asked.write_text(json.dumps(own))
     command = [sys.executable, "-m", "sgmse", "train"]
     if (folder / "training_state.pt").exists():
-        command += ["--resume", "-o", str(folder), "--set", f"trainer.steps={steps}"]
+        command += ["--resume", "-o", str(folder)]
     else:
         command += [*recipe, "-o", str(folder)]
         for change in (f"trainer.steps={steps}", "trainer.threads=1", *changes):

@@ -285,7 +285,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--starts", type=float, nargs="+", default=[*STARTS])
     parser.add_argument(
-        "--plain", action="store_true", help="without consistent estimates, too (`Consistent`)"
+        "--consistent", action="store_true", help="with consistent estimates, too (`Consistent`)"
     )
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--name", default="transfer", help="of the files that it writes")
@@ -304,7 +304,7 @@ def main() -> None:
         return lambda audio: chosen(audio, RATE)
 
     def transfers(reverse: bool) -> dict[str, Callable[[Audio], Audio]]:
-        kinds = {"": True, ", not consistent": False} if options.plain else {"": True}
+        kinds = {"": False} | ({", consistent": True} if options.consistent else {})
         return {
             f"transfer, start {start:g}{kind}": by(start, reverse, consistent)
             for start in options.starts

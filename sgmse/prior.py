@@ -63,6 +63,11 @@ class Round(NamedTuple):
     start: float
     steps: int
 
+    @property
+    def sampler(self) -> Sampler:
+        """By which speech is drawn given the room."""
+        return replace(RESTORING, grid=replace(RESTORING.grid, steps=self.steps, start=self.start))
+
 
 #: With little noise speech and room say each other exactly, and neither moves: it falls. Chosen on
 #: validation recordings.
@@ -273,49 +278,71 @@ class Prior:
         Speech given the room and the room given the speech are drawn in turn, in six rounds, which
         take the recording for less noisy from one to the next (`ROUNDS`). With draws that are exact
         and noise that is the recording's this is a chain of p(audio, room | recording); six rounds
-        of it find a likely room, and are no more than that. Of its fine structure a recording of
-        seconds says next to nothing: what is taken away is its tail, in the mean.
+        of draws that are near it find a likely room, and are no more than that. Of its fine
+        structure a recording of seconds says next to nothing.
 
         Args:
-            audio: as for `restore`.
+            audio: as for `restore`. Each channel has a room and a level of its own; a silent one
+                stays silent.
             sample_rate: in Hz.
             room: what is known of it; `UnknownRoom.decaying` if absent, a tail as loud as the
                 direct sound, which falls by 60 dB in 0.5 s.
             noise, peak, seed, iterations, progress: as for `restore`; noise below a tenth of the
-                recording counts as that.
+                root mean square of a channel counts as that.
 
         Returns:
-            Audio like the recording, and the room of the last round.
+            Audio like the recording, and the rooms of the last round.
 
         Raises:
-            ValueError: as `restore`.
+            ValueError: as `restore`; or the prior is not made for the rounds.
             ResultError: samples that are not finite.
         """
         law = UnknownRoom.decaying(self.front.sample_rate) if room is None else room
         an("room", law, UnknownRoom, "UnknownRoom.decaying(16000) of sgmse.inference")
         whole("seed", seed, least=0)
         called("progress", progress, "the share that is done")
+        for own in ROUNDS:
+            if why := refusal(own.sampler, self.model.sde, self.samplers):
+                raise ArgumentError(why)
         recording = self._recording(audio, sample_rate, noise, peak)
-        value, report = recording.value, progress or _nothing
+        channels, made = len(recording.value), []
+        for number_, channel in enumerate(recording.value):
+            tell = partial(_part, progress or _nothing, number_, channels)
+            if channel.abs().max() == 0:
+                made.append((channel[None], law.expected(channel).response[None]))
+                tell(1.0)
+            else:
+                top = float(channel.abs().max()) if peak is None else peak
+                alone = replace(recording, value=channel[None], gain=PEAK / top)
+                made.append(self._dry(alone, law, seed, iterations, tell))
+        speech, responses = (torch.cat(parts) for parts in zip(*made, strict=True))
+        return Dereverberated(recording.like(speech), _finite(responses).cpu())
+
+    def _dry(
+        self,
+        recording: "_Recording",
+        law: UnknownRoom,
+        seed: int,
+        iterations: int,
+        report: Progress,
+    ) -> tuple[Tensor, Tensor]:
+        """Speech (1, samples) of one channel, and its room (1, length)."""
+        value = recording.value
         scale = float(value.square().mean().sqrt())
-        rng = np.random.default_rng([seed, 1])  # not that of the speech
+        rng = np.random.default_rng([seed, len(ROUNDS)])  # not that of the speech in any round
 
         def white(like: Tensor) -> Tensor:
             return torch.from_numpy(rng.standard_normal(like.shape)).to(like)
 
-        drawn, x = law.expected, None
+        drawn, x = law.expected(value), None
         for count, own in enumerate(ROUNDS):
-            grid = replace(RESTORING.grid, steps=own.steps, start=own.start)
             deviation = max(own.noise * scale, recording.noise)
-            tell = partial(_part, report, count, len(ROUNDS))
             posterior = replace(recording, noise=deviation).posterior(self, drawn, iterations)
-            seeds = [seed + count] * len(value)
-            x = self._drawn(
-                posterior, replace(RESTORING, grid=grid), recording.samples, seeds, tell, x
-            )
-            speech = posterior.audio(x)
+            tell = partial(_part, report, count, len(ROUNDS))
+            x = self._drawn(posterior, own.sampler, recording.samples, [seed], tell, count, x)
+            speech = _finite(posterior.audio(x))
             drawn = law.drawn(speech, value, deviation, white)
-        return Dereverberated(recording.like(speech), _finite(drawn.response).cpu())
+        return speech, drawn.response
 
     def _recording(
         self, audio: Audio, sample_rate: int, noise: float | None, peak: float | None
@@ -358,16 +385,18 @@ class Prior:
         samples: int,
         seeds: list[int],
         report: Progress,
+        draw: int = 0,
         before: Tensor | None = None,
     ) -> Tensor:
         """The state at the end, (batch, 1, frequency, frame), an item for each seed.
 
-        It starts from noise, or from what was drawn before, with the noise of the start again.
+        It starts from noise, or from what was drawn before, with the noise of the start again; with
+        each number of a draw a seed has other noise.
         """
         weights, grid = next(self.model.parameters()), sampler.grid
         frames = self.front.frames(samples, self.model.divisor[1])
         shape = (len(seeds), 1, self.front.transform.frequencies, frames)
-        randn = ManyDraws([Draws(seed, 0) for seed in seeds])
+        randn = ManyDraws([Draws(seed, draw) for seed in seeds])
         like = torch.empty(shape, dtype=weights.dtype.to_complex(), device=weights.device)
         sde = self.model.sde
         if before is None:

@@ -76,8 +76,8 @@ class Transfer:
         segment: seconds that are transferred in one piece; longer recordings are cut, and the
             pieces (up to one and a half times as long) faded into each other.
         overlap: seconds of the fades.
-        consistent: let both models estimate spectrograms of sounds alone (`Consistent`), without
-            which a result loses more on the way to audio and back.
+        consistent: let both models estimate spectrograms of sounds alone (`Consistent`): less is
+            lost on the way to audio and back, and small priors do worse by it.
 
     Raises `ArgumentError` for models of two processes, or that hear recordings.
     """
@@ -89,7 +89,7 @@ class Transfer:
     grid: Grid = field(default_factory=lambda: LogSNR(50, 0.998, 0.002))
     segment: float = 20.0
     overlap: float = 1.0
-    consistent: bool = True
+    consistent: bool = False
 
     def __post_init__(self) -> None:
         for name in ("source", "target"):

@@ -22,6 +22,7 @@ from sgmse.transforms import Power, Spectrogram
 
 SAMPLES = 800
 STEPS = 4
+SHORT = Sampler(Multistep(), LogSNR(STEPS, start=0.9, end=0.002))
 
 
 def checkpoint() -> Checkpoint:
@@ -165,27 +166,38 @@ def test_what_cannot_be_restored(prior, recording):
 def test_a_room_is_drawn_with_the_speech(prior, recording):
     """Seeds reproduce, channels have rooms of their own, audio comes back as it was given."""
     law = UnknownRoom.decaying(tiny.RATE, rt60=0.05, length=0.01)
-    both = np.stack([recording, -0.5 * recording[::-1]])
+    three = np.stack([recording, -0.5 * recording[::-1], 0 * recording])
     shares = []
-    made = prior.dereverberate(both.T, tiny.RATE, law, seed=2, progress=shares.append)
-    assert made.audio.shape == both.T.shape
+    made = prior.dereverberate(three.T, tiny.RATE, law, seed=2, progress=shares.append)
+    assert made.audio.shape == three.T.shape
     assert made.audio.dtype == np.float32
-    assert made.response.shape == (2, round(0.01 * tiny.RATE))
+    assert not made.audio[:, 2].any()  # a silent channel stays silent
+    assert made.response.shape == (3, round(0.01 * tiny.RATE))
     assert not torch.allclose(made.response[0], made.response[1])
+    assert torch.equal(made.response[2], law.mean)
     assert (made.response[:, 0] - 1).abs().max() < 0.01
-    steps = sum(own.steps for own in ROUNDS)
-    assert len(shares) == steps
+    assert len(shares) == 2 * sum(own.steps for own in ROUNDS) + 1
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    again = prior.dereverberate(both.T, tiny.RATE, law, seed=2)
+    again = prior.dereverberate(three.T, tiny.RATE, law, seed=2)
     assert np.array_equal(made.audio, again.audio)
     assert torch.equal(made.response, again.response)
-    other = prior.dereverberate(both.T, tiny.RATE, law, seed=3)
+    alone = prior.dereverberate(three[1], tiny.RATE, law, seed=2)
+    np.testing.assert_allclose(alone.audio, made.audio[:, 1], atol=1e-6)
+    other = prior.dereverberate(three.T, tiny.RATE, law, seed=3)
     assert not np.allclose(made.audio, other.audio)
+
+
+def test_what_cannot_be_dereverberated(prior, recording):
     with pytest.raises(ArgumentTypeError, match=r"room.*UnknownRoom.decaying"):
         prior.dereverberate(recording, tiny.RATE, 0.5)
     with pytest.raises(ArgumentError, match="the recording is silent"):
-        prior.dereverberate(0 * recording, tiny.RATE, law)
+        prior.dereverberate(0 * recording, tiny.RATE)
+    short = replace(prior, samplers=(SamplerRange(earliest=0.002, latest=0.9),), sampler=SHORT)
+    with pytest.raises(ArgumentError, match=r"not made to be asked at t = 0\.998"):
+        short.dereverberate(recording, tiny.RATE)
+    # The usual room is longer than this recording of 50 ms.
+    assert np.isfinite(prior.dereverberate(recording, tiny.RATE).audio).all()
 
 
 @pytest.mark.slow

@@ -161,10 +161,10 @@ def _settings(gr: Any, models: Models, limits: Limits) -> _Settings:
             strength = gr.Slider(
                 0,
                 2,
-                value=models.strength(first, models.usual(first)),
+                value=1,
                 step=0.05,
-                label="Strength",
-                info="times what the model says, in dB: less leaves more of voice and noise",
+                label="Strength, times that of the model",
+                info="1 is as it recommends; less leaves more of voice and noise",
                 elem_id="strength",
             )
             dry = gr.Slider(
@@ -263,15 +263,10 @@ def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
 
         def chosen(name: str) -> Any:
             offered = _qualities(models, name)
-            usual = models.usual(name)
             return (
-                gr.update(choices=offered, value=usual, visible=bool(offered)),
+                gr.update(choices=offered, value=models.usual(name), visible=bool(offered)),
                 gr.update(visible=models.draws(name)),
-                models.strength(name, usual),
             )
-
-        def better(name: str, quality: str | None) -> Any:
-            return models.strength(name, models.offered(name, quality))
 
         outputs = [status, result, start, cancel]
         more = {"show_progress": "hidden", "api_visibility": "private"}
@@ -279,10 +274,8 @@ def build(models: Models, limits: Limits, folder: Path) -> "gradio.Blocks":
         asked = entered.then(ask, [files, spoken, *settings], outputs, concurrency_limit=1, **more)
         cancel.click(give_up, None, [status, start, cancel], cancels=[asked], queue=False, **more)
         example.click(lambda: [str(_example(folder))], None, files, queue=False, **more)
-        varying = [settings.quality, settings.samples, settings.strength]
+        varying = [settings.quality, settings.samples]
         settings.model.change(chosen, settings.model, varying, queue=False, **more)
-        both = [settings.model, settings.quality]
-        settings.quality.input(better, both, settings.strength, queue=False, **more)
         page.unload(closed)
     page.queue(max_size=limits.waiting, default_concurrency_limit=1, api_open=False)
     return cast("gradio.Blocks", page)

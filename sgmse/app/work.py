@@ -28,6 +28,7 @@ from sgmse.scoring.pair import score_pair
 
 ROWS, COLUMNS = 192, 900  # of a spectrogram
 MOST = 8  # channels of a FLAC file
+STRONGEST = 2.0  # that an enhancer takes
 SCORES = ("PESQ-WB", "STOI", "ESTOI", "SI-SDR")  # those that are installed
 
 
@@ -60,8 +61,8 @@ class Asked:
 
     Args:
         files: the recordings.
-        model, quality, dry, max_attenuation, upper_band, strength, seed: see
-            `Enhancer.enhance_file`.
+        model, quality, dry, max_attenuation, upper_band, seed: see `Enhancer.enhance_file`.
+        strength: times that of the model or its quality.
         samples: results of a model that draws; each has the next seed.
         clean: the clean recording, to score against; of one file.
     """
@@ -72,7 +73,7 @@ class Asked:
     dry: float | None = None
     max_attenuation: float | None = None
     upper_band: bool = True
-    strength: float | None = None
+    strength: float = 1.0
     seed: int = 0
     samples: int = 1
     clean: Path | None = None
@@ -156,10 +157,6 @@ class Models:
     def offered(self, name: str, quality: str | None) -> QualityName | None:
         """That quality, if the model offers it."""
         return next((own for own in self.qualities(name) if own == quality), None)
-
-    def strength(self, name: str, quality: QualityName | None) -> float:
-        """The strength of the attenuation that it recommends."""
-        return self.get(name, quality).strength
 
     def draws(self, name: str) -> bool:
         """Whether results of a model depend on the seed."""
@@ -272,7 +269,7 @@ def _one(
                     dry=asked.dry,
                     max_attenuation=asked.max_attenuation,
                     upper_band=asked.upper_band,
-                    strength=asked.strength,
+                    strength=min(round(asked.strength * enhancer.strength, 6), STRONGEST),
                     progress=progress,
                 )
             )

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
@@ -55,6 +56,11 @@ def inner(u: Tensor, v: Tensor) -> Tensor:
     """Re<u, v> of each item, (batch,)."""
     products: Tensor = (u.conj() * v).real.flatten(1).sum(dim=1)
     return products
+
+
+def fast_size(least: int) -> int:
+    """A length of at least so many samples whose Fourier transform is quick."""
+    return int(next_fast_len(least, real=True))
 
 
 class Operator(ABC):
@@ -205,17 +211,38 @@ class Room(Operator):
 
     Args:
         response: (length,), real; or (batch, length), one for each item.
+
+    Raises:
+        ValueError: another shape, or complex numbers.
     """
 
     response: Tensor
 
+    def __post_init__(self) -> None:
+        kinds(self)
+        if self.response.dim() not in (1, 2) or self.response.is_complex():
+            raise ArgumentError(
+                "Room: response must be real (length,) or (batch, length), not "
+                f"{self.response.dtype} of {tuple(self.response.shape)}"
+            )
+
     @override
     def __call__(self, x0: Tensor) -> Tensor:
-        samples = x0.shape[-1]
-        size = samples + self.response.shape[-1] - 1
-        spectrum = torch.fft.fft(self.response, size) * torch.fft.fft(x0, size)
-        y: Tensor = torch.fft.ifft(spectrum)[..., :samples]
-        return y if x0.is_complex() else y.real
+        response, samples = self.response, x0.shape[-1]
+        if response.dim() == 2:
+            if len(response) != len(x0):
+                raise ArgumentError(
+                    f"Room: {len(response)} responses cannot be those of {len(x0)} items; it needs "
+                    "as many, or one of (length,)"
+                )
+            response = response.reshape(len(x0), *[1] * (x0.dim() - 2), -1)
+        size = fast_size(samples + response.shape[-1] - 1)
+        y: Tensor
+        if x0.is_complex():
+            y = torch.fft.ifft(torch.fft.fft(response, size) * torch.fft.fft(x0, size))
+        else:
+            y = torch.fft.irfft(torch.fft.rfft(response, size) * torch.fft.rfft(x0, size), size)
+        return y[..., :samples]
 
     @override
     def adjoint(self, u: Tensor, at: Tensor) -> Tensor:

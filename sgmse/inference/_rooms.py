@@ -8,9 +8,9 @@ deviations on a diagonal, and X the convolution with x0,
     u ~ N(P^-1 r, P^-1),      P = D X^T X D / noise^2 + 1,      r = D X^T (m - X mean) / noise^2
 
 drawn as P^-1 (r + D X^T z_1 / noise + z_2), z_1 and z_2 white (Papandreou and Yuille 2010), by
-conjugate gradients. Drawn in turn with x0 given h, which a prior and a `Measurement` give, h and x0
-come from their joint posterior (Gibbs sampling; Geman and Geman 1984): a room that nobody has
-measured is then known as far as the recording tells it.
+conjugate gradients, as near as these come. Drawn in turn with x0 given h, which a prior and a
+`Measurement` give, h and x0 come from their joint posterior (Gibbs sampling; Geman and Geman 1984):
+a room that nobody has measured is then known as far as the recording tells it.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sgmse._checks import kinds, number, rate
+from sgmse._checks import kinds, number, rate, whole
 from sgmse.errors import ArgumentError
-from sgmse.inference._operators import Room, conjugate_gradients
+from sgmse.inference._operators import Room, conjugate_gradients, fast_size
 from sgmse.solvers import Randn
 
 #: Of the direct sound, which is 1: it says the scale of the speech, and would else be free.
 DIRECT = 1e-3
+#: Of conjugate gradients: steps at most, and |residual| / |right side| at which they end.
+STEPS, TOLERANCE = 400, 1e-4
 #: Decibels by which sound has fallen after the time that a room rings for.
 RINGS = 60.0
 
@@ -34,11 +36,11 @@ class UnknownRoom:
     """The law of an impulse response that was not measured, N(mean, diag(deviation^2)).
 
     Args:
-        mean: (length,), real.
-        deviation: (length,), not negative.
+        mean: (length,), real and finite.
+        deviation: (length,), likewise, and not negative.
 
     Raises:
-        ValueError: shapes that differ, or negative deviations.
+        ValueError: other shapes or values.
     """
 
     mean: Tensor
@@ -46,13 +48,22 @@ class UnknownRoom:
 
     def __post_init__(self) -> None:
         kinds(self)
-        if self.mean.dim() != 1 or self.mean.shape != self.deviation.shape:
+        for name in ("mean", "deviation"):
+            value = getattr(self, name)
+            if value.dim() != 1 or len(value) == 0 or not value.is_floating_point():
+                raise ArgumentError(
+                    f"UnknownRoom: {name} must be real numbers (length,), not {value.dtype} of "
+                    f"{tuple(value.shape)}"
+                )
+            if not bool(value.isfinite().all()):
+                raise ArgumentError(f"UnknownRoom: {name} must be finite; it has {value.max()}")
+        if self.mean.shape != self.deviation.shape:
             raise ArgumentError(
-                "UnknownRoom: mean and deviation must have one shape (length,), not "
-                f"{tuple(self.mean.shape)} and {tuple(self.deviation.shape)}"
+                f"UnknownRoom: mean and deviation must be of one length, not {len(self.mean)} and "
+                f"{len(self.deviation)}"
             )
-        if not bool((self.deviation >= 0).all()):
-            raise ArgumentError("UnknownRoom: deviation must not be negative")
+        if (least := float(self.deviation.min())) < 0:
+            raise ArgumentError(f"UnknownRoom: deviation must not be negative; it has {least:g}")
 
     @classmethod
     def decaying(
@@ -67,7 +78,7 @@ class UnknownRoom:
             length: of the response in seconds.
 
         Raises:
-            ValueError: values that are not positive.
+            ValueError: values that are not positive, or that make no tail.
         """
         own = rate("sample_rate", sample_rate)
         for name, value in (("rt60", rt60), ("energy", energy), ("length", length)):
@@ -76,6 +87,11 @@ class UnknownRoom:
         t = torch.arange(max(round(length * own), 2), dtype=torch.float64) / own
         fall = 10 ** (-RINGS / 20 * t / rt60)
         fall[0] = 0
+        if not fall.square().sum() > 0:
+            raise ArgumentError(
+                f"UnknownRoom: rt60={rt60!r} s is over before the first sample at {own} Hz; a room "
+                "rings for tenths of a second"
+            )
         deviation = fall * (energy / fall.square().sum()).sqrt()
         deviation[0] = DIRECT
         mean = torch.zeros_like(deviation)
@@ -83,10 +99,9 @@ class UnknownRoom:
         default = torch.get_default_dtype()
         return cls(mean.to(default), deviation.to(default))
 
-    @property
-    def expected(self) -> Room:
-        """The room of the mean."""
-        return Room(self.mean)
+    def expected(self, like: Tensor) -> Room:
+        """The room of the mean, in the precision and on the device of a tensor."""
+        return Room(self.mean.to(like))
 
     def drawn(
         self,
@@ -94,8 +109,8 @@ class UnknownRoom:
         recording: Tensor,
         noise: float,
         randn: Randn,
-        steps: int = 60,
-        tolerance: float = 1e-4,
+        steps: int = STEPS,
+        tolerance: float = TOLERANCE,
     ) -> Room:
         """A room of p(h | x0, recording), one for each item.
 
@@ -104,9 +119,24 @@ class UnknownRoom:
             recording: m, like it.
             noise: standard deviation of n, positive.
             randn: white noise like a tensor.
-            steps, tolerance: of conjugate gradients, at most.
+            steps, tolerance: of conjugate gradients, at most. Speech has little in many of its
+                frequencies, and takes hundreds; what is left by the usual ones is a hundredth of
+                the spread of h.
+
+        Raises:
+            ValueError: shapes that differ, values that are not finite, noise that is not positive.
         """
-        deviation = self.deviation.to(x0)
+        if x0.dim() != 2 or x0.shape != recording.shape or x0.is_complex():
+            raise ArgumentError(
+                "UnknownRoom: x0 and the recording must be real (batch, samples) of one shape, not "
+                f"{tuple(x0.shape)} and {tuple(recording.shape)}"
+            )
+        if not number("noise", noise) > 0:
+            raise ArgumentError(f"UnknownRoom: noise must be positive, not {noise!r}")
+        if not bool((x0.isfinite() & recording.isfinite()).all()):
+            raise ArgumentError("UnknownRoom: x0 or the recording has samples that are not finite")
+        whole("steps", steps, least=1)
+        deviation, expected = self.deviation.to(x0), self.expected(x0)
 
         def back(residual: Tensor) -> Tensor:
             return deviation * correlated(residual, x0, len(deviation)) / noise
@@ -114,16 +144,16 @@ class UnknownRoom:
         def said(u: Tensor) -> Tensor:
             return Room(deviation * u)(x0) / noise
 
-        off = (recording - Room(self.mean.to(x0))(x0)) / noise
+        off = (recording - expected(x0)) / noise
         u = torch.empty(len(x0), len(deviation), dtype=x0.dtype, device=x0.device)
         right = back(off + randn(x0)) + randn(u)
         u = conjugate_gradients(lambda v: back(said(v)) + v, right, steps, tolerance)
-        return Room(self.mean.to(x0) + deviation * u)
+        return Room(expected.response + deviation * u)
 
 
 def correlated(y: Tensor, x: Tensor, length: int) -> Tensor:
     """sum_n y(n + k) x(n) for k from 0 to length - 1, (batch, length): convolution's adjoint."""
-    size = y.shape[-1] + x.shape[-1]
+    size = fast_size(max(y.shape[-1], length) + x.shape[-1])  # nothing comes back at its end
     spectrum = torch.fft.rfft(y, size) * torch.fft.rfft(x, size).conj()
     found: Tensor = torch.fft.irfft(spectrum, size)
     return found[..., :length]

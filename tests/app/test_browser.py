@@ -282,17 +282,6 @@ def test_samples_of_a_model_that_draws(opened):
     assert opened.page.locator("a.load").count() == 2
 
 
-def test_the_strength_is_that_of_the_model_and_its_quality(opened):
-    shown = "document.querySelector('#strength input[type=number]')?.value"
-    opened.page.get_by_role("button", name="More").click()
-    opened.wait(f"{shown} === '1'")  # of the tiny model
-    opened.page.get_by_label("Model").click()
-    opened.page.get_by_role("option", name="Default: speech").click()
-    opened.wait(f"{shown} === '0.8'")
-    opened.page.locator("#quality").get_by_label("gentle").check()
-    opened.wait(f"{shown} === '0.4'")
-
-
 def test_a_recording_of_the_microphone(chromium, served):
     found = Opened(chromium, served[0], permissions=["microphone"])
     found.page.locator("#spoken").get_by_role("button", name="Record").click()

@@ -44,13 +44,7 @@ def ask(models, tmp_path, recordings):
 
 
 def test_the_result_is_that_of_the_enhancer(ask, models, recordings, tmp_path):
-    options = {
-        "dry": 0.2,
-        "max_attenuation": 12.0,
-        "upper_band": False,
-        "strength": 0.5,
-        "seed": 3,
-    }
+    options = {"dry": 0.2, "max_attenuation": 12.0, "upper_band": False, "seed": 3}
     (made,) = ask("stereo.wav", **options)
     before, after = made.versions
     enhancer = models.get(models.names[0])
@@ -59,6 +53,21 @@ def test_the_result_is_that_of_the_enhancer(ask, models, recordings, tmp_path):
     assert after.file.read_bytes() == wanted.read_bytes()
     assert (before.label, after.label, before.file) == ("before", "after", None)
     assert (made.seconds, made.top, made.error) == (1.0, 24000, "")
+
+
+@pytest.mark.parametrize(("times", "strength"), [(1.0, 0.8), (0.5, 0.4), (2.0, 1.6), (3.0, 2.0)])
+def test_the_strength_is_times_that_of_the_model(
+    ask, models, recordings, tmp_path, times, strength
+):
+    """What an enhancer takes is 2 at most."""
+    usual, key = models.get(models.names[0]), (models.names[0], None)
+    models.loaded[key] = usual.with_strength(0.8)
+    try:
+        (made,) = ask("a.wav", strength=times)
+    finally:
+        models.loaded[key] = usual
+    wanted = usual.enhance_file(recordings / "a.wav", tmp_path / "x.wav", strength=strength)
+    assert made.versions[1].file.read_bytes() == wanted.read_bytes()
 
 
 def test_what_is_heard_and_seen_is_of_the_files(ask, recordings):
@@ -115,8 +124,6 @@ def test_the_models_that_are_offered():
     assert Models().usual("score") is None
     assert Models().offered("default", "best") == "best"
     assert Models().offered("live", "best") is None
-    strengths = {"balanced": 0.8, "gentle": 0.4}
-    assert {q: Models().strength("default", q) for q in strengths} == strengths
 
 
 def test_limits_are_said_with_the_way_out(ask, models, tmp_path):

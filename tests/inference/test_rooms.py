@@ -1,10 +1,13 @@
 """Unknown rooms: the law of what is drawn, and that drawing in turn gives the joint posterior."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from sgmse.audio import read
 from sgmse.errors import ArgumentError, ArgumentTypeError
 from sgmse.inference import Room, UnknownRoom
 from sgmse.inference._rooms import correlated
@@ -82,6 +85,35 @@ def test_a_room_for_each_item_is_as_one_for_one():
         torch.testing.assert_close(correlated(y, own, 5)[0], convolution(own[0], 5).T @ y[0])
 
 
+@pytest.mark.parametrize("length", [8, 11, 30])
+def test_a_room_may_be_longer_than_the_recording(length):
+    """What lies behind its end says nothing: there the law is as it was."""
+    x, y = white(0)(torch.empty(1, 8, dtype=REAL)), white(1)(torch.empty(1, 8, dtype=REAL))
+    X = convolution(x[0], length)
+    torch.testing.assert_close(correlated(y, x, length)[0], X.T @ y[0])
+    law = UnknownRoom(torch.zeros(length, dtype=REAL), torch.full((length,), 0.5, dtype=REAL))
+    silent = [torch.zeros_like, lambda like: torch.ones_like(like)]
+    means = [law.drawn(x, y, 0.3, randn, tolerance=1e-12).response[0] for randn in silent]
+    precision = X.T @ X / 0.3**2 + 4 * torch.eye(length, dtype=REAL)
+    torch.testing.assert_close(means[0], torch.linalg.solve(precision, X.T @ y[0] / 0.3**2))
+    assert not torch.allclose(means[0], means[1])
+
+
+def test_of_speech_the_draw_has_converged():
+    """With the usual steps it is within a tenth of the law's deviations of where it would end."""
+    speech = read(Path(__file__).parents[1] / "data/clean.wav")[0][:1, 8000:20000]
+    x = torch.from_numpy(speech.copy())
+    law = UnknownRoom.decaying(16000, length=0.2)
+    y = law.drawn(torch.zeros_like(x), torch.zeros_like(x), 1.0, white(0))(x)
+    noise = 0.1 * float(y.square().mean().sqrt())
+    y = y + noise * white(1)(y)
+    found, end = (
+        law.drawn(x, y, noise, white(2), **more).response
+        for more in ({}, {"steps": 3000, "tolerance": 1e-7})
+    )
+    assert ((found - end) / law.deviation).square().mean().sqrt() < 0.1
+
+
 def test_a_tail_decays_as_it_is_said():
     law = UnknownRoom.decaying(1000, rt60=0.2, energy=2.0, length=0.3)
     assert law.mean[0] == 1
@@ -91,20 +123,50 @@ def test_a_tail_decays_as_it_is_said():
     assert float(tail.square().sum()) == pytest.approx(2.0, rel=1e-5)
     fallen = 20 * np.log10(float(tail[0] / tail[200]))
     assert fallen == pytest.approx(60.0, abs=1e-3)
-    assert torch.equal(law.expected.response, law.mean)
+    expected = law.expected(torch.empty(2, dtype=REAL)).response
+    assert expected.dtype == REAL
+    torch.testing.assert_close(expected, law.mean.to(REAL))
 
 
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: UnknownRoom(torch.ones(3), torch.ones(2)), r"one shape \(length,\)"),
-        (lambda: UnknownRoom(torch.ones(2), -torch.ones(2)), "must not be negative"),
+        (lambda: UnknownRoom(torch.ones(3), torch.ones(2)), "of one length, not 3 and 2"),
+        (lambda: UnknownRoom(torch.ones(0), torch.ones(0)), r"numbers \(length,\)"),
+        (lambda: UnknownRoom(torch.ones(2), torch.ones(2) * 1j), "complex64"),
+        (lambda: UnknownRoom(torch.full((2,), torch.nan), torch.ones(2)), "mean must be finite"),
+        (lambda: UnknownRoom(torch.ones(2), -torch.ones(2)), "must not be negative; it has -1"),
         (lambda: UnknownRoom.decaying(16000, rt60=0), "rt60 must be positive, not 0"),
+        (lambda: UnknownRoom.decaying(16000, rt60=1e-9), "over before the first sample"),
         (lambda: UnknownRoom.decaying(16000, energy=-1.0), "energy must be positive"),
+        (lambda: Room(torch.ones(2, 3, 4)), r"\(batch, length\)"),
+        (lambda: Room(torch.ones(3, 4))(torch.ones(2, 9)), "3 responses .* those of 2 items"),
     ],
 )
-def test_what_is_no_law(make, says):
+def test_what_is_no_room(make, says):
     with pytest.raises(ArgumentError, match=says):
         make()
     with pytest.raises(ArgumentTypeError):
         UnknownRoom([1.0], torch.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("x0", "noise", "says"),
+    [
+        (torch.ones(1, 9), 0.0, "noise must be positive, not 0.0"),
+        (torch.ones(9), 1.0, r"\(batch, samples\) of one shape, not \(9,\)"),
+        (torch.ones(1, 8), 1.0, r"not \(1, 8\) and \(1, 9\)"),
+        (torch.full((1, 9), torch.nan), 1.0, "not finite"),
+    ],
+)
+def test_of_what_no_room_is_drawn(x0, noise, says):
+    law = UnknownRoom(torch.ones(2), torch.ones(2))
+    with pytest.raises(ArgumentError, match=says):
+        law.drawn(x0, torch.ones(1, 9), noise, white(0))
+
+
+def test_items_of_spectrograms_have_rooms_of_their_own():
+    x, responses = white(0)(torch.empty(3, 1, 9, dtype=REAL)), white(1)(torch.empty(3, 4))
+    found = Room(responses.to(REAL))(x)
+    assert found.shape == x.shape
+    torch.testing.assert_close(found[2], Room(responses[2].to(REAL))(x[2:])[0])
