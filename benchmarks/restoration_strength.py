@@ -3,8 +3,9 @@
 Spoils clean recordings of CORPUS/valid in the ways of `restoration.py` and lets the model restore
 them with several strengths of its attenuation (`--strength`). The model has the least whose gain in
 PESQ over all kinds is sure (p < 0.05): less of it gives back noise, too, which these scores of
-recordings with little of it hardly see. Writes benchmarks/results/restoration-strength.md and .json: what each has more than strength 1,
-recording by recording, over all kinds of harm and in each.
+recordings with little of it hardly see. Writes benchmarks/results/restoration-strength.md and
+.json: what each has more than strength 1, recording by recording, over all kinds of harm and in
+each.
 """
 
 from pathlib import Path
