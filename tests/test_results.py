@@ -235,9 +235,11 @@ def test_the_strength_of_a_model_is_better_than_what_it_says(model, suite, least
     told = json.loads((RESULTS / suite / "summary.json").read_text())
     shutil.copytree(locate(model), tmp_path / model)
     config = json.loads((tmp_path / model / "config.json").read_text())
+    known = {model_digest(tmp_path / model)}  # measured with the strength, or before it was chosen
     own = f"strength {config.pop('strength'):g}"
     (tmp_path / model / "config.json").write_text(json.dumps(config))
-    assert told["systems"][own]["weights"] == model_digest(tmp_path / model)
+    known.add(model_digest(tmp_path / model))
+    assert told["systems"][own]["weights"] in known
     with (RESULTS / suite / "scores.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["system"] in (own, "strength 1")]
     for name, bound in {"PESQ-WB": least, "ESTOI": -0.002, "SI-SDR": -0.4}.items():
