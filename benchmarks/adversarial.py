@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from runs import cost_of, trained
-from writing import arguments, paragraph, write
+from runs import cost_of, run_arguments, trained
+from writing import paragraph, write
 
 from sgmse.bench import Model, Noisy, NoisySet, Suite, run_suite
 from sgmse.bench._results import Results
@@ -130,18 +130,10 @@ def page_of(results: Results, runs: Path, options: Namespace) -> tuple[str, dict
 
 
 def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument("data", type=Path, help="folder with train/clean and train/noise")
-    parser.add_argument("corpus", type=Path, help="folder with valid/clean and valid/noisy")
+    parser = run_arguments(__doc__, RUNS, steps=400)
     parser.add_argument("--model", default=DEFAULT, help="that is trained (default: default)")
     parser.add_argument("--weight", type=float, default=WEIGHT, help="of the adversarial loss")
     parser.add_argument("--features", type=float, default=FEATURES, help="weight of features")
-    parser.add_argument("--steps", type=int, default=400, help="updates a run (default: 400)")
-    parser.add_argument("--work", type=Path, help="where runs and results stay, to go on from")
-    parser.add_argument("--cache", type=Path, help="folder for decoded audio (default: in --work)")
-    parser.add_argument("--files", type=int, default=60, help="that are scored (default: 60)")
-    parser.add_argument("--only", choices=RUNS, help="train this run, and do no more")
-    parser.add_argument("-j", "--jobs", type=int, default=1)
     options = parser.parse_args()
     model = options.model
     with TemporaryDirectory() as temporary:

@@ -5,8 +5,25 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from argparse import ArgumentParser
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from writing import arguments
+
+
+def run_arguments(docstring: str | None, runs: Iterable[str], steps: int) -> ArgumentParser:
+    """Of a script that trains runs and scores them on the validation part of a corpus."""
+    parser = arguments(docstring)
+    parser.add_argument("data", type=Path, help="folder with train/clean, train/noise and valid")
+    parser.add_argument("corpus", type=Path, help="folder with valid/clean and valid/noisy")
+    parser.add_argument("--steps", type=int, default=steps, help=f"of a run (default: {steps})")
+    parser.add_argument("--work", type=Path, help="where runs and results stay, to go on from")
+    parser.add_argument("--cache", type=Path, help="folder for decoded audio (default: in --work)")
+    parser.add_argument("--files", type=int, default=60, help="that are scored (default: 60)")
+    parser.add_argument("--only", choices=tuple(runs), help="train this run, and do no more")
+    parser.add_argument("-j", "--jobs", type=int, default=1)
+    return parser
 
 
 def trained(folder: Path, recipe: Sequence[str], steps: int, changes: Sequence[str]) -> None:

@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from runs import cost_of, trained
-from writing import arguments, paragraph, write
+from runs import cost_of, run_arguments, trained
+from writing import paragraph, write
 
 from sgmse import audio
 from sgmse.bench import Folder, Model, Noisy, NoisySet, Suite, run_suite
@@ -151,15 +151,7 @@ def plain(results: Results) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument("data", type=Path, help="folder with train and valid")
-    parser.add_argument("corpus", type=Path, help="folder with valid/clean and valid/noisy")
-    parser.add_argument("--steps", type=int, default=2000, help="updates a run (default: 2000)")
-    parser.add_argument("--work", type=Path, help="where runs and results stay, to go on from")
-    parser.add_argument("--cache", type=Path, help="folder for decoded audio (default: in --work)")
-    parser.add_argument("--files", type=int, default=60, help="that are scored (default: 60)")
-    parser.add_argument("--only", choices=RUNS, help="train this run, and do no more")
-    parser.add_argument("-j", "--jobs", type=int, default=1)
+    parser = run_arguments(__doc__, RUNS, steps=2000)
     options = parser.parse_args()
     with TemporaryDirectory() as temporary:
         work = options.work or Path(temporary)

@@ -120,8 +120,8 @@ class UnknownRoom:
             noise: standard deviation of n, positive.
             randn: white noise like a tensor.
             steps, tolerance: of conjugate gradients, at most. Speech has little in many of its
-                frequencies, and takes hundreds; what is left by the usual ones is a hundredth of
-                the spread of h.
+                frequencies, and takes hundreds; with the usual ones, at a noise of a tenth of the
+                recording, a draw is within a tenth of the deviations of h of where it would end.
 
         Raises:
             ValueError: shapes that differ, values that are not finite, noise that is not positive.
