@@ -14,6 +14,11 @@ conv_1 are of one sample; h'_1 and h'_2 are the halves of the channels, r and s 
 observation: the samples of y, or what its mel spectrum says of them, brought to their number by
 transposed convolutions. With mels the waveform of y is not seen: that is a vocoder.
 
+With `group` samples to a step of the network it computes so many times fewer steps: u and c are
+(batch, group, samples / group), the squeeze of WaveGlow (Prenger et al. 2019, arXiv:1811.00002,
+section 2*), the output likewise, and mels are brought to the number of steps. A processor trains a
+wide network so, in place of a narrow one at the full rate.
+
 Its spectrogram is a `sgmse.transforms.Waveform`, two samples in a complex number.
 """
 
@@ -53,18 +58,21 @@ def triangles(n_fft: int, mels: int, sample_rate: int) -> Tensor:
 
 
 class Mels(nn.Module):
-    """Audio (batch, channels, samples) to its mel spectrum for each sample, (batch, n, samples).
+    """Audio (batch, channels, samples) to its mel spectrum for each step, (batch, n, steps).
 
-    ln of the mel spectrum of magnitudes, in frames that are as far apart as `strides` multiply to,
-    and two transposed convolutions and leaky relus over mels and frames as in DiffWave.
+    A step is of `group` samples. ln of the mel spectrum of magnitudes, in frames that are as many
+    steps apart as `strides` multiply to, and transposed convolutions and leaky relus over mels and
+    frames as in DiffWave.
     """
 
     window: Tensor
     weights: Tensor
 
-    def __init__(self, n_fft: int, mels: int, sample_rate: int, strides: Sequence[int]) -> None:
+    def __init__(
+        self, n_fft: int, mels: int, sample_rate: int, strides: Sequence[int], group: int
+    ) -> None:
         super().__init__()
-        self.n_fft, self.hop = n_fft, prod(strides)
+        self.n_fft, self.hop, self.group = n_fft, group * prod(strides), group
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         self.register_buffer("weights", triangles(n_fft, mels, sample_rate), persistent=False)
         self.up = nn.ModuleList(
@@ -86,11 +94,11 @@ class Mels(nn.Module):
 
     @override
     def forward(self, audio: Tensor) -> Tensor:
-        samples = audio.shape[-1]
+        steps = audio.shape[-1] // self.group
         x = self.spectrum(audio.flatten(0, 1))[:, None]
         for layer in self.up:
             x = functional.leaky_relu(layer(x), 0.4)
-        return x[..., :samples].reshape(len(audio), -1, samples)
+        return x[..., :steps].reshape(len(audio), -1, steps)
 
 
 def step_waves(steps: int) -> Tensor:
@@ -130,8 +138,9 @@ class WaveNet(Network):
         steps: that the embedding of t counts; T of a `VP(steps=T)`.
         observations: waveforms that y holds; 0 for a prior of clean audio.
         mels: see them as so many mels, a vocoder; 0 for their samples.
-        n_fft, sample_rate, strides: of the mels: frames, their rate in Hz, and how many samples
+        n_fft, sample_rate, strides: of the mels: frames, their rate in Hz, and how many steps
             lie between two frames, as factors of as many transposed convolutions, which are even.
+        group: samples of a step, 1 (DiffWave) or an even number; `divisor` grows with it.
 
     Raises:
         ValueError: sizes that no network can have.
@@ -150,6 +159,7 @@ class WaveNet(Network):
         n_fft: int = 1024,
         sample_rate: int = 16000,
         strides: Sequence[int] = (16, 16),
+        group: int = 1,
     ) -> None:
         super().__init__()
         strides = tuple(strides)
@@ -164,19 +174,23 @@ class WaveNet(Network):
                 f"mels={mels} needs an observation and even strides, not {observations=}, "
                 f"strides={list(strides)}"
             )
+        if group < 1 or (group > 1 and group % 2):
+            raise ArgumentError(f"group must be 1 or an even number, not {group}")
         self.config = self.arguments(locals())
         self.observations = observations
+        self.group = group
+        self.divisor = (1, max(group // 2, 1))
         self.steps = steps
         self.register_buffer("waves", step_waves(steps).float(), persistent=False)
-        self.mels = Mels(n_fft, mels, sample_rate, strides) if mels else None
+        self.mels = Mels(n_fft, mels, sample_rate, strides, group) if mels else None
         self.embed = nn.Sequential(nn.Linear(128, 512), nn.SiLU(), nn.Linear(512, 512), nn.SiLU())
-        self.input = nn.Conv1d(1, channels, 1)
-        condition = observations * (mels or 1)
+        self.input = nn.Conv1d(group, channels, 1)
+        condition = observations * (mels or group)
         self.layers = nn.ModuleList(
             Layer(channels, condition, 2 ** (i % cycle)) for i in range(layers)
         )
         self.join = nn.Conv1d(channels, channels, 1)
-        self.output = nn.Conv1d(channels, 1, 1)
+        self.output = nn.Conv1d(channels, group, 1)
         for layer in self.modules():
             if isinstance(layer, nn.Conv1d):
                 nn.init.kaiming_normal_(layer.weight)
@@ -185,8 +199,8 @@ class WaveNet(Network):
     @override
     def real_valued(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
         u, c = samples_of(x), samples_of(y)
-        if self.mels is not None:
-            c = self.mels(c).to(u.dtype)
+        u = grouped(u, self.group)
+        c = grouped(c, self.group) if self.mels is None else self.mels(c).to(u.dtype)
         step = self.steps * t.to(self.waves.dtype)
         before = step.detach().floor().long().clamp(0, self.steps - 1)
         waves = torch.lerp(self.waves[before], self.waves[before + 1], (step - before)[:, None])
@@ -197,7 +211,7 @@ class WaveNet(Network):
             h, s = layer(h, e, c)
             total = total + s
         h = functional.relu(self.join(total / len(self.layers) ** 0.5))
-        answer: Tensor = self.output(h) / 2**0.5
+        answer: Tensor = self.output(h).transpose(1, 2) / 2**0.5
         return answer.reshape(len(x), 1, -1, 2).permute(0, 3, 1, 2)
 
     @override
@@ -214,3 +228,9 @@ def samples_of(x: Tensor) -> Tensor:
     """Parts (batch, 2 n, 1, frame) of n signals as audio (batch, n, samples)."""
     pairs = x[:, :, 0].reshape(len(x), -1, 2, x.shape[3])
     return 2**0.5 * pairs.transpose(2, 3).flatten(2)
+
+
+def grouped(audio: Tensor, size: int) -> Tensor:
+    """Audio (batch, n, samples) as (batch, n size, samples / size)."""
+    batch, n, samples = audio.shape
+    return audio.reshape(batch, n, samples // size, size).transpose(2, 3).flatten(1, 2)

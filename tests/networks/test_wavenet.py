@@ -67,18 +67,22 @@ def published(net: WaveNet, u: Tensor, c: Tensor, step: Tensor) -> Tensor:
     return pointwise(net.output, torch.relu(pointwise(net.join, total)))
 
 
-def test_it_is_diffwave():
-    """On samples, whose pairs are the complex numbers of a `Waveform`."""
-    net, transform = awake(steps=50), Waveform()
+@pytest.mark.parametrize("group", [1, 4])
+def test_it_is_diffwave(group):
+    """On samples, whose pairs are the complex numbers of a `Waveform`; on groups of them, too."""
+    net, transform = awake(steps=50, group=group), Waveform()
     u, y = noise(2, 1, 40, dtype=REAL), noise(2, 1, 40, seed=1, dtype=REAL)
     step = torch.tensor([7.0, 31.0], dtype=REAL)
     net.waves.copy_(step_waves(50))  # of single precision in the network
     found = net(transform.forward(u), transform.forward(y), step / 50)
-    expected = published(net, u, y, step)
+    squeezed = (torch.stack([z[:, 0, i::group] for i in range(group)], dim=1) for z in (u, y))
+    groups = published(net, *squeezed, step)
+    expected = torch.stack([groups[:, i % group, i // group] for i in range(40)], dim=1)[:, None]
     torch.testing.assert_close(transform.inverse(found, 40), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_a_vocoder_hears_mels_alone():
+@pytest.mark.parametrize("settings", [{"strides": (4, 4)}, {"strides": (4,), "group": 4}])
+def test_a_vocoder_hears_mels_alone(settings):
     """Their triangles sum to 1 between the first and the last peak; the phase of y is not heard."""
     weights = triangles(64, 8, 8000)
     assert weights.shape == (8, 33)
@@ -86,7 +90,7 @@ def test_a_vocoder_hears_mels_alone():
     assert (top.diff() >= 0).all()
     inside = weights[:, top[0] + 1 : top[-1]].sum(dim=0)
     torch.testing.assert_close(inside, torch.ones_like(inside))
-    net, transform = awake(mels=8, n_fft=64, sample_rate=8000, strides=(4, 4)), Waveform()
+    net, transform = awake(mels=8, n_fft=64, sample_rate=8000, **settings), Waveform()
     x, y = (transform.forward(noise(1, 1, 320, seed=s, dtype=REAL)) for s in (0, 1))
     t = times(0.5)
     out = net(x, y, t)
@@ -166,6 +170,7 @@ def test_it_generates_without_an_observation():
         ({"layers": 0}, "layers"),
         ({"mels": 8, "observations": 0}, "needs an observation"),
         ({"mels": 8, "strides": (3, 4)}, "even strides"),
+        ({"group": 3}, "1 or an even number, not 3"),
     ],
 )
 def test_mistakes(settings, says):
