@@ -15,7 +15,7 @@ class Features:
     """Of audio at a rate, in Hann windows (extra `features`).
 
     The mel scale is HTK's and the triangles are of height 1, torchaudio's defaults, and those of
-    the vocoder `WaveNet(mels=...)`: its condition is the logarithm of `mel`.
+    the vocoder `WaveNet(mels=...)`: its condition is the level of `mel`.
 
     Args:
         sample_rate: in Hz.

@@ -10,6 +10,7 @@ samples), with the step n = t * `steps` and N layers:
     h <- (h + r) / sqrt 2,      output = conv_1(relu(conv_1(sum s / sqrt N)))
 
 Between two steps the waves are on a line, as those of most j are noise to numbers that are none.
+Times above 1, which `EDM` has for noise of a level above 1, are as 1.
 conv_1 are of one sample; h'_1 and h'_2 are the halves of the channels, r and s likewise. c is the
 observation: the samples of y, or what its mel spectrum says of them, brought to their number by
 transposed convolutions. With mels the waveform of y is not seen: that is a vocoder.
@@ -33,8 +34,8 @@ from typing_extensions import override
 from sgmse.errors import ArgumentError
 from sgmse.networks._base import Network
 
-#: Of a logarithm of mels.
-QUIET = 1e-5
+#: Mels of this level in dB, and of less, are heard as 0, those of 100 dB more as 1.
+QUIET = -80.0
 
 
 def hertz(mels: Tensor) -> Tensor:
@@ -60,9 +61,9 @@ def triangles(n_fft: int, mels: int, sample_rate: int) -> Tensor:
 class Mels(nn.Module):
     """Audio (batch, channels, samples) to its mel spectrum for each step, (batch, n, steps).
 
-    A step is of `group` samples. ln of the mel spectrum of magnitudes, in frames that are as many
-    steps apart as `strides` multiply to, and transposed convolutions and leaky relus over mels and
-    frames as in DiffWave.
+    A step is of `group` samples. The level of the mel spectrum of magnitudes, between 0 and about
+    1, in frames that are as many steps apart as `strides` multiply to, and transposed convolutions
+    and leaky relus over mels and frames as in DiffWave.
     """
 
     window: Tensor
@@ -79,9 +80,19 @@ class Mels(nn.Module):
             nn.ConvTranspose2d(1, 1, (3, 2 * s), stride=(1, s), padding=(1, s // 2))
             for s in strides
         )
+        # They begin as the interpolation on a line; at random they would let next to nothing by.
+        for layer, s in zip(self.up, strides, strict=True):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+            slope = 1 - (torch.arange(2 * s) - s + 0.5).abs() / s
+            layer.weight.data[0, 0, 1] = slope
 
     def spectrum(self, audio: Tensor) -> Tensor:
-        """ln of the mels of audio (batch, samples), (batch, mels, frames)."""
+        """The mels of audio (batch, samples), (batch, mels, frames), by their level.
+
+        0.8 + log10(M / |window|) / 5, at least 0, as in DiffWave's code, which keeps it below 1,
+        too: a signal at full scale is near that.
+        """
         x = torch.stft(
             audio.to(self.weights.dtype),
             self.n_fft,
@@ -90,7 +101,8 @@ class Mels(nn.Module):
             pad_mode="constant",
             return_complex=True,
         )
-        return (self.weights @ x.abs()).clamp(min=QUIET).log()
+        mels = self.weights @ (x.abs() / self.window.norm())
+        return (20 * mels.clamp(min=1e-10).log10() - QUIET).clamp(min=0) / 100
 
     @override
     def forward(self, audio: Tensor) -> Tensor:
@@ -201,7 +213,7 @@ class WaveNet(Network):
         u, c = samples_of(x), samples_of(y)
         u = grouped(u, self.group)
         c = grouped(c, self.group) if self.mels is None else self.mels(c).to(u.dtype)
-        step = self.steps * t.to(self.waves.dtype)
+        step = self.steps * t.to(self.waves.dtype).clamp(max=1)
         before = step.detach().floor().long().clamp(0, self.steps - 1)
         waves = torch.lerp(self.waves[before], self.waves[before + 1], (step - before)[:, None])
         e = self.embed(waves)

@@ -81,6 +81,12 @@ def test_it_is_diffwave(group):
     torch.testing.assert_close(transform.inverse(found, 40), expected, rtol=1e-12, atol=1e-12)
 
 
+def test_levels_of_noise_are_times():
+    """`EDM` has times up to e^5, where a line between two steps would lead out of all waves."""
+    net, x = awake(), Waveform().forward(noise(1, 1, 40, dtype=REAL))
+    torch.testing.assert_close(net(x, x, times(100.0)), net(x, x, times(1.0)), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("settings", [{"strides": (4, 4)}, {"strides": (4,), "group": 4}])
 def test_a_vocoder_hears_mels_alone(settings):
     """Their triangles sum to 1 between the first and the last peak; the phase of y is not heard."""
@@ -98,6 +104,20 @@ def test_a_vocoder_hears_mels_alone(settings):
     assert (net(x, 2 * y, t) - out).abs().max() > 1e-3
     spectrum = net.mels.spectrum(noise(1, 320, dtype=REAL))
     assert spectrum.shape == (1, 8, 21)
+    # Ten times the amplitude are 20 of 100 dB.
+    louder = net.mels.spectrum(10 * noise(1, 320, dtype=REAL))
+    torch.testing.assert_close(louder, spectrum + 0.2)
+
+
+def test_mels_begin_as_a_line_between_frames():
+    """Half a stride late: the frame n at the middle of its steps."""
+    net = WaveNet(channels=4, layers=1, mels=8, n_fft=64, sample_rate=8000, strides=(4, 2)).double()
+    audio = noise(1, 1, 320, dtype=REAL)
+    frames = net.mels.spectrum(audio[:, 0])
+    found = net.mels(audio)
+    middle = (found[..., 11::8] + found[..., 12::8]) / 2
+    # The second line rounds the corners of the first.
+    torch.testing.assert_close(middle, frames[..., 1:-1], atol=0.03, rtol=0)
 
 
 def test_a_waveform_is_itself():
