@@ -107,12 +107,15 @@ def negative_si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
 def level_difference(estimate: Tensor, reference: Tensor) -> Tensor:
     """|log10 <estimate, reference> / |reference|^2|: what the speech in an estimate lost or gained.
 
-    Shape: (..., samples) twice -> (...). The share is kept above 0.01, -40 dB; where the reference
+    Shape: (..., samples) twice -> (...). Below a share of 0.01, -40 dB, it grows on a line, by 4
+    down to a share of -1, speech of the other polarity: nothing else in a sum of magnitudes and
+    SI-SDR hears that, and steps of a sampler from such an estimate lead astray. Where the reference
     is silent there is no level to keep, and the difference is 0.
     """
     energy = reference.square().sum(-1)
     share = (reference * estimate).sum(-1) / energy.clamp(min=1e-8)
-    return torch.where(energy > 1e-8, torch.log10(share.clamp(min=1e-2)).abs(), 0.0)
+    lost = 4 * (1e-2 - share.clamp(-1, 1e-2))
+    return torch.where(energy > 1e-8, torch.log10(share.clamp(min=1e-2)).abs() + lost, 0.0)
 
 
 #: The distances between sounds (batch, samples), by the names of their weights.

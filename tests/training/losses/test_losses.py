@@ -209,12 +209,17 @@ def test_level_is_the_distance_in_decibels_that_si_sdr_does_not_hear(true):
 def test_level_pulls_up_and_down_and_leaves_silence_alone():
     reference = torch.randn(4, 100, generator=torch.Generator().manual_seed(0))
     reference[3] = 0
-    factors = torch.tensor([0.5, 1.5, -1.0, 1.0], requires_grad=True)
+    factors = torch.tensor([0.5, 1.5, -0.9, 1.0], requires_grad=True)
     estimate = factors[:, None] * (reference + (reference == 0))
     (slope,) = torch.autograd.grad(level_difference(estimate, reference).sum(), factors)
     assert slope[0] < 0 < slope[1]
-    assert slope[2] == slope[3] == 0  # beyond -40 dB; no level to keep
-    assert level_difference(estimate, reference)[3].item() == 0
+    assert slope[2] == pytest.approx(-4)  # the other polarity, and beyond -40 dB
+    assert slope[3] == 0  # no level to keep
+    distance = level_difference(estimate, reference)
+    assert distance[3].item() == 0
+    assert distance[2].item() == pytest.approx(2 + 4 * 0.91, rel=1e-5)
+    # However loud that is, it counts as speech of its level.
+    assert level_difference(-100 * reference[0], reference[0]).item() == pytest.approx(6.04)
 
 
 def test_weights_sum_the_parts(true):
