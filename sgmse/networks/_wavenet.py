@@ -76,16 +76,7 @@ class Mels(nn.Module):
         self.n_fft, self.hop, self.group = n_fft, group * prod(strides), group
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         self.register_buffer("weights", triangles(n_fft, mels, sample_rate), persistent=False)
-        self.up = nn.ModuleList(
-            nn.ConvTranspose2d(1, 1, (3, 2 * s), stride=(1, s), padding=(1, s // 2))
-            for s in strides
-        )
-        # They begin as the interpolation on a line; at random they would let next to nothing by.
-        for layer, s in zip(self.up, strides, strict=True):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-            slope = 1 - (torch.arange(2 * s) - s + 0.5).abs() / s
-            layer.weight.data[0, 0, 1] = slope
+        self.up = nn.ModuleList(_interpolating(s) for s in strides)
 
     def spectrum(self, audio: Tensor) -> Tensor:
         """The mels of audio (batch, samples), (batch, mels, frames), by their level.
@@ -101,7 +92,7 @@ class Mels(nn.Module):
             pad_mode="constant",
             return_complex=True,
         )
-        mels = self.weights @ (x.abs() / self.window.norm())
+        mels: Tensor = self.weights @ (x.abs() / self.window.norm())
         return (20 * mels.clamp(min=1e-10).log10() - QUIET).clamp(min=0) / 100
 
     @override
@@ -111,6 +102,20 @@ class Mels(nn.Module):
         for layer in self.up:
             x = functional.leaky_relu(layer(x), 0.4)
         return x[..., :steps].reshape(len(audio), -1, steps)
+
+
+def _interpolating(stride: int) -> nn.ConvTranspose2d:
+    """Between frames, which begins as a line from one to the next.
+
+    At random it would let next to nothing by.
+    """
+    layer = nn.ConvTranspose2d(1, 1, (3, 2 * stride), stride=(1, stride), padding=(1, stride // 2))
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    with torch.no_grad():
+        layer.weight[0, 0, 1] = 1 - (torch.arange(2 * stride) - stride + 0.5).abs() / stride
+    return layer
 
 
 def step_waves(steps: int) -> Tensor:
