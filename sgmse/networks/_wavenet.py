@@ -193,6 +193,11 @@ class WaveNet(Network):
             )
         if group < 1 or (group > 1 and group % 2):
             raise ArgumentError(f"group must be 1 or an even number, not {group}")
+        if mels and group * prod(strides) > n_fft:
+            raise ArgumentError(
+                f"frames of {n_fft=} samples that are {group} x {' x '.join(map(str, strides))} "
+                "apart leave some out; take smaller strides, which count groups"
+            )
         self.config = self.arguments(locals())
         self.observations = observations
         self.group = group

@@ -191,6 +191,7 @@ def test_it_generates_without_an_observation():
         ({"mels": 8, "observations": 0}, "needs an observation"),
         ({"mels": 8, "strides": (3, 4)}, "even strides"),
         ({"group": 3}, "1 or an even number, not 3"),
+        ({"mels": 8, "group": 16}, "leave some out; take smaller strides"),
     ],
 )
 def test_mistakes(settings, says):
