@@ -2,7 +2,7 @@
 
 Trains small networks of the recipe `wavenet` twice: as it is, a denoiser, by a loss of sounds; and
 with mels in place of the recording, a vocoder (docs/training.md), with wide layers for groups of
-samples, which a processor computes sooner than narrow ones for each. The denoiser is scored on
+samples, so that a processor can train them. The denoiser is scored on
 CORPUS/valid beside the noisy recordings and the default model, the vocoder on the clean recordings
 beside Griffin and Lim's method on the same mels, 32 iterations of it.
 

@@ -17,8 +17,8 @@ transposed convolutions. With mels the waveform of y is not seen: that is a voco
 
 With `group` samples to a step of the network it computes so many times fewer steps: u and c are
 (batch, group, samples / group), the squeeze of WaveGlow (Prenger et al. 2019, arXiv:1811.00002,
-section 2*), the output likewise, and mels are brought to the number of steps. A processor trains a
-wide network so, in place of a narrow one at the full rate.
+section 2*), the output likewise, and mels are brought to the number of steps. That is for
+training on a processor.
 
 Its spectrogram is a `sgmse.transforms.Waveform`, two samples in a complex number.
 """
