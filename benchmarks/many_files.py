@@ -60,45 +60,64 @@ def seconds(source: Path, options: tuple[str, ...], load: int) -> float:
     return took
 
 
+def taken(files: int, rounds: int, loads: tuple[int, ...]) -> dict[str, dict[str, list[float]]]:
+    """Seconds of each way beside so many busy processes each, ways and loads in turn."""
+    times: dict[str, dict[str, list[float]]] = {way: {} for way in WAYS}
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder)
+        recordings(source, files)
+        for _ in tqdm(range(rounds), unit="round", desc=f"{files} files"):
+            for load in loads:
+                for way, options in WAYS.items():
+                    times[way].setdefault(str(load), []).append(seconds(source, options, load))
+    return times
+
+
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--files", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--idle-only", action="store_true", help="nothing beside busy processes")
+    parser.add_argument("--beside-files", type=int, default=40, help="0: nothing beside processes")
+    parser.add_argument("--beside-rounds", type=int, default=3)
     options = parser.parse_args()
-    loads = {"idle": 0} if options.idle_only else {"idle": 0, "loaded": LOAD}
-    times: dict[str, dict[str, list[float]]] = {way: {key: [] for key in loads} for way in WAYS}
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder)
-        recordings(source, options.files)
-        for _ in tqdm(range(options.rounds), unit="round"):
-            for key, load in loads.items():
-                for way, arguments_of_way in WAYS.items():
-                    times[way][key].append(seconds(source, arguments_of_way, load))
-    middle = {way: {key: median(own) for key, own in by.items()} for way, by in times.items()}
-    rows = ""
-    for way, by in middle.items():
-        loaded = "- | -"
-        if not options.idle_only:
-            loaded = f"{by['loaded']:.1f} | {by['loaded'] / by['idle']:.1f}"
-        rows += (
-            f"| {way} | {by['idle']:.1f} | {middle[ONE]['idle'] / by['idle']:.2f} | {loaded} |\n"
+    alone = taken(options.files, options.rounds, (0,))
+    busy_too = options.beside_files > 0
+    beside = taken(options.beside_files, options.beside_rounds, (0, LOAD)) if busy_too else {}
+    found = {way: median(by["0"]) for way, by in alone.items()}
+    rows, slower = "", {}
+    for way, idle in found.items():
+        rows += f"| {way} | {idle:.1f} | {found[ONE] / idle:.2f} |"
+        if busy_too:
+            less, more = (median(beside[way][str(load)]) for load in (0, LOAD))
+            each = [b / a for a, b in zip(*beside[way].values(), strict=True)]
+            slower[way] = median(each)
+            spread = f"{slower[way]:.1f} ({min(each):.1f} to {max(each):.1f})"
+            rows += f" {less:.1f} | {more:.1f} | {spread} |"
+        rows += "\n"
+    head = f"| way | {options.files} files, idle [s] | times as fast |"
+    rule = "|---|---|---|"
+    text = f"{options.files} files of 1 to 3 s, rounds: {options.rounds}."
+    if busy_too:
+        head += f" {options.beside_files} files, idle [s] | beside {LOAD} processes [s] |"
+        head += " times as long |"
+        rule += "---|---|---|"
+        text += (
+            f" Beside the others {options.beside_files} files, rounds: {options.beside_rounds}; "
+            "the least and the most of them in brackets."
         )
     page = (
         "# Many short files\n\n"
         "Made by `python benchmarks/many_files.py`.\n\n"
-        f"{paragraph(__doc__, 1)} {options.files} files of 1 to 3 s, {options.rounds} rounds. "
+        f"{paragraph(__doc__, 1)} {text} "
         f"{machine()['processor']}, {os.cpu_count()} cores, Python {platform.python_version()}.\n\n"
-        f"| way | idle [s] | times as fast | beside {LOAD} processes [s] | times as long |\n"
-        f"|---|---|---|---|---|\n{rows}"
+        f"{head}\n{rule}\n{rows}"
     )
-    write(options.output, "many-files", page, {"files": options.files, "seconds": times})
-    if (ratio := middle[ONE]["idle"] / middle["`-j 2`"]["idle"]) < FASTER:
+    facts = {"files": options.files, "seconds": alone, "beside": beside}
+    write(options.output, "many-files", page, facts)
+    if (ratio := found[ONE] / found["`-j 2`"]) < FASTER:
         raise SystemExit(f"-j 2 is {ratio:.2f} times as fast, and the bar is {FASTER}")
-    if not options.idle_only:
-        slower = max(by["loaded"] / by["idle"] for by in middle.values())
-        if slower > SLOWER:
-            raise SystemExit(f"beside {LOAD} processes it takes {slower:.1f} times as long")
+    if slower and max(slower.values()) > SLOWER:
+        raise SystemExit(f"beside {LOAD} processes it takes {max(slower.values()):.1f} times")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.functional import conv2d, conv_transpose2d, scaled_dot_product_attention, silu
 
-from sgmse.networks._layers import ALMOST_ZERO, GaussianFourier, convolution, groups, linear
+from sgmse.networks._layers import (
+    ALMOST_ZERO,
+    GaussianFourier,
+    convolution,
+    groups,
+    initialised,
+    linear,
+)
+from sgmse.networks._winograd import Convolution
 
 CHUNK = 2**19  # numbers that a cache holds
 
@@ -146,10 +154,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.resample = resample
         self.norm_in = _norm(inputs)
-        self.conv_in = convolution(inputs, outputs, 3)
+        self.conv_in = initialised(Convolution(inputs, outputs))
         self.time = None if embedding is None else linear(embedding, outputs)
         self.norm_out = _norm(outputs)
-        self.conv_out = convolution(outputs, outputs, 3, ALMOST_ZERO)
+        self.conv_out = initialised(Convolution(outputs, outputs), ALMOST_ZERO)
         self.shortcut = convolution(inputs, outputs, 1) if resample or inputs != outputs else None
 
     def forward(self, x: Tensor, e: Tensor | None) -> Tensor:

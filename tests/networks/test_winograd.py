@@ -1,0 +1,110 @@
+"""Winograd's convolution is the convolution, and is used where it says so and nowhere else."""
+
+import pytest
+import torch
+from torch.nn.functional import conv2d
+
+from sgmse.networks import NCSNpp, _winograd as module
+from sgmse.networks._winograd import AREA, CHANNELS, Convolution, winograd
+
+# Of what one part of many does: whole tiles, parts of them, several rows and columns of parts.
+SHAPES = [(1, 1), (2, 3), (4, 4), (5, 9), (33, 16), (8, 4 * module.TILES + 3), (130, 70)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("biased", [True, False])
+def test_it_is_the_convolution(shape: tuple[int, int], biased: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, *shape, dtype=torch.float64, generator=generator)
+    weight = torch.randn(5, 3, 3, 3, dtype=torch.float64, generator=generator)
+    bias = torch.randn(5, dtype=torch.float64, generator=generator) if biased else None
+    before = x.clone(), weight.clone()
+    # Products of numbers near 1 in double precision.
+    torch.testing.assert_close(
+        winograd(x, weight, bias), conv2d(x, weight, bias, padding=1), rtol=0, atol=1e-12
+    )
+    assert torch.equal(x, before[0])
+    assert torch.equal(weight, before[1])
+
+
+@pytest.mark.parametrize("inputs", [64, 512])
+def test_its_error_in_single_precision_is_a_few_roundings(inputs: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, inputs, 40, 40, generator=generator)
+    weight = torch.randn(64, inputs, 3, 3, generator=generator)
+    exact = conv2d(x.double(), weight.double(), padding=1)
+    error = (winograd(x, weight, None) - exact).abs().max() / exact.abs().max()
+    assert error < 8e-6  # 2e-6 to 5e-6 seen; half of it is that of the plain sum
+
+
+def _layer() -> tuple[Convolution, torch.Tensor]:
+    torch.manual_seed(0)
+    layer = Convolution(CHANNELS, CHANNELS).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = torch.randn(1, CHANNELS, AREA // 32, 32).contiguous(memory_format=torch.channels_last)
+    return layer, x
+
+
+def test_it_is_used_where_nothing_is_recorded_and_the_order_is_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer, x = _layer()
+    calls = []
+
+    def told(*parts: torch.Tensor) -> torch.Tensor:
+        calls.append(parts)
+        return winograd(*parts)
+
+    monkeypatch.setattr(module, "winograd", told)
+    with torch.inference_mode():
+        y = layer(x)
+        assert len(calls) == 1
+        assert y.is_contiguous(memory_format=torch.channels_last)
+        layer(x[:, :, 1:])  # fewer points
+        layer(x.contiguous())  # another order
+        with torch.autocast("cpu", torch.bfloat16):
+            layer(x)
+        layer.double()(x.double())
+    layer.float()
+    with torch.no_grad():
+        plain = layer(x)
+    layer(x).sum().backward()
+    assert len(calls) == 1
+    assert layer.weight.grad is not None
+    torch.testing.assert_close(y, plain, rtol=0, atol=1e-5)  # of values up to 4
+
+
+def test_what_is_exported_is_the_plain_convolution() -> None:
+    layer, x = _layer()
+    with torch.inference_mode():
+        graph = torch.export.export(layer, (x.clone(),)).graph
+    assert [str(node.target) for node in graph.nodes if node.op == "call_function"] == [
+        "aten.conv2d.default"
+    ]
+
+
+def test_weights_that_change_are_heard_at_once() -> None:
+    layer, x = _layer()
+    with torch.inference_mode():
+        before = layer(x)
+        layer.weight.data.mul_(2)
+        assert layer.bias is not None
+        layer.bias.data.mul_(2)
+        torch.testing.assert_close(layer(x), 2 * before, rtol=0, atol=1e-5)
+
+
+def test_a_network_of_it_agrees_with_the_plain_one() -> None:
+    torch.manual_seed(0)
+    network = NCSNpp.v1(channels=CHANNELS, multipliers=(1, 1), attention_resolutions=())
+    network = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 4:
+                parameter.normal_(std=parameter[0].numel() ** -0.5)
+    x, y = torch.randn(2, 2, 1, 32, 64, dtype=torch.complex64)
+    t = torch.tensor([0.3, 0.9])
+    with torch.inference_mode():
+        ours = network(x, y, t)
+    with torch.no_grad():
+        plain = network(x, y, t)
+    assert not torch.equal(ours, plain)
+    assert (ours - plain).abs().max() < 1e-5 * plain.abs().max()
