@@ -6,16 +6,20 @@ import warnings
 import wave
 from dataclasses import replace
 from pathlib import Path
+from platform import machine
 
 import numpy as np
 import pytest
+import soundfile
 import tiny
 from conftest import together
 
+import sgmse
+from sgmse.checkpoints import load
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ExportError
 from sgmse.estimates import EDM
-from sgmse.export import export, runner as module
+from sgmse.export import export, runner as module, write_runner
 from sgmse.export.runner import Runner
 from sgmse.front import FrontEnd
 from sgmse.live import Stream
@@ -202,6 +206,38 @@ def test_a_runner_says_which_file_is_no_wav(exported, tmp_path, capsys, content)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {source} is no whole WAV file of samples (")
     assert line.endswith(f"convert it: ffmpeg -i {source} other.wav")
+
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+SMALL = ("onnxruntime==1.16.3", "numpy==1.23.5")  # as docs/export.md has it
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    (sys.version_info[:2], sys.platform, machine()) != ((3, 11), "linux", "x86_64"),
+    reason="what is measured are the wheels of Python 3.11 on Linux",
+)
+def test_a_runner_and_what_it_needs_are_80_mb(tmp_path):
+    place, source, target = tmp_path / "small", tmp_path / "a.wav", tmp_path / "b.wav"
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile"]
+    found = subprocess.run([*pip, "--target", place, *SMALL], capture_output=True, text=True)
+    if found.returncode:
+        pytest.skip(f"nothing to be had: {found.stderr.strip().splitlines()[-1]}")
+    model = Path(sgmse.__file__).parent / "pretrained" / "live"
+    made = export(load(model), tmp_path / "step.onnx", stream=True)
+    runner = write_runner(made.path)
+    files = [path for path in place.rglob("*") if path.is_file()] + [made.path, runner]
+    assert sum(path.stat().st_size for path in files) < 85e6
+    assert sum(path.stat().st_size for path in files if path.is_relative_to(place)) < 80e6
+    source.write_bytes((DATA / "noisy.wav").read_bytes())
+    # Without the packages of this environment: -S leaves out what is installed.
+    command = [sys.executable, "-S", runner, made.path, source, target]
+    subprocess.run(command, check=True, env={"PYTHONPATH": str(place)}, capture_output=True)
+    again = tmp_path / "c.wav"
+    assert module.main([str(made.path), str(source), str(again)]) == 0
+    theirs, ours = (soundfile.read(path, dtype="int16")[0].astype(int) for path in (target, again))
+    assert np.abs(ours - theirs).max() <= 1
+    assert np.abs(ours).max() > 1000
 
 
 @pytest.mark.slow
