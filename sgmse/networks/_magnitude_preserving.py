@@ -38,6 +38,7 @@ from typing_extensions import override
 
 from sgmse.errors import ArgumentError
 from sgmse.networks._base import Network
+from sgmse.networks._winograd import convolved
 
 __all__ = ["MagnitudePreservingUNet"]
 
@@ -98,7 +99,9 @@ class Weight(nn.Module):
             with torch.no_grad():
                 self.weight.copy_(normalise(self.weight, self.row))
         w = self.weight * (gain / sqrt(self.weight[0].numel()) / size(self.weight, self.row))
-        return conv2d(x, w, padding=w.shape[-1] // 2) if w.ndim == 4 else linear(x, w)
+        if w.ndim == 2:
+            return linear(x, w)
+        return convolved(x, w) if w.shape[-1] == 3 else conv2d(x, w, padding=w.shape[-1] // 2)
 
 
 class Fourier(nn.Module):

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.polynomial.polynomial import polyfromroots
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
 TAPS = 3
@@ -132,28 +133,31 @@ def _around(x: Tensor, top: int, left: int, part: Tensor) -> None:
     part[:, :before], part[:, before + wide :] = 0, 0
 
 
-class Convolution(nn.Conv2d):
-    """Of three by three points, which keeps the shape; `winograd` where that is quicker.
+def convolved(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`conv2d(x, weight, bias, padding=1)` by the quicker way, for kernels of three by three.
 
-    That is in `torch.inference_mode` on a CPU, in single precision and channels-last order. All
-    else, and what is traced or compiled, is that of PyTorch.
+    That is `winograd` in `torch.inference_mode` on a CPU, in single precision and channels-last
+    order. All else, and what is traced or compiled, is that of PyTorch.
     """
+    quicker = (
+        torch.is_inference_mode_enabled()
+        and not torch.compiler.is_compiling()
+        and not torch.is_autocast_enabled("cpu")
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and min(weight.shape[:2]) >= CHANNELS
+        and x.shape[2] * x.shape[3] >= AREA
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
+    return winograd(x, weight, bias) if quicker else conv2d(x, weight, bias, padding=1)
+
+
+class Convolution(nn.Conv2d):
+    """Of three by three points, which keeps the shape: `convolved`."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, TAPS, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs, h, w) to (batch, outputs, h, w)."""
-        return winograd(x, self.weight, self.bias) if self._quicker(x) else super().forward(x)
-
-    def _quicker(self, x: Tensor) -> bool:
-        return (
-            torch.is_inference_mode_enabled()
-            and not torch.compiler.is_compiling()
-            and not torch.is_autocast_enabled("cpu")
-            and x.device.type == "cpu"
-            and x.dtype == self.weight.dtype == torch.float32
-            and min(self.in_channels, self.out_channels) >= CHANNELS
-            and x.shape[2] * x.shape[3] >= AREA
-            and x.is_contiguous(memory_format=torch.channels_last)
-        )
+        return convolved(x, self.weight, self.bias)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import conv2d
 
-from sgmse.networks import NCSNpp, _winograd as module
+from sgmse.networks import MagnitudePreservingUNet, NCSNpp, _winograd as module
 from sgmse.networks._winograd import AREA, CHANNELS, Convolution, winograd
 
 # Of what one part of many does: whole tiles, parts of them, several rows and columns of parts.
@@ -92,19 +92,30 @@ def test_weights_that_change_are_heard_at_once() -> None:
         torch.testing.assert_close(layer(x), 2 * before, rtol=0, atol=1e-5)
 
 
-def test_a_network_of_it_agrees_with_the_plain_one() -> None:
+NETWORKS = {
+    "NCSN++": lambda: NCSNpp.v1(channels=64, multipliers=(1, 1), attention_resolutions=()),
+    "magnitude-preserving": lambda: MagnitudePreservingUNet(
+        channels=64, multipliers=(1, 1), attention_resolutions=(), bins=32
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_of_it_agrees_with_the_plain_one(name: str) -> None:
     torch.manual_seed(0)
-    network = NCSNpp.v1(channels=CHANNELS, multipliers=(1, 1), attention_resolutions=())
-    network = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    network = NETWORKS[name]().to(memory_format=torch.channels_last).eval()
     with torch.no_grad():
         for parameter in network.parameters():
-            if parameter.ndim == 4:
+            if parameter.ndim == 4:  # layers that begin as next to nothing hide what is before
                 parameter.normal_(std=parameter[0].numel() ** -0.5)
+            if parameter.ndim == 0:
+                parameter.fill_(1)
     x, y = torch.randn(2, 2, 1, 32, 64, dtype=torch.complex64)
     t = torch.tensor([0.3, 0.9])
     with torch.inference_mode():
         ours = network(x, y, t)
     with torch.no_grad():
         plain = network(x, y, t)
+    assert plain.abs().max() > 0.1
     assert not torch.equal(ours, plain)
     assert (ours - plain).abs().max() < 1e-5 * plain.abs().max()
