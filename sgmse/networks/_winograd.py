@@ -6,7 +6,7 @@ which six products determine: those at five points and at infinity (Toom-Cook). 
     Y = A^T [ sum over channels of (G g G^T) (B^T d B) ] A
 
 of tiles d of 6 x 6 points, whose results are Y of 4 x 4: 36 products a channel in place of 144
-(Lavin and Gray 2016, arXiv:1509.09308, eq. 8). The points 0, 1, -1, 1/2, -2 are powers of two, so
+(Lavin and Gray 2016, arXiv:1509.09308, eq. 8*). The points 0, 1, -1, 1/2, -2 are powers of two, so
 that B^T and A^T are exact, near 1, so that they are small (what errs little is studied by Barabasz
 et al. 2020, arXiv:1803.10986): the error is 2e-6 to 5e-6 of the largest result in single precision,
 a few times that of the plain sum.
