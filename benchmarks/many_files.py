@@ -117,7 +117,7 @@ def main() -> None:
     if (ratio := found[ONE] / found["`-j 2`"]) < FASTER:
         raise SystemExit(f"-j 2 is {ratio:.2f} times as fast, and the bar is {FASTER}")
     if slower and max(slower.values()) > SLOWER:
-        raise SystemExit(f"beside {LOAD} processes it takes {max(slower.values()):.1f} times")
+        raise SystemExit(f"beside {LOAD} processes {max(slower.values()):.1f} times as long")
 
 
 if __name__ == "__main__":

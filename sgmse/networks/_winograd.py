@@ -30,8 +30,9 @@ STEP = len(POINTS) + 2 - TAPS  # results of a tile along an axis: 4
 TILE = STEP + TAPS - 1  # 6
 #: Tiles at a time, whose 36 numbers for each channel a cache holds.
 TILES = 128
-#: Channels and points from which on it was quicker than the plain sum on each processor tried.
-CHANNELS, AREA = 64, 32 * 32
+#: From so many channels and points on it is quicker than the plain sum
+#: (benchmarks/results/convolutions.md); with fewer points the weights cost as much as they bring.
+CHANNELS, AREA = 128, 64 * 64
 
 
 @cache
