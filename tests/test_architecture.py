@@ -99,6 +99,7 @@ HEAVY = {
     "pystoi",
     "ray",
     "resemblyzer",
+    "scipy",
     "sounddevice",
     "speechmos",
     "tensorboard",
@@ -211,18 +212,20 @@ print(*sys.modules)
     assert not loaded & HEAVY
 
 
-@pytest.mark.slow  # machines vary, although what else one does is not counted
+@pytest.mark.slow
 def test_import_is_quick():
+    # Machines vary: beside the import of torch, which it takes 0.3 to 0.4 times.
     script = f"""
 import sys
 from time import process_time
 sys.path[:] = {sys.path!r}
+before = process_time()
 import torch
 start = process_time()
 import sgmse
 [getattr(sgmse, name) for name in sgmse.__all__]
-print(process_time() - start)
+print((process_time() - start) / (start - before))
 """
     command = [sys.executable, "-c", script]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert float(run.stdout) < 2
+    assert float(run.stdout) < 1

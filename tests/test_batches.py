@@ -42,7 +42,7 @@ class Gathering(Batches):
     least: int = 0
 
     def _taken(self):
-        before, end = -1, time.monotonic() + 10
+        before, end = -1, time.monotonic() + 60
         while before != (before := len(self.waiting)) or before < self.least:
             time.sleep(0.02)
             if time.monotonic() > end:

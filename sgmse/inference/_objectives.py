@@ -13,8 +13,6 @@ from math import inf, isfinite
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 from torch import Tensor
 from typing_extensions import override
 
@@ -125,6 +123,8 @@ class Endpoint(Objective):
 
     @override
     def points(self, trial: Trial, most: int) -> list[float]:
+        from scipy.optimize import minimize  # a quarter of a second
+
         start, end = trial.start, trial.end
         first = min(trial.standard, key=trial.standard.__getitem__)
         best, points = trial.standard[first], first.times(trial.model.sde).tolist()
@@ -330,6 +330,8 @@ def cheapest(cost: Array, steps: int, growth: float = 1.0) -> list[int]:
 
 def between(v: Array, start: float, end: float, last: float) -> list[float]:
     """start, the times t_i, and the last one."""
+    from scipy.special import expit
+
     times = [start]
     for r in expit(v.clip(-LARGEST, LARGEST)).tolist():
         times.append(end + (times[-1] - end) * r)
@@ -338,6 +340,8 @@ def between(v: Array, start: float, end: float, last: float) -> list[float]:
 
 def logits(points: list[float], end: float) -> Array:
     """The v_i of some times, moved inside where one lies at the end."""
+    from scipy.special import logit
+
     ratios = [(s - end) / (t - end) for t, s in pairwise(points[:-1])]
     return np.asarray(logit(np.clip(ratios, SMALLEST_START, None)))
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
@@ -60,6 +59,8 @@ def inner(u: Tensor, v: Tensor) -> Tensor:
 
 def fast_size(least: int) -> int:
     """A length of at least so many samples whose Fourier transform is quick."""
+    from scipy.fft import next_fast_len  # a third of a second
+
     return int(next_fast_len(least, real=True))
 
 

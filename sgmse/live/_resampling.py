@@ -15,7 +15,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import upfirdn
 
 from sgmse.audio import Block
 
@@ -42,6 +41,9 @@ class Resampler:
     """
 
     def __init__(self, source: int, target: int) -> None:
+        from scipy.signal import upfirdn  # a second, which most importers and no block should wait
+
+        self._upfirdn = upfirdn
         common = gcd(source, target)
         self.up, self.down = target // common, source // common
         lower = min(source, target)
@@ -99,7 +101,7 @@ class Resampler:
         # of `upfirdn`.
         s = self.half - -(-(self.half - self._start) // self.down) * self.down
         x = np.pad(held, ((0, 0), (self._start - s, 0)))[:, : after - s]
-        y = upfirdn(taps, x, self.up, self.down, axis=1)
+        y = self._upfirdn(taps, x, self.up, self.down, axis=1)
         place = (self.half - s) * self.up // self.down
         out: Block = y[:, first + place : last + place]
         return out

@@ -290,19 +290,21 @@ def test_a_format_that_writes_another_sound_is_broken(monkeypatch):
     assert finding.text.startswith("xyz: ")
 
 
-@pytest.mark.slow  # machines vary, although what others do is not counted
+@pytest.mark.slow
 def test_it_is_quick():
+    # Machines vary: beside the import of torch, which it takes about once.
     script = f"""
 import sys
 from time import process_time
 sys.path[:] = {sys.path!r}
+before = process_time()
 import torch
 start = process_time()
 from sgmse.cli.main import main
 code = main(["doctor"])
-print(process_time() - start)
+print((process_time() - start) / (start - before))
 sys.exit(code)
 """
     command = [sys.executable, "-c", script]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert float(run.stdout.splitlines()[-1]) < 2
+    assert float(run.stdout.splitlines()[-1]) < 3
