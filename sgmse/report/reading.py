@@ -13,6 +13,7 @@ from sgmse.scoring.journal import Row
 from sgmse.scoring.scores import Scores
 
 PROBLEMS = "problems"
+INVERTED = "inverted"  # a column that older files lack
 
 
 def from_csv(content: str, measures: Sequence[str | Measure] | None = None, **about: Any) -> Scores:
@@ -31,7 +32,8 @@ def from_csv(content: str, measures: Sequence[str | Measure] | None = None, **ab
     """
     reader = csv.DictReader(io.StringIO(content, newline=""))
     columns = list(reader.fieldnames or ())
-    if lacking := [name for name in (*IDENTITY, *FOUND, PROBLEMS) if name not in columns]:
+    needed = {*IDENTITY, *FOUND, PROBLEMS} - {INVERTED}
+    if lacking := [name for name in (*IDENTITY, *FOUND, PROBLEMS) if name in needed - {*columns}]:
         raise ArgumentError(f"this is no scores.csv: it has no column {lacking[0]!r}")
     if measures is None:
         measures = [measure for measure in MEASURES if measure.name in columns]
@@ -64,4 +66,5 @@ def _row(record: Mapping[str, str], names: Sequence[str], facts: Mapping[str, st
         int(record["sample_rate"]),
         int(record["excess"]),
         int(record["delay"]) if record["delay"] else None,
+        record.get(INVERTED) == "True",
     )

@@ -28,7 +28,7 @@ IDENTITY = ("system", "set", "seed", "name")  # fields of a row, in the order of
 NAMED = 5  # recordings that a note names
 SHOWN, KEPT = 3, 10  # of those that got worst: in the summary, in summary.json
 ABOUT = ("what was run", "version", "licence")
-FOUND = ("seconds", "sample_rate", "excess", "delay")
+FOUND = ("seconds", "sample_rate", "excess", "delay", "inverted")
 
 
 def problems(scores: Scores) -> list[str]:
@@ -46,7 +46,7 @@ def problems(scores: Scores) -> list[str]:
 
 
 def notes(scores: Scores) -> list[str]:
-    """What is odd about lengths, delays and the recordings of means, a line each."""
+    """What is odd about lengths, delays, polarities and recordings of means, a line each."""
     lines = []
     for system in scores.systems:
         rows = [row for row in scores.rows_of(system) if row.sample_rate and row.values]
@@ -63,6 +63,11 @@ def notes(scores: Scores) -> list[str]:
             lines.append(
                 f"{system}: {len(late)} of {len(rows)} files are shifted, typically by "
                 f"{typical:.1f} ms (late is positive); {remedy}"
+            )
+        if inverted := sum(row.inverted for row in rows):
+            lines.append(
+                f"{system}: {inverted} of {len(rows)} files have the other polarity than the clean "
+                "ones, which PESQ and SI-SDR do not hear; mixed with those they cancel"
             )
     if not all(scores.is_matched(measure.name) for measure in scores.measures):
         lines.append("the systems have means over different files; their differences do not")

@@ -1,11 +1,12 @@
 """What is done, one a line of JSON, and what an interrupted work goes on from: rows of a table.
 
-A line that was not written to its end is not read. The last line of a key counts.
+A line that was not written to its end is not read. The last line of a key counts. What an older
+version did not write has its default.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -31,6 +32,7 @@ class Row:
         sample_rate: in Hz, of the clean file.
         excess: samples that the enhanced file was longer, before trimming.
         delay: samples by which it is late; None where that cannot be said.
+        inverted: whether its polarity is the other one, as far as that can be said.
         fingerprint: of all that the values depend on but the measure.
     """
 
@@ -45,6 +47,7 @@ class Row:
     sample_rate: int = 0
     excess: int = 0
     delay: int | None = None
+    inverted: bool = False
     fingerprint: str = ""
 
     @property
@@ -105,11 +108,12 @@ def _entries(path: Path, kind: type[E]) -> list[E]:
     if not path.exists():
         return []
     names = {f.name for f in fields(kind)}
+    needed = {f.name for f in fields(kind) if f.default is f.default_factory is MISSING}
     entries: list[E] = []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     for number, line in enumerate(lines):
         values = _parsed(line)
-        if values is not None and values.keys() == names:
+        if values is not None and needed <= values.keys() <= names:
             entries.append(kind(**values))
         elif line and number == 0 and len(lines) > 1:
             name = kind.__name__.lower()

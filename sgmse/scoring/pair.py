@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class PairScores:
         sample_rate: in Hz, of the same file; the unit of the next two.
         excess: samples that the enhanced file is longer than the clean one, before trimming.
         delay: samples by which it is late; None where it resembles the clean one nowhere.
+        inverted: whether it is the clean one turned over, which SI-SDR and PESQ do not hear.
     """
 
     values: dict[str, float | None] = field(default_factory=dict)
@@ -43,6 +45,7 @@ class PairScores:
     sample_rate: int = 0
     excess: int = 0
     delay: int | None = None
+    inverted: bool = False
 
 
 def score_pair(
@@ -75,8 +78,20 @@ def score_pair(
     return PairScores(values, problems, *files.facts())
 
 
-def estimated_delay(reference: Samples, estimate: Samples, farthest: int) -> int | None:
-    """Samples by which the estimate is late, at most `farthest`: the peak of |c|.
+class Place(NamedTuple):
+    """Where and which way up an estimate is most like its reference.
+
+    Args:
+        delay: samples by which it is late.
+        inverted: whether its polarity is the other one.
+    """
+
+    delay: int
+    inverted: bool
+
+
+def place(reference: Samples, estimate: Samples, farthest: int) -> Place | None:
+    """The delay, at most `farthest` either way, is where the peak of |c| is, the polarity its sign.
 
         c[k] = sum over channels and n of estimate[n + k] reference[n]
 
@@ -90,10 +105,12 @@ def estimated_delay(reference: Samples, estimate: Samples, farthest: int) -> int
         return None
     n = next_fast_len(max(reference.shape[1], estimate.shape[1]) + farthest, real=True)
     spectrum = rfft(estimate.astype(np.float64), n) * rfft(reference.astype(np.float64), n).conj()
-    c = np.abs(irfft(spectrum.sum(axis=0), n))
+    c = irfft(spectrum.sum(axis=0), n)
     near = np.concatenate([c[-farthest:], c[: farthest + 1]])  # lags -farthest to farthest
-    peak = int(near.argmax())
-    return peak - farthest if near[peak] >= LIKENESS * scale else None
+    peak = int(np.abs(near).argmax())
+    if abs(near[peak]) < LIKENESS * scale:
+        return None
+    return Place(peak - farthest, bool(near[peak] < 0))
 
 
 class _Files:
@@ -139,14 +156,14 @@ class _Files:
             return self.original("enhanced")[1]
 
     @cached_property
-    def delay(self) -> int | None:
+    def place(self) -> Place | None:
         """Of the enhanced file, in samples at the rate of the clean one."""
         rate = self.original("clean")[1]
         heard = round(HEARD * rate)
         clean, enhanced = (self.at(role, rate)[:, :heard] for role in ("clean", "enhanced"))
         if len(clean) != len(enhanced):
             return None
-        return estimated_delay(clean, enhanced, round(FARTHEST * rate))
+        return place(clean, enhanced, round(FARTHEST * rate))
 
     def excess(self, role: str) -> int:
         """Samples that a file is longer than the clean one, at the rate of that."""
@@ -155,7 +172,7 @@ class _Files:
 
     def together(self, roles: Sequence[str], rate: int) -> list[Samples]:
         """The clean file and others at a rate, equally long and, if asked for, aligned."""
-        shift = (self.delay or 0) if self.align else 0
+        shift = self.place.delay if self.align and self.place else 0
         clean, own = self.original("clean")
         for role in roles:
             self._refuse(role, clean, own, abs(shift) / own if role == "enhanced" else 0.0)
@@ -180,24 +197,25 @@ class _Files:
                 f"tolerance of {self.tolerance:g} s"
             )
 
-    def facts(self) -> tuple[float, int, int, int | None]:
-        """Seconds, sample rate, excess and delay, as far as the files can be read."""
+    def facts(self) -> tuple[float, int, int, int | None, bool]:
+        """Seconds, rate, excess, delay and polarity, as far as the files can be read."""
         try:
             clean, rate = self.original("clean")
         except (AudioError, MetricError):
             return self._facts_without_clean()
         seconds = clean.shape[1] / rate
         try:
-            return seconds, rate, self.excess("enhanced"), self.delay
+            excess, place = self.excess("enhanced"), self.place
         except (AudioError, MetricError):
-            return seconds, rate, 0, None
+            return seconds, rate, 0, None, False
+        return (seconds, rate, excess, *(place or (None, False)))
 
-    def _facts_without_clean(self) -> tuple[float, int, int, int | None]:
+    def _facts_without_clean(self) -> tuple[float, int, int, int | None, bool]:
         try:
             enhanced, rate = self.original("enhanced")
         except (AudioError, MetricError):
-            return 0.0, 0, 0, None
-        return enhanced.shape[1] / rate, rate, 0, None
+            return 0.0, 0, 0, None, False
+        return enhanced.shape[1] / rate, rate, 0, None, False
 
 
 def _by_function(measures: Sequence[Measure]) -> list[list[Measure]]:

@@ -21,6 +21,7 @@ from sgmse.training.module import Training
 from sgmse.training.shared import SharedCurves
 from sgmse.training.state import STATE, save_state
 from sgmse.training.validation import (
+    Evaluation,
     Example,
     Validation,
     ValidationPair,
@@ -219,7 +220,7 @@ class Session(Callback):
             return
         self._save(module)  # first what must not be lost
         position = module.position
-        scores, examples, problems = self._scores(module, validation)
+        scores, found = self._scores(module, validation)
         score = scores[validation.best]
         best = validation.improves(score, position.best)
         if best:
@@ -227,31 +228,37 @@ class Session(Callback):
         self._write(module, scores, (LAST, BEST) if best else (LAST,))
         self._save(module, again=best)
         if module.trainer.is_global_zero:
-            self._show(module, scores, examples)
+            self._show(module, scores, found.examples)
             text = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
             note = f"; the best so far, written to {self.folder / BEST}" if best else ""
             tqdm.write(f"step {position.step}, validation: {text}{note}")
-            for name, lines in problems.items():
+            for name, lines in found.problems.items():
                 if lines:
                     tqdm.write(f"no {name} of {len(lines)} recordings, such as {lines[0]}")
+            if found.inverted:
+                tqdm.write(
+                    f"{len(found.inverted)} results have the other polarity than clean speech, "
+                    f"such as that of {found.inverted[0]}; the term `level` of a loss hears it"
+                )
 
     def _scores(
         self, module: Training, validation: Validation
-    ) -> tuple[dict[str, float], list[Example], dict[str, list[str]]]:
-        """The mean of each score, the same on all devices; examples and problems of this one."""
+    ) -> tuple[dict[str, float], Evaluation]:
+        """The mean of each score, the same on all devices; what was found on this one."""
         rank, world = module.trainer.global_rank, module.trainer.world_size
         table = np.full((len(self.pairs), len(validation.scores)), np.nan, np.float32)
-        table[rank::world], examples, problems = evaluate(
+        found = evaluate(
             module.enhancer(),
             self.pairs[rank::world],
             validation.scores,
             validation.examples if rank == 0 else 0,
         )
+        table[rank::world] = found.table
         # Each device has filled rows of its own.
         gathered = module.all_gather(torch.from_numpy(table).to(module.device))
         assert isinstance(gathered, torch.Tensor)
         rows = gathered.cpu().numpy().reshape(-1, len(validation.scores))
-        return means(rows, validation.scores), examples, problems
+        return means(rows, validation.scores), found
 
     def _show(self, module: Training, scores: dict[str, float], examples: list[Example]) -> None:
         """Scores, audio and spectrograms for TensorBoard."""

@@ -23,7 +23,7 @@ from sgmse.data.training_pairs import section_pairs
 from sgmse.enhancer import Enhancer
 from sgmse.errors import ArgumentError, AudioError, MetricError, RecipeError, RecordingWarning
 from sgmse.metrics.measures import Measure, select
-from sgmse.scoring.pair import TOLERANCE
+from sgmse.scoring.pair import LIKENESS, TOLERANCE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -128,11 +128,13 @@ class Evaluation(NamedTuple):
         table: scores (pairs, scores), NaN for what has none.
         examples: the first of the recordings.
         problems: by score, why there is none, with the name of the recording, a line for each.
+        inverted: names of recordings whose results have the other polarity than clean speech.
     """
 
     table: NDArray[np.float64]
     examples: list[Example]
     problems: dict[str, list[str]]
+    inverted: list[str]
 
 
 def evaluate(
@@ -142,6 +144,7 @@ def evaluate(
     table = np.full((len(pairs), len(scores)), nan)
     shown: list[Example] = []
     problems: dict[str, list[str]] = {name: [] for name in scores}
+    inverted: list[str] = []
     rate = enhancer.front.sample_rate
     for row, pair in zip(table, pairs, strict=True):
         clean, noisy = read_pair(pair, rate)
@@ -154,9 +157,17 @@ def evaluate(
                 row[column] = _score(name, clean, enhanced, noisy, rate)
             except MetricError as problem:
                 problems[name].append(f"{pair.name}: {problem}")
+        if _inverted(clean, enhanced):
+            inverted.append(pair.name)
         if len(shown) < examples:
             shown.append(Example(pair.name, clean, noisy, enhanced))
-    return Evaluation(table, shown, problems)
+    return Evaluation(table, shown, problems, inverted)
+
+
+def _inverted(clean: Audio, enhanced: Audio) -> bool:
+    """Whether it is rather the negative of clean speech, which most scores do not hear."""
+    x, y = clean.astype(np.float64), enhanced.astype(np.float64)
+    return bool(x @ y < -LIKENESS * np.linalg.norm(x) * np.linalg.norm(y))
 
 
 def read_pair(pair: ValidationPair, sample_rate: int) -> tuple[Audio, Audio]:

@@ -9,7 +9,7 @@ from sgmse.bench._network_peers import GTCRN
 from sgmse.bench._peers import DeepFilterNet3, NoiseReduce, Peer, RNNoise, WebRTC
 from sgmse.bench.suite import SYSTEMS
 from sgmse.metrics import estoi, pesq_wb, si_sdr
-from sgmse.scoring.pair import estimated_delay
+from sgmse.scoring.pair import place
 
 KINDS = ("clean", "noisy")
 PEERS = [system for system in SYSTEMS if issubclass(system, Peer)]
@@ -118,9 +118,9 @@ def test_a_recording_does_not_remember_the_one_before(peer):
 def test_nothing_is_late(peer, shared: Path, name):
     clean, noisy = (read(shared / f"corpus/test/{kind}/{name}.flac") for kind in KINDS)
     out = peer.load_signal()()(noisy[0][0], noisy[1].sample_rate, 0)
-    delay = estimated_delay(clean[0], out[None], 4000)
-    assert delay is not None
-    assert abs(delay) <= 1  # WebRTC turns the phase of low frequencies
+    found = place(clean[0], out[None], 4000)
+    assert found is not None
+    assert abs(found.delay) <= 1  # WebRTC turns the phase of low frequencies
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ ROWS = (
         sample_rate=8000,
         excess=-3,
         delay=16,
+        inverted=True,
     ),
     Row(
         *("a/1", "second", "easy"),
@@ -39,6 +40,14 @@ def test_scores_come_back():
     assert known.measures == MEASURES[:2]
     assert known.rows[0].facts == {**ROWS[0].facts, "mine; L|SD": "1e-17"}
     assert known.values("first", "SI-SDR") == scores.values("first", "SI-SDR")
+
+
+def test_older_files_do_not_say_the_polarity():
+    lines = to_csv(Scores(ROWS[1:], MEASURES)).splitlines()
+    at = lines[0].split(",").index("inverted")
+    assert lines[1].split(",")[at] == "False"
+    older = to_csv(Scores(ROWS[1:], MEASURES)).replace(",inverted", "").replace(",False", "")
+    assert from_csv(older, MEASURES) == Scores(ROWS[1:], MEASURES)
 
 
 def test_an_empty_file_has_no_rows():

@@ -174,12 +174,14 @@ def test_problems_and_notes(spoilt):
     rows = list(spoilt.rows)
     rows[0] = replace(rows[0], excess=-80, delay=16)
     rows[1] = replace(rows[1], excess=8, delay=16)
-    rows[2] = replace(rows[2], delay=-400)
+    rows[2] = replace(rows[2], delay=-400, inverted=True)
     told = notes(replace(spoilt, rows=tuple(rows)))
     assert told == [
         "first_1: 2 of 20 files differ in length, by up to 0.010 s; up to 0.1 s are trimmed",
         "first_1: 3 of 20 files are shifted, typically by 2.0 ms (late is positive); not "
         "compensated, see --align",
+        "first_1: 1 of 20 files have the other polarity than the clean ones, which PESQ and SI-SDR "
+        "do not hear; mixed with those they cancel",
         differ,
         left_out,
     ]

@@ -14,7 +14,7 @@ from sgmse.errors import MetricError
 from sgmse.metrics import pesq_nb, si_sdr, si_sir
 from sgmse.metrics.measures import Measure, select
 from sgmse.scoring import pair as module
-from sgmse.scoring.pair import PairScores, estimated_delay, score_pair
+from sgmse.scoring.pair import PairScores, place, score_pair
 
 RATE = 16000
 SDR = select(["si-sdr"])
@@ -154,16 +154,23 @@ def test_delays_at_another_rate(pair):
     assert found.values["PESQ-NB"] == pytest.approx(expected, abs=0.02)
 
 
-def test_estimated_delays():
+def test_delays_and_polarities():
     x, late = SPEECH[None], np.pad(SPEECH, (7, 0))[None]
-    assert estimated_delay(x, late, 100) == 7
-    assert estimated_delay(late, x, 100) == -7
-    assert estimated_delay(x, -late, 100) == 7  # turned over
-    assert estimated_delay(x, np.roll(x, 500, axis=1), 500) == 500
+    assert place(x, late, 100) == (7, False)
+    assert place(late, x, 100) == (-7, False)
+    assert place(x, -late, 100) == (7, True)
+    assert place(x, np.roll(x, 500, axis=1), 500) == (500, False)
     two = np.concatenate([x, -x])  # whose sum is silent
-    assert estimated_delay(two, np.pad(two, ((0, 0), (7, 0))), 100) == 7
-    assert estimated_delay(x, 0 * x, 100) is None
-    assert estimated_delay(x, NOISE[None], 100) is None
+    assert place(two, np.pad(two, ((0, 0), (7, 0))), 100) == (7, False)
+    assert place(x, 0 * x, 100) is None
+    assert place(x, NOISE[None], 100) is None
+
+
+def test_the_other_polarity_is_told(pair):
+    noisy = SPEECH + NOISE
+    turned, plain = (score_pair(pair(SPEECH, sign * noisy), SDR) for sign in (-1, 1))
+    assert (turned.inverted, plain.inverted) == (True, False)
+    assert turned.values["SI-SDR"] == pytest.approx(plain.values["SI-SDR"])  # which hears nothing
 
 
 def test_a_delay_is_looked_for_at_the_start_of_a_long_file(pair, monkeypatch):

@@ -29,6 +29,7 @@ def scores(monkeypatch):
                 np.full((len(pairs), len(names)), next(remaining)),
                 [],
                 {name: ["0.wav: it hurts"] for name in names},
+                ["1.wav"],
             ),
         )
 
@@ -78,7 +79,9 @@ def test_scores_that_are_never_defined_make_nothing_the_best(run, scores, capsys
     scores(*[np.nan] * 4)
     with pytest.raises(ResultError, match=r"after 8 steps no validation had a si_sdr .*/run/last"):
         run("validation.every=2")
-    assert "no si_sdr of 1 recordings, such as 0.wav: it hurts" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "no si_sdr of 1 recordings, such as 0.wav: it hurts" in out
+    assert "1 results have the other polarity than clean speech, such as that of 1.wav; the" in out
 
 
 def test_a_second_signal_ends_at_once(tmp_path):

@@ -61,20 +61,29 @@ def test_files_are_evenly_spaced(folder, files, expected):
 
 def test_scores_are_those_of_the_enhanced_files(folder):
     pairs = VALIDATION.pairs(folder)[:3]
-    table, shown, problems = evaluate(Louder(), pairs, ["si_sdr", "estoi"], examples=2)
+    table, shown, problems, inverted = evaluate(Louder(), pairs, ["si_sdr", "estoi"], examples=2)
     assert table.shape == (3, 2)
     for row, pair in zip(table, pairs, strict=True):
         clean, noisy = (soundfile.read(f, dtype="float32")[0] for f in (pair.clean, pair.noisy))
         assert row[0] == pytest.approx(si_sdr(clean, 2 * noisy, RATE))
     assert [example.name for example in shown] == ["0.wav", "1.wav"]
     assert problems == {"si_sdr": [], "estoi": []}
+    assert inverted == []
     np.testing.assert_array_equal(shown[0].enhanced, 2 * shown[0].noisy)
+
+
+def test_the_other_polarity_is_found(folder):
+    pairs = VALIDATION.pairs(folder)[:2]
+    found = evaluate(Louder(factor=-0.5), pairs, ["si_sdr"])
+    assert found.inverted == ["0.wav", "1.wav"]
+    plain = evaluate(Louder(), pairs, ["si_sdr"])
+    np.testing.assert_allclose(found.table, plain.table, atol=1e-4)  # which do not hear it
 
 
 def test_channels_are_averaged_and_other_rates_converted(tmp_path):
     write(tmp_path / "a.wav", np.stack([np.ones(6000, "f"), np.zeros(6000, "f")], 1), 48000)
     pair = ValidationPair("a", tmp_path / "a.wav", tmp_path / "a.wav")
-    _, shown, _ = evaluate(Louder(), [pair], [], examples=1)
+    _, shown, *_ = evaluate(Louder(), [pair], [], examples=1)
     assert len(shown[0].clean) == 1000
     # away from the ends, where the resampler sees silence
     np.testing.assert_allclose(shown[0].clean[300:-300], 0.5, atol=1e-3)
@@ -82,10 +91,11 @@ def test_channels_are_averaged_and_other_rates_converted(tmp_path):
 
 def test_what_cannot_be_scored_is_left_out_of_the_mean(folder):
     write(folder / "noisy" / "0.wav", np.zeros(RATE // 2, "f"))
-    table, _, problems = evaluate(Louder(), VALIDATION.pairs(folder)[:2], ["si_sdr"])
+    table, _, problems, inverted = evaluate(Louder(), VALIDATION.pairs(folder)[:2], ["si_sdr"])
     assert np.isnan(table[0, 0])
     says = "0.wav: estimate is silent; leave this pair out, there is nothing to compare"
     assert problems == {"si_sdr": [says]}
+    assert inverted == []
     assert means(table, ["si_sdr"]) == {"si_sdr": table[1, 0]}
     assert np.isnan(means(table[:1], ["si_sdr"])["si_sdr"])
     assert means(np.array([[1.0, np.inf], [3.0, 5.0]]), ["a", "b"]) == {"a": 2.0, "b": 5.0}
@@ -113,7 +123,7 @@ def test_pairs_that_differ_by_a_sample_are_trimmed_as_for_scores(folder):
     write(folder / "clean" / "0.wav", clean[:-1])
     pairs = SI_SDR.pairs(folder)[:1]
     check(SI_SDR, pairs, RATE)
-    table, (shown,), _ = evaluate(Louder(), pairs, ["si_sdr"], examples=1)
+    table, (shown,), *_ = evaluate(Louder(), pairs, ["si_sdr"], examples=1)
     assert len(shown.clean) == len(shown.noisy) == len(clean) - 1
     noisy, _ = soundfile.read(folder / "noisy" / "0.wav", dtype="float32")
     assert table[0, 0] == pytest.approx(si_sdr(clean[:-1], noisy[:-1], RATE))

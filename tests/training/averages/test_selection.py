@@ -39,7 +39,7 @@ def scores(monkeypatch):
             selection,
             "evaluate",
             lambda enhancer, pairs, names: Evaluation(
-                np.full((1, len(names)), next(remaining)), [], {}
+                np.full((1, len(names)), next(remaining)), [], {}, []
             ),
         )
 
